@@ -1,0 +1,61 @@
+"""Every error of the app.
+
+    PipelineError
+    ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay
+    │   ├── ServiceBusy                 Azure answered 408, 409 (busy), 429 or 5xx, or did not answer
+    │   └── Held                        somebody else holds the lease
+    ├── PermanentError                  no repeat will help: recorded as an end state with its reason
+    │   ├── BadSnapshot                 what was dropped cannot be trained on
+    │   ├── Refused                     Azure refused the request
+    │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
+    ├── LedgerConflict                  the row changed since it was read: read and decide again
+    └── Unknown                         no such snapshot, dataset or blob
+
+Messages name the thing, the step, what was expected and what was found. Never secrets, never row contents.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Base of all errors the app raises on purpose."""
+
+
+class TemporaryError(PipelineError):
+    """Worth another try, `retry_after` seconds from now (None: the usual growing delay)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServiceBusy(TemporaryError):
+    """An Azure service asked for patience or could not be reached."""
+
+
+class Held(TemporaryError):
+    """The lease of this row is held elsewhere: its holder goes on, nobody else needs to."""
+
+
+class PermanentError(PipelineError):
+    """Repeating will not help; a person has to change something."""
+
+
+class BadSnapshot(PermanentError):
+    """The dropped files cannot become a training run."""
+
+
+class Refused(PermanentError):
+    """Azure understood the request and refused it."""
+
+
+class IllegalTransition(PermanentError):
+    """A step tried a state change that the table does not have."""
+
+
+class LedgerConflict(PipelineError):
+    """A conditional write lost: the row is not the one that was read."""
+
+
+class Unknown(PipelineError):
+    """Nothing is stored under that name."""

@@ -1,0 +1,200 @@
+"""The two life cycles as tables: what may happen to a snapshot and to a dataset, and in which order.
+
+Everything that needs to know an order asks here: the ledger before it writes, the HTTP actions before they
+record a wish, the README for its pictures, the tests for every pair of state and step. Pure, standard library.
+
+A step with an *intent* writes that state before it acts, so that a crash half-way is visible and the step is
+resumed, never begun a second time. A step that was *asked* for runs only when somebody recorded the wish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SnapshotState(StrEnum):
+    """Where one dropped snapshot is on its way to a registered model."""
+
+    RECEIVED = "RECEIVED"
+    VALIDATING = "VALIDATING"
+    VALIDATED = "VALIDATED"
+    REJECTED = "REJECTED"
+    DUPLICATE = "DUPLICATE"
+    SUPERSEDED = "SUPERSEDED"
+    SUBMITTING = "SUBMITTING"
+    TRAINING = "TRAINING"
+    TRAINED = "TRAINED"
+    TRAINING_FAILED = "TRAINING_FAILED"
+    REGISTERING = "REGISTERING"
+    REGISTERED = "REGISTERED"
+    REGISTER_FAILED = "REGISTER_FAILED"
+    CLEANED = "CLEANED"
+
+
+class DatasetState(StrEnum):
+    """What a dataset's endpoint is doing."""
+
+    EMPTY = "EMPTY"
+    DEPLOYING = "DEPLOYING"
+    EVALUATING = "EVALUATING"
+    SHIFTING = "SHIFTING"
+    LIVE = "LIVE"
+    SLEEPING = "SLEEPING"
+    ASLEEP = "ASLEEP"
+    WAKING = "WAKING"
+
+
+class Part(StrEnum):
+    """The part a REGISTERED snapshot plays, or played, in its dataset: what people see as its state."""
+
+    DEPLOYING = "DEPLOYING"
+    EVALUATING = "EVALUATING"
+    SHIFTING = "SHIFTING"
+    LIVE = "LIVE"
+    ASLEEP = "ASLEEP"
+    WITHHELD = "WITHHELD"
+    DEPLOY_FAILED = "DEPLOY_FAILED"
+    ROLLED_BACK = "ROLLED_BACK"
+    RETIRED = "RETIRED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class Verdict(StrEnum):
+    """What `decide` says about running a step now."""
+
+    RUN = "run"
+    ALREADY_DONE = "already done"
+    TOO_EARLY = "too early"
+    IMPOSSIBLE = "impossible"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of a table: from the `starts`, through the `intent`, to one of the `ends`."""
+
+    name: str
+    starts: tuple[StrEnum, ...]
+    ends: tuple[StrEnum, ...]
+    intent: StrEnum | None = None
+    asked: bool = False
+
+    def begins_in(self, state: StrEnum | None) -> bool:
+        """Whether the step may run in this state: at a start, or where a crash left its intent."""
+        return (
+            state in self.starts
+            or (self.intent is not None and state == self.intent)
+            or (state is None and not self.starts)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One life cycle. The order of its steps is the order in which they are tried."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+    def step(self, name: str) -> Step:
+        """The step of that name; KeyError when the table has none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(f"{self.name} has no step {name!r}")
+
+    def steps_from(self, state: StrEnum) -> tuple[Step, ...]:
+        """The steps that may run in this state; an interrupted intent comes first and alone."""
+        interrupted = tuple(s for s in self.steps if s.intent == state)
+        return interrupted or tuple(s for s in self.steps if state in s.starts)
+
+    def reachable(self, states: tuple[StrEnum, ...]) -> frozenset[StrEnum]:
+        """Every state that these can lead to, themselves included."""
+        found: set[StrEnum] = set(states)
+        while True:
+            more = {
+                after
+                for step in self.steps
+                if found.intersection(step.starts) or step.intent in found
+                for after in (*step.ends, *((step.intent,) if step.intent else ()))
+            }
+            if more <= found:
+                return frozenset(found)
+            found |= more
+
+    def decide(self, state: StrEnum | None, name: str) -> Verdict:
+        """Whether a step is to run, was done, comes later, or never.
+
+        The order of the questions matters: a retry leads back, so "already done" must be asked only after
+        "may it run now", and "too early" only after both.
+        """
+        step = self.step(name)
+        if step.begins_in(state):
+            return Verdict.RUN
+        if state is None:
+            return Verdict.TOO_EARLY
+        if state in self.reachable(step.ends):
+            return Verdict.ALREADY_DONE
+        if self.reachable((state,)).intersection(step.starts):
+            return Verdict.TOO_EARLY
+        return Verdict.IMPOSSIBLE
+
+    def allows(self, before: StrEnum | None, after: StrEnum) -> bool:
+        """Whether one write may change the state so (staying where one is, is always allowed)."""
+        return before == after or any(
+            step.begins_in(before) and (after == step.intent or after in step.ends) for step in self.steps
+        )
+
+    def diagram(self) -> str:
+        """The table as a Mermaid state diagram, for the README."""
+        lines = ["stateDiagram-v2"]
+        for step in self.steps:
+            label = f"{step.name} (asked)" if step.asked else step.name
+            for start in step.starts or ("[*]",):
+                if step.intent:
+                    lines.append(f"    {start} --> {step.intent}: {label}")
+                else:
+                    lines += [f"    {start} --> {end}: {label}" for end in step.ends]
+            if step.intent:
+                lines += [f"    {step.intent} --> {end}" for end in step.ends]
+        return "\n".join(lines)
+
+
+_S, _D = SnapshotState, DatasetState
+
+SNAPSHOT = Table(
+    "snapshot",
+    (
+        Step("receive", (), (_S.RECEIVED, _S.SUPERSEDED)),
+        Step(
+            "validate",
+            (_S.RECEIVED,),
+            (_S.VALIDATED, _S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED),
+            intent=_S.VALIDATING,
+        ),
+        Step("supersede", (_S.VALIDATED,), (_S.SUPERSEDED,)),
+        Step("submit", (_S.VALIDATED,), (_S.TRAINING, _S.TRAINING_FAILED), intent=_S.SUBMITTING),
+        Step("finish", (_S.TRAINING,), (_S.TRAINED, _S.TRAINING_FAILED)),
+        Step("register", (_S.TRAINED,), (_S.REGISTERED, _S.REGISTER_FAILED), intent=_S.REGISTERING),
+        Step("retry", (_S.TRAINING_FAILED,), (_S.VALIDATED,), asked=True),
+        Step("retry_registration", (_S.REGISTER_FAILED,), (_S.TRAINED,), asked=True),
+        Step("override", (_S.REJECTED, _S.DUPLICATE), (_S.RECEIVED,), asked=True),
+        Step(
+            "clean",
+            (_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.REGISTER_FAILED),
+            (_S.CLEANED,),
+        ),
+    ),
+)
+
+DATASET = Table(
+    "dataset",
+    (
+        Step("deploy", (_D.EMPTY, _D.LIVE, _D.ASLEEP), (_D.DEPLOYING,)),
+        Step("watch", (_D.DEPLOYING,), (_D.EVALUATING, _D.LIVE, _D.ASLEEP, _D.EMPTY)),
+        Step("gate", (_D.EVALUATING,), (_D.SHIFTING, _D.LIVE, _D.ASLEEP, _D.EMPTY)),
+        Step("shift", (_D.SHIFTING,), (_D.LIVE, _D.ASLEEP, _D.EMPTY)),
+        Step("sleep", (_D.LIVE,), (_D.ASLEEP,), intent=_D.SLEEPING, asked=True),
+        Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP), intent=_D.WAKING, asked=True),
+        Step("retire", (_D.LIVE,), (_D.LIVE,)),
+    ),
+)

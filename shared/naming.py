@@ -1,0 +1,109 @@
+"""Every derived name in one place. A name is a function of what it names, so making a thing twice finds the first.
+
+| thing | form |
+|---|---|
+| snapshot id | `<dataset>-<yyyymmddhhmmss>-<8 hex of url and ETag>` |
+| job | `dt-<installation>-<snapshot id>-<attempt>` |
+| model | `<base model>-<dataset>`, "/" becomes "-" |
+| model version | `<yyyymmddhhmmss>-<8 hex>-<attempt>` |
+| endpoint | `<dataset, shortened>-<8 hex of installation and dataset>` |
+| deployment | `r<yyyymmddhhmmss>-<8 hex>[-<attempt>]` |
+
+The *installation* is a short hash of the ledger's address; it is also a tag on everything made, so that two
+installations in one workspace never touch each other's resources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+
+DATASET = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
+SNAPSHOT_ID = re.compile(rf"(?P<dataset>{DATASET.pattern})-(?P<stamp>\d{{14}})-(?P<hash>[0-9a-f]{{8}})")
+JOB = re.compile(rf"dt-(?P<installation>[0-9a-f]{{8}})-(?P<snapshot>{SNAPSHOT_ID.pattern})-(?P<attempt>\d+)")
+
+# Tags on everything made in the workspace.
+TAG_INSTALLATION = "droptune.installation"
+TAG_DATASET = "droptune.dataset"
+TAG_SNAPSHOT = "droptune.snapshot"
+TAG_ATTEMPT = "droptune.attempt"
+
+
+def short_hash(*parts: str) -> str:
+    """Eight hex digits of the parts, NUL between them."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+def installation(ledger_address: str) -> str:
+    """The installation's short name: a hash of the address of the ledger container."""
+    return short_hash(ledger_address.rstrip("/").lower())
+
+
+def snapshot_id(dataset: str, uploaded_at: float, url: str, etag: str) -> str:
+    """The id of a snapshot: known at the event, ordered by time within a dataset."""
+    stamp = datetime.fromtimestamp(uploaded_at, UTC).strftime("%Y%m%d%H%M%S")
+    return f"{dataset}-{stamp}-{short_hash(url, etag.strip(chr(34)))}"
+
+
+def dataset_of(snapshot: str) -> str | None:
+    """The dataset a snapshot id belongs to; None when it is no snapshot id."""
+    match = SNAPSHOT_ID.fullmatch(snapshot)
+    return match["dataset"] if match else None
+
+
+def job(installation: str, snapshot: str, attempt: int) -> str:
+    """The name of the training job of one attempt."""
+    return f"dt-{installation}-{snapshot}-{attempt}"
+
+
+def snapshot_of_job(installation: str, run: str) -> str | None:
+    """The snapshot whose job this is; None for anybody else's run, child steps included."""
+    match = JOB.fullmatch(run)
+    return match["snapshot"] if match and match["installation"] == installation else None
+
+
+def model(base_model: str, dataset: str) -> str:
+    """The name under which a dataset's models are registered."""
+    return f"{base_model.replace('/', '-')}-{dataset}"
+
+
+def model_version(snapshot: str, attempt: int) -> str:
+    """The version of the model of one attempt: derived, so that registering twice finds the first."""
+    return f"{_tail(snapshot)}-{attempt}"
+
+
+def endpoint(installation: str, dataset: str) -> str:
+    """The endpoint of a dataset: 3 to 32 characters, unique in the region, stable."""
+    slug = re.sub(r"-+", "-", dataset if dataset[0].isalpha() else f"d{dataset}")[:23].rstrip("-")
+    return f"{slug}-{short_hash(installation, dataset)}"
+
+
+def deployment(snapshot: str, attempt: int) -> str:
+    """The deployment of one attempt at releasing a snapshot: 3 to 32 characters."""
+    return f"r{_tail(snapshot)}" + (f"-{attempt}" if attempt > 1 else "")
+
+
+def frozen(snapshot: str, split: str) -> str:
+    """The blob in `frozen` that holds the training rows of one split."""
+    return f"{snapshot}/{split}.jsonl"
+
+
+def report(snapshot: str) -> str:
+    """The blob in `reports` that holds the validation report."""
+    return f"{snapshot}.json"
+
+
+def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
+    """The tags that say whose a resource is and where it came from."""
+    return {
+        TAG_INSTALLATION: installation,
+        TAG_DATASET: dataset,
+        TAG_SNAPSHOT: snapshot,
+        TAG_ATTEMPT: str(attempt),
+    }
+
+
+def _tail(snapshot: str) -> str:
+    """Time and hash of a snapshot id: what tells one dataset's snapshots apart."""
+    return "-".join(snapshot.rsplit("-", 2)[1:])

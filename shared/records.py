@@ -1,0 +1,285 @@
+"""The values the app keeps and passes around: ledger rows first, then what Azure ML tells us.
+
+Frozen, without I/O. Rows are stored as JSON; unknown fields are ignored and new fields have defaults, so that an
+older and a newer version of the app can read each other's rows. Times are seconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from shared.lifecycle import DatasetState, Part, SnapshotState
+
+# Histories are for people; the newest entries tell the story, and a row must stay small.
+HISTORY_KEPT = 100
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all records: immutable, compared by value."""
+
+    def but(self, **changes: Any) -> Any:
+        """The same record with these fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class Entry(Struct):
+    """One line of a row's history: the state entered, when, and why."""
+
+    state: str
+    at: float
+    reason: str = ""
+
+
+class Fault(Struct):
+    """A step that keeps failing: what last went wrong, how often in a row, and since when."""
+
+    type: str
+    message: str
+    step: str
+    count: int
+    since: float
+
+
+class Request(Struct):
+    """A wish on record: what is wanted, by whom, since when; `snapshot` where one is meant."""
+
+    what: str
+    by: str
+    at: float
+    snapshot: str = ""
+
+
+class File(Struct):
+    """One dropped file, pinned: blob path in `snapshots`, ETag, bytes, split word of its name or None."""
+
+    path: str
+    etag: str
+    size: int
+    split: str | None = None
+
+
+class ReportSummary(Struct):
+    """What validation found, in brief; the whole report is the blob `reports/<blob>`."""
+
+    blob: str
+    verdict: Literal["accepted", "rejected"]
+    rows: int
+    errors: int
+    warnings: int
+    bad_rows: int = 0
+
+
+class ModelPin(Struct):
+    """A base model resolved to one version, before any money is spent."""
+
+    registry: str
+    name: str
+    version: str
+    id: str
+
+
+class ModelRef(Struct):
+    """A registered model version in the workspace."""
+
+    name: str
+    version: str
+
+
+class Row(Struct):
+    """What both kinds of ledger row have.
+
+    `next_look_at` is when somebody has to look again (None: only when something happens). `attention` means that
+    the row waits for a person. `waiting` says in words what a row waits for.
+    """
+
+    history: tuple[Entry, ...] = ()
+    next_look_at: float | None = None
+    fault: Fault | None = None
+    attention: bool = False
+    waiting: str = ""
+
+    @property
+    def since(self) -> float:
+        """When the present state was entered."""
+        return self.history[-1].at if self.history else 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why the present state was entered."""
+        return self.history[-1].reason if self.history else ""
+
+
+class Snapshot(Row):
+    """The ledger row of one dropped snapshot (design: from RECEIVED to REGISTERED)."""
+
+    id: str
+    dataset: str
+    state: SnapshotState
+    source: str
+    uploaded_at: float
+    files: tuple[File, ...]
+    options: File | None = None
+    attempt: int = 1
+    overrides: tuple[str, ...] = ()
+    base_model: ModelPin | None = None
+    component: str = ""
+    hyperparameters: dict[str, Any] = {}
+    digest: str = ""
+    claim: str = ""
+    duplicate_of: str = ""
+    counts: dict[str, int] = {}
+    report: ReportSummary | None = None
+    job: str = ""
+    job_status: str = ""
+    studio_url: str = ""
+    model: ModelRef | None = None
+
+    @property
+    def key(self) -> str:
+        """The row's name in queue messages."""
+        return f"snapshot/{self.id}"
+
+    @property
+    def order(self) -> tuple[float, str]:
+        """Newer means uploaded later, then by id; the order in which events arrive means nothing."""
+        return (self.uploaded_at, self.id)
+
+
+class Release(Struct):
+    """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed."""
+
+    snapshot: str
+    model: ModelRef
+    deployment: str = ""
+    attempt: int = 1
+    failed: str = ""
+    failed_as: Part | None = None
+
+
+class Outcome(Struct):
+    """How a snapshot's release ended, kept so that its state can be told for ever."""
+
+    part: Part
+    at: float
+    reason: str = ""
+    attempt: int = 1
+
+
+class Dataset(Row):
+    """The ledger row of what is served under one dataset name. Going live is one conditional write of it."""
+
+    name: str
+    state: DatasetState = DatasetState.EMPTY
+    seed: int = 0
+    cut_test: float = 0.0
+    cut_validation: float = 0.0
+    endpoint: str = ""
+    scoring_uri: str = ""
+    live: Release | None = None
+    candidate: Release | None = None
+    previous: Release | None = None
+    resting: DatasetState = DatasetState.EMPTY
+    traffic: dict[str, int] = {}
+    requested: Request | None = None
+    outcomes: dict[str, Outcome] = {}
+    last_asked_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The row's name in queue messages."""
+        return f"dataset/{self.name}"
+
+
+# --- what Azure ML tells us, reduced to what the steps need ---------------------------------------------------
+
+
+class BaseModel(Struct):
+    """A model of the registry: its id, whether it is archived, and its tags as they are (text)."""
+
+    name: str
+    version: str
+    id: str
+    archived: bool
+    tags: dict[str, str]
+
+
+class Size(Struct):
+    """A machine size: GPUs and cores of one machine."""
+
+    name: str
+    gpus: int
+    cores: int
+
+
+class Compute(Struct):
+    """A compute cluster of the workspace."""
+
+    name: str
+    size: str
+    state: str
+    errors: str = ""
+
+
+class JobSpec(Struct):
+    """All that a training job is made of; two equal specs are the same job."""
+
+    name: str
+    display_name: str
+    experiment: str
+    component: str
+    model_id: str
+    inputs: dict[str, Any]
+    files: dict[str, str]
+    tags: dict[str, str]
+    compute: str = "serverless"
+
+
+class Job(Struct):
+    """A job as the workspace reports it. `status` is Azure's word, e.g. Running."""
+
+    name: str
+    status: str
+    tags: dict[str, str]
+    studio_url: str = ""
+
+
+class RegisteredModel(Struct):
+    """A model version of the workspace."""
+
+    name: str
+    version: str
+    id: str
+    tags: dict[str, str]
+
+
+class Endpoint(Struct):
+    """A managed online endpoint: provisioning state, traffic by deployment, scoring address, tags."""
+
+    name: str
+    state: str
+    traffic: dict[str, int]
+    tags: dict[str, str]
+    scoring_uri: str = ""
+
+
+class DeploymentSpec(Struct):
+    """All that a deployment is made of."""
+
+    endpoint: str
+    name: str
+    model_id: str
+    instance_type: str
+    instances: int
+    concurrency: int
+    timeout_seconds: int
+    tags: dict[str, str]
+
+
+class Deployment(Struct):
+    """A deployment behind an endpoint, with its provisioning state."""
+
+    name: str
+    state: str
+    tags: dict[str, str]

@@ -1,0 +1,124 @@
+"""The files of a snapshot: where they come from (a callable the caller gives), and their bytes as they are read.
+
+A failing read (the network, a lease) must never look like a damaged file. `Watched` remembers what the caller's
+file raised, so that readers can tell the two apart and raise it again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from shared.splits import Split, split_of
+
+Format = Literal["jsonl", "jsonl.gz", "parquet"]
+_ENDINGS: tuple[tuple[str, Format], ...] = (
+    (".jsonl.gz", "jsonl.gz"),
+    (".jsonl", "jsonl"),
+    (".parquet", "parquet"),
+)
+
+
+class Readable(Protocol):
+    """What an opener returns: a binary file. Parquet needs `seek` and `tell` as well; the other two only `read`."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+    def close(self) -> None: ...
+
+
+def format_of(path: str) -> Format | None:
+    """Format by the file's ending (upper case counts), or None."""
+    lower = path.lower()
+    return next((form for ending, form in _ENDINGS if lower.endswith(ending)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file of a snapshot. `split` None: not said by the person, so rows are cut from it by hash."""
+
+    path: str
+    open: Callable[[], Readable]
+    size: int
+    split: Split | None = None
+    format: Format | None = None
+
+    @property
+    def known_format(self) -> Format | None:
+        """The given format, else that of the path."""
+        return self.format or format_of(self.path)
+
+
+def local_source(path: str | os.PathLike[str], *, alone: bool = True) -> Source:
+    """Make a source of a file on disk. In a folder (`alone=False`) its name says the split."""
+    file = Path(path)
+    return Source(
+        path=str(path),
+        open=lambda: file.open("rb", buffering=0),
+        size=file.stat().st_size,
+        split=None if alone else split_of(file.name),
+    )
+
+
+class Watched:
+    """A caller's file, with a heartbeat at every read and a memory of the error it raised."""
+
+    def __init__(self, file: Readable, beat: Callable[[], None]) -> None:
+        self._file, self._beat = file, beat
+        self.failure: BaseException | None = None
+        self.bytes_read = 0
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at most `size` bytes."""
+        try:
+            self._beat()
+            data = bytes(self._file.read(size))
+        except BaseException as failure:
+            self.failure = failure
+            raise
+        self.bytes_read += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move as `io` does, and say where."""
+        try:
+            self._file.seek(offset, whence)
+            return self._file.tell()
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+    def tell(self) -> int:
+        """Say where the next read starts."""
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        """A snapshot is only ever read."""
+        return True
+
+    def writable(self) -> bool:
+        """See `readable`."""
+        return False
+
+    def seekable(self) -> bool:
+        """Parquet is read from its end."""
+        return True
+
+    def flush(self) -> None:
+        """Nothing to do; Arrow asks for it."""
+
+    def close(self) -> None:
+        """Close the caller's file."""
+        if not self.closed:
+            self.closed = True
+            self._file.close()
+
+    def raise_failure(self) -> None:
+        """Raise again what the caller's file or the heartbeat raised, if anything."""
+        if self.failure is not None:
+            raise self.failure
