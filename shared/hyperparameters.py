@@ -1,0 +1,142 @@
+"""The training parameters a person may set, typed and with the ranges of the registry component.
+
+Names, types and ranges are those of `chat_completion_pipeline` 0.0.82 (registry `azureml`). Precedence: the defaults
+here < the base model's tag `model_specific_defaults` < the setting `HYPERPARAMETERS` < the snapshot's own
+`snapshot.json`. Whatever the source, an unknown name or a value out of range is refused before any money is spent.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shared.errors import BadSnapshot
+
+
+def _flag(value: object) -> object:
+    """The component wants flags as text; people write booleans."""
+    return str(value).lower() if isinstance(value, bool | str) else value
+
+
+def _text(value: object) -> object:
+    """The component wants some small numbers as text, e.g. precision "16"."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Flag = Annotated[Literal["true", "false"], BeforeValidator(_flag)]
+
+
+class Hyperparameters(BaseModel):
+    """What is handed to the component, field by field under its own input names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    apply_lora: Flag = "true"
+    merge_lora_weights: Flag = "true"
+    lora_alpha: int = Field(128, ge=1)
+    lora_r: int = Field(8, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    num_train_epochs: int = Field(1, ge=1)
+    max_steps: int = Field(-1, ge=-1)
+    per_device_train_batch_size: int = Field(1, ge=1)
+    per_device_eval_batch_size: int = Field(1, ge=1)
+    auto_find_batch_size: Flag = "false"
+    optim: Literal["adamw_torch", "adafactor"] = "adamw_torch"
+    learning_rate: float = Field(2e-5, gt=0, le=1)
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    lr_scheduler_type: Literal[
+        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
+    ] = "cosine"
+    precision: Annotated[Literal["16", "32"], BeforeValidator(_text)] = "16"
+    seed: int = 42
+    max_seq_length: int = Field(-1, ge=-1)
+    pad_to_max_length: Flag = "false"
+    max_grad_norm: float = Field(1.0, gt=0)
+    evaluation_strategy: Literal["epoch", "steps", "disable"] = "epoch"
+    eval_steps: int = Field(500, ge=1)
+    logging_strategy: Literal["epoch", "steps"] = "steps"
+    logging_steps: int = Field(10, ge=1)
+    save_total_limit: int = Field(1, ge=-1)
+    apply_early_stopping: Flag = "false"
+    early_stopping_patience: int = Field(1, ge=1)
+    apply_deepspeed: Flag = "true"
+    deepspeed_stage: Annotated[Literal["2", "3"], BeforeValidator(_text)] = "2"
+    apply_ort: Flag = "false"
+    ignore_mismatched_sizes: Flag = "false"
+    enable_full_determinism: Flag = "false"
+
+    def inputs(self) -> dict[str, str | int | float]:
+        """The component's inputs, by name."""
+        return self.model_dump()
+
+
+def merged(*layers: tuple[str, Mapping[str, Any]]) -> Hyperparameters:
+    """One set of hyperparameters out of layers `(where they come from, values)`, later ones winning.
+
+    Raises BadSnapshot naming the layer, the key, the value found and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    for source, layer in layers:
+        for key in layer:
+            if key not in Hyperparameters.model_fields:
+                raise BadSnapshot(f"{source}: unknown hyperparameter {key!r}{_nearest(key)}")
+        _checked(source, {**values, **layer})
+        values.update(layer)
+    return Hyperparameters(**values)
+
+
+def from_tag(text: str | None) -> dict[str, Any]:
+    """The base model's tag `model_specific_defaults` (a Python dict as text), reduced to the known names.
+
+    Names the component knows but people may not set here are left to the component's own defaults.
+    Raises BadSnapshot when the tag is not a dict.
+    """
+    if not text:
+        return {}
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict") from error
+    if not isinstance(found, dict):
+        raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict")
+    return {k: v for k, v in found.items() if k in Hyperparameters.model_fields}
+
+
+def display_name(base_model: str, values: Hyperparameters, gpus: int, nodes: int) -> str:
+    """The job's display name, made of what shapes the training most (as the notebook names its jobs).
+
+    The total batch size is per-device batch x accumulation x GPUs x nodes.
+    """
+    batch = values.per_device_train_batch_size * values.gradient_accumulation_steps * gpus * nodes
+    parts = [
+        base_model.replace("/", "-"),
+        f"bs-{batch}",
+        values.lr_scheduler_type,
+        f"ds-{values.deepspeed_stage}" if values.apply_deepspeed == "true" else "nods",
+        "lora" if values.apply_lora == "true" else "nolora",
+        f"save-limit-{values.save_total_limit}",
+        f"seqlen-{values.max_seq_length}",
+    ]
+    return "-".join(parts)
+
+
+def _checked(source: str, values: Mapping[str, Any]) -> None:
+    """Raises BadSnapshot for the first value that does not fit, naming the layer that brought it."""
+    try:
+        Hyperparameters(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise BadSnapshot(f"{source}: {name} = {first['input']!r}: {first['msg']}") from error
+
+
+def _nearest(key: str) -> str:
+    """A hint at the known name that was probably meant."""
+    near = difflib.get_close_matches(key, Hyperparameters.model_fields, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

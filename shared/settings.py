@@ -1,0 +1,198 @@
+"""The app's settings: one typed class, read once when the app starts, passed inward as a value.
+
+A wrong or missing setting stops the start with its name, what was found and what is allowed. Names here are the
+names of the app settings (in upper case). The workspace's ids may also come from a `config.json` beside the app,
+the file that Azure ML Studio offers for download.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+CONFIG = Path(__file__).parent.parent / "config.json"
+
+
+class SettingsError(Exception):
+    """The app cannot start: the text names each wrong setting, the value found and what is allowed."""
+
+
+class WorkspaceConfig(PydanticBaseSettingsSource):
+    """The ids in `config.json`, under the names the settings have."""
+
+    NAMES = (
+        ("subscription_id", "azure_subscription_id"),
+        ("resource_group", "azure_resource_group"),
+        ("workspace_name", "azureml_workspace"),
+    )
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Not used: the file is read as a whole."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The ids found, or nothing when there is no such file."""
+        if not CONFIG.exists():
+            return {}
+        found = json.loads(CONFIG.read_text())
+        return {name: found[key] for key, name in self.NAMES if key in found}
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its help."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=False, env_ignore_empty=True, frozen=True, populate_by_name=True, extra="ignore"
+    )
+
+    # Where things are
+    data: SecretStr | None = Field(
+        None, description="Connection string of the storage account with the containers (or the two DATA__ addresses)."
+    )
+    data_blobs: str = Field(
+        "",
+        validation_alias="DATA__blobServiceUri",
+        description="Blob address of the storage account, used with the app's managed identity.",
+    )
+    data_queues: str = Field(
+        "",
+        validation_alias="DATA__queueServiceUri",
+        description="Queue address of the storage account, used with the app's managed identity.",
+    )
+    azure_subscription_id: str = Field(description="Subscription of the Azure ML workspace.")
+    azure_resource_group: str = Field(description="Resource group of the Azure ML workspace.")
+    azureml_workspace: str = Field(description="Name of the Azure ML workspace.")
+    azure_client_id: str = Field("", description="Client id of the user-assigned identity, if there is one.")
+    metrics_endpoint: str = Field(
+        "", description="Address of Azure Monitor's metrics; empty: that of the workspace's region."
+    )
+    training_datastore: str = Field(
+        "droptune_frozen", description="Datastore of the workspace that points at the container `frozen`."
+    )
+
+    # What is trained, and on what
+    registry: str = Field("azureml", description="Azure ML registry of the base model and the component.")
+    base_model: str = Field("Phi-4", description="Base model that is fine-tuned.")
+    base_model_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
+    component: str = Field("chat_completion_pipeline", description="Pipeline component that trains.")
+    component_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
+    training_compute: str = Field("serverless", description="`serverless`, or the name of a compute cluster.")
+    create_compute: bool = Field(False, description="Whether a missing cluster is created.")
+    training_instance_type: str = Field("Standard_NC24ads_A100_v4", description="GPU size that trains.")
+    training_nodes: int = Field(1, ge=1, le=64, description="Number of machines that train.")
+    preparation_instance_type: str = Field(
+        "Standard_E4s_v3", description="CPU size of the steps that import the model and prepare the data."
+    )
+    hyperparameters: Annotated[dict[str, Any], NoDecode] = Field(
+        default_factory=dict, description="Training parameters as a JSON object, for every snapshot."
+    )
+    experiment: str = Field("droptune", description="Experiment under which jobs are listed.")
+
+    # What is accepted
+    min_rows: int = Field(20, ge=3, description="Fewest rows a snapshot must have.")
+    max_snapshot_gb: float = Field(20.0, gt=0, description="Largest snapshot, in GB.")
+    validation_max_bad_percent: float = Field(
+        0.0, ge=0, le=100, description="Share of bad rows that training goes on without; 0: any bad row refuses."
+    )
+    system_turns: Literal["allow", "reject", "fold"] = Field(
+        "allow", description="What is done with system turns: kept, refused, or folded into the first user turn."
+    )
+    accept_since: datetime | None = Field(
+        None, description="Uploads before this time are left alone; empty: the time of the first start."
+    )
+
+    # What is served
+    serving_instance_type: str = Field("Standard_NC24ads_A100_v4", description="Machine size that serves.")
+    serving_instances: int = Field(1, ge=1, le=100, description="Machines behind an endpoint.")
+    serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
+    scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
+    gate_prompts: int = Field(8, ge=1, le=1000, description="Held-out prompts a candidate must answer.")
+    gate_max_error_percent: float = Field(
+        0.0, ge=0, lt=100, description="Share of these that may fail or be empty."
+    )
+    max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
+    deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
+    idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
+    wake_on_request: bool = Field(True, description="Whether a question wakes a sleeping dataset.")
+
+    # When things happen
+    look_seconds: int = Field(60, ge=1, description="Pause between looks at something that runs in Azure.")
+    fault_seconds: int = Field(30, ge=1, description="First pause after a failed step; it doubles each time.")
+    sweep_schedule: str = Field("0 */5 * * * *", description="When overdue rows and lost uploads are looked for.")
+    sleep_schedule: str = Field("0 0 2 * * *", description="When idle endpoints are looked for (UTC).")
+    keep_days: float = Field(30.0, gt=0, description="Files of snapshots that were never trained are kept so long.")
+    notify_topic: str = Field("", description="Event Grid topic that is told of every state change; empty: none.")
+
+    @field_validator("hyperparameters", mode="before")
+    @classmethod
+    def _json_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"must be a JSON object, e.g. {{\"num_train_epochs\": 2}}; {error}") from error
+
+    @model_validator(mode="after")
+    def _one_storage(self) -> Settings:
+        if not self.data and not (self.data_blobs and self.data_queues):
+            raise ValueError(
+                "DATA is missing: give the connection string as DATA, "
+                "or both DATA__blobServiceUri and DATA__queueServiceUri"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known_hyperparameters(self) -> Settings:
+        from shared.errors import BadSnapshot
+        from shared.hyperparameters import merged
+
+        try:
+            merged(("HYPERPARAMETERS", self.hyperparameters))
+        except BadSnapshot as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first (tests), then the environment, then `config.json`."""
+        return sources["init_settings"], sources["env_settings"], WorkspaceConfig(settings_cls)
+
+
+def load() -> Settings:
+    """The settings of this process. Raises SettingsError with one line per wrong setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(["the settings are wrong:", *map(_line, error.errors())])) from None
+
+
+def setting_name(field: str) -> str:
+    """The name of a field's app setting, as people write it."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else field.upper()
+
+
+def _line(error: Any) -> str:
+    """One error as `NAME = found: what is allowed`; secrets are not shown."""
+    field = str(error["loc"][0]) if error["loc"] else ""
+    by_name = {setting_name(f).lower(): f for f in Settings.model_fields}
+    name = setting_name(by_name.get(field.lower(), field)) if field else ""
+    message = error["msg"].removeprefix("Value error, ")
+    if not field:
+        return f"  {message}"
+    known = Settings.model_fields.get(by_name.get(field.lower(), field))
+    secret = known is not None and SecretStr in get_args(known.annotation)
+    found = "" if error["type"] == "missing" else f" = {'***' if secret else repr(error['input'])}"
+    what = f" ({known.description})" if known and known.description else ""
+    return f"  {name}{found}: {message}{what}"
+
+
