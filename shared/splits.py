@@ -1,9 +1,11 @@
 """Which row is trained on, which is held out: a pure function of the row's content and the dataset's seed.
 
-Used by `shared.validation.snapshot` (one pass over a snapshot) and by whoever must name a file's split. No I/O.
+Used by `shared.validation.snapshot` (one pass over a snapshot) and by whoever must name a file's split. No
+I/O.
 
-What it promises when repeated: the same rows, seed and cuts give the same splits, in any order, format and on any
-machine. Cuts never decrease, so a row once held out by hash stays held out in every later snapshot of the dataset.
+What it promises when repeated: the same rows, seed and cuts give the same splits, in any order, format and
+on any machine. Cuts never decrease, so a row once held out by hash stays held out in every later snapshot
+of the dataset.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ _NAME = re.compile(r"^(?P<word>[a-z]+(?:_sft)?)(?:[-_.]?\d+(?:-of-\d+)?)?$")
 
 
 def split_of(file_name: str) -> Split | None:
-    """Say which split a file holds by its name: `train-00000-of-00003.parquet` is train; None if it does not say."""
+    """Say which split a file's name means: `train-00000-of-00003.parquet` is train; None if none."""
     stem = file_name.rsplit("/", 1)[-1].lower().split(".", 1)[0]
     match = _NAME.match(stem)
     return _WORDS.get(match["word"]) if match else None
@@ -55,7 +57,7 @@ class Shares:
     at_most_one_in: int = 10  # ... but never beyond this part of the rows, so that most are trained on
 
     def __post_init__(self) -> None:
-        if not (0 <= self.test and 0 <= self.validation and self.test + self.validation < 1):
+        if not (min(self.test, self.validation) >= 0 and self.test + self.validation < 1):
             raise ValueError(f"shares must leave something to train on: {self}")
 
     def wanted(self, rows: int) -> int:
@@ -65,7 +67,7 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Thresholds on a row's place in [0, 1): below `test` test, else below `validation` validation, else train.
+    """Thresholds on a row's place in [0, 1): below `test`, else below `validation`, else train.
 
     Stored with the dataset once a snapshot of it is accepted.
     """
@@ -88,7 +90,7 @@ class Cuts:
 
 
 def place_of(digest: bytes, seed: int) -> float:
-    """Where a row stands in [0, 1) for this dataset: a seeded hash of its content digest, exact as a float."""
+    """Where a row stands in [0, 1) for this dataset: a seeded hash of its content digest."""
     return (xxhash.xxh3_64_intdigest(digest, seed & 0xFFFFFFFFFFFFFFFF) >> 11) / 9007199254740992.0
 
 
@@ -97,7 +99,7 @@ Emit = Callable[[Split, float, bytes], None]
 
 @dataclass(slots=True)
 class _Lowest:
-    """The few rows with the lowest places among those offered; hands back whatever does not belong to them."""
+    """The few rows with the lowest places among those offered; hands back all others."""
 
     capacity: int
     rows: list[tuple[float, int, bytes]] = field(default_factory=list)
@@ -124,8 +126,9 @@ class _Lowest:
 class Cutter:
     """Cuts held-out rows from the rows not assigned by the person, in one pass and with bounded memory.
 
-    Only the few lowest rows that a top-up could need are kept back until `finish`; all others are emitted at once.
-    When one held-out split was given by the person, everything held out here goes to the other one.
+    Only the few lowest rows that a top-up could need are kept back until `finish`; all others are emitted
+    at once. When one held-out split was given by the person, everything held out here goes to the other
+    one.
     """
 
     def __init__(self, emit: Emit, cuts: Cuts, shares: Shares, given: Iterable[Split] = ()) -> None:

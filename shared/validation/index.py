@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _WIDTH = 16
@@ -65,17 +65,17 @@ class RowIndex:
             slots[slot] = ordinal + 1
         self._slots = slots
 
-    def sorted_digests(self, file: int) -> Iterator[bytes]:
-        """Digests of one file, ascending; a sixteenth of them in memory at a time."""
-        ends = [*self._file_starts[1:], len(self._rows)]
-        part = memoryview(self._digests)[self._file_starts[file] * _WIDTH : ends[file] * _WIDTH]
-        leading = bytes(part[::_WIDTH])
+    def sorted_digests(self, first: int, end: int) -> Iterator[bytes]:
+        """Digests of the files from `first` up to `end`, ascending; a sixteenth in memory at a time."""
+        starts = [*self._file_starts, len(self._rows)]
+        part = bytes(memoryview(self._digests)[starts[first] * _WIDTH : starts[end] * _WIDTH])
+        leading = part[::_WIDTH]
         for nibble in range(16):
             chosen = [at for at, byte in enumerate(leading) if byte >> 4 == nibble]
-            yield from sorted(bytes(part[at * _WIDTH : (at + 1) * _WIDTH]) for at in chosen)
+            yield from sorted(part[at * _WIDTH : (at + 1) * _WIDTH] for at in chosen)
 
 
-def content_digest(parts: Iterator[tuple[str, Iterator[bytes]]]) -> str:
+def content_digest(parts: Iterable[tuple[str, Iterable[bytes]]]) -> str:
     """SHA-256 over the sorted row digests of each split as dropped: order and file format do not matter."""
     whole = hashlib.sha256()
     for split, digests in parts:

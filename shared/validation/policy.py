@@ -1,7 +1,8 @@
 """The thresholds a snapshot is held to: one frozen value, given by the caller.
 
-The app builds it from its settings (a snapshot's own `snapshot.json` may only `tightened` it); the command line
-uses the defaults. It is part of what makes a report repeatable: same bytes and same policy, same report.
+The app builds it from its settings (a snapshot's own `snapshot.json` may only `tightened` it); the command
+line uses the defaults. It is part of what makes a report repeatable: same bytes and same policy, same
+report.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class Policy:
         """Return the policy with the given limits, each refused (ValueError) if it would loosen this one."""
         for name, value in limits.items():
             if name not in _TIGHTER:
-                raise ValueError(f"{name!r} cannot be set by a snapshot; it may set {', '.join(sorted(_TIGHTER))}")
+                raise ValueError(
+                    f"{name!r} cannot be set by a snapshot; it may set {', '.join(sorted(_TIGHTER))}"
+                )
             now = getattr(self, name)
             if (value > now) if _TIGHTER[name] == "lower" else (value < now):
                 raise ValueError(f"{name} = {value!r} would loosen the operator's {now!r}")

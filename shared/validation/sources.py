@@ -1,7 +1,7 @@
-"""The files of a snapshot: where they come from (a callable the caller gives), and their bytes as they are read.
+"""The files of a snapshot: where they come from (a callable), and their bytes as they are read.
 
-A failing read (the network, a lease) must never look like a damaged file. `Watched` remembers what the caller's
-file raised, so that readers can tell the two apart and raise it again.
+A failing read (the network, a lease) must never look like a damaged file. `Watched` remembers what the
+caller's file raised, so that readers can tell the two apart and raise it again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENDINGS: tuple[tuple[str, Format], ...] = (
 
 
 class Readable(Protocol):
-    """What an opener returns: a binary file. Parquet needs `seek` and `tell` as well; the other two only `read`."""
+    """What an opener returns: a binary file. Parquet needs `seek` and `tell`; the others only `read`."""
 
     def read(self, size: int = -1, /) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
@@ -72,6 +72,14 @@ class Watched:
         self.failure: BaseException | None = None
         self.bytes_read = 0
         self.closed = False
+
+    def beat(self) -> None:
+        """Tell the caller that work goes on; what it raises is kept like a failed read."""
+        try:
+            self._beat()
+        except BaseException as failure:
+            self.failure = failure
+            raise
 
     def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes."""

@@ -1,0 +1,150 @@
+"""From one JSONL line to a Python value, or to the exact reason why not.
+
+The fast decoder (orjson) is strict but says little, and keeps silent about repeated keys. So a line it
+refuses, or one with more quotes than its value explains, is read again here, slowly and exactly. Called by
+`jsonl` for every line that is not plainly good at a glance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from shared.validation.problems import Problem, shown
+
+BOM = b"\xef\xbb\xbf"
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode_slowly(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
+    """Return the value and what is wrong with the line; with an error among it, the value means nothing."""
+    problems: list[Problem] = []
+    skipped = 0
+    if line.startswith(BOM):
+        problems.append(Problem("byte-order-mark", None, "bytes EF BB BF", "no signature"))
+        line, skipped = line[3:], 3
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as wrong:
+        found = f"byte {line[wrong.start]:#04x} at byte {skipped + wrong.start + 1} of the line"
+        return None, [*problems, Problem("invalid-utf8", None, found, "UTF-8", skipped + wrong.start)]
+    if depth_of(line, max_depth) > max_depth:
+        found, expected = f"more than {max_depth} levels", f"at most {max_depth}"
+        return None, [*problems, Problem("nesting-too-deep", None, found, expected)]
+    value, wrong_json = _parse(text, skipped)
+    return value, problems + wrong_json
+
+
+def depth_of(line: bytes, enough: int) -> int:
+    """Count how deep a line is nested; stops counting just above `enough`."""
+    depth = deepest = 0
+    for token in _STRUCTURE.finditer(line):
+        first = line[token.start()]
+        if first in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > enough:
+                break
+        elif first in b"]}":
+            depth -= 1
+    return deepest
+
+
+def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
+    odd: list[Problem] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items) and not odd:
+            names = [name for name, _ in items]
+            twice = next(name for at, name in enumerate(names) if name in names[:at])
+            odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
+        return found
+
+    def constant(name: str) -> float:
+        odd.append(Problem("not-a-number", None, name, "a number or null"))
+        return 0.0
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+    except json.JSONDecodeError as wrong:
+        where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
+        found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
+        return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
+    except (
+        RecursionError,
+        ValueError,
+    ) as wrong:  # ValueError: an integer of more digits than Python converts
+        return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]
+    if not odd and (path := _path_of_surrogate(value)) is not None:
+        odd.append(Problem("lone-surrogate", path, "half of a surrogate pair", "whole characters"))
+    return value, odd
+
+
+def _path_of_surrogate(value: Any, path: str = "") -> str | None:
+    if isinstance(value, str):
+        return path if _SURROGATE.search(value) else None
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if _SURROGATE.search(name):
+                return f"{path}.a key".lstrip(".")
+            if (found := _path_of_surrogate(inner, f"{path}.{shown(name)[1:-1]}".lstrip("."))) is not None:
+                return found
+    if isinstance(value, list):
+        for at, inner in enumerate(value):
+            if (found := _path_of_surrogate(inner, f"{path}[{at}]")) is not None:
+                return found
+    return None
+
+
+def decode(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
+    """Decode a line of JSONL."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as refused:
+        value, problems = decode_slowly(line, max_depth)
+        if not problems:  # the slow reader is more lenient here: the strict one decides
+            problems = [Problem("invalid-json", None, shown(str(refused), 80), "one JSON object")]
+        return value, problems
+    if _hides_something(line, value, max_depth):
+        return decode_slowly(line, max_depth)
+    return value, []
+
+
+def _hides_something(line: bytes, value: Any, max_depth: int) -> bool:
+    """Whether the line may hold what its value does not show (a repeated key), or is nested too deep."""
+    try:
+        strings, inner, depth = _measure(value)
+    except RecursionError:
+        return True
+    return depth > max_depth or not quotes_agree(line, strings, inner)
+
+
+def quotes_agree(line: bytes, strings: int, inner: int) -> bool:
+    """Whether a line's quotes are just those of its value's strings (keys too) and `inner` ones inside them.
+
+    Every string takes two quotes in the line, and every quote inside one more, so a dropped key shows as a
+    surplus. Only quotes escaped as \\u0022 could hide one: such lines are read slowly.
+    """
+    return line.count(b'"') == 2 * strings + inner and not (inner and b"\\u0022" in line)
+
+
+def _measure(value: Any) -> tuple[int, int, int]:
+    """Strings in a value, quotes inside them, and its depth."""
+    if isinstance(value, str):
+        return 1, value.count('"'), 0
+    if isinstance(value, dict):
+        strings, inner, parts = len(value), sum(name.count('"') for name in value), list(value.values())
+    elif isinstance(value, list):
+        strings, inner, parts = 0, 0, value
+    else:
+        return 0, 0, 0
+    depth = 0
+    for part in parts:
+        more, quotes, deeper = _measure(part)
+        strings, inner, depth = strings + more, inner + quotes, max(depth, deeper)
+    return strings, inner, depth + 1

@@ -1,0 +1,107 @@
+"""Warnings about what good rows say: nothing here refuses a row, and nothing here repeats what a turn says.
+
+Called for every good, distinct row, so each rule first asks something cheap that almost all rows answer
+with no.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from shared.validation.policy import Policy
+from shared.validation.problems import Problem
+from shared.validation.turns import Dialogue
+
+TOKEN_ESTIMATE = "UTF-8 bytes / 4, and 4 for each turn"
+
+_MARKER = re.compile(
+    r"<\|(?:system|user|assistant|end|endoftext|im_start|im_end|im_sep|begin_of_text|eot_id|start_header_id"
+    r"|end_header_id|tool|tool_call)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+)
+_CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
+_SECRETS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    ("-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    ("AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
+    ("AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
+    ("sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
+    ("gh", "a GitHub token", re.compile(r"\b(?:gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})")),
+    ("xox", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
+    ("hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
+    ("AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
+    (
+        "eyJ",
+        "a JSON web token",
+        re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    ),
+)
+_TAIL = 24
+_LOOPS = 8
+
+
+def estimated_tokens(dialogue: Dialogue) -> int:
+    """Estimate the tokens of a dialogue; see TOKEN_ESTIMATE."""
+    text = dialogue.text
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size // 4 + 4 * len(dialogue.roles)
+
+
+def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy) -> Iterator[Problem]:
+    """What should be told about a good row."""
+    text = dialogue.text
+    if tokens > policy.context_tokens:
+        found = f"about {tokens} tokens"
+        yield Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
+    if ("|" in text or "[" in text or "<" in text) and _MARKER.search(text):
+        yield from _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True)
+    if not text.isprintable() and _CONTROL.search(text):
+        yield from _each(dialogue, _CONTROL, "control-character", "visible text", named=False)
+    for sign, name, pattern in _SECRETS:
+        if sign in text:
+            for at, turn in enumerate(dialogue.turns):
+                if pattern.search(turn["content"]):
+                    yield Problem(
+                        "likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets"
+                    )
+    yield from _prompt(row, dialogue)
+    yield from _loop(dialogue)
+
+
+def _each(
+    dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool
+) -> Iterator[Problem]:
+    for at, turn in enumerate(dialogue.turns):
+        if match := pattern.search(turn["content"]):
+            what = match[0] if named else f"U+{ord(match[0]):04X}"
+            yield Problem(
+                rule, f"messages[{at}].content", f"{what} as character {match.start() + 1}", expected
+            )
+
+
+def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
+    prompt = row.get("prompt")
+    if isinstance(prompt, str):
+        first = dialogue.turns[dialogue.roles.index("user")]["content"]
+        if prompt != first and prompt.strip() != first.strip():
+            yield Problem(
+                "prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn"
+            )
+
+
+def _loop(dialogue: Dialogue) -> Iterator[Problem]:
+    """An answer whose last words come over and over, right up to its end."""
+    answer = dialogue.turns[-1]["content"].rstrip()
+    if len(answer) < _LOOPS * _TAIL:
+        return
+    tail = answer[-_TAIL:]
+    period = len(answer) - _TAIL - answer.rfind(tail, 0, len(answer) - 1)
+    if period > len(answer) // _LOOPS:
+        return
+    looped = period * _LOOPS
+    if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set(
+        "-=_*#.~ \n|+0"
+    ):
+        found = f"the last {period} characters at least {_LOOPS} times"
+        path = f"messages[{len(dialogue.turns) - 1}].content"
+        yield Problem("repetitive-answer", path, found, "an answer that ends")

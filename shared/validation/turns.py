@@ -1,0 +1,201 @@
+"""The rules about a row's dialogue, on plain Python values: the same for every file format.
+
+`glance` answers fast for rows that are plainly good, and for nothing else; `examine` is complete and
+decides about all others. A row that `glance` passes has no problem under `examine`: a property test holds
+them together.
+"""
+
+from __future__ import annotations
+
+import difflib
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from shared.validation.policy import Policy
+from shared.validation.problems import Problem, kind_of, shown
+
+_TOOL_ROLES = frozenset({"tool", "function", "ipython", "tool_call", "tool_response", "observation"})
+_ROLES = ("system", "user", "assistant")
+_ALIASES = {
+    "human": "user",
+    "person": "user",
+    "customer": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "model": "assistant",
+    "chatbot": "assistant",
+    "developer": "system",
+}
+_KNOWN_PATTERNS = 10_000
+
+
+class Dialogue(NamedTuple):
+    """A good row: who speaks, and what. `turns` has nothing but role and content in each turn."""
+
+    roles: tuple[str, ...]
+    turns: list[dict[str, str]]
+    text: str
+
+
+class Turns:
+    """Checks dialogues under one policy. Remembers role sequences already found good."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._good_patterns: set[tuple[str, ...]] = set()
+
+    def glance(self, messages: Any) -> Dialogue | None:
+        """Return the dialogue if it is plainly good; None says nothing."""
+        if type(messages) is not list:
+            return None
+        try:
+            roles = tuple([turn["role"] for turn in messages])
+            contents = [turn["content"] for turn in messages]
+            if roles not in self._good_patterns:
+                return None
+            text = "".join(contents)
+        except (TypeError, KeyError, IndexError):
+            return None
+        # strip leaves a text empty if it is empty or blank
+        if not all(map(str.strip, contents)) or "\0" in text or set(map(len, messages)) != {2}:
+            return None
+        return Dialogue(roles, messages, text)
+
+    def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:
+        """Return every problem of the row, or else its dialogue."""
+        if not isinstance(row, dict):
+            return None, [Problem("not-an-object", None, kind_of(row), 'an object with "messages"')]
+        if "messages" not in row:
+            near = difflib.get_close_matches("messages", [*map(str, row)], n=1, cutoff=0.6)
+            found = f"no messages, but {shown(near[0])}" if near else f"fields {_names(row)}"
+            return None, [Problem("messages-missing", None, found, "messages")]
+        messages = row["messages"]
+        if not isinstance(messages, list):
+            return None, [Problem("messages-not-list", "messages", kind_of(messages), "a list of turns")]
+        if not messages:
+            return None, [
+                Problem("messages-empty", "messages", "a list of 0", "at least one question and answer")
+            ]
+        if len(messages) > self._policy.max_messages:
+            expected = f"at most {self._policy.max_messages}"
+            return None, [Problem("too-many-messages", "messages", f"{len(messages)} turns", expected)]
+        return self._examine_turns(messages)
+
+    def _examine_turns(self, messages: list[Any]) -> tuple[Dialogue | None, list[Problem]]:
+        problems: list[Problem] = []
+        roles: list[str] = []
+        for at, turn in enumerate(messages):
+            path = f"messages[{at}]"
+            if not isinstance(turn, dict):
+                problems.append(
+                    Problem("message-not-object", path, kind_of(turn), "an object with role and content")
+                )
+                continue
+            role = self._examine_role(turn, path, problems)
+            if role is not None:
+                roles.append(role)
+            _examine_content(turn, f"{path}.content", problems)
+            _examine_extras(turn, path, problems)
+        if len(roles) == len(messages):  # a wrong role would only cause wrong complaints about their order
+            problems += self._examine_order(roles)
+        if problems:
+            return None, problems
+        pattern = tuple(roles)
+        if len(self._good_patterns) < _KNOWN_PATTERNS:
+            self._good_patterns.add(pattern)
+        turns = [{"content": turn["content"], "role": turn["role"]} for turn in messages]
+        return Dialogue(pattern, turns, "".join(turn["content"] for turn in turns)), []
+
+    def _examine_role(self, turn: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
+        if "role" not in turn:
+            found = "from, as ShareGPT writes" if "from" in turn else f"fields {_names(turn)}"
+            problems.append(Problem("role-missing", path, found, "role"))
+            return None
+        role, path = turn["role"], f"{path}.role"
+        if not isinstance(role, str):
+            problems.append(Problem("role-not-text", path, kind_of(role), "user or assistant"))
+        elif role == "system" and self._policy.system_turns == "reject":
+            problems.append(Problem("system-rejected", path, shown(role), "user or assistant"))
+        elif role in _ROLES:
+            return role
+        elif role.strip().lower() in _TOOL_ROLES:
+            problems.append(Problem("role-tool", path, shown(role), "user or assistant"))
+        else:
+            problems.append(Problem("role-unknown", path, shown(role), _likely_role(role)))
+        return None
+
+    def _examine_order(self, roles: list[str]) -> list[Problem]:
+        problems = [
+            Problem(
+                "system-not-first",
+                f"messages[{at}].role",
+                f"system as turn {at + 1}",
+                "system as turn 1 only",
+            )
+            for at, role in enumerate(roles)
+            if role == "system" and at > 0
+        ]
+        spoken = [(at, role) for at, role in enumerate(roles) if role != "system"]
+        if spoken and spoken[0][1] != "user":
+            problems.append(
+                Problem("first-not-user", f"messages[{spoken[0][0]}].role", shown(spoken[0][1]), "user")
+            )
+        for (before, role), (at, next_role) in pairwise(spoken):
+            if role == next_role and at == before + 1:
+                expected = "assistant" if role == "user" else "user"
+                problems.append(Problem("role-repeated", f"messages[{at}].role", f"{role} again", expected))
+        if "assistant" not in roles:
+            problems.append(
+                Problem("no-assistant", "messages", "no assistant turn", "an answer to learn from")
+            )
+        elif roles[-1] == "user":  # a closing system turn is already system-not-first
+            path = f"messages[{len(roles) - 1}].role"
+            problems.append(Problem("last-not-assistant", path, shown("user"), "assistant"))
+        return problems
+
+
+def _examine_content(turn: dict[str, Any], path: str, problems: list[Problem]) -> None:
+    if "content" not in turn:
+        found = "value, as ShareGPT writes" if "value" in turn else f"fields {_names(turn)}"
+        problems.append(Problem("content-missing", path.rpartition(".")[0], found, "content"))
+        return
+    content = turn["content"]
+    if content is None:
+        problems.append(Problem("content-null", path, "null", "a text"))
+    elif isinstance(content, list):
+        types = (part.get("type") for part in content if isinstance(part, dict))
+        kinds = {kind for kind in types if isinstance(kind, str)}
+        found = f"a list of {len(content)} parts" + (
+            f" ({', '.join(map(shown, sorted(kinds)[:4]))})" if kinds else ""
+        )
+        problems.append(Problem("content-multimodal", path, found, "a text"))
+    elif not isinstance(content, str):
+        problems.append(Problem("content-not-text", path, kind_of(content), "a text"))
+    elif not content:
+        problems.append(Problem("content-empty", path, "a text of 0 characters", "a text"))
+    elif not content.strip():
+        problems.append(Problem("content-blank", path, f"{len(content)} blank characters", "a text"))
+    elif (nul := content.find("\0")) >= 0:
+        problems.append(Problem("content-nul", path, f"NUL as character {nul + 1}", "text without NUL"))
+
+
+def _examine_extras(turn: dict[str, Any], path: str, problems: list[Problem]) -> None:
+    for name in ("tool_calls", "function_call"):
+        if turn.get(name):
+            problems.append(Problem("tool-calls", f"{path}.{name}", kind_of(turn[name]), "none"))
+    weight = turn.get("weight")
+    if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
+        found = repr(weight)[:20] if isinstance(weight, int | float) else kind_of(weight)
+        problems.append(Problem("weight-invalid", f"{path}.weight", found, "0 or 1"))
+
+
+def _likely_role(role: str) -> str:
+    plain = role.strip().lower()
+    likely = _ALIASES.get(plain) or next(iter(difflib.get_close_matches(plain, _ROLES, n=1)), None)
+    return f"{likely} (probably)" if likely else "user or assistant"
+
+
+def _names(value: dict[str, Any]) -> str:
+    return ", ".join(shown(str(name)) for name in list(value)[:5]) or "none"
