@@ -1,0 +1,265 @@
+"""The validate step: from what was dropped to frozen training files, or a refusal that says where and why.
+
+One pass reads, checks, cuts and stages the rows; the training files come into being only when the snapshot is accepted,
+is nobody's duplicate, and the dropped files are still the ones that were read. Cut off anywhere, it starts again and
+finds its own claim and its own blocks.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import hyperparameters, naming
+from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown
+from shared.ledger import Outcome
+from shared.lifecycle import SnapshotState
+from shared.records import ModelPin, ReportSummary, Snapshot
+from shared.splits import Cuts, Split
+from shared.validation import BadRow, Frozen, Policy, Report, Source, freeze
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.clients import Parts
+    from shared.records import BaseModel
+    from shared.storage import Lease, Storage
+
+_OPTION_KEYS = ("hyperparameters", "base_model", "base_model_version", "note", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """RECEIVED -> VALIDATING -> VALIDATED, REJECTED, DUPLICATE or SUPERSEDED."""
+
+    parts: Parts
+
+    def ready(self, row: Snapshot) -> bool:
+        """Always: a received snapshot is validated at once."""
+        return True
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Pins the model and the component, then makes the pass over the files."""
+        options = _options(self.parts, row)
+        model = _base_model(self.parts, options)
+        pinned = _pinned(self.parts, model, options)
+        try:
+            frozen, bad = self._pass(row, options, model, lease)
+        except (LedgerConflict, Unknown):
+            return Outcome(SnapshotState.SUPERSEDED, f"{row.source} was overwritten while it was read", look_in=None)
+        summary = _store_report(self.parts, row, frozen.report)
+        if bad:
+            self.parts.storage.put("quarantine", f"{row.id}/rows.jsonl", b"".join(bad))
+        changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows)}
+        if not frozen.report.accepted:
+            return Outcome(SnapshotState.REJECTED, frozen.report.summary, changes, look_in=self._keep())
+        return self._admitted(row, frozen, changes)
+
+    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+        """What cannot be trained on is refused with the error's own words."""
+        return Outcome(SnapshotState.REJECTED, str(error), look_in=self._keep())
+
+    def _pass(
+        self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease
+    ) -> tuple[Frozen, list[bytes]]:
+        dataset = self.parts.ledger.dataset(row.dataset).row
+        bad: list[bytes] = []
+        frozen = freeze(
+            _sources(self.parts, row),
+            _policy(self.parts, row, options, model),
+            seed=dataset.seed,
+            cuts=Cuts(dataset.cut_test, dataset.cut_validation),
+            staging=BlobStaging(self.parts.storage, row.id),
+            quarantine=lambda found: bad.append(_quarantined(found)),
+            heartbeat=lease.check,
+        )
+        for file in row.files:  # the pass is over: was it all of one version?
+            if self.parts.storage.look("snapshots", file.path).etag != file.etag:
+                raise LedgerConflict(f"{file.path} was overwritten")
+        return frozen, bad
+
+    def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> Outcome:
+        claim = _claim_name(row, changes)
+        holder = "" if "duplicate" in row.overrides else _claimed(self.parts, claim, row.id)
+        if holder:
+            return Outcome(
+                SnapshotState.DUPLICATE,
+                f"the same rows, model and hyperparameters as {holder}",
+                {**changes, "duplicate_of": holder},
+                look_in=self._keep(),
+            )
+        # The cuts are kept with the dataset before any row is frozen by them: they never go down.
+        self.parts.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts))
+        frozen.commit(BlobStaging(self.parts.storage, row.id))
+        return Outcome(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
+
+    def _keep(self) -> float:
+        return self.parts.settings.keep_days * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStaging:
+    """The training files of one snapshot as uncommitted blocks in `frozen/<id>/`."""
+
+    storage: Storage
+    snapshot: str
+
+    def stage(self, split: Split, block_id: str, data: bytes) -> None:
+        """Uploads one block; block ids of one blob all have the same length."""
+        self.storage.stage("frozen", naming.frozen(self.snapshot, split), _block(block_id), data)
+
+    def commit(self, split: Split, block_ids: tuple[str, ...]) -> None:
+        """Makes the file of these blocks."""
+        self.storage.commit("frozen", naming.frozen(self.snapshot, split), [_block(b) for b in block_ids])
+
+
+def release_claim(parts: Parts, row: Snapshot) -> None:
+    """Lets others train this content: the training of this snapshot failed. Only its own claim is removed."""
+    if not row.claim:
+        return
+    try:
+        data, _ = parts.storage.read("ledger", row.claim)
+    except Unknown:
+        return
+    if json.loads(data)["snapshot"] == row.id:
+        parts.storage.delete("ledger", row.claim)
+
+
+def claim(parts: Parts, row: Snapshot) -> str:
+    """Claims the snapshot's content (again, before a retry); the id of whoever has it otherwise."""
+    return _claimed(parts, row.claim, row.id) if row.claim else ""
+
+
+def _claimed(parts: Parts, name: str, snapshot: str) -> str:
+    try:
+        parts.storage.create("ledger", name, json.dumps({"snapshot": snapshot}).encode())
+        return ""
+    except LedgerConflict:
+        holder: str = json.loads(parts.storage.read("ledger", name)[0])["snapshot"]
+        return "" if holder == snapshot else holder
+
+
+def _claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
+    """Same dataset, rows, model, component and hyperparameters: the same training."""
+    what = [row.dataset, changes["digest"], changes["base_model"].id, changes["component"], changes["hyperparameters"]]
+    return f"claims/{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
+
+
+def _options(parts: Parts, row: Snapshot) -> dict[str, Any]:
+    """The snapshot's own `snapshot.json`. Raises BadSnapshot for what it may not hold."""
+    if row.options is None:
+        return {}
+    if row.options.size > 65_536:
+        raise BadSnapshot(f"{row.options.path}: {row.options.size} bytes; at most 65536 are allowed")
+    try:
+        found = json.loads(parts.storage.read("snapshots", row.options.path)[0])
+    except ValueError as error:
+        raise BadSnapshot(f"{row.options.path}: not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadSnapshot(f"{row.options.path}: expected an object, found {type(found).__name__}")
+    for key, value in found.items():
+        if key not in _OPTION_KEYS:
+            raise BadSnapshot(f"{row.options.path}: unknown key {key!r}{_nearest(key)}")
+        wanted = dict if key in ("hyperparameters", "validation") else str
+        if not isinstance(value, wanted):
+            raise BadSnapshot(f"{row.options.path}: {key} must be {wanted.__name__}, found {type(value).__name__}")
+    return found
+
+
+def _nearest(key: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key, _OPTION_KEYS, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_OPTION_KEYS)}"
+
+
+def _base_model(parts: Parts, options: dict[str, Any]) -> BaseModel:
+    """The base model, resolved to one version. Raises BadSnapshot when it is missing or archived."""
+    name = options.get("base_model", parts.settings.base_model)
+    wanted = options.get("base_model_version", "" if "base_model" in options else parts.settings.base_model_version)
+    model = parts.workspace.base_model(name, wanted)
+    where = f"{name}{':' + wanted if wanted else ''} in registry {parts.settings.registry}"
+    if model is None:
+        raise BadSnapshot(f"base model {where} does not exist: set BASE_MODEL (and BASE_MODEL_VERSION) to one that does")
+    if model.archived:
+        raise BadSnapshot(f"base model {where} (version {model.version}) is archived: set BASE_MODEL to a live model")
+    return model
+
+
+def _pinned(parts: Parts, model: BaseModel, options: dict[str, Any]) -> dict[str, Any]:
+    """What the training will be made of, resolved before any money is spent."""
+    given = parts.settings
+    component = parts.workspace.component(given.component, given.component_version)
+    if component is None:
+        raise BadSnapshot(f"component {given.component} {given.component_version} is not in registry {given.registry}")
+    values = hyperparameters.merged(
+        ("the model's tag model_specific_defaults", hyperparameters.from_tag(model.tags.get("model_specific_defaults"))),
+        ("HYPERPARAMETERS", given.hyperparameters),
+        ("snapshot.json", options.get("hyperparameters", {})),
+    )
+    return {
+        "base_model": ModelPin(registry=given.registry, name=model.name, version=model.version, id=model.id),
+        "component": f"{given.component}:{component}",
+        "hyperparameters": values.inputs(),
+    }
+
+
+def _policy(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseModel) -> Policy:
+    given = parts.settings
+    context = model.tags.get("context_window", "")
+    policy = Policy(
+        system_turns=given.system_turns,
+        min_rows=given.min_rows,
+        max_bad_percent=100.0 if "bad_rows" in row.overrides else given.validation_max_bad_percent,
+        max_total_bytes=int(given.max_snapshot_gb * 1e9),
+        context_tokens=int(context) if context.isdigit() else Policy.context_tokens,
+    )
+    try:
+        return policy.tightened(**options.get("validation", {}))
+    except (TypeError, ValueError) as error:
+        raise BadSnapshot(f"snapshot.json: validation: {error}") from error
+
+
+def _sources(parts: Parts, row: Snapshot) -> Sequence[Source]:
+    storage = parts.storage
+    return [
+        Source(
+            path=file.path,
+            open=lambda file=file: storage.open("snapshots", file.path, file.etag),  # type: ignore[misc]
+            size=file.size,
+            split=file.split,  # type: ignore[arg-type]
+        )
+        for file in row.files
+    ]
+
+
+def _store_report(parts: Parts, row: Snapshot, report: Report) -> ReportSummary:
+    name = naming.report(row.id)
+    parts.storage.put("reports", name, report.model_dump_json(indent=1).encode())
+    return ReportSummary(
+        blob=name,
+        verdict=report.verdict,
+        rows=report.rows,
+        errors=sum(f.count for f in report.findings if f.severity == "error"),
+        warnings=sum(f.count for f in report.findings if f.severity != "error"),
+        bad_rows=report.bad_rows,
+    )
+
+
+def _quarantined(found: BadRow) -> bytes:
+    import dataclasses
+
+    kept = {k: v for k, v in dataclasses.asdict(found).items() if not isinstance(v, bytes)}
+    return json.dumps(kept, default=str).encode() + b"\n"
+
+
+def _with_cuts(dataset: Any, cuts: Cuts) -> Any:
+    raised = Cuts(dataset.cut_test, dataset.cut_validation).raised(cuts.test, cuts.validation)
+    return dataset.but(cut_test=raised.test, cut_validation=raised.validation)
+
+
+def _block(block_id: str) -> str:
+    return base64.b64encode(block_id.encode()).decode()

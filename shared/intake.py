@@ -1,0 +1,225 @@
+"""What to do about an upload: tell which snapshot it is, or refuse it with the right form. Called by the storage event
+and by the sweep.
+
+An event only says where to look. The blob's own time and ETag decide, so an event that comes twice, late or for a blob
+that was overwritten meanwhile finds the same row. Nothing is created for uploads before the first start
+(`ACCEPT_SINCE`), so that a full container is not trained as a backlog.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from shared import naming
+from shared.errors import LedgerConflict, Unknown
+from shared.lifecycle import SnapshotState
+from shared.records import File, Snapshot
+from shared.splits import split_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shared.clients import Parts
+    from shared.storage import Blob
+
+log = logging.getLogger(__name__)
+
+CONTAINER = "snapshots"
+MARKER = "_SUCCESS"
+OPTIONS = "snapshot.json"
+EXTENSIONS = (".jsonl", ".jsonl.gz", ".parquet")
+FORM = (
+    "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
+    "and then an empty _SUCCESS; .jsonl.gz and .parquet are fine too; "
+    "a dataset's name has 2 to 41 of a-z, 0-9 and '-'"
+)
+# States in which a snapshot is past VALIDATED and on its way: an older upload has come too late.
+_AHEAD = frozenset(
+    {
+        SnapshotState.SUBMITTING,
+        SnapshotState.TRAINING,
+        SnapshotState.TRAINED,
+        SnapshotState.REGISTERING,
+        SnapshotState.REGISTERED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """What a path means: a dataset's snapshot in one file, or in a folder that its marker completes."""
+
+    dataset: str
+    folder: str = ""
+
+
+class NotADrop(Exception):
+    """The path is not one that people drop snapshots at; the text says why and what the right form is."""
+
+
+def read_path(path: str) -> Drop | None:
+    """What a blob's path means; None for a file that waits for its folder's marker. Raises NotADrop."""
+    *folders, name = path.split("/")
+    if not folders:
+        return _single(_stem(name, path), name)
+    dataset = _named(folders[0], path)
+    if len(folders) == 1:
+        if name == MARKER:
+            raise NotADrop(f"{path}: the marker belongs into a folder <dataset>/<name>/; {FORM}")
+        if name == OPTIONS:
+            raise NotADrop(f"{path}: {OPTIONS} goes with a folder snapshot, <dataset>/<name>/{OPTIONS}; {FORM}")
+        if split_of(name):
+            raise NotADrop(
+                f"{path}: a file named like a split belongs into a folder <dataset>/<name>/, completed by {MARKER}"
+            )
+        return _single(dataset, name, path)
+    if len(folders) == 2:
+        if name == MARKER:
+            return Drop(dataset, "/".join(folders))
+        if name == OPTIONS:
+            return None
+        _stem(name, path)
+        return None
+    raise NotADrop(f"{path}: more than two folders deep; {FORM}")
+
+
+def path_of(url: str) -> str:
+    """The blob path below the container, out of a blob's URL (either endpoint, path style included)."""
+    path = unquote(urlsplit(url).path)
+    return re.sub(rf"^/(?:[^/]+/)??{CONTAINER}/", "", path)
+
+
+def receive(parts: Parts, path: str) -> str | None:
+    """Looks at an uploaded blob and records the snapshot it makes, if any. Returns the snapshot's id.
+
+    Repeating it finds the row that is there, and looks at it again if its look is overdue.
+    """
+    try:
+        drop = read_path(path)
+        if drop is None:
+            return None
+        blob = parts.storage.look(CONTAINER, path)
+        if blob.uploaded_at < accept_since(parts):
+            return None
+        files, options = _files(parts, drop, blob)
+    except NotADrop as refusal:
+        refuse(parts, path, str(refusal))
+        return None
+    except Unknown:
+        return None  # deleted or renamed meanwhile
+    return _recorded(parts, drop, blob, files, options)
+
+
+def refuse(parts: Parts, path: str, reason: str) -> None:
+    """Records a refused upload once, under a hash of its path."""
+    text = json.dumps({"path": path[:1024], "reason": reason, "at": parts.clock()}).encode()
+    with contextlib.suppress(LedgerConflict):
+        parts.storage.create("ledger", f"_refused/{naming.short_hash(path)}.json", text)
+        log.warning("refused an upload: %s", reason)
+
+
+def accept_since(parts: Parts) -> float:
+    """Uploads before this time are left alone: the setting, else the time of the first start."""
+    if parts.settings.accept_since:
+        moment = parts.settings.accept_since
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    name = "_installation.json"
+    with contextlib.suppress(LedgerConflict, Unknown):
+        found: float = json.loads(parts.storage.read("ledger", name)[0])["first_start"]
+        return found
+    # Blob times have whole seconds: an upload in the second of the first start counts as after it.
+    first = float(int(parts.clock()))
+    with contextlib.suppress(LedgerConflict):
+        text = {"first_start": first, "at": datetime.fromtimestamp(first, UTC).isoformat()}
+        parts.storage.create("ledger", name, json.dumps(text).encode())
+        return first
+    return accept_since(parts)
+
+
+def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], options: File | None) -> str:
+    snapshot_id = naming.snapshot_id(drop.dataset, blob.uploaded_at, f"{CONTAINER}/{blob.name}", blob.etag)
+    row = Snapshot(
+        id=snapshot_id,
+        dataset=drop.dataset,
+        state=SnapshotState.RECEIVED,
+        source=blob.name,
+        uploaded_at=blob.uploaded_at,
+        files=files,
+        options=options,
+        next_look_at=parts.clock(),
+    )
+    if newer := _newer_ahead(parts, row):
+        row = row.but(
+            state=SnapshotState.SUPERSEDED, waiting=f"{newer} is newer and already on its way", next_look_at=None
+        )
+    try:
+        parts.ledger.create(row)
+        log.info("%s received: %d file(s), %d bytes", row.id, len(files), sum(f.size for f in files))
+    except LedgerConflict:
+        found = parts.ledger.read(row.key).row
+        if found.next_look_at is not None and found.next_look_at <= parts.clock():
+            parts.ledger.come_back(row.key, found.next_look_at)
+    return row.id
+
+
+def _newer_ahead(parts: Parts, row: Snapshot) -> str:
+    """The id of a newer snapshot of the dataset that is past VALIDATED, or nothing."""
+    for listed in parts.ledger.list("snapshot", row.dataset):
+        if listed.state in _AHEAD and listed.key > row.key and parts.ledger.read(listed.key).row.order > row.order:
+            return listed.key.removeprefix("snapshot/")
+    return ""
+
+
+def _files(parts: Parts, drop: Drop, blob: Blob) -> tuple[tuple[File, ...], File | None]:
+    """The files of a snapshot, pinned by ETag, and its `snapshot.json` if there is one."""
+    if not drop.folder:
+        return (_file(blob, None),), None
+    found = [b for b in parts.storage.list(CONTAINER, f"{drop.folder}/") if not b.name.endswith(f"/{MARKER}")]
+    late = sorted(b.name for b in found if b.uploaded_at > blob.uploaded_at)
+    if late:
+        raise NotADrop(
+            f"{late[0]} is newer than {blob.name}: upload the marker last; upload {MARKER} again to try again"
+        )
+    options = next((_file(b, None) for b in found if b.name == f"{drop.folder}/{OPTIONS}"), None)
+    data = [b for b in found if b.name.endswith(EXTENSIONS)]
+    if not data:
+        raise NotADrop(f"{drop.folder}/ holds no file that ends in {', '.join(EXTENSIONS)}")
+    return tuple(_file(b, split_of(b.name)) for b in data), options
+
+
+def _file(blob: Blob, split: str | None) -> File:
+    return File(path=blob.name, etag=blob.etag, size=blob.size, split=split)
+
+
+def _single(dataset: str, name: str, path: str = "") -> Drop:
+    _stem(name, path or name)
+    return Drop(_named(dataset, path or name))
+
+
+def _stem(name: str, path: str) -> str:
+    """The file's name without its extension. Raises NotADrop for any other extension."""
+    for extension in sorted(EXTENSIONS, key=len, reverse=True):
+        if name.endswith(extension) and len(name) > len(extension):
+            return name.removesuffix(extension)
+    raise NotADrop(f"{path}: expected a name that ends in {', '.join(EXTENSIONS)}; {FORM}")
+
+
+def _named(dataset: str, path: str) -> str:
+    if not naming.DATASET.fullmatch(dataset):
+        raise NotADrop(f"{path}: {dataset!r} is not a dataset name; {FORM}")
+    return dataset
+
+
+def uploads(parts: Parts) -> Iterable[str]:
+    """The paths in `snapshots` that may be a snapshot no event told us about; for the sweep."""
+    since = accept_since(parts)
+    for blob in parts.storage.list(CONTAINER):
+        if blob.uploaded_at >= since:
+            yield blob.name

@@ -1,0 +1,389 @@
+"""The Azure ML workspace and registry: the only file that imports azure-ai-ml. Called by the steps.
+
+Reads return None where there is nothing; starts are create-or-get under the caller's derived name. Nothing here waits
+for a long operation: it is started, and its state is read at a later look. Requests are sent once (`retry_total=0`,
+bounded time): trying again is the ledger's business. States are Azure's words as plain text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Refused, ServiceBusy
+from shared.records import (
+    BaseModel,
+    Compute,
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    Job,
+    JobSpec,
+    RegisteredModel,
+    Size,
+)
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.core.credentials import TokenCredential
+
+# Building a pipeline keeps the nodes in module-level state of the SDK: two threads at once mix up their bodies
+# without an error (measured: 51 of 60 wrong), so the build is one at a time in a process.
+_BUILD = threading.Lock()
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_REQUEST = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 25}
+_PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
+
+
+class Workspace:
+    """One workspace and one registry, through the SDK."""
+
+    def __init__(
+        self, credential: TokenCredential, subscription: str, group: str, name: str, registry: str
+    ) -> None:
+        self._credential, self._registry_name = credential, registry
+        self._where = (subscription, group, name)
+
+    @cached_property
+    def _client(self) -> MLClient:
+        from azure.ai.ml import MLClient
+
+        logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # "experimental class" lines at each submit
+        return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **_REQUEST)
+
+    @cached_property
+    def _registry(self) -> MLClient:
+        from azure.ai.ml import MLClient
+
+        # The SDK's Model does not show whether it is archived; the answer it is made from does.
+        with _translated(f"registry {self._registry_name}"):
+            return MLClient(
+                self._credential,
+                registry_name=self._registry_name,
+                enable_telemetry=False,
+                raw_response_hook=self._note_archived,
+                **_REQUEST,
+            )
+
+    _seen = threading.local()
+
+    def _note_archived(self, response: Any) -> None:
+        with contextlib.suppress(Exception):  # an answer of any other shape says nothing about archiving
+            body = response.http_response.json()
+            rows = body.get("value") or [body]
+            self._seen.archived = bool(rows[0]["properties"].get("isArchived"))
+
+    # --- registry ---------------------------------------------------------------------------------------------
+
+    def base_model(self, name: str, version: str) -> BaseModel | None:
+        """A model of the registry by version, or the latest one when the version is empty."""
+        self._seen.archived = False
+        with _translated(f"base model {name}"):
+            model = _or_none(lambda: self._registry.models.get(name, **_which(version)))
+        if model is None:
+            return None
+        return BaseModel(
+            name=model.name, version=str(model.version), id=model.id, archived=self._seen.archived, tags=dict(model.tags or {})
+        )  # fmt: skip
+
+    def component(self, name: str, version: str) -> str | None:
+        """The version of a registry component that this version or the latest resolves to."""
+        with _translated(f"component {name}"):
+            found = _or_none(lambda: self._registry.components.get(name, **_which(version)))
+        return str(found.version) if found else None
+
+    # --- compute ----------------------------------------------------------------------------------------------
+
+    def sizes(self) -> dict[str, Size]:
+        """The machine sizes of the workspace's region, by name in lower case."""
+        with _translated("machine sizes"):
+            found = list(self._client.compute.list_sizes())
+        return {
+            s.name.lower(): Size(name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0))
+            for s in found
+        }
+
+    def compute(self, name: str) -> Compute | None:
+        """A cluster of the workspace."""
+        with _translated(f"compute {name}"):
+            found = _or_none(lambda: self._client.compute.get(name))
+        if found is None:
+            return None
+        errors = getattr(found, "provisioning_errors", None)
+        return Compute(
+            name=name,
+            size=getattr(found, "size", "") or "",
+            state=_word(found.provisioning_state),
+            errors=str(errors) if errors else "",
+        )
+
+    def start_compute(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
+        """Starts creating a cluster that scales to zero."""
+        from azure.ai.ml.entities import AmlCompute
+
+        cluster = AmlCompute(
+            name=name, size=size, min_instances=0, max_instances=nodes, idle_time_before_scale_down=120, tags=tags
+        )
+        with _translated(f"compute {name}"):
+            self._client.compute.begin_create_or_update(cluster)
+
+    # --- jobs -------------------------------------------------------------------------------------------------
+
+    def job(self, name: str) -> Job | None:
+        """A job of the workspace."""
+        with _translated(f"job {name}"):
+            found = _or_none(lambda: self._client.jobs.get(name))
+        return _job(found) if found is not None else None
+
+    def submit(self, spec: JobSpec) -> Job:
+        """Submits the pipeline job of this spec. A job's body is never changed once it exists.
+
+        Raises Refused when the service will not take it.
+        """
+        with _translated(f"job {spec.name}"):
+            with _BUILD:
+                pipeline = self._build(spec)
+            done = self._client.jobs.create_or_update(
+                pipeline, experiment_name=spec.experiment, skip_validation=True
+            )
+        return _job(done)
+
+    def _build(self, spec: JobSpec) -> Any:
+        """The pipeline around the registry component; the notebook's `create_pipeline`."""
+        from azure.ai.ml import Input
+        from azure.ai.ml.dsl import pipeline
+
+        name, version = spec.component.split(":")
+        component = self._registry.components.get(name, version=version)
+        files = {k: Input(type="uri_file", path=path) for k, path in spec.files.items()}
+        model = Input(type="mlflow_model", path=spec.model_id)
+
+        @pipeline(name=spec.display_name)  # type: ignore[untyped-decorator, unused-ignore]
+        def fine_tuning() -> dict[str, Any]:
+            fine_tune = component(mlflow_model_path=model, **files, **spec.inputs)
+            return {"trained_model": fine_tune.outputs.mlflow_model_folder}
+
+        job = fine_tuning()
+        job.name, job.display_name, job.tags = spec.name, spec.display_name, dict(spec.tags)
+        # The steps are deterministic: without this a new attempt may get the old one's cached results.
+        job.settings.force_rerun = True
+        job.settings.continue_on_step_failure = False
+        job.settings.default_compute = spec.compute
+        return job
+
+    def failure(self, name: str) -> str:
+        """Which child step of a failed job failed, with what its run says; empty when nothing is known."""
+        try:
+            children = list(self._client.jobs.list(parent_job_name=name))
+        except Exception:  # noqa: BLE001 - the history is a help for people; without it the job has failed all the same
+            return ""
+        for child in children:
+            if _word(child.status) == "Failed":
+                return f"step {child.display_name or child.name} failed{self._log_tail(child.name)}"
+        return ""
+
+    def _log_tail(self, run: str) -> str:
+        """The error on record for a child run, as the history service tells it."""
+        with contextlib.suppress(Exception):  # see `failure`
+            operations = self._client.jobs._runs_operations
+            details = operations.get_run_details(run)
+            error = getattr(details, "error", None)
+            message = getattr(getattr(error, "error", error), "message", "") or ""
+            return f": {message}" if message else ""
+        return ""
+
+    # --- models -----------------------------------------------------------------------------------------------
+
+    def model(self, name: str, version: str) -> RegisteredModel | None:
+        """A model version of the workspace."""
+        with _translated(f"model {name}:{version}"):
+            found = _or_none(lambda: self._client.models.get(name, version=version))
+        if found is None:
+            return None
+        return RegisteredModel(name=name, version=version, id=found.id, tags=dict(found.tags or {}))
+
+    def register(self, name: str, version: str, job: str, tags: dict[str, str]) -> None:
+        """Registers the trained output of a job as a model version."""
+        from azure.ai.ml.entities import Model
+
+        model = Model(
+            path=f"azureml://jobs/{job}/outputs/trained_model",
+            type="mlflow_model",
+            name=name,
+            version=version,
+            tags=tags,
+            description=f"Fine-tuned by job {job}.",
+        )
+        with _translated(f"model {name}:{version}"):
+            self._client.models.create_or_update(model)
+
+    def model_id(self, name: str, version: str) -> str:
+        """The ARM id of a model version: deployments take the id, never a fetched entity."""
+        sub, group, ws = self._where
+        return (
+            f"/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
+            f"/workspaces/{ws}/models/{name}/versions/{version}"
+        )
+
+    # --- endpoints and deployments ----------------------------------------------------------------------------
+
+    def endpoint_id(self, name: str) -> str:
+        """The ARM id of an endpoint, as metrics want it."""
+        sub, group, ws = self._where
+        return (
+            f"/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
+            f"/workspaces/{ws}/onlineEndpoints/{name}"
+        )
+
+    def location(self) -> str:
+        """The workspace's region."""
+        with _translated("workspace"):
+            return str(self._client.workspaces.get(self._where[2]).location)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """An online endpoint."""
+        with _translated(f"endpoint {name}"):
+            found = _or_none(lambda: self._client.online_endpoints.get(name))
+        if found is None:
+            return None
+        return Endpoint(
+            name=name,
+            state=_word(found.provisioning_state),
+            traffic={k: int(v) for k, v in (found.traffic or {}).items() if v},
+            tags=dict(found.tags or {}),
+            scoring_uri=found.scoring_uri or "",
+        )
+
+    def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
+        """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write."""
+        from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+        endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
+        with _translated(f"endpoint {name}"):
+            self._client.online_endpoints.begin_create_or_update(endpoint)
+
+    def delete_endpoint(self, name: str) -> None:
+        """Starts deleting an endpoint with all its deployments."""
+        with _translated(f"endpoint {name}"):
+            _or_none(lambda: self._client.online_endpoints.begin_delete(name))
+
+    def key(self, endpoint: str) -> str:
+        """The primary key of an endpoint. Never log it, never store it."""
+        with _translated(f"endpoint {endpoint}"):
+            return str(self._client.online_endpoints.get_keys(endpoint).primary_key)
+
+    def deployment(self, endpoint: str, name: str) -> Deployment | None:
+        """A deployment behind an endpoint."""
+        with _translated(f"deployment {endpoint}/{name}"):
+            found = _or_none(lambda: self._client.online_deployments.get(name, endpoint))
+        if found is None:
+            return None
+        return Deployment(name=name, state=_word(found.provisioning_state), tags=dict(found.tags or {}))
+
+    def start_deployment(self, spec: DeploymentSpec) -> None:
+        """Starts creating a deployment with the notebook's probe and request settings."""
+        from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
+
+        deployment = ManagedOnlineDeployment(
+            name=spec.name,
+            endpoint_name=spec.endpoint,
+            model=spec.model_id,
+            instance_type=spec.instance_type,
+            instance_count=spec.instances,
+            liveness_probe=ProbeSettings(initial_delay=_PROBE_SECONDS),
+            request_settings=OnlineRequestSettings(
+                request_timeout_ms=spec.timeout_seconds * 1000,
+                max_concurrent_requests_per_instance=spec.concurrency,
+            ),
+            tags=spec.tags,
+        )
+        with _translated(f"deployment {spec.endpoint}/{spec.name}"):
+            self._client.online_deployments.begin_create_or_update(deployment)
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Starts deleting a deployment."""
+        with _translated(f"deployment {endpoint}/{name}"):
+            _or_none(lambda: self._client.online_deployments.begin_delete(name, endpoint))
+
+    def deployment_logs(self, endpoint: str, name: str) -> dict[str, str]:
+        """The last lines of the inference server and of the storage initialiser, as far as they can be had."""
+        found: dict[str, str] = {}
+        for container in ("inference-server", "storage-initializer"):
+            with contextlib.suppress(Exception):  # a container that never started has no log
+                found[container] = self._client.online_deployments.get_logs(
+                    name, endpoint, lines=200, container_type=container
+                )
+        return found
+
+
+def _which(version: str) -> dict[str, str]:
+    return {"version": version} if version else {"label": "latest"}
+
+
+def _word(state: Any) -> str:
+    """A state as plain text: the SDK's str enums print as `JobStatus.FAILED`."""
+    return str(getattr(state, "value", state) or "")
+
+
+def _job(found: Any) -> Job:
+    return Job(
+        name=found.name, status=_word(found.status), tags=dict(found.tags or {}), studio_url=found.studio_url or ""
+    )
+
+
+def _or_none(call: Any) -> Any:
+    """The call's result, or None when there is no such thing: which class the SDK raises depends on the look-up."""
+    from azure.ai.ml.exceptions import ValidationException
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        return call()
+    except HttpResponseError as error:
+        if error.status_code == 404:
+            return None
+        raise
+    except ValidationException as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turns the SDK's errors into the app's, cause attached and colour codes removed."""
+    from azure.ai.ml.exceptions import MlException
+    from azure.core import exceptions as sdk
+
+    try:
+        yield
+    except sdk.ClientAuthenticationError as error:
+        raise ServiceBusy(f"{what}: the app's identity was not accepted (check its roles): {_text(error)}") from error
+    except sdk.HttpResponseError as error:
+        code = getattr(error.error, "code", "") or ""
+        status = error.status_code or 0
+        if status in (403, 408, 409, 429) or status >= 500:
+            raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
+        raise Refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
+    except (sdk.ServiceRequestError, sdk.ServiceResponseError) as error:
+        raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
+    except MlException as error:
+        raise Refused(f"{what}: {_text(error)}") from error
+
+
+def _patience(error: Any) -> float | None:
+    """The Retry-After of an answer, in seconds."""
+    headers = getattr(error.response, "headers", None) or {}
+    with contextlib.suppress(TypeError, ValueError):
+        return float(headers.get("Retry-After"))
+    return None
+
+
+def _text(error: Exception) -> str:
+    return _COLOURS.sub("", str(getattr(error, "message", "") or error)).strip()[:600]
+
+
