@@ -164,7 +164,7 @@ def _unzipped(source: Source, file: Watched, meter: Meter) -> Callable[[int], by
     def read(size: int) -> bytes:
         nonlocal given
         try:
-            data = unzipped.read(size)
+            data = unzipped.read1(size)  # read would lose what came before the damage
         except (EOFError, zlib.error, gzip.BadGzipFile) as damage:
             file.raise_failure()
             rule = "file-format" if given == 0 and isinstance(damage, gzip.BadGzipFile) else "file-unreadable"

@@ -32,6 +32,7 @@ def _turns(*turns: str) -> bytes:
 
 _ASK = '{"role": "user", "content": "Hi"}'
 _ANSWER = '{"role": "assistant", "content": "Hello."}'
+_LONG = " ".join(f"Word {number}." for number in range(1800))
 
 _FILE: tuple[tuple[str, Severity, str, str], ...] = (
     (
@@ -386,7 +387,7 @@ _MEANING: tuple[tuple[str, str, str, bytes | None], ...] = (
         "longer-than-context",
         "By estimate the dialogue has more tokens than the model sees; the trainer cuts its end off.",
         "Split or shorten the dialogue.",
-        _turns(_ASK, '{"role": "assistant", "content": "' + "Long words. " * 1500 + '"}'),
+        _turns(_ASK, '{"role": "assistant", "content": "' + _LONG + '"}'),
     ),
     (
         "template-marker",
