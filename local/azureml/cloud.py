@@ -1,0 +1,152 @@
+"""The one place where everything is put together: state, rules, processes.
+
+Built by `app`; handlers reach it through `cloud_of`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+from starlette.requests import Request
+
+from local.azureml.addresses import Addresses
+from local.azureml.clock import Clock
+from local.azureml.compute.models import Cluster, Computes
+from local.azureml.control.faults import Faults
+from local.azureml.control.requests import RequestLog
+from local.azureml.data.models import DataAssets, DataVersion
+from local.azureml.endpoints.deployments import Deployment, Deployments
+from local.azureml.endpoints.models import Endpoint, Endpoints
+from local.azureml.events.publisher import Publisher
+from local.azureml.identity.models import Tokens, identity_header
+from local.azureml.jobs.documents import Job
+from local.azureml.jobs.models import Jobs
+from local.azureml.jobs.runner import Runner
+from local.azureml.metrics.models import Bucket, Metrics
+from local.azureml.models.models import Models, ModelVersion
+from local.azureml.operations.models import Operations, Outcome
+from local.azureml.processes.children import Children
+from local.azureml.registry.models import Registry
+from local.azureml.settings import Pacer, Settings
+from local.azureml.store import Store
+from local.azureml.wire.documents import Times
+from local.azureml.workspace.models import Datastores
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    folder: Path
+    addresses: Addresses
+    storage: str
+    settings: Settings
+    topic_url: str | None = None
+    topic_key: str | None = None
+
+
+class Cloud:
+    """Everything there is. `start` resumes what a stop interrupted, `stop` leaves everything as it is."""
+
+    def __init__(self, options: Options, session: aiohttp.ClientSession) -> None:
+        self.addresses = options.addresses
+        self.session = session
+        self.clock = Clock()
+        self.pacer = Pacer(options.settings)
+        self.identity_header = identity_header(options.folder)
+        self.tokens = Tokens(options.addresses)
+        self.workspace_guid = str(uuid.uuid5(uuid.NAMESPACE_URL, options.addresses.workspace_id.lower()))
+        self.datastores = Datastores(
+            options.storage, {"workspaceblobstore": "azureml", "droptune_frozen": "frozen"}
+        )
+        now = self.clock.stamp()
+        self.started = Times(now, now)
+        self.faults = Faults()
+        self.requests = RequestLog()
+        self.children = Children()
+        self.registry = Registry()
+        self.publisher = Publisher(self.addresses, self.clock, options.topic_url, options.topic_key)
+        self._store = Store(options.folder / "state.sqlite")
+        self.operations = Operations(self._store.table("operations", Outcome))
+        self.metrics = Metrics(self._store.table("metrics", Bucket), self.clock)
+        self._wire_assets(options.folder)
+        self._wire_endpoints(options.folder)
+        self._background: list[asyncio.Task[None]] = []
+
+    def _wire_assets(self, folder: Path) -> None:
+        store = self._store
+        self.computes = Computes(store.table("computes", Cluster), self.operations, self.pacer, self.clock)
+        self.data = DataAssets(store.table("data", DataVersion), self.clock)
+        self.jobs = Jobs(store.table("jobs", Job), self.registry, self.data, self.clock)
+        self.runner = Runner(
+            self.jobs,
+            folder,
+            self.children,
+            self.datastores,
+            self.operations,
+            self.publisher,
+            self.pacer,
+            self.clock,
+        )
+        self.jobs.start = self.runner.start
+        self.jobs.cancel_running = self.runner.cancel
+        self.models = Models(
+            store.table("models", ModelVersion), self.jobs, self.addresses, self.clock, self.publisher
+        )
+
+    def _wire_endpoints(self, folder: Path) -> None:
+        store = self._store
+        self.endpoints = Endpoints(
+            store.table("endpoints", Endpoint), self.operations, self.pacer, self.clock
+        )
+        self.deployments = Deployments(
+            store.table("deployments", Deployment),
+            folder,
+            self.endpoints,
+            self.models,
+            self.datastores,
+            self.children,
+            self.session,
+            self.operations,
+            self.publisher,
+            self.pacer,
+            self.clock,
+            self.addresses.subscription,
+        )
+        self.endpoints.deployments_of = self.deployments.names
+        self.endpoints.remove_deployments = self.deployments.remove_all
+
+    def start(self) -> None:
+        """Go on where the last process ended."""
+        self._background = [
+            asyncio.create_task(self.publisher.run()),
+            asyncio.create_task(self.metrics.keep_flushing()),
+        ]
+        self.computes.resume()
+        self.endpoints.resume()
+        self.deployments.resume()
+        self.runner.resume()
+
+    async def stop(self) -> None:
+        """End all work and all children; the resources stay as they are."""
+        self.faults.clear()
+        await self.operations.stop()
+        for task in self._background:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.children.stop()
+        self.metrics.flush()
+        self._store.close()
+
+
+def cloud_of(request: Request) -> Cloud:
+    """The cloud that a request is for."""
+    cloud = request.app.state.cloud
+    assert isinstance(cloud, Cloud)
+    return cloud

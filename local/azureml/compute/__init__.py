@@ -1,0 +1,1 @@
+"""Clusters, virtual machine sizes and quota usage."""

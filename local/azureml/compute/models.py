@@ -1,0 +1,110 @@
+"""Clusters: created in the background, Succeeded or Failed in the end. Writing the same cluster again updates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from local.azureml.clock import Clock
+from local.azureml.compute.exceptions import NoSuchCompute, OnlyClusters, UnknownSize
+from local.azureml.compute.sizes import find_size
+from local.azureml.operations.models import OperationFailed, Operations
+from local.azureml.settings import Pacer
+from local.azureml.store import Table
+from local.azureml.wire.documents import Times
+from local.azureml.wire.errors import BadArgument
+
+
+class Cluster(msgspec.Struct):
+    """One AmlCompute cluster."""
+
+    name: str
+    state: str
+    # The caller's own properties, returned as they came.
+    properties: dict[str, Any]
+    times: Times
+    tags: dict[str, str] = {}
+    location: str = "local"
+    errors: list[dict[str, Any]] = []
+
+
+@dataclass
+class Computes:
+    """The workspace's clusters."""
+
+    table: Table[Cluster]
+    operations: Operations
+    pacer: Pacer
+    clock: Clock
+    # Clusters whose provisioning is to fail: name to message (control API).
+    to_fail: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> Cluster:
+        """The cluster, or NoSuchCompute."""
+        cluster = self.table.get(name)
+        if cluster is None:
+            raise NoSuchCompute(name)
+        return cluster
+
+    def put(self, name: str, body: dict[str, Any]) -> tuple[Cluster, bool]:
+        """Create or update; returns the cluster and whether it is new."""
+        outer = body.get("properties") or {}
+        if outer.get("computeType") != "AmlCompute":
+            raise OnlyClusters(outer.get("computeType"))
+        inner = outer.get("properties") or {}
+        if not inner.get("vmSize"):
+            raise BadArgument("properties.vmSize is required.")
+        if find_size(inner["vmSize"]) is None:
+            raise UnknownSize(inner["vmSize"])
+        return self._keep(name, body, inner)
+
+    def _keep(self, name: str, body: dict[str, Any], inner: dict[str, Any]) -> tuple[Cluster, bool]:
+        existing = self.table.get(name)
+        now = self.clock.stamp()
+        cluster = Cluster(
+            name=name,
+            state="Updating" if existing else "Creating",
+            properties=inner,
+            times=Times(existing.times.created if existing else now, now),
+            tags=body.get("tags") or {},
+            location=body.get("location") or "local",
+        )
+        self.table.put(name, cluster)
+        self.operations.start(f"computes/{name}", self._provision(name))
+        return cluster, existing is None
+
+    async def _provision(self, name: str) -> None:
+        await self.pacer.wait("compute_seconds")
+        cluster = self.get(name)
+        message = self.to_fail.pop(name, None)
+        if message is not None:
+            cluster.state = "Failed"
+            cluster.errors = [{"error": {"code": "ClusterCoreQuotaReached", "message": message}}]
+            self.table.put(name, cluster)
+            raise OperationFailed("ClusterCoreQuotaReached", message)
+        cluster.state = "Succeeded"
+        self.table.put(name, cluster)
+
+    def delete(self, name: str) -> bool:
+        """Start deleting; False when there is none."""
+        cluster = self.table.get(name)
+        if cluster is None:
+            return False
+        cluster.state = "Deleting"
+        self.table.put(name, cluster)
+        self.operations.start(f"computes/{name}", self._remove(name))
+        return True
+
+    async def _remove(self, name: str) -> None:
+        await self.pacer.wait("delete_seconds")
+        self.table.remove(name)
+
+    def resume(self) -> None:
+        """Go on with what was under way when the process ended."""
+        for cluster in self.table:
+            if cluster.state in ("Creating", "Updating"):
+                self.operations.start(f"computes/{cluster.name}", self._provision(cluster.name))
+            elif cluster.state == "Deleting":
+                self.operations.start(f"computes/{cluster.name}", self._remove(cluster.name))

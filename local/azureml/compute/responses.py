@@ -1,0 +1,112 @@
+"""Compute documents, sizes and usage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.azureml.cloud import cloud_of
+from local.azureml.compute.models import Cluster
+from local.azureml.compute.sizes import all_sizes, find_size
+from local.azureml.operations.responses import accepted, progressing
+from local.azureml.wire.documents import document
+
+
+async def list_computes(request: Request) -> Response:
+    """GET {ws}/computes"""
+    return JSONResponse({"value": [_document(request, c) for c in cloud_of(request).computes.table]})
+
+
+async def get(request: Request) -> Response:
+    """GET {ws}/computes/{name}"""
+    cluster = cloud_of(request).computes.get(request.path_params["name"])
+    return progressing(request, _document(request, cluster))
+
+
+async def put(request: Request) -> Response:
+    """PUT {ws}/computes/{name}"""
+    name = request.path_params["name"]
+    cluster, new = cloud_of(request).computes.put(name, await request.json())
+    key = f"computes/{cluster.name}"
+    return progressing(request, _document(request, cluster), status=201 if new else 200, operation=key)
+
+
+async def delete(request: Request) -> Response:
+    """DELETE {ws}/computes/{name}"""
+    name = request.path_params["name"]
+    if not cloud_of(request).computes.delete(name):
+        return Response(status_code=204)
+    return accepted(request, f"computes/{name}")
+
+
+async def list_sizes(request: Request) -> Response:
+    """GET {location}/vmSizes"""
+    rows = [
+        {
+            **msgspec.to_builtins(size),
+            "osVhdSizeMB": 1047552,
+            "maxResourceVolumeMB": 65536,
+            "lowPriorityCapable": True,
+            "premiumIO": True,
+            "supportedComputeTypes": ["AmlCompute"],
+        }
+        for size in all_sizes()
+    ]
+    return JSONResponse({"value": rows})
+
+
+async def list_usage(request: Request) -> Response:
+    """GET {location}/usages: cores in use by family, counting clusters at their largest and all deployments."""
+    cloud = cloud_of(request)
+    used = cloud.deployments.cores_in_use()
+    for cluster in cloud.computes.table:
+        if size := find_size(cluster.properties["vmSize"]):
+            nodes = (cluster.properties.get("scaleSettings") or {}).get("maxNodeCount", 1)
+            used[size.family] = used.get(size.family, 0) + nodes * size.vCPUs
+    quota = cloud.pacer.settings.quota
+    rows = [
+        {
+            "id": f"/subscriptions/{cloud.addresses.subscription}/usages/{family}",
+            "type": "Microsoft.MachineLearningServices/usages",
+            "unit": "Count",
+            "currentValue": used.get(family, 0),
+            "limit": quota.get(family, quota.get("*", 0)),
+            "name": {"value": family, "localizedValue": family},
+        }
+        for family in sorted({size.family for size in all_sizes()})
+    ]
+    return JSONResponse({"value": rows})
+
+
+def _document(request: Request, cluster: Cluster) -> dict[str, Any]:
+    cloud = cloud_of(request)
+    properties = {
+        "computeType": "AmlCompute",
+        "computeLocation": cluster.location,
+        "provisioningState": cluster.state,
+        "provisioningErrors": cluster.errors or None,
+        "createdOn": cluster.times.created,
+        "modifiedOn": cluster.times.modified,
+        "isAttachedCompute": False,
+        "disableLocalAuth": True,
+        "properties": {**cluster.properties, "allocationState": "Steady", "currentNodeCount": 0},
+    }
+    identity = f"{cloud.addresses.workspace_id}/computes/{cluster.name}"
+    return document(
+        identity,
+        "workspaces/computes",
+        properties,
+        cluster.times,
+        location=cluster.location,
+        tags=cluster.tags,
+    )
+
+
+async def set_outcome(request: Request) -> Response:
+    """POST /_control/computes/{name} {"message": ...}: the cluster's next provisioning fails."""
+    body = await request.json()
+    cloud_of(request).computes.to_fail[request.path_params["name"]] = body.get("message", "Not enough quota.")
+    return JSONResponse({})

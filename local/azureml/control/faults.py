@@ -1,0 +1,141 @@
+"""Faults that tests set: which requests are hit, how often, and what happens to them instead.
+
+A fault with `deployment` hits scoring requests that this deployment would answer; all others are hit at the
+door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+
+class Cut(Exception):
+    """The connection is to be cut without an answer."""
+
+
+class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What a test asks for."""
+
+    method: str = "*"
+    # Searched for in the path with its query.
+    path: str = ""
+    # None: until the fault is deleted.
+    times: int | None = 1
+    status: int | None = None
+    body: Any = None
+    headers: dict[str, str] = {}
+    # Act as usual first, then answer with the fault.
+    after: bool = False
+    hold: bool = False
+    close: bool = False
+    delay_seconds: float = 0.0
+    # Scoring only: the deployment's name (regex), and what its container answers.
+    deployment: str | None = None
+    model_status: int | None = None
+
+
+class Fault:
+    """One fault, set and counting."""
+
+    def __init__(self, wanted: FaultRequest) -> None:
+        self.id = uuid.uuid4().hex
+        self.wanted = wanted
+        self.hits = 0
+        self.reached = asyncio.Event()
+        self.released = asyncio.Event()
+        self._path = re.compile(wanted.path)
+
+    @property
+    def after(self) -> bool:
+        """Whether the request is acted on before the fault shows."""
+        return self.wanted.after
+
+    @property
+    def close(self) -> bool:
+        """Whether the connection is cut."""
+        return self.wanted.close
+
+    @property
+    def model_status(self) -> int | None:
+        """What the model's container is to have answered."""
+        return self.wanted.model_status
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is an answer of the fault's own."""
+        return any(
+            value is not None for value in (self.wanted.status, self.wanted.body, self.wanted.model_status)
+        )
+
+    def hits_request(self, method: str, target: str) -> bool:
+        """Whether it applies, not counting."""
+        exhausted = self.wanted.times is not None and self.hits >= self.wanted.times
+        return not exhausted and self.wanted.method in ("*", method) and bool(self._path.search(target))
+
+    async def pause(self) -> None:
+        """Say that it was hit; wait as long as asked, or until released."""
+        self.reached.set()
+        await asyncio.sleep(self.wanted.delay_seconds)
+        if self.wanted.hold:
+            await self.released.wait()
+
+    def body_bytes(self) -> bytes:
+        """Its body: text as it is, anything else as JSON, nothing as Azure's error."""
+        body = self.wanted.body
+        if body is None:
+            body = {"error": {"code": "InjectedFault", "message": "A test has asked for this fault."}}
+        return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+    def response(self) -> Response:
+        """Its answer."""
+        headers = {"content-type": "application/json", **self.wanted.headers}
+        return Response(self.body_bytes(), self.wanted.status or 200, headers)
+
+
+class Faults:
+    """All faults that are set, in order; the first that fits is taken."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, Fault] = {}
+
+    def add(self, wanted: FaultRequest) -> Fault:
+        """Set one."""
+        fault = Fault(wanted)
+        self._faults[fault.id] = fault
+        return fault
+
+    def get(self, identity: str) -> Fault | None:
+        """One by id."""
+        return self._faults.get(identity)
+
+    def take(self, method: str, target: str) -> Fault | None:
+        """The fault for a request at the door, counted as hit."""
+        for fault in self._faults.values():
+            if fault.wanted.deployment is None and fault.hits_request(method, target):
+                fault.hits += 1
+                return fault
+        return None
+
+    def take_scoring(self, endpoint: str, deployment: str) -> Fault | None:
+        """The fault for a request that a deployment would answer, counted as hit."""
+        for fault in self._faults.values():
+            name = fault.wanted.deployment
+            if name is None or not re.fullmatch(name, deployment):
+                continue
+            if fault.hits_request("POST", f"/endpoints/{endpoint}/score"):
+                fault.hits += 1
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Remove all; requests that are held go on."""
+        for fault in self._faults.values():
+            fault.released.set()
+        self._faults.clear()

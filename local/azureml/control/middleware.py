@@ -1,0 +1,96 @@
+"""The door: notes every request and lets faults happen to it. Plain ASGI, around the whole app."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from local.azureml.control.faults import Cut, Fault, Faults
+from local.azureml.control.requests import RequestLog
+
+_UNSEEN = ("/_control/", "/healthz")
+
+
+class Door:
+    """Middleware in front of all routes."""
+
+    def __init__(self, app: ASGIApp, faults: Faults, log: RequestLog) -> None:
+        self._app = app
+        self._faults = faults
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["path"].startswith(_UNSEEN):
+            await self._app(scope, receive, send)
+            return
+        body = await _read(receive)
+        query = scope["query_string"].decode()
+        entry = self._log.add(scope["method"], scope["path"], query, body)
+        target = f"{scope['path']}?{query}" if query else scope["path"]
+        fault = self._faults.take(scope["method"], target)
+        noting = _noting(send, entry)
+        try:
+            if fault is None:
+                await self._app(scope, _replay(body, receive), noting)
+            else:
+                await self._with_fault(fault, scope, _replay(body, receive), noting)
+        except Cut:
+            entry["status"] = 0
+            _cut(send)
+
+    async def _with_fault(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        if fault.after:
+            await self._app(scope, receive, hold)
+        await fault.pause()
+        if fault.close:
+            raise Cut
+        if fault.answers:
+            await fault.response()(scope, receive, send)
+        elif fault.after:
+            for message in held:
+                await send(message)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    more = True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that hands the body out once, then waits for the disconnect."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
+def _noting(send: Send, entry: dict[str, Any]) -> Callable[[Message], Awaitable[None]]:
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            entry["status"] = message["status"]
+        await send(message)
+
+    return noting
+
+
+def _cut(send: Send) -> None:
+    """Abort the connection. ASGI has no word for it: uvicorn's `send` is a method of what holds the transport."""
+    transport: Any = getattr(send, "__self__").transport  # noqa: B009
+    transport.abort()

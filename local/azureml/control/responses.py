@@ -1,0 +1,133 @@
+"""The control API: pace, settings, faults, what arrived, waiting. JSON, no token, loopback only."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.azureml.cloud import cloud_of
+from local.azureml.control.faults import Fault, FaultRequest
+from local.azureml.settings import changed
+from local.azureml.wire.errors import NotFound, WireError
+
+DEFAULT_TIMEOUT = 30.0
+
+
+class BadControl(WireError):
+    """The control API does not understand."""
+
+
+async def get_settings(request: Request) -> Response:
+    """GET /_control/settings"""
+    return JSONResponse(msgspec.to_builtins(cloud_of(request).pacer.settings))
+
+
+async def put_settings(request: Request) -> Response:
+    """PUT /_control/settings: change some"""
+    pacer = cloud_of(request).pacer
+    pacer.change(_changed(pacer.settings, await request.json()))
+    return await get_settings(request)
+
+
+async def put_pace(request: Request) -> Response:
+    """PUT /_control/pace: change some"""
+    pacer = cloud_of(request).pacer
+    pace = _changed(pacer.settings.pace, await request.json())
+    pacer.change(msgspec.structs.replace(pacer.settings, pace=pace))
+    return JSONResponse(msgspec.to_builtins(pace))
+
+
+def _changed[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
+    try:
+        return changed(current, changes)
+    except msgspec.ValidationError as error:
+        raise BadControl(str(error)) from error
+
+
+async def advance_clock(request: Request) -> Response:
+    """POST /_control/clock {"advance_seconds": n}: time stamps and metrics move on"""
+    clock = cloud_of(request).clock
+    clock.advance(float((await request.json())["advance_seconds"]))
+    return JSONResponse({"now": clock.stamp()})
+
+
+async def add_fault(request: Request) -> Response:
+    """POST /_control/faults"""
+    try:
+        wanted = msgspec.convert(await request.json(), FaultRequest)
+    except msgspec.ValidationError as error:
+        raise BadControl(str(error)) from error
+    return JSONResponse({"id": cloud_of(request).faults.add(wanted).id}, 201)
+
+
+async def clear_faults(request: Request) -> Response:
+    """DELETE /_control/faults: all of them, and outcomes planned for jobs and deployments"""
+    cloud = cloud_of(request)
+    cloud.faults.clear()
+    cloud.runner.outcomes.clear()
+    cloud.deployments.to_fail.clear()
+    cloud.computes.to_fail.clear()
+    return JSONResponse({})
+
+
+async def reached(request: Request) -> Response:
+    """GET /_control/faults/{id}/reached?timeout=S: wait until it was hit"""
+    fault = _fault(request)
+    try:
+        async with asyncio.timeout(_timeout(request)):
+            await fault.reached.wait()
+    except TimeoutError:
+        return JSONResponse({"reached": False, "hits": fault.hits}, 408)
+    return JSONResponse({"reached": True, "hits": fault.hits})
+
+
+async def release(request: Request) -> Response:
+    """POST /_control/faults/{id}/release: let held requests go on, and hold no more"""
+    _fault(request).released.set()
+    return JSONResponse({})
+
+
+async def list_requests(request: Request) -> Response:
+    """GET /_control/requests?method=&path=[&at_least=n&timeout=S]: what arrived, waiting for n of them"""
+    log = cloud_of(request).requests
+    query = request.query_params
+    method, path = query.get("method", ""), query.get("path", "")
+    try:
+        async with asyncio.timeout(_timeout(request)):
+            await log.wait(method, path, int(query.get("at_least", "0")))
+    except TimeoutError:
+        return JSONResponse({"value": log.find(method, path)}, 408)
+    return JSONResponse({"value": log.find(method, path)})
+
+
+async def clear_requests(request: Request) -> Response:
+    """DELETE /_control/requests"""
+    cloud_of(request).requests.clear()
+    return JSONResponse({})
+
+
+async def idle(request: Request) -> Response:
+    """GET /_control/idle?timeout=S: wait until no job and no operation moves and all events are out"""
+    cloud = cloud_of(request)
+    try:
+        async with asyncio.timeout(_timeout(request)):
+            await cloud.operations.idle()
+            await cloud.publisher.idle()
+    except TimeoutError:
+        return JSONResponse({"idle": False, "moving": cloud.operations.moving()}, 408)
+    return JSONResponse({"idle": True, "moving": []})
+
+
+def _fault(request: Request) -> Fault:
+    fault = cloud_of(request).faults.get(request.path_params["id"])
+    if fault is None:
+        raise NotFound(f"There is no fault {request.path_params['id']}.")
+    return fault
+
+
+def _timeout(request: Request) -> float:
+    return float(request.query_params.get("timeout", DEFAULT_TIMEOUT))

@@ -1,0 +1,1 @@
+"""Data assets: names for places in a datastore."""

@@ -1,0 +1,163 @@
+"""Endpoint and deployment documents, keys, logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.azureml.cloud import cloud_of
+from local.azureml.endpoints.deployments import Deployment, PlannedFailure
+from local.azureml.endpoints.models import Endpoint
+from local.azureml.endpoints.replica import SERVER_LOG, STORAGE_LOG
+from local.azureml.operations.responses import accepted, progressing
+from local.azureml.wire.documents import document
+
+
+async def list_endpoints(request: Request) -> Response:
+    """GET {ws}/onlineEndpoints"""
+    rows = [_endpoint_document(request, endpoint) for endpoint in cloud_of(request).endpoints.table]
+    return JSONResponse({"value": rows})
+
+
+async def get(request: Request) -> Response:
+    """GET {ws}/onlineEndpoints/{endpoint}"""
+    endpoint = cloud_of(request).endpoints.get(request.path_params["endpoint"])
+    return progressing(request, _endpoint_document(request, endpoint))
+
+
+async def put(request: Request) -> Response:
+    """PUT {ws}/onlineEndpoints/{endpoint}"""
+    name = request.path_params["endpoint"]
+    endpoint, new = cloud_of(request).endpoints.put(name, await request.json())
+    key = f"onlineEndpoints/{endpoint.name}"
+    body = _endpoint_document(request, endpoint)
+    return progressing(request, body, status=201 if new else 200, operation=key)
+
+
+async def delete(request: Request) -> Response:
+    """DELETE {ws}/onlineEndpoints/{endpoint}"""
+    name = request.path_params["endpoint"]
+    if not cloud_of(request).endpoints.delete(name):
+        return Response(status_code=204)
+    return accepted(request, f"onlineEndpoints/{name}")
+
+
+async def list_keys(request: Request) -> Response:
+    """POST {ws}/onlineEndpoints/{endpoint}/listKeys"""
+    keys = cloud_of(request).endpoints.get(request.path_params["endpoint"]).keys
+    return JSONResponse({"primaryKey": keys.primary, "secondaryKey": keys.secondary})
+
+
+async def regenerate_keys(request: Request) -> Response:
+    """POST {ws}/onlineEndpoints/{endpoint}/regenerateKeys"""
+    body = await request.json()
+    name = request.path_params["endpoint"]
+    cloud_of(request).endpoints.regenerate(name, body.get("keyType", "Primary"), body.get("keyValue"))
+    return Response(status_code=200)
+
+
+async def list_deployments(request: Request) -> Response:
+    """GET {ws}/onlineEndpoints/{endpoint}/deployments"""
+    cloud, name = cloud_of(request), request.path_params["endpoint"]
+    cloud.endpoints.get(name)
+    rows = [_deployment_document(request, row) for row in cloud.deployments.of(name)]
+    return JSONResponse({"value": rows})
+
+
+async def get_deployment(request: Request) -> Response:
+    """GET {ws}/onlineEndpoints/{endpoint}/deployments/{name}"""
+    return progressing(request, _deployment_document(request, _deployment(request)))
+
+
+async def put_deployment(request: Request) -> Response:
+    """PUT {ws}/onlineEndpoints/{endpoint}/deployments/{name}"""
+    parameters = request.path_params
+    row, new = cloud_of(request).deployments.put(
+        parameters["endpoint"], parameters["name"], await request.json()
+    )
+    body = _deployment_document(request, row)
+    return progressing(request, body, status=201 if new else 200, operation=row.operation)
+
+
+async def delete_deployment(request: Request) -> Response:
+    """DELETE {ws}/onlineEndpoints/{endpoint}/deployments/{name}"""
+    parameters = request.path_params
+    row = cloud_of(request).deployments.delete(parameters["endpoint"], parameters["name"])
+    return Response(status_code=204) if row is None else accepted(request, row.operation)
+
+
+async def get_logs(request: Request) -> Response:
+    """POST {ws}/onlineEndpoints/{endpoint}/deployments/{name}/getLogs"""
+    body = await request.json()
+    replica = cloud_of(request).deployments.replica(_deployment(request))
+    storage = str(body.get("containerType") or "").lower() == "storageinitializer"
+    content = replica.tail(STORAGE_LOG if storage else SERVER_LOG, int(body.get("tail") or 500))
+    return JSONResponse({"content": content})
+
+
+def _deployment(request: Request) -> Deployment:
+    parameters = request.path_params
+    return cloud_of(request).deployments.get(parameters["endpoint"], parameters["name"])
+
+
+def _endpoint_document(request: Request, endpoint: Endpoint) -> dict[str, Any]:
+    addresses = cloud_of(request).addresses
+    identity = f"{addresses.workspace_id}/onlineEndpoints/{endpoint.name}"
+    properties = {
+        "authMode": "Key",
+        "description": endpoint.description,
+        "properties": {**endpoint.properties, "azureml.onlineendpointid": identity.lower()},
+        "traffic": endpoint.traffic,
+        "mirrorTraffic": endpoint.mirror,
+        "provisioningState": endpoint.state,
+        "scoringUri": addresses.scoring(endpoint.name),
+        "swaggerUri": f"{addresses.base}/endpoints/{endpoint.name}/swagger.json",
+        "publicNetworkAccess": "Enabled",
+    }
+    return document(
+        identity,
+        "workspaces/onlineEndpoints",
+        properties,
+        endpoint.times,
+        location=endpoint.location,
+        tags=endpoint.tags,
+        identity=endpoint.identity,
+        kind="Managed",
+    )
+
+
+def _deployment_document(request: Request, row: Deployment) -> dict[str, Any]:
+    properties = {
+        **row.properties,
+        "endpointComputeType": "Managed",
+        "provisioningState": row.state,
+        # Never sent by the SDK, but needed by it.
+        "scaleSettings": row.properties.get("scaleSettings") or {"scaleType": "Default"},
+    }
+    workspace = cloud_of(request).addresses.workspace_id
+    return document(
+        f"{workspace}/onlineEndpoints/{row.endpoint}/deployments/{row.name}",
+        "workspaces/onlineEndpoints/deployments",
+        properties,
+        row.times,
+        location=row.location,
+        tags=row.tags,
+        sku={"name": "Default", "capacity": row.instances},
+    )
+
+
+async def set_outcome(request: Request) -> Response:
+    """POST /_control/deployments/{endpoint}/{name}: `{"outcome": "Failed", ...}` for the next write, or `crash` now."""
+    cloud, parameters = cloud_of(request), request.path_params
+    body = await request.json()
+    if body.pop("outcome", "Failed") == "crash":
+        child = cloud.deployments.replica(_deployment(request)).child
+        if child is not None:
+            await child.kill()
+        return JSONResponse({"applied": "now"})
+    key = f"{parameters['endpoint']}/{parameters['name']}".lower()
+    cloud.deployments.to_fail[key] = msgspec.convert(body, PlannedFailure)
+    return JSONResponse({"applied": "later"})

@@ -1,0 +1,1 @@
+"""Publishes the workspace's events to a topic."""

@@ -1,0 +1,1 @@
+"""Managed identity: hands out the tokens that the control plane checks."""

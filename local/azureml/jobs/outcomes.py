@@ -1,0 +1,46 @@
+"""Endings that a test or the demo has asked for: by job name or pattern, now or at a step."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+OUTCOMES = ("Failed", "Canceled", "NotResponding", "vanish", "hold", "crash")
+
+
+class Outcome(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to happen to a job, and when."""
+
+    outcome: str
+    # At the start of this step; empty: at the next step.
+    step: str = ""
+    message: str = "Failed on request of the control API."
+    code: str = "UserError"
+    times: int = 1
+
+
+class Outcomes:
+    """Outcomes waiting for their jobs, by pattern."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[re.Pattern[str], Outcome]] = []
+
+    def plan(self, pattern: str, outcome: Outcome) -> None:
+        """Keep for the next `times` jobs whose whole name matches."""
+        self._waiting.append((re.compile(pattern), outcome))
+
+    def take(self, job: str, step: str) -> Outcome | None:
+        """The outcome for a job that is about to start a step; taken once per `times`."""
+        for entry in self._waiting:
+            pattern, outcome = entry
+            if pattern.fullmatch(job) and outcome.step in ("", step):
+                outcome.times -= 1
+                if outcome.times <= 0:
+                    self._waiting.remove(entry)
+                return outcome
+        return None
+
+    def clear(self) -> None:
+        """Forget what has not happened."""
+        self._waiting.clear()

@@ -1,0 +1,130 @@
+"""Job documents, submission, cancellation; the control API for jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.azureml.cloud import cloud_of
+from local.azureml.jobs.documents import HALTED, Job, Step
+from local.azureml.jobs.exceptions import NoSuchJob
+from local.azureml.jobs.outcomes import OUTCOMES, Outcome
+from local.azureml.wire.documents import document
+from local.azureml.wire.errors import WireError
+
+
+async def put(request: Request) -> Response:
+    """PUT {ws}/jobs/{name}"""
+    cloud = cloud_of(request)
+    cloud.tokens.check_aml(request.headers.get("x-azureml-token", ""))
+    job, new = cloud.jobs.put(request.path_params["name"], await request.json())
+    return JSONResponse(_document(request, job), 201 if new else 200)
+
+
+async def get(request: Request) -> Response:
+    """GET {ws}/jobs/{name}: a job, or a step of one by its run id"""
+    cloud, name = cloud_of(request), request.path_params["name"]
+    try:
+        return JSONResponse(_document(request, cloud.jobs.get(name)))
+    except NoSuchJob:
+        job, step = cloud.jobs.step(name)
+        return JSONResponse(_step_document(request, job, step))
+
+
+async def list_jobs(request: Request) -> Response:
+    """GET {ws}/jobs[?listViewType=&tag=]"""
+    view = request.query_params.get("listViewType", "ActiveOnly")
+    wanted = request.query_params.get("tag")
+    rows = [
+        _document(request, job)
+        for job in cloud_of(request).jobs.all()
+        if _viewed(job, view) and (not wanted or _tagged(job, wanted))
+    ]
+    return JSONResponse({"value": rows})
+
+
+async def cancel(request: Request) -> Response:
+    """POST {ws}/jobs/{name}/cancel"""
+    cloud_of(request).jobs.cancel(request.path_params["name"])
+    return Response(status_code=200)
+
+
+def _viewed(job: Job, view: str) -> bool:
+    return view == "All" or bool(job.properties.get("isArchived")) == (view == "ArchivedOnly")
+
+
+def _tagged(job: Job, wanted: str) -> bool:
+    tags = job.properties.get("tags") or {}
+    key, equals, value = wanted.partition("=")
+    return key in tags and (not equals or tags[key] == value)
+
+
+def _document(request: Request, job: Job) -> dict[str, Any]:
+    properties = {
+        **job.properties,
+        "properties": job.properties.get("properties") or {},
+        "tags": job.properties.get("tags") or {},
+        "experimentName": job.experiment,
+        "status": job.status,
+        "services": _services(request, job.name),
+    }
+    identity = f"{cloud_of(request).addresses.workspace_id}/jobs/{job.name}"
+    return document(identity, "workspaces/jobs", properties, job.times)
+
+
+def _step_document(request: Request, job: Job, step: Step) -> dict[str, Any]:
+    # A child run is visible here under the base type, which sends the SDK to the history service.
+    properties = {
+        "jobType": "Base",
+        "displayName": step.name,
+        "experimentName": job.experiment,
+        "status": step.status,
+        "properties": {"azureml.pipelinerunid": job.name},
+        "tags": {},
+        "services": _services(request, step.run_id),
+    }
+    identity = f"{cloud_of(request).addresses.workspace_id}/jobs/{step.run_id}"
+    return document(identity, "workspaces/jobs", properties, job.times)
+
+
+def _services(request: Request, run: str) -> dict[str, Any]:
+    addresses = cloud_of(request).addresses
+    studio = f"{addresses.base}/runs/{run}?wsid={addresses.workspace_id}&tid={addresses.tenant}"
+    return {
+        "Studio": {"endpoint": studio, "jobServiceType": "Studio"},
+        "Tracking": {"endpoint": f"azureml://localhost:{addresses.port}", "jobServiceType": "Tracking"},
+    }
+
+
+class UnknownOutcome(WireError):
+    """The control API was asked for something it cannot do."""
+
+
+async def set_outcome(request: Request) -> Response:
+    """POST /_control/jobs/{name}: end a running job, or plan the end of a coming one (name or pattern).
+
+    `{"outcome", "step", "message", "code", "times"}`. With a step the ending waits for that step; without
+    one a job that is running ends now. `release` lets a held job go on.
+    """
+    cloud, name = cloud_of(request), request.path_params["name"]
+    body = await request.json()
+    if body.get("outcome") == "release":
+        cloud.runner.start(cloud.jobs.get(name))
+        return JSONResponse({"applied": "now"})
+    try:
+        outcome = msgspec.convert(body, Outcome)
+    except msgspec.ValidationError as error:
+        raise UnknownOutcome(str(error)) from error
+    if outcome.outcome not in OUTCOMES:
+        raise UnknownOutcome(f"outcome is one of {', '.join(OUTCOMES)}, release; found '{outcome.outcome}'.")
+    job = cloud.jobs.table.get(name)
+    running = job is not None and not job.vanished and job.status not in HALTED
+    if (outcome.outcome == "vanish" and job is not None) or (running and not outcome.step):
+        assert job is not None
+        cloud.runner.force(job, outcome)
+        return JSONResponse({"applied": "now"})
+    cloud.runner.outcomes.plan(name, outcome)
+    return JSONResponse({"applied": "later"})

@@ -1,0 +1,21 @@
+"""Addresses of jobs and of the run history service."""
+
+from __future__ import annotations
+
+from local.azureml.jobs import history, responses
+from local.azureml.wire.routing import WORKSPACE, guarded, unguarded
+
+_HISTORY = "/history/v1.0" + WORKSPACE
+
+routes = [
+    guarded("GET", WORKSPACE + "/jobs", responses.list_jobs),
+    guarded("GET", WORKSPACE + "/jobs/{name}", responses.get),
+    guarded("PUT", WORKSPACE + "/jobs/{name}", responses.put),
+    guarded("POST", WORKSPACE + "/jobs/{name}/cancel", responses.cancel),
+    guarded("GET", _HISTORY + "/runs/{run}", history.get),
+    guarded("GET", _HISTORY + "/runs/{run}/details", history.details),
+    guarded("GET", _HISTORY + "/runs/{run}/children", history.children),
+    guarded("PATCH", _HISTORY + "/experiments/{experiment}/runs/{run}", history.patch),
+    unguarded("GET", "/logs/{run}", history.log_file),
+    unguarded("POST", "/_control/jobs/{name:path}", responses.set_outcome),
+]

@@ -1,0 +1,1 @@
+"""Azure Monitor's view of what was really scored."""

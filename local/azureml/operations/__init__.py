@@ -1,0 +1,1 @@
+"""Long-running operations: one at a time per resource, followed by pollers, awaited by tests."""

@@ -1,0 +1,1 @@
+"""The shared registry `azureml`: base models and the fine-tuning component."""

@@ -1,0 +1,88 @@
+"""The registry's catalogue: facts in two JSON files beside this one.
+
+More base models may be added by tests through the control API; they last as long as the process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+NAME = "azureml"
+_FOLDER = Path(__file__).parent
+
+
+class BaseModel(msgspec.Struct, forbid_unknown_fields=True):
+    """A model that can be fine-tuned, or once could."""
+
+    version: str
+    archived: bool
+    finetune_compute: list[str]
+    inference_compute: list[str]
+    finetune_min_sku_spec: str
+    inference_min_sku_spec: str
+    context_window: int
+    max_output_tokens: int
+    model_specific_defaults: dict[str, Any]
+    lifecycle: dict[str, str] = {}
+    other_tags: dict[str, str] = {}
+
+
+class Input(msgspec.Struct, forbid_unknown_fields=True):
+    """One input of the component."""
+
+    type: str
+    optional: bool = False
+    default: Any = None
+    enum: list[str] | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class StepFact(msgspec.Struct):
+    """One step of the pipeline component."""
+
+    name: str
+    version: str
+
+
+class Component(msgspec.Struct):
+    """The fine-tuning pipeline component."""
+
+    name: str
+    version: str
+    type: str
+    display_name: str
+    inputs: dict[str, Input]
+    outputs: dict[str, dict[str, str]]
+    steps: list[StepFact]
+
+
+class Registry:
+    """What the registry holds, by name and version."""
+
+    def __init__(self) -> None:
+        raw = (_FOLDER / "base_models.json").read_bytes()
+        self.models: dict[str, list[BaseModel]] = {
+            name: [model] for name, model in msgspec.json.decode(raw, type=dict[str, BaseModel]).items()
+        }
+        self.component_source: dict[str, Any] = msgspec.json.decode(
+            (_FOLDER / "chat_completion_pipeline.json").read_bytes()
+        )
+        self.component = msgspec.convert(self.component_source, Component)
+
+    def versions(self, name: str) -> list[BaseModel]:
+        """All versions of a model, newest first; empty when the name is unknown."""
+        known = next((key for key in self.models if key.lower() == name.lower()), name)
+        return self.models.get(known, [])
+
+    def model(self, name: str, version: str) -> BaseModel | None:
+        """One version of a model."""
+        return next((model for model in self.versions(name) if model.version == version), None)
+
+    def add_model(self, name: str, model: BaseModel) -> None:
+        """Publish a version, or replace it; it becomes the newest."""
+        others = [known for known in self.versions(name) if known.version != model.version]
+        self.models[name] = [model, *others]

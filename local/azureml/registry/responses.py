@@ -1,0 +1,152 @@
+"""Registry documents: ids are `azureml://registries/...`, tags are text even where they hold lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.azureml.cloud import cloud_of
+from local.azureml.registry.models import NAME, BaseModel
+from local.azureml.wire.documents import document
+from local.azureml.wire.errors import NotFound
+
+
+async def discover(request: Request) -> Response:
+    """GET registrymanagement/v1.0/registries/{registry}/discovery"""
+    _check_registry(request)
+    addresses = cloud_of(request).addresses
+    return JSONResponse(
+        {
+            "registryName": NAME,
+            "primaryRegion": addresses.location,
+            # The SDK glues text on: it must end with a slash.
+            "primaryRegionResourceProviderUri": f"{addresses.base}/",
+            "resourceGroup": f"{NAME}-registry",
+            "subscriptionId": addresses.subscription,
+        }
+    )
+
+
+async def list_model_versions(request: Request) -> Response:
+    """GET {registry}/models/{name}/versions"""
+    _check_registry(request)
+    name = request.path_params["name"]
+    rows = [_model_document(request, name, model) for model in cloud_of(request).registry.versions(name)]
+    if not rows:
+        raise NotFound(f"Model container with name: {name} not found.")
+    # The newest version is the answer to label "latest", archived or not: the real registry does not hide it.
+    top = request.query_params.get("$top")
+    return JSONResponse({"value": rows[: int(top)] if top else rows})
+
+
+async def get_model(request: Request) -> Response:
+    """GET {registry}/models/{name}/versions/{version}"""
+    _check_registry(request)
+    name, version = request.path_params["name"], request.path_params["version"]
+    model = cloud_of(request).registry.model(name, version)
+    if model is None:
+        raise NotFound(f"Model {name} with version {version} not found in registry {NAME}.")
+    return JSONResponse(_model_document(request, name, model))
+
+
+async def list_component_versions(request: Request) -> Response:
+    """GET {registry}/components/{name}/versions"""
+    _check_component(request)
+    return JSONResponse({"value": [_component_document(request)]})
+
+
+async def get_component(request: Request) -> Response:
+    """GET {registry}/components/{name}/versions/{version}"""
+    component = _check_component(request)
+    version = request.path_params["version"]
+    # The SDK asks for this version name when neither version nor label is given.
+    if version not in (component, "azureml_default"):
+        raise NotFound(f"Component {request.path_params['name']} with version {version} not found.")
+    return JSONResponse(_component_document(request))
+
+
+def _check_registry(request: Request) -> None:
+    registry = request.path_params["registry"]
+    if registry.lower() != NAME:
+        raise NotFound(f"Registry {registry} was not found.")
+
+
+def _check_component(request: Request) -> str:
+    _check_registry(request)
+    component = cloud_of(request).registry.component
+    name = request.path_params["name"]
+    if name != component.name:
+        raise NotFound(f"Component container with name: {name} not found.")
+    return component.version
+
+
+def _component_document(request: Request) -> dict[str, Any]:
+    cloud = cloud_of(request)
+    component = cloud.registry.component
+    specification = {
+        **{key: value for key, value in cloud.registry.component_source.items() if key != "steps"},
+        "$schema": "https://azuremlschemas.azureedge.net/latest/pipelineComponent.schema.json",
+    }
+    properties = {
+        "componentSpec": specification,
+        "description": component.display_name,
+        "isArchived": False,
+        "isAnonymous": False,
+        "tags": {},
+        "properties": {},
+    }
+    identity = f"azureml://registries/{NAME}/components/{component.name}/versions/{component.version}"
+    return document(identity, "registries/components/versions", properties, cloud.started)
+
+
+def _model_document(request: Request, name: str, model: BaseModel) -> dict[str, Any]:
+    identity = f"azureml://registries/{NAME}/models/{name}/versions/{model.version}"
+    properties = {
+        "modelType": "mlflow_model",
+        "modelUri": f"{identity}/",
+        "flavors": {"hftransformersv2": {"data": {}}, "python_function": {"data": {}}},
+        "description": f"{name}, as the public catalogue describes it.",
+        "isArchived": model.archived,
+        "isAnonymous": False,
+        "tags": _tags(model),
+        "properties": {
+            "SharedComputeCapacityEnabled": "true",
+            "languages": "en",
+            "finetuning-tasks": "chat-completion",
+            "finetune-min-sku-spec": model.finetune_min_sku_spec,
+            "finetune-recommended-sku": ", ".join(model.finetune_compute),
+            "inference-min-sku-spec": model.inference_min_sku_spec,
+            "inference-recommended-sku": ", ".join(model.inference_compute),
+        },
+    }
+    return document(identity, "registries/models/versions", properties, cloud_of(request).started)
+
+
+def _tags(model: BaseModel) -> dict[str, str]:
+    return {
+        "author": "Microsoft",
+        "license": "mit",
+        "task": "chat-completion",
+        # Python literals as text: readers use ast.literal_eval, not JSON.
+        "finetune_compute_allow_list": repr(model.finetune_compute),
+        "inference_compute_allow_list": repr(model.inference_compute),
+        "model_specific_defaults": repr(model.model_specific_defaults),
+        "textContextWindow": str(model.context_window),
+        "maxOutputTokens": str(model.max_output_tokens),
+        **model.lifecycle,
+        **model.other_tags,
+    }
+
+
+async def publish_model(request: Request) -> Response:
+    """PUT /_control/registry/models/{name}: add a version, changed from the newest of a known model or new."""
+    registry = cloud_of(request).registry
+    name = request.path_params["name"]
+    newest = next(iter(registry.versions(name) or registry.versions("Phi-4")))
+    changes = msgspec.json.decode(await request.body(), type=dict[str, Any])
+    model = msgspec.convert({**msgspec.to_builtins(newest), **changes}, BaseModel)
+    registry.add_model(name, model)
+    return JSONResponse(_model_document(request, name, model))

@@ -1,0 +1,21 @@
+"""Addresses of the shared registry."""
+
+from __future__ import annotations
+
+from local.azureml.registry import responses
+from local.azureml.wire.routing import PROVIDER, guarded, unguarded
+
+_REGISTRY = (
+    "/mferp/managementfrontend/subscriptions/{subscription}/resourceGroups/{registry_group}/"
+    + PROVIDER
+    + "/registries/{registry}"
+)
+
+routes = [
+    guarded("GET", "/registrymanagement/v1.0/registries/{registry}/discovery", responses.discover),
+    guarded("GET", _REGISTRY + "/models/{name}/versions", responses.list_model_versions),
+    guarded("GET", _REGISTRY + "/models/{name}/versions/{version}", responses.get_model),
+    guarded("GET", _REGISTRY + "/components/{name}/versions", responses.list_component_versions),
+    guarded("GET", _REGISTRY + "/components/{name}/versions/{version}", responses.get_component),
+    unguarded("PUT", "/_control/registry/models/{name}", responses.publish_model),
+]

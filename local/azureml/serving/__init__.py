@@ -1,0 +1,1 @@
+"""What runs inside a deployment: the registered MLflow folder behind an HTTP server."""

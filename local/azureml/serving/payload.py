@@ -1,0 +1,43 @@
+"""What the endpoint's callers send: conversations in one of the two shapes that the public samples use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BadPayload(ValueError):
+    """The model cannot make anything of it."""
+
+
+def parse(body: Any) -> dict[str, Any]:
+    """`{"input_string": [turns], "parameters": {...}}`, from a flat list or a list within a list.
+
+    Parameters may stand beside the input or, as the notebook sends them, outside as `params`.
+    """
+    data = body.get("input_data") if isinstance(body, dict) else None
+    if not isinstance(data, dict):
+        raise BadPayload("The request must be an object with an object named input_data.")
+    parameters = {**_object(data, "parameters"), **_object(body, "params")}
+    return {"input_string": _conversation(data.get("input_string")), "parameters": parameters}
+
+
+def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    value = holder.get(name) or {}
+    if not isinstance(value, dict):
+        raise BadPayload(f"{name} must be an object.")
+    return value
+
+
+def _conversation(turns: Any) -> list[dict[str, str]]:
+    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list):
+        turns = turns[0]
+    if not isinstance(turns, list) or not turns:
+        raise BadPayload("input_data.input_string must be a list of turns that is not empty.")
+    for turn in turns:
+        if not isinstance(turn, dict) or not isinstance(turn.get("content"), str) or "role" not in turn:
+            raise BadPayload("Every turn must be an object with role and content.")
+    if turns[0]["role"] not in ("system", "user"):
+        raise BadPayload("The first turn must be of role system or user.")
+    if turns[-1]["role"] != "user":
+        raise BadPayload("The last turn must be of role user.")
+    return turns

@@ -1,0 +1,80 @@
+"""What can be set: how fast things move, how much quota there is, which endpoint names others hold.
+
+Read from `--settings FILE` (JSON) at the start and changed by the control API while running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+
+class Pace(msgspec.Struct, forbid_unknown_fields=True):
+    """How long each kind of progress takes at least, and how often pollers are told to come back."""
+
+    job_queue_seconds: float = 0.0
+    job_step_seconds: float = 0.05
+    job_finalize_seconds: float = 0.0
+    deployment_seconds: float = 0.05
+    endpoint_seconds: float = 0.05
+    compute_seconds: float = 0.05
+    delete_seconds: float = 0.0
+    poll_hint_ms: int = 100
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True):
+    """Everything that may differ from one local cloud to another."""
+
+    pace: Pace = msgspec.field(default_factory=Pace)
+    # Cores by virtual machine family; `*` for the families not named.
+    quota: dict[str, int] = msgspec.field(default_factory=lambda: {"*": 1000})
+    # Share of extra cores that a deployment reserves for its own upgrades, and the sizes that need none.
+    upgrade_reserve: float = 0.2
+    sizes_without_reserve: list[str] = msgspec.field(default_factory=list)
+    # Endpoint names that somebody else in the region has taken.
+    taken_endpoint_names: list[str] = msgspec.field(default_factory=list)
+    # A container that does not answer by then is given up, whatever its probe allows.
+    deployment_timeout_seconds: float = 60.0
+    # `retry`: a job interrupted by a stop of this process goes on at the interrupted step; `fail`:
+    # NotResponding.
+    interrupted_jobs: str = "retry"
+
+
+def read_settings(path: Path | None) -> Settings:
+    """The settings in a JSON file, or the defaults."""
+    if path is None:
+        return Settings()
+    return msgspec.json.decode(path.read_bytes(), type=Settings)
+
+
+def changed[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
+    """A copy with some values replaced; raises msgspec.ValidationError for unknown names and wrong types."""
+    merged = {**msgspec.to_builtins(current), **changes}
+    return msgspec.convert(merged, type(current))
+
+
+class Pacer:
+    """Waits as long as the settings say, also when they change during the wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._changed = asyncio.Event()
+
+    def change(self, settings: Settings) -> None:
+        """Use other settings; waits under way look again at once."""
+        self.settings = settings
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait(self, name: str, since: float | None = None) -> None:
+        """Return once `pace.<name>` seconds have passed since a monotonic time (default: now)."""
+        start = time.monotonic() if since is None else since
+        while (left := start + getattr(self.settings.pace, name) - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                return

@@ -1,0 +1,1 @@
+"""What every resource shares on the wire: addresses, documents, refusals, tokens."""

@@ -1,0 +1,1 @@
+"""The workspace itself: its document, discovery of its services, datastores."""
