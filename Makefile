@@ -1,0 +1,50 @@
+# Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast check up down status bench requirements clean
+.NOTPARALLEL:
+
+python := .venv/bin/python
+# No header and no index address: neither this machine's paths nor its mirrors belong in the files.
+compile := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the checkout needs, into .venv and .tools only
+	@sh scripts/setup.sh
+
+demo: setup ## watch a dropped snapshot become a served model, on this machine
+	@$(python) -m local demo
+
+test: setup ## run every test; starts and stops the services it needs
+	@$(python) -m pytest
+
+test-fast: setup ## run the tests that need no services
+	@$(python) -m pytest -m "not services"
+
+check: setup ## lint, formatting, types, import rules
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy
+	@.venv/bin/lint-imports
+
+up: setup ## start the local cloud with the app in it
+	@$(python) -m local up
+
+down: setup ## stop the local cloud
+	@$(python) -m local down
+
+status: setup ## show what runs, where, and how it is
+	@$(python) -m local status
+
+bench: setup ## measure the hot paths
+	@$(python) -m benchmarks
+
+requirements: setup ## compile requirements*.txt anew from pyproject.toml
+	@$(compile) pyproject.toml -o requirements.txt
+	@$(compile) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## remove everything the other targets made; stops the local cloud first
+	@if [ -f .local/cloud.json ] && [ -x $(python) ]; then $(python) -m local down; fi
+	@rm -rf .venv .tools .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

