@@ -144,7 +144,13 @@ def _claimed(parts: Parts, name: str, snapshot: str) -> str:
 
 def _claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
     """Same dataset, rows, model, component and hyperparameters: the same training."""
-    what = [row.dataset, changes["digest"], changes["base_model"].id, changes["component"], changes["hyperparameters"]]
+    what = [
+        row.dataset,
+        changes["digest"],
+        changes["base_model"].id,
+        changes["component"],
+        changes["hyperparameters"],
+    ]
     return f"claims/{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
 
 
@@ -183,7 +189,9 @@ def _base_model(parts: Parts, options: dict[str, Any]) -> BaseModel:
     model = parts.workspace.base_model(name, wanted)
     where = f"{name}{':' + wanted if wanted else ''} in registry {parts.settings.registry}"
     if model is None:
-        raise BadSnapshot(f"base model {where} does not exist: set BASE_MODEL (and BASE_MODEL_VERSION) to one that does")
+        raise BadSnapshot(
+            f"base model {where} does not exist: set BASE_MODEL (and BASE_MODEL_VERSION) to one that does"
+        )
     if model.archived:
         raise BadSnapshot(f"base model {where} (version {model.version}) is archived: set BASE_MODEL to a live model")
     return model
@@ -196,7 +204,10 @@ def _pinned(parts: Parts, model: BaseModel, options: dict[str, Any]) -> dict[str
     if component is None:
         raise BadSnapshot(f"component {given.component} {given.component_version} is not in registry {given.registry}")
     values = hyperparameters.merged(
-        ("the model's tag model_specific_defaults", hyperparameters.from_tag(model.tags.get("model_specific_defaults"))),
+        (
+            "the model's tag model_specific_defaults",
+            hyperparameters.from_tag(model.tags.get("model_specific_defaults")),
+        ),
         ("HYPERPARAMETERS", given.hyperparameters),
         ("snapshot.json", options.get("hyperparameters", {})),
     )
@@ -215,7 +226,7 @@ def _policy(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseMod
         min_rows=given.min_rows,
         max_bad_percent=100.0 if "bad_rows" in row.overrides else given.validation_max_bad_percent,
         max_total_bytes=int(given.max_snapshot_gb * 1e9),
-        context_tokens=int(context) if context.isdigit() else Policy.context_tokens,
+        context_tokens=int(context) if context.isdigit() else Policy().context_tokens,
     )
     try:
         return policy.tightened(**options.get("validation", {}))

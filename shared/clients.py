@@ -98,9 +98,7 @@ def _storage(given: Settings) -> Storage:
 
     if given.data:
         text = given.data.get_secret_value()
-        return Storage(
-            BlobServiceClient.from_connection_string(text), QueueServiceClient.from_connection_string(text)
-        )
+        return Storage(BlobServiceClient.from_connection_string(text), QueueServiceClient.from_connection_string(text))
     return Storage(
         BlobServiceClient(given.data_blobs, credential()), QueueServiceClient(given.data_queues, credential())
     )

@@ -53,7 +53,9 @@ def _checked(parts: Parts, model: BaseModel, size: str, tag: str) -> Size:
     setting = "TRAINING_INSTANCE_TYPE" if tag == FINETUNE else "SERVING_INSTANCE_TYPE"
     sizes = allowed(model, tag)
     if size.lower() in _OLD:
-        raise BadSnapshot(f"{setting} = {size}: this size is too old; use one of {', '.join(sizes) or 'the newer ones'}")
+        raise BadSnapshot(
+            f"{setting} = {size}: this size is too old; use one of {', '.join(sizes) or 'the newer ones'}"
+        )
     if sizes and size.lower() not in (s.lower() for s in sizes):
         raise BadSnapshot(f"{setting} = {size}: {model.name}:{model.version} allows only {', '.join(sizes)}")
     found = parts.workspace.sizes().get(size.lower())

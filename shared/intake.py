@@ -157,7 +157,9 @@ def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], opt
     )
     if newer := _newer_ahead(parts, row):
         row = row.but(
-            state=SnapshotState.SUPERSEDED, waiting=f"{newer} is newer and already on its way", next_look_at=None
+            state=SnapshotState.SUPERSEDED,
+            waiting=f"{newer} is newer and already on its way",
+            next_look_at=None,
         )
     try:
         parts.ledger.create(row)
@@ -172,7 +174,7 @@ def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], opt
 def _newer_ahead(parts: Parts, row: Snapshot) -> str:
     """The id of a newer snapshot of the dataset that is past VALIDATED, or nothing."""
     for listed in parts.ledger.list("snapshot", row.dataset):
-        if listed.state in _AHEAD and listed.key > row.key and parts.ledger.read(listed.key).row.order > row.order:
+        if listed.state in _AHEAD and listed.key > row.key:
             return listed.key.removeprefix("snapshot/")
     return ""
 

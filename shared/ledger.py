@@ -18,12 +18,9 @@ import msgspec
 
 from shared import lifecycle, naming
 from shared.errors import Held, IllegalTransition, LedgerConflict, PermanentError, TemporaryError, Unknown
-from shared.lifecycle import SnapshotState
 from shared.records import HISTORY_KEPT, Dataset, Entry, Fault, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shared.storage import Lease, Storage
 
 log = logging.getLogger(__name__)
@@ -73,11 +70,14 @@ class Outcome:
 
 
 class Hand(Protocol):
-    """What a step does: `ready` says whether there is anything to do, `act` does it. Both may be repeated."""
+    """What a step does: `ready` says whether there is anything to do, `act` does it. Both may be repeated.
+
+    `failed` turns an error that no repeat will help into an outcome; None leaves it a fault for a person.
+    """
 
     def ready(self, row: Any) -> bool: ...
     def act(self, row: Any, lease: Lease) -> Outcome: ...
-    def failed(self, row: Any, error: PermanentError) -> Outcome: ...
+    def failed(self, row: Any, error: PermanentError) -> Outcome | None: ...
 
 
 class Ledger:
@@ -112,9 +112,7 @@ class Ledger:
 
     def write(self, kept: Kept, row: AnyRow) -> Kept:
         """Replaces the row on condition that it is still the one that was read. Raises LedgerConflict."""
-        etag = self.storage.replace(
-            CONTAINER, _blob(row.key), msgspec.json.encode(row), kept.etag, _metadata(row)
-        )
+        etag = self.storage.replace(CONTAINER, _blob(row.key), msgspec.json.encode(row), kept.etag, _metadata(row))
         return Kept(row, etag)
 
     def change(self, key: str, edit: Callable[[Any], Any]) -> Kept:
@@ -150,11 +148,18 @@ class Ledger:
         self.storage.send(key, at - self.clock())
 
 
-def advance(ledger: Ledger, message: str, hands: Mapping[str, Mapping[str, Hand]], fault_seconds: float) -> str:
+def advance(
+    ledger: Ledger,
+    message: str,
+    hands: Mapping[str, Mapping[str, Hand]],
+    fault_seconds: float,
+    tell: Callable[[str, str, str, str], None],
+) -> str:
     """Moves the row that a message names by one step, and says in a word or two what was done.
 
     Harmless to repeat, at any time and at the same time. Raises only what keeps the row from being read or
-    written at all (the platform then delivers the message again).
+    written at all (the platform then delivers the message again). `tell` hears of state changes: key, before, after,
+    reason.
     """
     key = message.removesuffix("?")
     table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
@@ -170,11 +175,14 @@ def advance(ledger: Ledger, message: str, hands: Mapping[str, Mapping[str, Hand]
     except Held:
         return "held elsewhere"
     try:
-        return _one_step(ledger, key, table, hands[table.name], lease, fault_seconds)
-    except LedgerConflict:
+        before, row = _one_step(ledger, key, table, hands[table.name], lease, fault_seconds)
+    except (Held, LedgerConflict):
         return "somebody else was first"
     finally:
         lease.release()
+    if row.state != before:
+        tell(key, before, row.state, row.reason)
+    return f"{before} -> {row.state}"
 
 
 def _too_early(row: AnyRow, now: float) -> bool:
@@ -182,15 +190,22 @@ def _too_early(row: AnyRow, now: float) -> bool:
 
 
 def _one_step(
-    ledger: Ledger, key: str, table: lifecycle.Table, hands: Mapping[str, Hand], lease: Lease, fault_seconds: float
-) -> str:
+    ledger: Ledger,
+    key: str,
+    table: lifecycle.Table,
+    hands: Mapping[str, Hand],
+    lease: Lease,
+    fault_seconds: float,
+) -> tuple[str, AnyRow]:
+    """The state before, and the row after."""
     kept = ledger.read(key)
     chosen = next(
-        (s for s in table.steps_from(kept.row.state) if s.name in hands and _runs(s, hands[s.name], kept.row)), None
+        (s for s in table.steps_from(kept.row.state) if s.name in hands and _runs(s, hands[s.name], kept.row)),
+        None,
     )
     if chosen is None:
         _rest(ledger, kept)
-        return "nothing to do"
+        return kept.row.state, kept.row
     started, before = ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
         kept = _record(ledger, table, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
@@ -206,7 +221,7 @@ def _one_step(
         key, chosen.name, before, kept.row.state, ledger.clock() - started,
         f" ({kept.row.fault.type}: {kept.row.fault.message})" if kept.row.fault else "",
     )  # fmt: skip
-    return f"{chosen.name}: {before} -> {kept.row.state}"
+    return before, kept.row
 
 
 def _runs(step: lifecycle.Step, hand: Hand, row: AnyRow) -> bool:
@@ -223,10 +238,10 @@ def _acted(hand: Hand, step: str, row: AnyRow, lease: Lease, now: float, fault_s
         )  # fmt: skip
     except Held:
         raise
-    except PermanentError as error:
-        return hand.failed(row, error)
     except Exception as error:
-        if not isinstance(error, TemporaryError):
+        if isinstance(error, PermanentError) and (ended := hand.failed(row, error)):
+            return ended
+        if not isinstance(error, TemporaryError | PermanentError):
             log.exception("%s failed unexpectedly in %s", row.key, step)
         return _faulted(row, step, error, now, fault_seconds)
 
@@ -300,12 +315,3 @@ def _metadata(row: AnyRow) -> dict[str, str]:
     if row.attention:
         found["attention"] = "1"
     return found
-
-
-def snapshots(ledger: Ledger, dataset: str, states: Sequence[SnapshotState]) -> Iterator[Snapshot]:
-    """The snapshots of a dataset that are in one of these states, oldest id first."""
-    for listed in ledger.list("snapshot", dataset):
-        if listed.state in states:
-            yield ledger.read(listed.key).row
-
-

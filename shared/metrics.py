@@ -33,9 +33,7 @@ class Metrics:
     def _client(self) -> MetricsClient:
         from azure.monitor.querymetrics import MetricsClient
 
-        address = self._settings.metrics_endpoint or (
-            f"https://{self._workspace.location()}.metrics.monitor.azure.com"
-        )
+        address = self._settings.metrics_endpoint or (f"https://{self._workspace.location()}.metrics.monitor.azure.com")
         return MetricsClient(address, self._credential, retry_total=1, audience="https://metrics.monitor.azure.com")
 
     def requests(self, endpoint: str, since: float, until: float) -> float | None:

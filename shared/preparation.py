@@ -42,11 +42,7 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     rows: dict[Split, int] = {}
     for split, part in parts.items():
-        sample = (
-            part.shuffle(seed=seed).select(range(max(1, round(len(part) * fraction))))
-            if fraction < 1
-            else part
-        )
+        sample = part.shuffle(seed=seed).select(range(max(1, round(len(part) * fraction)))) if fraction < 1 else part
         _write(sample, out / f"{split}.{file_format}", file_format)
         rows[split] = len(sample)
     (out / "_SUCCESS").write_bytes(b"")
@@ -120,19 +116,11 @@ def _how_to_drop(out: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shared.preparation", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "dataset", metavar="DATASET_OR_PATH", help="name on the Hub, or a local folder of files"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder to write; its name becomes the snapshot's"
-    )
-    parser.add_argument(
-        "--fraction", type=float, default=1.0, help="share of each split to keep, drawn at random"
-    )
+    parser.add_argument("dataset", metavar="DATASET_OR_PATH", help="name on the Hub, or a local folder of files")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; its name becomes the snapshot's")
+    parser.add_argument("--fraction", type=float, default=1.0, help="share of each split to keep, drawn at random")
     parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
-    parser.add_argument(
-        "--split", action="append", default=[], help="such as train_sft; default: all that fit"
-    )
+    parser.add_argument("--split", action="append", default=[], help="such as train_sft; default: all that fit")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

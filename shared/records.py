@@ -112,7 +112,11 @@ class Row(Struct):
 
 
 class Snapshot(Row):
-    """The ledger row of one dropped snapshot (design: from RECEIVED to REGISTERED)."""
+    """The ledger row of one dropped snapshot, from RECEIVED to REGISTERED.
+
+    Ids sort by upload time: of two snapshots of a dataset, the newer one has the greater id. The order in which
+    events arrive means nothing.
+    """
 
     id: str
     dataset: str
@@ -140,11 +144,6 @@ class Snapshot(Row):
     def key(self) -> str:
         """The row's name in queue messages."""
         return f"snapshot/{self.id}"
-
-    @property
-    def order(self) -> tuple[float, str]:
-        """Newer means uploaded later, then by id; the order in which events arrive means nothing."""
-        return (self.uploaded_at, self.id)
 
 
 class Release(Struct):

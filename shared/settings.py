@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-
 CONFIG = Path(__file__).parent.parent / "config.json"
 
 
@@ -53,7 +52,8 @@ class Settings(BaseSettings):
 
     # Where things are
     data: SecretStr | None = Field(
-        None, description="Connection string of the storage account with the containers (or the two DATA__ addresses)."
+        None,
+        description="Connection string of the storage account with the containers (or the two DATA__ addresses).",
     )
     data_blobs: str = Field(
         "",
@@ -98,10 +98,14 @@ class Settings(BaseSettings):
     min_rows: int = Field(20, ge=3, description="Fewest rows a snapshot must have.")
     max_snapshot_gb: float = Field(20.0, gt=0, description="Largest snapshot, in GB.")
     validation_max_bad_percent: float = Field(
-        0.0, ge=0, le=100, description="Share of bad rows that training goes on without; 0: any bad row refuses."
+        0.0,
+        ge=0,
+        le=100,
+        description="Share of bad rows that training goes on without; 0: any bad row refuses.",
     )
     system_turns: Literal["allow", "reject", "fold"] = Field(
-        "allow", description="What is done with system turns: kept, refused, or folded into the first user turn."
+        "allow",
+        description="What is done with system turns: kept, refused, or folded into the first user turn.",
     )
     accept_since: datetime | None = Field(
         None, description="Uploads before this time are left alone; empty: the time of the first start."
@@ -113,9 +117,7 @@ class Settings(BaseSettings):
     serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
     scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
     gate_prompts: int = Field(8, ge=1, le=1000, description="Held-out prompts a candidate must answer.")
-    gate_max_error_percent: float = Field(
-        0.0, ge=0, lt=100, description="Share of these that may fail or be empty."
-    )
+    gate_max_error_percent: float = Field(0.0, ge=0, lt=100, description="Share of these that may fail or be empty.")
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
     deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
     idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
@@ -127,6 +129,9 @@ class Settings(BaseSettings):
     sweep_schedule: str = Field("0 */5 * * * *", description="When overdue rows and lost uploads are looked for.")
     sleep_schedule: str = Field("0 0 2 * * *", description="When idle endpoints are looked for (UTC).")
     keep_days: float = Field(30.0, gt=0, description="Files of snapshots that were never trained are kept so long.")
+    notify_key: SecretStr | None = Field(
+        None, description="Access key of that topic; empty: the app's managed identity."
+    )
     notify_topic: str = Field("", description="Event Grid topic that is told of every state change; empty: none.")
 
     @field_validator("hyperparameters", mode="before")
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"must be a JSON object, e.g. {{\"num_train_epochs\": 2}}; {error}") from error
+            raise ValueError(f'must be a JSON object, e.g. {{"num_train_epochs": 2}}; {error}') from error
 
     @model_validator(mode="after")
     def _one_storage(self) -> Settings:
@@ -194,5 +199,3 @@ def _line(error: Any) -> str:
     found = "" if error["type"] == "missing" else f" = {'***' if secret else repr(error['input'])}"
     what = f" ({known.description})" if known and known.description else ""
     return f"  {name}{found}: {message}{what}"
-
-

@@ -228,7 +228,11 @@ class _Ranges(io.RawIOBase):
             return 0
         with _translated(self._client.blob_name):
             found = self._client.download_blob(
-                self._at, length, etag=f'"{self._etag.strip(chr(34))}"', match_condition=MatchConditions.IfNotModified, max_concurrency=2
+                self._at,
+                length,
+                etag=f'"{self._etag.strip(chr(34))}"',
+                match_condition=MatchConditions.IfNotModified,
+                max_concurrency=2,
             ).readall()
         buffer[: len(found)] = found
         self._at += len(found)

@@ -16,6 +16,8 @@ from shared.lifecycle import SnapshotState
 from shared.records import JobSpec, Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.clients import Parts
     from shared.records import Job
     from shared.storage import Lease
@@ -43,16 +45,13 @@ class Supersede:
         look = self.parts.settings.keep_days * 86_400
         return Outcome(S.SUPERSEDED, f"{newer} is newer", look_in=look)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
-        """Nothing here can fail for good."""
-        raise error
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
+        """Nothing here ends for good: a person has a look."""
 
     def _newer(self, row: Snapshot) -> str:
         for listed in self.parts.ledger.list("snapshot", row.dataset):
             if listed.state in _NEWER_WINS and listed.key > row.key:
-                other: Snapshot = self.parts.ledger.read(listed.key).row
-                if other.order > row.order:
-                    return other.id
+                return listed.key.removeprefix("snapshot/")
         return ""
 
 
@@ -152,9 +151,8 @@ class Finish:
             return _training_failed(self.parts, row, reason, changes)
         return Outcome(S.TRAINING, "", changes, look_in=self.parts.settings.look_seconds)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
         """The workspace will not tell: that is no reason to give the job up."""
-        raise error
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +172,10 @@ class Clean:
                 self.parts.storage.delete(container, blob.name)
         return Outcome(S.CLEANED, "kept long enough", look_in=None)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
-        """Nothing here can fail for good."""
-        raise error
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
+        """Nothing here ends for good: a person has a look."""
 
 
-def _training_failed(parts: Parts, row: Snapshot, reason: str, changes: dict[str, object]) -> Outcome:
+def _training_failed(parts: Parts, row: Snapshot, reason: str, changes: Mapping[str, object]) -> Outcome:
     admission.release_claim(parts, row)
     return Outcome(S.TRAINING_FAILED, reason, changes, look_in=parts.settings.keep_days * 86_400)

@@ -36,16 +36,14 @@ if TYPE_CHECKING:
 # without an error (measured: 51 of 60 wrong), so the build is one at a time in a process.
 _BUILD = threading.Lock()
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_REQUEST = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 25}
+_REQUEST: dict[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 25}
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
 
 class Workspace:
     """One workspace and one registry, through the SDK."""
 
-    def __init__(
-        self, credential: TokenCredential, subscription: str, group: str, name: str, registry: str
-    ) -> None:
+    def __init__(self, credential: TokenCredential, subscription: str, group: str, name: str, registry: str) -> None:
         self._credential, self._registry_name = credential, registry
         self._where = (subscription, group, name)
 
@@ -127,7 +125,12 @@ class Workspace:
         from azure.ai.ml.entities import AmlCompute
 
         cluster = AmlCompute(
-            name=name, size=size, min_instances=0, max_instances=nodes, idle_time_before_scale_down=120, tags=tags
+            name=name,
+            size=size,
+            min_instances=0,
+            max_instances=nodes,
+            idle_time_before_scale_down=120,
+            tags=tags,
         )
         with _translated(f"compute {name}"):
             self._client.compute.begin_create_or_update(cluster)
@@ -148,9 +151,7 @@ class Workspace:
         with _translated(f"job {spec.name}"):
             with _BUILD:
                 pipeline = self._build(spec)
-            done = self._client.jobs.create_or_update(
-                pipeline, experiment_name=spec.experiment, skip_validation=True
-            )
+            done = self._client.jobs.create_or_update(pipeline, experiment_name=spec.experiment, skip_validation=True)
         return _job(done)
 
     def _build(self, spec: JobSpec) -> Any:
@@ -163,7 +164,7 @@ class Workspace:
         files = {k: Input(type="uri_file", path=path) for k, path in spec.files.items()}
         model = Input(type="mlflow_model", path=spec.model_id)
 
-        @pipeline(name=spec.display_name)  # type: ignore[untyped-decorator, unused-ignore]
+        @pipeline(display_name=spec.display_name)
         def fine_tuning() -> dict[str, Any]:
             fine_tune = component(mlflow_model_path=model, **files, **spec.inputs)
             return {"trained_model": fine_tune.outputs.mlflow_model_folder}
@@ -332,7 +333,10 @@ def _word(state: Any) -> str:
 
 def _job(found: Any) -> Job:
     return Job(
-        name=found.name, status=_word(found.status), tags=dict(found.tags or {}), studio_url=found.studio_url or ""
+        name=found.name,
+        status=_word(found.status),
+        tags=dict(found.tags or {}),
+        studio_url=found.studio_url or "",
     )
 
 
@@ -379,11 +383,9 @@ def _patience(error: Any) -> float | None:
     """The Retry-After of an answer, in seconds."""
     headers = getattr(error.response, "headers", None) or {}
     with contextlib.suppress(TypeError, ValueError):
-        return float(headers.get("Retry-After"))
+        return float(headers.get("Retry-After", ""))
     return None
 
 
 def _text(error: Exception) -> str:
     return _COLOURS.sub("", str(getattr(error, "message", "") or error)).strip()[:600]
-
-

@@ -48,19 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     defaults = Policy()
     parser = argparse.ArgumentParser(prog="python -m shared.validation", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "paths", nargs="+", metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder"
-    )
+    parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument(
-        "--places", type=int, default=defaults.places, help="places kept per rule; 0 keeps all"
-    )
+    parser.add_argument("--places", type=int, default=defaults.places, help="places kept per rule; 0 keeps all")
     parser.add_argument("--system", choices=("allow", "reject", "fold"), default=defaults.system_turns)
     parser.add_argument("--max-bad-percent", type=float, default=defaults.max_bad_percent)
     parser.add_argument("--min-rows", type=int, default=defaults.min_rows)
-    parser.add_argument(
-        "--context", type=int, default=defaults.context_tokens, help="the model's context in tokens"
-    )
+    parser.add_argument("--context", type=int, default=defaults.context_tokens, help="the model's context in tokens")
     return parser
 
 

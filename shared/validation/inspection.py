@@ -148,9 +148,7 @@ class Inspection:
             name = source.path.rsplit("/", 1)[-1]
             raise FileFault("file-extension", name[-40:], ".jsonl, .jsonl.gz or .parquet")
         if source.size > self._policy.max_file_bytes:
-            raise FileFault(
-                "too-large", f"{source.size} bytes", f"at most {self._policy.max_file_bytes} bytes"
-            )
+            raise FileFault("too-large", f"{source.size} bytes", f"at most {self._policy.max_file_bytes} bytes")
 
     def _read_rows(self, file: _File) -> None:
         source = file.source
@@ -164,9 +162,7 @@ class Inspection:
                 file.rows += 1
                 self._take(file, row)
                 if self._rows() > self._policy.max_rows:
-                    raise FileFault(
-                        "too-many-rows", "more rows than allowed", f"at most {self._policy.max_rows}"
-                    )
+                    raise FileFault("too-many-rows", "more rows than allowed", f"at most {self._policy.max_rows}")
         finally:
             file.size = watched.bytes_read
             watched.close()
@@ -268,17 +264,11 @@ class Inspection:
     def _compare_prompt_ids(self, file: _File, row: Row) -> None:
         identity = row.value.get("prompt_id")
         if isinstance(identity, str | int) and identity not in ("", None):
-            seen = self._prompts.add(
-                xxhash.xxh3_128_digest(str(identity).encode("utf-8", "surrogatepass")), row.number
-            )
+            seen = self._prompts.add(xxhash.xxh3_128_digest(str(identity).encode("utf-8", "surrogatepass")), row.number)
             if seen is not None:
                 first = self._files[seen.file].source
-                where = f"that of row {seen.row}" + (
-                    "" if first is file.source else f" of {first.path[-60:]}"
-                )
-                self._note(
-                    file, row, Problem("prompt-id-repeated", "prompt_id", where, "one id per dialogue")
-                )
+                where = f"that of row {seen.row}" + ("" if first is file.source else f" of {first.path[-60:]}")
+                self._note(file, row, Problem("prompt-id-repeated", "prompt_id", where, "one id per dialogue"))
 
     def _compare_answers(self, dialogue: Dialogue) -> None:
         if self._answers_differ:
@@ -294,9 +284,7 @@ class Inspection:
         cuts = self._cutter.finish()
         rows = {split: self._writers[split].rows for split in SPLITS}
         if self._good < self._policy.min_rows:
-            self.tally.add_file(
-                "too-few-rows", f"{self._good} good rows", f"at least {self._policy.min_rows}"
-            )
+            self.tally.add_file("too-few-rows", f"{self._good} good rows", f"at least {self._policy.min_rows}")
         elif rows["train"] == 0:
             self.tally.add_file("no-train-rows", "0 rows", "at least 1")
         if self._good >= max(2, self._policy.min_rows) and self._policy.meaning and not self._answers_differ:
@@ -317,9 +305,7 @@ class Inspection:
         """Digest of the content, by split as dropped."""
         read = len(self._files)
         parts: Iterator[tuple[str, Iterable[bytes]]] = (
-            (split, self._index.sorted_digests(first, min(end, read)))
-            for split, first, end in groups
-            if first < read
+            (split, self._index.sorted_digests(first, min(end, read))) for split, first, end in groups if first < read
         )
         return content_digest(parts)
 

@@ -61,22 +61,16 @@ def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy
         if sign in text:
             for at, turn in enumerate(dialogue.turns):
                 if pattern.search(turn["content"]):
-                    yield Problem(
-                        "likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets"
-                    )
+                    yield Problem("likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets")
     yield from _prompt(row, dialogue)
     yield from _loop(dialogue)
 
 
-def _each(
-    dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool
-) -> Iterator[Problem]:
+def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool) -> Iterator[Problem]:
     for at, turn in enumerate(dialogue.turns):
         if match := pattern.search(turn["content"]):
             what = match[0] if named else f"U+{ord(match[0]):04X}"
-            yield Problem(
-                rule, f"messages[{at}].content", f"{what} as character {match.start() + 1}", expected
-            )
+            yield Problem(rule, f"messages[{at}].content", f"{what} as character {match.start() + 1}", expected)
 
 
 def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
@@ -84,9 +78,7 @@ def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
     if isinstance(prompt, str):
         first = dialogue.turns[dialogue.roles.index("user")]["content"]
         if prompt != first and prompt.strip() != first.strip():
-            yield Problem(
-                "prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn"
-            )
+            yield Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
 
 
 def _loop(dialogue: Dialogue) -> Iterator[Problem]:
@@ -99,9 +91,7 @@ def _loop(dialogue: Dialogue) -> Iterator[Problem]:
     if period > len(answer) // _LOOPS:
         return
     looped = period * _LOOPS
-    if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set(
-        "-=_*#.~ \n|+0"
-    ):
+    if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
         found = f"the last {period} characters at least {_LOOPS} times"
         path = f"messages[{len(dialogue.turns) - 1}].content"
         yield Problem("repetitive-answer", path, found, "an answer that ends")

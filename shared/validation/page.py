@@ -29,7 +29,8 @@ def page() -> str:
     return "\n".join(parts)
 
 
-_INTRODUCTION = """<!-- Written by `python -m shared.validation.page`; change shared/validation/rules.py instead. -->
+_INTRODUCTION = """\
+<!-- Written by `python -m shared.validation.page`; change shared/validation/rules.py instead. -->
 # Validation rules
 
 Every row of a snapshot is checked before anything is paid for. An **error** makes a row bad; one bad row
@@ -48,9 +49,7 @@ template knows.
 
 def _limits() -> str:
     lines = ["## Limits", "", "| limit | default |", "|---|---|"]
-    lines += [
-        f"| `{field.name}` | {getattr(Policy(), field.name)!r} |" for field in dataclasses.fields(Policy)
-    ]
+    lines += [f"| `{field.name}` | {getattr(Policy(), field.name)!r} |" for field in dataclasses.fields(Policy)]
     return "\n".join([*lines, ""])
 
 

@@ -122,9 +122,7 @@ def _values(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | Problem]:
 
 def _single(row: pyarrow.RecordBatch) -> dict[str, Any] | Problem:
     try:
-        value: dict[str, Any] = {
-            name: _column(row.column(at), name)[0] for at, name in enumerate(row.schema.names)
-        }
+        value: dict[str, Any] = {name: _column(row.column(at), name)[0] for at, name in enumerate(row.schema.names)}
     except UnicodeDecodeError as wrong:
         found = f"byte {wrong.object[wrong.start]:#04x} at byte {wrong.start + 1} of a text"
         return Problem("invalid-utf8", None, found, "UTF-8")

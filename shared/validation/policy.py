@@ -53,9 +53,7 @@ class Policy:
         """Return the policy with the given limits, each refused (ValueError) if it would loosen this one."""
         for name, value in limits.items():
             if name not in _TIGHTER:
-                raise ValueError(
-                    f"{name!r} cannot be set by a snapshot; it may set {', '.join(sorted(_TIGHTER))}"
-                )
+                raise ValueError(f"{name!r} cannot be set by a snapshot; it may set {', '.join(sorted(_TIGHTER))}")
             now = getattr(self, name)
             if (value > now) if _TIGHTER[name] == "lower" else (value < now):
                 raise ValueError(f"{name} = {value!r} would loosen the operator's {now!r}")

@@ -81,19 +81,13 @@ class Meter:
         """Count `size` more bytes of a file that has given `file_bytes` from `stored` ones."""
         self.bytes_out += size
         if self.bytes_out > self._policy.max_total_bytes:
-            raise FileFault(
-                "too-large", "more bytes than allowed", f"at most {self._policy.max_total_bytes} bytes"
-            )
+            raise FileFault("too-large", "more bytes than allowed", f"at most {self._policy.max_total_bytes} bytes")
         if file_bytes > _EXPANSION_FROM and file_bytes > self._policy.max_expansion * stored:
             found = f"{file_bytes} bytes from {stored}"
-            raise FileFault(
-                "file-expands", found, f"at most {self._policy.max_expansion:g} times the stored size"
-            )
+            raise FileFault("file-expands", found, f"at most {self._policy.max_expansion:g} times the stored size")
 
 
-def jsonl_rows(
-    source: Source, file: Watched, turns: Turns, policy: Policy, meter: Meter
-) -> Iterator[Row | None]:
+def jsonl_rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
     """Rows of a JSONL file, gzipped or not; None for each blank line."""
     read = _plain(file, meter) if source.known_format == "jsonl" else _unzipped(source, file, meter)
     loads = orjson.loads

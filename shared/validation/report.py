@@ -23,13 +23,9 @@ class _Value(BaseModel):
 class Place(_Value):
     """One spot a rule was broken at."""
 
-    split: str | None = Field(
-        description="train, validation or test as dropped; null if the file names no split"
-    )
+    split: str | None = Field(description="train, validation or test as dropped; null if the file names no split")
     file: str | None = Field(description="null where the finding is about the snapshot as a whole")
-    row: int | None = Field(
-        description="from 1; for JSONL the line number (blank lines count); null for a file"
-    )
+    row: int | None = Field(description="from 1; for JSONL the line number (blank lines count); null for a file")
     byte_offset: int | None = Field(description="in the (decompressed) JSONL file; null for parquet")
     path: str | None = Field(description="inside the row, such as messages[2].role")
     found: str = Field(description="bounded and printable, never the content of a turn")

@@ -75,9 +75,7 @@ class Turns:
         if not isinstance(messages, list):
             return None, [Problem("messages-not-list", "messages", kind_of(messages), "a list of turns")]
         if not messages:
-            return None, [
-                Problem("messages-empty", "messages", "a list of 0", "at least one question and answer")
-            ]
+            return None, [Problem("messages-empty", "messages", "a list of 0", "at least one question and answer")]
         if len(messages) > self._policy.max_messages:
             expected = f"at most {self._policy.max_messages}"
             return None, [Problem("too-many-messages", "messages", f"{len(messages)} turns", expected)]
@@ -89,9 +87,7 @@ class Turns:
         for at, turn in enumerate(messages):
             path = f"messages[{at}]"
             if not isinstance(turn, dict):
-                problems.append(
-                    Problem("message-not-object", path, kind_of(turn), "an object with role and content")
-                )
+                problems.append(Problem("message-not-object", path, kind_of(turn), "an object with role and content"))
                 continue
             role = self._examine_role(turn, path, problems)
             if role is not None:
@@ -139,17 +135,13 @@ class Turns:
         ]
         spoken = [(at, role) for at, role in enumerate(roles) if role != "system"]
         if spoken and spoken[0][1] != "user":
-            problems.append(
-                Problem("first-not-user", f"messages[{spoken[0][0]}].role", shown(spoken[0][1]), "user")
-            )
+            problems.append(Problem("first-not-user", f"messages[{spoken[0][0]}].role", shown(spoken[0][1]), "user"))
         for (before, role), (at, next_role) in pairwise(spoken):
             if role == next_role and at == before + 1:
                 expected = "assistant" if role == "user" else "user"
                 problems.append(Problem("role-repeated", f"messages[{at}].role", f"{role} again", expected))
         if "assistant" not in roles:
-            problems.append(
-                Problem("no-assistant", "messages", "no assistant turn", "an answer to learn from")
-            )
+            problems.append(Problem("no-assistant", "messages", "no assistant turn", "an answer to learn from"))
         elif roles[-1] == "user":  # a closing system turn is already system-not-first
             path = f"messages[{len(roles) - 1}].role"
             problems.append(Problem("last-not-assistant", path, shown("user"), "assistant"))
@@ -167,9 +159,7 @@ def _examine_content(turn: dict[str, Any], path: str, problems: list[Problem]) -
     elif isinstance(content, list):
         types = (part.get("type") for part in content if isinstance(part, dict))
         kinds = {kind for kind in types if isinstance(kind, str)}
-        found = f"a list of {len(content)} parts" + (
-            f" ({', '.join(map(shown, sorted(kinds)[:4]))})" if kinds else ""
-        )
+        found = f"a list of {len(content)} parts" + (f" ({', '.join(map(shown, sorted(kinds)[:4]))})" if kinds else "")
         problems.append(Problem("content-multimodal", path, found, "a text"))
     elif not isinstance(content, str):
         problems.append(Problem("content-not-text", path, kind_of(content), "a text"))

@@ -1,0 +1,21 @@
+"""A run of the workspace changed its status (Event Grid): have a look at the snapshot it trains, if it is ours."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared import clients, events, naming
+
+blueprint = func.Blueprint()
+
+
+@blueprint.event_grid_trigger(arg_name="event")
+def run_changed(event: func.EventGridEvent) -> None:
+    """Only a hint: the step asks the workspace. Child steps and other people's runs mean nothing."""
+    run = events.changed_run(event)
+    if run is None:
+        return
+    parts = clients.parts()
+    snapshot = naming.snapshot_of_job(parts.installation, run)
+    if snapshot is not None:
+        parts.ledger.hint(f"snapshot/{snapshot}")

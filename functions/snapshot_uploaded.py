@@ -1,0 +1,19 @@
+"""A blob was written into `snapshots` (Event Grid): record the arrival, if it completes a snapshot."""
+
+from __future__ import annotations
+
+import azure.functions as func
+
+from shared import clients, events
+
+blueprint = func.Blueprint()
+
+
+@blueprint.event_grid_trigger(arg_name="event")
+def snapshot_uploaded(event: func.EventGridEvent) -> None:
+    """Fails only for what a second delivery may cure; anything that is not an upload of ours is acknowledged."""
+    path = events.uploaded_path(event)
+    if path is not None:
+        from shared import intake
+
+        intake.receive(clients.parts(), path)

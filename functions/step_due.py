@@ -1,0 +1,22 @@
+"""A row may move (queue `due`): move it by one step."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from shared import clients
+from shared.storage import QUEUE
+
+blueprint = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+@blueprint.queue_trigger(arg_name="message", queue_name=QUEUE, connection="DATA")
+def step_due(message: func.QueueMessage) -> None:
+    """The message is the key of a row; a `?` at its end means: whatever was planned, look now."""
+    from shared import stepping
+
+    text = message.get_body().decode()
+    log.debug("%s: %s", text, stepping.step(clients.parts(), text))

@@ -1,0 +1,29 @@
+"""Time has come (timers): look for what is overdue, and at night for endpoints nobody asks."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from shared import clients
+
+blueprint = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sweep_schedule)
+def sweep_due(timer: func.TimerRequest) -> None:
+    """Enqueues overdue rows and records uploads that no event told us about."""
+    from shared import sweeping
+
+    found = sweeping.sweep(clients.parts())
+    log.info("sweep: %s", ", ".join(found) or "nothing overdue")
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sleep_schedule)
+def sleep_due(timer: func.TimerRequest) -> None:
+    """Asks idle datasets to sleep; their own step checks once more and does it."""
+    from shared import idleness
+
+    idleness.request_sleep(clients.parts())

@@ -1,0 +1,142 @@
+"""What people and clients may ask for: retry, override, wake, sleep. Called by the HTTP actions and by scoring.
+
+A wish is recorded on the row, on condition of its ETag, and then done by the row's next step. Asking twice is asking
+once. A wish the table does not allow now is refused with the state that is in the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import admission
+from shared.errors import IllegalTransition
+from shared.ledger import Outcome
+from shared.lifecycle import DATASET, SNAPSHOT, DatasetState, Part, SnapshotState, Table, Verdict
+from shared.records import HISTORY_KEPT, Dataset, Entry, Request, Snapshot
+
+if TYPE_CHECKING:
+    from shared.clients import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a wish: `done` says whether it was taken (or there was nothing to do)."""
+
+    done: bool
+    text: str
+
+
+def retry(parts: Parts, snapshot: str, by: str) -> Answer:
+    """Goes on with a snapshot that failed: training or registration again, the release again, or past its faults.
+
+    Raises Unknown for an unknown snapshot.
+    """
+    row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
+    if row.attention:
+        return _resumed(parts, row.key, by)
+    if row.state == SnapshotState.REGISTERED:
+        return _retry_release(parts, row, by)
+    if row.state == SnapshotState.TRAINING_FAILED and (holder := admission.claim(parts, row)):
+        return Answer(False, f"{holder} is training the same content now")
+    name = "retry_registration" if row.state == SnapshotState.REGISTER_FAILED else "retry"
+    return _moved(parts, row.key, name, by, attempt=row.attempt + 1)
+
+
+def override(parts: Parts, snapshot: str, by: str) -> Answer:
+    """Takes a refused snapshot after all: a duplicate is trained again, bad rows are left out. On record."""
+    row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
+    what = "duplicate" if row.state == SnapshotState.DUPLICATE else "bad_rows"
+    return _moved(parts, row.key, "override", by, overrides=tuple(sorted({*row.overrides, what})))
+
+
+def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
+    """Records the wish that a dataset sleeps or wakes. Raises Unknown for an unknown dataset."""
+    key = f"dataset/{dataset}"
+    wish = Request(what=what, by=by, at=parts.clock())
+    answer = Answer(False, "")
+
+    def edit(row: Dataset) -> Dataset:
+        nonlocal answer
+        answer = _may(row, what)
+        if not answer.done or (row.requested and row.requested.what == what) or answer.text:
+            return row
+        cleared: Dataset = row.but(requested=wish, next_look_at=wish.at, attention=False, fault=None)
+        return cleared
+
+    parts.ledger.change(key, edit)
+    if answer.done and not answer.text:
+        parts.ledger.hint(key)
+        return Answer(True, f"{dataset} will {what}")
+    return answer
+
+
+def resume(parts: Parts, dataset: str, by: str) -> Answer:
+    """Goes on with a dataset that waits for a person."""
+    return _resumed(parts, f"dataset/{dataset}", by)
+
+
+def _may(row: Dataset, what: str) -> Answer:
+    """Whether the wish makes sense now; an empty text means that it is to be recorded."""
+    there = {
+        "sleep": (DatasetState.ASLEEP, DatasetState.SLEEPING),
+        "wake": (DatasetState.LIVE, DatasetState.WAKING),
+    }
+    if row.state in there[what]:
+        return Answer(True, f"{row.name} is {row.state} already")
+    if DATASET.decide(row.state, what) == Verdict.RUN:
+        return Answer(True, "")
+    if row.state == DatasetState.EMPTY:
+        return Answer(False, f"{row.name} has no release yet")
+    return Answer(False, f"{row.name} is {row.state}: ask again when that is over")
+
+
+def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:
+    key = f"dataset/{row.dataset}"
+    dataset: Dataset = parts.ledger.read(key).row
+    if dataset.attention:
+        return _resumed(parts, key, by)
+    ended = dataset.outcomes.get(row.id)
+    if ended is None or ended.part not in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK):
+        return Answer(False, f"{row.id} is {ended.part if ended else row.state}: there is nothing to retry")
+    wish = Request(what="retry", by=by, at=parts.clock(), snapshot=row.id)
+    parts.ledger.change(key, lambda d: d if d.requested == wish else d.but(requested=wish, next_look_at=parts.clock()))
+    parts.ledger.hint(key)
+    return Answer(True, f"{row.id} will be released again")
+
+
+def _resumed(parts: Parts, key: str, by: str) -> Answer:
+    now = parts.clock()
+    kept = parts.ledger.change(
+        key,
+        lambda r: (
+            _noted(r, f"resumed by {by}", now).but(attention=False, fault=None, next_look_at=now) if r.attention else r
+        ),
+    )
+    parts.ledger.hint(key)
+    return Answer(True, f"{key} goes on from {kept.row.state}")
+
+
+def _moved(parts: Parts, key: str, step: str, by: str, **changes: Any) -> Answer:
+    """Runs a step that a person asks for: it is one write, so there is no act and no intent."""
+    table: Table = SNAPSHOT
+    row = parts.ledger.read(key).row
+    if table.decide(row.state, step) != Verdict.RUN:
+        return Answer(False, f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
+    outcome = Outcome(table.step(step).ends[0], f"{step} by {by}")
+    now = parts.clock()
+
+    def edit(found: Any) -> Any:
+        if found.state != row.state:
+            raise IllegalTransition(f"{row.id} became {found.state} meanwhile")
+        entry = Entry(state=outcome.state, at=now, reason=outcome.reason)
+        history = (*found.history, entry)[-HISTORY_KEPT:]
+        return found.but(state=outcome.state, history=history, next_look_at=now, **changes)
+
+    parts.ledger.change(key, edit)
+    parts.ledger.hint(key)
+    return Answer(True, f"{row.id} is {outcome.state} again")
+
+
+def _noted(row: Any, reason: str, now: float) -> Any:
+    return row.but(history=(*row.history, Entry(state=row.state, at=now, reason=reason))[-HISTORY_KEPT:])

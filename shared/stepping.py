@@ -1,0 +1,40 @@
+"""Which step is done by whom: the two tables with their hands, for the queue function and the tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared import admission, notifications, registration, rollout, training
+from shared.ledger import advance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.clients import Parts
+    from shared.ledger import Hand
+
+
+def hands(parts: Parts) -> Mapping[str, Mapping[str, Hand]]:
+    """The hands of both tables, by table and step; steps that a person asks for are done by `actions`."""
+    return {
+        "snapshot": {
+            "validate": admission.Validate(parts),
+            "supersede": training.Supersede(parts),
+            "submit": training.Submit(parts),
+            "finish": training.Finish(parts),
+            "register": registration.Register(parts),
+            "clean": training.Clean(parts),
+        },
+        "dataset": rollout.steps(parts),
+    }
+
+
+def step(parts: Parts, message: str) -> str:
+    """Moves the row that a queue message names by one step; says what was done."""
+    return advance(
+        parts.ledger,
+        message,
+        hands(parts),
+        parts.settings.fault_seconds,
+        notifications.teller(parts.settings),
+    )

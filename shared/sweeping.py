@@ -1,0 +1,64 @@
+"""What is overdue: the safety net under every event and message. Called by the sweep timer.
+
+It only enqueues looks and records arrivals that no event told us about, so running it at any time, twice or on several
+instances is harmless. A listing that fails raises, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from shared import intake, rollout
+from shared.errors import LedgerConflict
+from shared.lifecycle import DatasetState, SnapshotState
+
+if TYPE_CHECKING:
+    from shared.clients import Parts
+    from shared.ledger import Listed
+
+log = logging.getLogger(__name__)
+
+_RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
+
+
+def sweep(parts: Parts) -> list[str]:
+    """Enqueues every row that is overdue and every dataset with a release waiting; returns their keys."""
+    now = parts.clock()
+    snapshots, datasets = list(parts.ledger.list("snapshot")), list(parts.ledger.list("dataset"))
+    due = [r.key for r in (*snapshots, *datasets) if r.next_look_at is not None and r.next_look_at <= now]
+    due = [key for key in due if key not in {r.key for r in (*snapshots, *datasets) if r.attention}]
+    due += [key for key in _releases_waiting(parts, snapshots, datasets) if key not in due]
+    for key in due:
+        parts.ledger.hint(key)
+    return due + [f"snapshot/{found}" for found in _lost_uploads(parts, snapshots)]
+
+
+def _releases_waiting(parts: Parts, snapshots: list[Listed], datasets: list[Listed]) -> list[str]:
+    """Datasets that rest although a registered snapshot has not had its turn: a hint was lost."""
+    by_dataset: dict[str, list[Listed]] = defaultdict(list)
+    for listed in snapshots:
+        if listed.state == SnapshotState.REGISTERED:
+            by_dataset[f"dataset/{listed.key.removeprefix('snapshot/').rsplit('-', 2)[0]}"].append(listed)
+    resting = {d.key for d in datasets if d.state in _RESTING and not d.attention}
+    return [
+        key
+        for key, listed in by_dataset.items()
+        if key in resting and rollout.waiting(listed, parts.ledger.read(key).row)
+    ]
+
+
+def _lost_uploads(parts: Parts, snapshots: list[Listed]) -> list[str]:
+    """Records the uploads that are in the container but in no row: their event was lost."""
+    known = {r.key.removeprefix("snapshot/") for r in snapshots}
+    found = []
+    for path in intake.uploads(parts):
+        try:
+            snapshot = intake.receive(parts, path)
+        except LedgerConflict:
+            continue
+        if snapshot and snapshot not in known:
+            log.warning("%s: no event told us about %s", snapshot, path)
+            found.append(snapshot)
+    return found
