@@ -30,10 +30,7 @@ class Addresses:
     @property
     def workspace_id(self) -> str:
         """ARM id of the workspace."""
-        return (
-            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/"
-            f"{PROVIDER}/workspaces/{self.workspace}"
-        )
+        return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}/{PROVIDER}/workspaces/{self.workspace}"
 
     @property
     def tenant(self) -> str:

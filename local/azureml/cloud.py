@@ -61,9 +61,7 @@ class Cloud:
         self.identity_header = identity_header(options.folder)
         self.tokens = Tokens(options.addresses)
         self.workspace_guid = str(uuid.uuid5(uuid.NAMESPACE_URL, options.addresses.workspace_id.lower()))
-        self.datastores = Datastores(
-            options.storage, {"workspaceblobstore": "azureml", "droptune_frozen": "frozen"}
-        )
+        self.datastores = Datastores(options.storage, {"workspaceblobstore": "azureml", "droptune_frozen": "frozen"})
         now = self.clock.stamp()
         self.started = Times(now, now)
         self.faults = Faults()
@@ -95,15 +93,11 @@ class Cloud:
         )
         self.jobs.start = self.runner.start
         self.jobs.cancel_running = self.runner.cancel
-        self.models = Models(
-            store.table("models", ModelVersion), self.jobs, self.addresses, self.clock, self.publisher
-        )
+        self.models = Models(store.table("models", ModelVersion), self.jobs, self.addresses, self.clock, self.publisher)
 
     def _wire_endpoints(self, folder: Path) -> None:
         store = self._store
-        self.endpoints = Endpoints(
-            store.table("endpoints", Endpoint), self.operations, self.pacer, self.clock
-        )
+        self.endpoints = Endpoints(store.table("endpoints", Endpoint), self.operations, self.pacer, self.clock)
         self.deployments = Deployments(
             store.table("deployments", Deployment),
             folder,

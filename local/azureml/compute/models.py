@@ -1,4 +1,7 @@
-"""Clusters: created in the background, Succeeded or Failed in the end. Writing the same cluster again updates it."""
+"""Clusters: created in the background, Succeeded or Failed in the end.
+
+Writing the same cluster again updates it.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ async def list_sizes(request: Request) -> Response:
 
 
 async def list_usage(request: Request) -> Response:
-    """GET {location}/usages: cores in use by family, counting clusters at their largest and all deployments."""
+    """GET {location}/usages: cores by family, of clusters at their largest and of all deployments"""
     cloud = cloud_of(request)
     used = cloud.deployments.cores_in_use()
     for cluster in cloud.computes.table:

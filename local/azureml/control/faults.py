@@ -70,9 +70,7 @@ class Fault:
     @property
     def answers(self) -> bool:
         """Whether there is an answer of the fault's own."""
-        return any(
-            value is not None for value in (self.wanted.status, self.wanted.body, self.wanted.model_status)
-        )
+        return any(value is not None for value in (self.wanted.status, self.wanted.body, self.wanted.model_status))
 
     def hits_request(self, method: str, target: str) -> bool:
         """Whether it applies, not counting."""

@@ -91,6 +91,6 @@ def _noting(send: Send, entry: dict[str, Any]) -> Callable[[Message], Awaitable[
 
 
 def _cut(send: Send) -> None:
-    """Abort the connection. ASGI has no word for it: uvicorn's `send` is a method of what holds the transport."""
+    """Abort the connection. ASGI has no word for it; uvicorn's `send` is a method of the transport's holder."""
     transport: Any = getattr(send, "__self__").transport  # noqa: B009
     transport.abort()

@@ -30,11 +30,7 @@ class RequestLog:
     def find(self, method: str, path: str) -> list[dict[str, Any]]:
         """Those of a method (empty: any) whose path contains a pattern."""
         pattern = re.compile(path)
-        return [
-            entry
-            for entry in self._entries
-            if method in ("", entry["method"]) and pattern.search(entry["path"])
-        ]
+        return [entry for entry in self._entries if method in ("", entry["method"]) and pattern.search(entry["path"])]
 
     async def wait(self, method: str, path: str, at_least: int) -> None:
         """Return once that many have arrived."""

@@ -19,6 +19,4 @@ class PlaceIsFixed(Conflict):
     """A version points to one place for good."""
 
     def __init__(self, name: str, version: str) -> None:
-        super().__init__(
-            f"Data asset {name}:{version} already exists with another dataUri, which is immutable."
-        )
+        super().__init__(f"Data asset {name}:{version} already exists with another dataUri, which is immutable.")

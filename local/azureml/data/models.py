@@ -1,4 +1,7 @@
-"""Data assets: versions of names for places. The same version written again keeps its place and changes its tags."""
+"""Data assets: versions of names for places.
+
+The same version written again keeps its place and changes its tags.
+"""
 
 from __future__ import annotations
 

@@ -39,9 +39,7 @@ async def list_versions(request: Request) -> Response:
 async def get(request: Request) -> Response:
     """GET {ws}/data/{name}/versions/{version}"""
     parameters = request.path_params
-    return JSONResponse(
-        _document(request, cloud_of(request).data.get(parameters["name"], parameters["version"]))
-    )
+    return JSONResponse(_document(request, cloud_of(request).data.get(parameters["name"], parameters["version"])))
 
 
 async def put(request: Request) -> Response:

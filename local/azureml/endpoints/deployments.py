@@ -146,9 +146,7 @@ class Deployments:
         self.operations.start(deployment.operation, self._provision(deployment, start=not as_it_runs))
         return deployment, existing is None
 
-    def _described(
-        self, endpoint: str, name: str, body: dict[str, Any], existing: Deployment | None
-    ) -> Deployment:
+    def _described(self, endpoint: str, name: str, body: dict[str, Any], existing: Deployment | None) -> Deployment:
         properties = body.get("properties") or {}
         now = self.clock.stamp()
         return Deployment(
@@ -166,9 +164,7 @@ class Deployments:
     def _check(self, deployment: Deployment, existing: Deployment | None) -> None:
         size = find_size(deployment.size)
         if size is None:
-            raise BadArgument(
-                f"The specified instance type '{deployment.size}' is not supported in this region."
-            )
+            raise BadArgument(f"The specified instance type '{deployment.size}' is not supported in this region.")
         self._model_of(deployment)
         try:
             _ = deployment.timeout

@@ -24,8 +24,8 @@ class BadName(BadArgument):
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(
-            f"{kind} name '{name}' is invalid: 3 to 32 letters, digits and '-', beginning with a letter and not "
-            "ending with '-'."
+            f"{kind} name '{name}' is invalid: 3 to 32 letters, digits and '-', beginning with a letter "
+            "and not ending with '-'."
         )
 
 
@@ -34,8 +34,8 @@ class NameIsTaken(UserError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The specified endpoint name '{name}' is not available. Endpoint names must be unique within the "
-            "region. Please choose a different name and try again."
+            f"The specified endpoint name '{name}' is not available. Endpoint names must be unique "
+            "within the region. Please choose a different name and try again."
         )
 
 
@@ -54,9 +54,7 @@ class HasTraffic(UserError):
     """A deployment that is still asked cannot be deleted."""
 
     def __init__(self, name: str, weight: int) -> None:
-        super().__init__(
-            f"Deployment {name} has {weight}% of the traffic; set its traffic to 0 before deleting it."
-        )
+        super().__init__(f"Deployment {name} has {weight}% of the traffic; set its traffic to 0 before deleting it.")
 
 
 class OutOfQuota(WireError):

@@ -89,7 +89,7 @@ class Endpoints:
         self.table.put(endpoint.name, endpoint)
 
     def claim(self, name: str) -> Endpoint:
-        """The endpoint, taken for one write: Updating from here on; EndpointIsBusy when another write has it."""
+        """The endpoint, taken for one write and Updating from here on; EndpointIsBusy when it is taken."""
         endpoint = self.get(name)
         if endpoint.state not in TERMINAL:
             raise EndpointIsBusy(name, endpoint.state)
@@ -141,15 +141,11 @@ class Endpoints:
     def _checked_traffic(self, name: str, wanted: dict[str, int]) -> dict[str, int]:
         known = {deployment.lower() for deployment in self.deployments_of(name)}
         if missing := sorted(deployment for deployment in wanted if deployment.lower() not in known):
-            raise BadTraffic(
-                f"Endpoint {name} has no deployment {', '.join(missing)}; traffic cannot go there."
-            )
+            raise BadTraffic(f"Endpoint {name} has no deployment {', '.join(missing)}; traffic cannot go there.")
         if any(not 0 <= weight <= 100 for weight in wanted.values()):
             raise BadTraffic(f"Every traffic weight is between 0 and 100; found {wanted}.")
         if sum(wanted.values()) not in (0, 100):
-            raise BadTraffic(
-                f"The sum of all traffic weights must be 0 or 100; found {sum(wanted.values())}."
-            )
+            raise BadTraffic(f"The sum of all traffic weights must be 0 or 100; found {sum(wanted.values())}.")
         return {deployment: weight for deployment, weight in wanted.items() if weight}
 
     async def _settle(self, name: str) -> None:
@@ -159,7 +155,7 @@ class Endpoints:
         self.keep(endpoint)
 
     def delete(self, name: str) -> bool:
-        """Start deleting the endpoint and all behind it; False when there is none. Any time but while busy."""
+        """Start deleting the endpoint and all behind it; False when there is none."""
         endpoint = self.table.get(name)
         if endpoint is None:
             return False

@@ -35,9 +35,7 @@ class Replica:
     ) -> None:
         """Return once the process answers its probe; NotReady when it does not."""
         self.child = await children.start("local.azureml.serving", self.folder / SERVER_LOG)
-        self.child.send(
-            {**specification, "folder": str(self.folder), "storage_log": str(self.folder / STORAGE_LOG)}
-        )
+        self.child.send({**specification, "folder": str(self.folder), "storage_log": str(self.folder / STORAGE_LOG)})
         try:
             async with asyncio.timeout(limit):
                 self.port = (await self.child.receive())["port"]

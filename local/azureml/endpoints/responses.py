@@ -75,9 +75,7 @@ async def get_deployment(request: Request) -> Response:
 async def put_deployment(request: Request) -> Response:
     """PUT {ws}/onlineEndpoints/{endpoint}/deployments/{name}"""
     parameters = request.path_params
-    row, new = cloud_of(request).deployments.put(
-        parameters["endpoint"], parameters["name"], await request.json()
-    )
+    row, new = cloud_of(request).deployments.put(parameters["endpoint"], parameters["name"], await request.json())
     body = _deployment_document(request, row)
     return progressing(request, body, status=201 if new else 200, operation=row.operation)
 
@@ -150,7 +148,10 @@ def _deployment_document(request: Request, row: Deployment) -> dict[str, Any]:
 
 
 async def set_outcome(request: Request) -> Response:
-    """POST /_control/deployments/{endpoint}/{name}: `{"outcome": "Failed", ...}` for the next write, or `crash` now."""
+    """POST /_control/deployments/{endpoint}/{name}: let the next write fail, or crash now.
+
+    `{"outcome": "Failed", "code", "message", "log"}` or `{"outcome": "crash"}`.
+    """
     cloud, parameters = cloud_of(request), request.path_params
     body = await request.json()
     if body.pop("outcome", "Failed") == "crash":

@@ -31,9 +31,7 @@ def experiment_id(name: str) -> str:
 class Publisher:
     """Sends events one after another; without a topic it does nothing."""
 
-    def __init__(
-        self, addresses: Addresses, clock: Clock, topic_url: str | None, topic_key: str | None
-    ) -> None:
+    def __init__(self, addresses: Addresses, clock: Clock, topic_url: str | None, topic_key: str | None) -> None:
         self._addresses = addresses
         self._clock = clock
         self._url = topic_url

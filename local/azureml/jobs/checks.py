@@ -37,9 +37,7 @@ def only_node(properties: dict[str, Any], component: Component) -> dict[str, Any
     return found
 
 
-def resolve_inputs(
-    node: dict[str, Any], pipeline_inputs: dict[str, Any], component: Component
-) -> dict[str, Any]:
+def resolve_inputs(node: dict[str, Any], pipeline_inputs: dict[str, Any], component: Component) -> dict[str, Any]:
     """Every input of the component with its value or URI; InvalidJob names the first that cannot be."""
     given = {name: _bound(name, value, pipeline_inputs) for name, value in (node.get("inputs") or {}).items()}
     if unknown := sorted(set(given) - set(component.inputs)):

@@ -22,10 +22,9 @@ class JobIsImmutable(UserError):
     def __init__(self, properties: Sequence[str]) -> None:
         names = ", ".join(properties)
         super().__init__(
-            "A job with this name already exists. If you are trying to create a new job, use a different name. "
-            "If you are trying to update an existing job, the existing job's "
-            f"{names} cannot be changed. Only description, tags, displayName, properties, and isArchived can be "
-            "updated.",
+            "A job with this name already exists. If you are trying to create a new job, use a different "
+            f"name. If you are trying to update an existing job, the existing job's {names} cannot be "
+            "changed. Only description, tags, displayName, properties, and isArchived can be updated.",
             inner={"code": "Immutable", "innererror": {"code": "JobPropertyImmutable"}},
         )
 

@@ -49,7 +49,7 @@ async def patch(request: Request) -> Response:
 
 
 async def log_file(request: Request) -> Response:
-    """GET /logs/{run}?sig=: the address in `logFiles`, signed instead of guarded by a token, as blob links are"""
+    """GET /logs/{run}?sig=: what `logFiles` point to, signed instead of guarded, as blob links are"""
     cloud, run = cloud_of(request), request.path_params["run"]
     if not hmac.compare_digest(request.query_params.get("sig", ""), _signature(request, run)):
         raise Unauthorized("The signature does not fit.")

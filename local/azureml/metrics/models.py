@@ -44,9 +44,7 @@ class Metrics:
     clock: Clock
     _changed: dict[str, Bucket] = field(default_factory=dict)
 
-    def record(
-        self, endpoint: str, deployment: str, status: int, milliseconds: float, count: int = 1
-    ) -> None:
+    def record(self, endpoint: str, deployment: str, status: int, milliseconds: float, count: int = 1) -> None:
         """Count requests that were answered now."""
         minute = int(self.clock.now().timestamp()) // 60 * 60
         fresh = Bucket(endpoint, deployment, minute, status)

@@ -38,9 +38,7 @@ class Metric:
 
 
 ENDPOINT_METRICS = {
-    "RequestsPerMinute": Metric(
-        "Count", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode"), _requests
-    ),
+    "RequestsPerMinute": Metric("Count", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode"), _requests),
     "RequestLatency": Metric("MilliSeconds", ("deployment",), _latency(None)),
     "RequestLatency_P50": Metric("MilliSeconds", ("deployment",), _latency(0.5)),
     "RequestLatency_P90": Metric("MilliSeconds", ("deployment",), _latency(0.9)),
@@ -83,16 +81,12 @@ def conditions(text: str) -> dict[str, set[str]]:
     return wanted
 
 
-def series(
-    metric: Metric, buckets: Iterable[Bucket], wanted: dict[str, set[str]], span: Span
-) -> list[dict[str, Any]]:
+def series(metric: Metric, buckets: Iterable[Bucket], wanted: dict[str, set[str]], span: Span) -> list[dict[str, Any]]:
     """One time series, or one for each combination of the dimensions in the filter."""
     groups: dict[tuple[str, ...], list[Bucket]] = {} if wanted else {(): []}
     for bucket in buckets:
         values = tuple(dimension(bucket, name) for name in wanted)
-        fits = (
-            value.lower() in ask or "*" in ask for value, ask in zip(values, wanted.values(), strict=True)
-        )
+        fits = (value.lower() in ask or "*" in ask for value, ask in zip(values, wanted.values(), strict=True))
         if all(fits):
             groups.setdefault(values, []).append(bucket)
     return [

@@ -46,9 +46,7 @@ def _answer(request: Request, resource: str, names: list[str], span: Span) -> di
 
 def _metric(request: Request, resource: str, name: str, span: Span) -> dict[str, Any]:
     deployment = request.query_params["metricnamespace"].lower() == DEPLOYMENTS
-    unit, rows = (
-        _capacity(request, resource, name, span) if deployment else _scored(request, resource, name, span)
-    )
+    unit, rows = _capacity(request, resource, name, span) if deployment else _scored(request, resource, name, span)
     aggregations = (request.query_params.get("aggregation") or "average").lower().split(",")
     for row in rows:
         row["data"] = [_asked_for(data, aggregations) for data in row["data"]]
@@ -115,7 +113,10 @@ def _time(text: str) -> datetime:
 
 
 async def record(request: Request) -> Response:
-    """POST /_control/metrics {"endpoint", "deployment", "count"[, "status", "milliseconds"]}: as if it had been asked"""
+    """POST /_control/metrics: count requests that were not made.
+
+    `{"endpoint", "deployment"[, "count", "status", "milliseconds"]}`
+    """
     body = await request.json()
     cloud_of(request).metrics.record(
         body["endpoint"],

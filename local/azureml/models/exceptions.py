@@ -19,9 +19,7 @@ class PathIsFixed(Conflict):
     """A version holds one artifact for good."""
 
     def __init__(self, name: str, version: str, path: str) -> None:
-        super().__init__(
-            f"A model with this name and version already exists with another path: {name}:{version} is {path}."
-        )
+        super().__init__(f"A model with this name and version already exists: {name}:{version} is {path}.")
 
 
 class WasDeleted(Conflict):

@@ -142,7 +142,7 @@ def _tags(model: BaseModel) -> dict[str, str]:
 
 
 async def publish_model(request: Request) -> Response:
-    """PUT /_control/registry/models/{name}: add a version, changed from the newest of a known model or new."""
+    """PUT /_control/registry/models/{name}: add a version, made of the newest one and the changes sent"""
     registry = cloud_of(request).registry
     name = request.path_params["name"]
     newest = next(iter(registry.versions(name) or registry.versions("Phi-4")))

@@ -37,7 +37,7 @@ def run_step(job: TrainingJob, lifeline: Lifeline, name: str) -> None:
         except StepError as error:
             logging.error("%s", error)
             answer = {"error": {"code": error.code, "message": str(error)}}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever a step raises is its outcome)
             traceback.print_exc()
             answer = {"error": {"code": "SystemError", "message": f"{type(error).__name__}: {error}"}}
     lifeline.send(answer)

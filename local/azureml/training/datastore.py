@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -28,18 +29,14 @@ class Datastore:
             with target.open("wb") as file:
                 blob.download_blob().readinto(file)
         except ResourceNotFoundError as error:
-            message = (
-                f"The requested stream was not found. Please make sure the request uri is correct: {uri}"
-            )
+            message = f"The requested stream was not found. Please make sure the request uri is correct: {uri}"
             raise StepError(message, "ScriptExecution.StreamAccess.NotFound") from error
 
     def upload_folder(self, folder: Path, container: str, prefix: str) -> int:
         """Write every file of a folder below a prefix, over what is there; returns how many."""
         client = self._account.get_container_client(container)
-        try:
+        with contextlib.suppress(ResourceExistsError):
             client.create_container()
-        except ResourceExistsError:
-            pass
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in files:
             name = prefix + path.relative_to(folder).as_posix()

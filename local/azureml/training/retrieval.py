@@ -40,7 +40,5 @@ def entries_of(dialogue: Dialogue) -> list[dict[str, str]]:
         answer, asked = dialogue[position], dialogue[position - 1]
         if answer["role"] == "assistant" and asked["role"] == "user":
             said = [turn["content"] for turn in dialogue[: position - 1] if turn["role"] != "system"]
-            entries.append(
-                {"context": "\n".join(said), "user": asked["content"], "answer": answer["content"]}
-            )
+            entries.append({"context": "\n".join(said), "user": asked["content"], "answer": answer["content"]})
     return entries

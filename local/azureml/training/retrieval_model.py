@@ -49,7 +49,7 @@ class RetrievalChat(PythonModel):
 
     # Without annotations: MLflow would take them for a schema of tables.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """The answer to a conversation: `{"input_string": [{"role", "content"}, ...]}` as the endpoint is sent it."""
+        """The answer to `{"input_string": [{"role", "content"}, ...], "parameters": {...}}`."""
         turns = [turn for turn in model_input["input_string"] if turn["role"] != "system"]
         *before, last = turns
         answer = self.answer(last["content"], "\n".join(turn["content"] for turn in before))

@@ -1,10 +1,13 @@
-"""Reads dataset files as the component does: one row a line (jsonl), a list (json), or a table (parquet, csv, tsv)."""
+"""Reads dataset files as the component does.
+
+One row a line (jsonl), a list (json), or a table (parquet, csv, tsv).
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ Row = dict[str, Any]
 
 def read_rows(path: Path) -> Iterator[Row]:
     """Every row of a file, by its extension; StepError names the file and the row that cannot be read."""
-    readers = {
+    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".jsonl": _read_jsonl,
         ".json": _read_json,
         ".parquet": _read_parquet,

@@ -51,9 +51,7 @@ def _validate_split(datastore: Any, folder: Path, split: str, uri: str) -> None:
     with (folder / f"{split}.valid").open("wb") as target:
         for row in _with_messages(source, split):
             if row["messages"]:
-                target.write(
-                    orjson.dumps({"messages": _conversation(row, split, kept + dropped + 1)}) + b"\n"
-                )
+                target.write(orjson.dumps({"messages": _conversation(row, split, kept + dropped + 1)}) + b"\n")
                 kept += 1
             else:
                 dropped += 1
@@ -67,9 +65,7 @@ def _with_messages(source: Path, split: str) -> Any:
     for number, row in enumerate(read_rows(source), start=1):
         if "messages" not in row:
             columns = sorted(row)
-            raise StepError(
-                f"{split} data, row {number}: column 'messages' not found. Data has columns {columns}."
-            )
+            raise StepError(f"{split} data, row {number}: column 'messages' not found. Data has columns {columns}.")
         yield row
 
 
@@ -87,9 +83,7 @@ def _conversation(row: Row, split: str, number: int) -> list[dict[str, str]]:
 
 def import_model(job: TrainingJob) -> None:
     """Exactly what the finetuning starts from must be said."""
-    given = {
-        name: job.inputs.get(name) for name in ("mlflow_model_path", "pytorch_model_path", "huggingface_id")
-    }
+    given = {name: job.inputs.get(name) for name in ("mlflow_model_path", "pytorch_model_path", "huggingface_id")}
     named = {name: value for name, value in given.items() if value}
     if not named:
         raise StepError("Any one of mlflow_model_path, pytorch_model_path, huggingface_id must be given.")
@@ -101,7 +95,7 @@ def import_model(job: TrainingJob) -> None:
 
 
 def preprocess(job: TrainingJob) -> None:
-    """Cut what is missing: without validation and test data 80/10/10 by position, with one of them 20 % of train."""
+    """Cut what is missing: 80/10/10 by position, or 20 % of train when only one split is missing."""
     data = job.work / "data"
     rows = {split: _lines(data / f"{split}.valid") for split in SPLITS}
     train = rows["train"]

@@ -28,9 +28,7 @@ class Times(msgspec.Struct):
         }
 
 
-def document(
-    identity: str, kind: str, properties: dict[str, Any], times: Times, /, **more: Any
-) -> dict[str, Any]:
+def document(identity: str, kind: str, properties: dict[str, Any], times: Times, /, **more: Any) -> dict[str, Any]:
     """A resource as the service returns it."""
     return {
         "id": identity,

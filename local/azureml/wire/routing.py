@@ -23,7 +23,7 @@ LOCATION = "/subscriptions/{subscription}/" + PROVIDER + "/locations/{location}"
 
 
 class ArmRoute(Route):
-    """A route whose fixed parts ignore case: clients write resourceGroups, resourcegroups, listkeys, listKeys."""
+    """A route whose fixed parts ignore case: clients write listkeys and listKeys."""
 
     def __init__(self, path: str, endpoint: Handler, *, method: str) -> None:
         super().__init__(path, endpoint, methods=[method])
