@@ -1,0 +1,30 @@
+"""Log lines of host and app, on standard error, tagged with their invocation; set up by `__main__`."""
+
+import logging
+import os
+import sys
+
+from local.host.runtime import current_invocation
+
+
+class _Tagged(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.invocation = current_invocation() or "-"
+        return True
+
+
+def set_up() -> None:
+    """INFO and above for the host and the app; the Azure SDKs, which report every request, at WARNING."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_Tagged())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(invocation)s] %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def complain(text: str) -> None:
+    """Say why the host does not start; in red where colours are shown."""
+    coloured = (sys.stderr.isatty() or os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
+    print(f"\033[31m{text}\033[0m" if coloured else text, file=sys.stderr, flush=True)

@@ -1,0 +1,93 @@
+"""HTTP for apps that import azurefunctions-extensions-http-fastapi: requests and responses are streamed.
+
+The runtime then starts an inner HTTP server beside the app. `http` still finds the function and checks the
+key; the client's request goes to that server with the invocation's id, and at the same time the invocation is
+made with the route parameters only. The two meet inside of the runtime. This is what Azure's host does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from local.host import runtime
+from local.host.errors import InvocationFailed
+from local.host.functions import Function
+from local.host.invocations import Input, Invoker, new_id
+from local.host.messages import RpcHttp, TypedData
+
+_HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host")
+
+
+async def until_open(address: str) -> None:
+    """Wait until the inner server, which starts by itself on the current loop, takes connections."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+
+
+class Forwarder:
+    """Sends requests on to the app's inner server at `address`; close() when done."""
+
+    def __init__(self, address: str, invoker: Invoker) -> None:
+        import httpx  # only streaming apps pay for it
+
+        self._client = httpx.AsyncClient(base_url=address, timeout=None, trust_env=False)
+        self._invoker = invoker
+
+    async def respond(self, request: Request, function: Function, rpc: RpcHttp) -> Response:
+        """Answer with the inner server's response as it comes; an empty 500 if the function failed before."""
+        invocation_id = new_id()
+        sent = asyncio.create_task(self._send(request, invocation_id))
+        call = asyncio.create_task(self._invoker.run(function, Input(TypedData(http=rpc)), invocation_id))
+        await asyncio.wait((sent, call), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await call
+            answer = await sent
+        except InvocationFailed:
+            await _discard(sent)
+            runtime.forget_stream(invocation_id)
+            return Response(status_code=500)
+        response = StreamingResponse(_body(answer, invocation_id), answer.status_code)
+        response.raw_headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _HOP_BY_HOP]
+        return response
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(self, request: Request, invocation_id: str) -> Any:
+        headers = [pair for pair in request.headers.raw if pair[0] not in _HOP_BY_HOP]
+        outgoing = self._client.build_request(
+            request.method,
+            request.url.path,
+            params=request.url.query,
+            headers=[*headers, (b"x-ms-invocation-id", invocation_id.encode())],
+            content=request.stream(),
+        )
+        return await self._client.send(outgoing, stream=True)
+
+
+async def _body(answer: Any, invocation_id: str) -> AsyncIterator[bytes]:
+    """The chunks as they arrive. Closed by a client that leaves, which ends the app's generator too."""
+    try:
+        async for chunk in answer.aiter_raw():
+            yield chunk
+    finally:
+        await answer.aclose()
+        runtime.forget_stream(invocation_id)
+
+
+async def _discard(sent: asyncio.Task[Any]) -> None:
+    """End the inner request, whether it was answered or not."""
+    sent.cancel()
+    await asyncio.wait((sent,))
+    if not sent.cancelled() and not sent.exception():
+        await sent.result().aclose()
