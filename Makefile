@@ -5,7 +5,8 @@
 
 python := .venv/bin/python
 # No header and no index address: neither this machine's paths nor its mirrors belong in the files.
-compile := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+compile := .venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	--python-version 3.13 --python-platform linux
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

