@@ -117,6 +117,7 @@ class Cloud:
 
     def start(self) -> None:
         """Go on where the last process ended."""
+        self.children.warm_up()
         self._background = [
             asyncio.create_task(self.publisher.run()),
             asyncio.create_task(self.metrics.keep_flushing()),
