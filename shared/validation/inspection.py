@@ -75,13 +75,13 @@ class _File:
 class _Guarded:
     """Staging with a heartbeat, until the snapshot is known to be refused: then blocks would be in vain."""
 
-    def __init__(self, staging: Staging, beat: Callable[[], None]) -> None:
+    def __init__(self, staging: Staging | None, beat: Callable[[], None]) -> None:
         self._staging, self._beat = staging, beat
-        self.in_vain = False
+        self.in_vain = staging is None
 
     def stage(self, split: Split, block_id: str, data: bytes) -> None:
         self._beat()
-        if not self.in_vain:
+        if self._staging is not None and not self.in_vain:
             self._staging.stage(split, block_id, data)
 
     def commit(self, split: Split, block_ids: tuple[str, ...]) -> None:
@@ -99,7 +99,7 @@ class Inspection:
         cuts: Cuts,
         shares: Shares,
         given: Sequence[Split],
-        staging: Staging,
+        staging: Staging | None,
         quarantine: Callable[[BadRow], None] | None,
         heartbeat: Callable[[], None],
     ) -> None:
@@ -112,7 +112,7 @@ class Inspection:
         self._writers = {split: _writer(split, self._staging) for split in SPLITS}
         self._cutter = Cutter(self._write, cuts, shares, given)
         self._files: list[_File] = []
-        self._good = self._duplicates = self._too_long = 0
+        self._good = self._bad = self._duplicates = self._too_long = 0
         self._lengths = {name: Distribution() for name in ("turns", "characters", "tokens")}
         self._patterns, self._columns, self._fields = Names(), Names(), Names()
         self._answer: bytes | None = None
@@ -168,7 +168,7 @@ class Inspection:
             watched.close()
 
     def _rows(self) -> int:
-        return self._good + self._duplicates + sum(file.bad for file in self._files)
+        return self._good + self._duplicates + self._bad
 
     # -- one row
 
@@ -178,26 +178,30 @@ class Inspection:
         if row.dialogue is None:
             self._leave_out(file, row)
             return
-        turns = orjson.dumps(row.dialogue.turns, option=orjson.OPT_SORT_KEYS)
-        digest = xxhash.xxh3_128_digest(turns)
+        canonical = row.dialogue.canonical()
+        digest = xxhash.xxh3_128_digest(canonical)
         if self._is_known(file, row, digest):
             return
         self._good += 1
-        self._measure(file, row, row.dialogue)
-        if self._policy.system_turns == "fold" and row.dialogue.roles[0] == "system":
-            turns = orjson.dumps(folded(row.dialogue.turns), option=orjson.OPT_SORT_KEYS)
-        data = b'{"messages":' + turns + b"}\n"
+        self._measure(file, row, row.dialogue, canonical)
         place = place_of(digest, self._seed)
+        data = b"" if self._staging.in_vain else self._training_row(row.dialogue)
         if file.source.split in ("test", "validation"):
             self._write(file.source.split, place, data)
         else:
             self._cutter.add(place, data)
+
+    def _training_row(self, dialogue: Dialogue) -> bytes:
+        fold = self._policy.system_turns == "fold" and dialogue.roles[0] == "system"
+        turns = folded(dialogue.turns) if fold else dialogue.turns
+        return b'{"messages":' + orjson.dumps(turns, option=orjson.OPT_SORT_KEYS) + b"}\n"
 
     def _note(self, file: _File, row: Row, problem: Problem) -> None:
         self.tally.add_row(problem, file.source.split, file.source.path, row.number, row.offset)
 
     def _leave_out(self, file: _File, row: Row) -> None:
         file.bad += 1
+        self._bad += 1
         if self._policy.max_bad_percent == 0:
             self._staging.in_vain = True
         if self._quarantine is not None:
@@ -230,11 +234,11 @@ class Inspection:
         self._note(file, row, Problem(rule, None, where, "each dialogue once"))
         return True
 
-    def _measure(self, file: _File, row: Row, dialogue: Dialogue) -> None:
-        tokens = meaning.estimated_tokens(dialogue)
+    def _measure(self, file: _File, row: Row, dialogue: Dialogue, canonical: bytes) -> None:
+        tokens = meaning.estimated_tokens(canonical, len(dialogue.turns))
         self._too_long += tokens > self._policy.context_tokens
         self._lengths["turns"].add(len(dialogue.turns))
-        self._lengths["characters"].add(len(dialogue.text))
+        self._lengths["characters"].add(dialogue.characters)
         self._lengths["tokens"].add(tokens)
         self._patterns.add(dialogue.roles)
         self._columns.add(tuple(row.value))
@@ -242,7 +246,7 @@ class Inspection:
             self._fields.add(tuple(sorted({name for turn in row.value["messages"] for name in turn})))
         self._compare_columns(file, row)
         if self._policy.meaning:
-            for problem in meaning.remarks(row.value, dialogue, tokens, self._policy):
+            for problem in meaning.remarks(row.value, dialogue, canonical, tokens, self._policy):
                 self._note(file, row, problem)
             self._compare_prompt_ids(file, row)
             self._compare_answers(dialogue)
@@ -293,13 +297,10 @@ class Inspection:
             self._staging.in_vain = True
         return Outcome(cuts, rows, {split: self._writers[split].finish() for split in SPLITS})
 
-    def _bad(self) -> int:
-        return sum(file.bad for file in self._files)
-
     def _is_accepted(self) -> bool:
         if self.tally.file_errors:
             return False
-        return self._bad() * 100 <= self._policy.max_bad_percent * max(self._rows(), 1)
+        return self._bad * 100 <= self._policy.max_bad_percent * max(self._rows(), 1)
 
     def digest(self, groups: Iterable[tuple[str, int, int]]) -> str:
         """Digest of the content, by split as dropped."""
@@ -312,7 +313,7 @@ class Inspection:
     def report(self, seconds: float) -> Report:
         """The report; after `finish`."""
         findings = self.tally.findings()
-        accepted, bad, rows = self._is_accepted(), self._bad(), self._rows()
+        accepted, bad, rows = self._is_accepted(), self._bad, self._rows()
         size = sum(file.size for file in self._files)
         return Report(
             verdict="accepted" if accepted else "rejected",

@@ -14,56 +14,62 @@ from shared.validation.policy import Policy
 from shared.validation.problems import Problem
 from shared.validation.turns import Dialogue
 
-TOKEN_ESTIMATE = "UTF-8 bytes / 4, and 4 for each turn"
+TOKEN_ESTIMATE = "UTF-8 bytes / 4, and about 4 for each turn"
 
 _MARKER = re.compile(
     r"<\|(?:system|user|assistant|end|endoftext|im_start|im_end|im_sep|begin_of_text|eot_id|start_header_id"
     r"|end_header_id|tool|tool_call)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
 )
 _CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
-_SECRETS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
-    ("-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
-    ("AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
-    ("AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
-    ("sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
-    ("gh", "a GitHub token", re.compile(r"\b(?:gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})")),
-    ("xox", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
-    ("hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
-    ("AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
-    (
-        "eyJ",
-        "a JSON web token",
-        re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
-    ),
+_CONTROL_BYTES = bytes(code for code in (*range(1, 9), 0x0B, *range(0x0E, 0x20), 0x7F))
+# One character is found much faster than several: the first column is looked for before the second.
+_SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
+    ("-", "-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    ("K", "AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
+    ("=", "AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
+    ("-", "sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
+    ("_", "gh", "a GitHub token", re.compile(r"\b(?:gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})")),
+    ("-", "xox", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
+    ("_", "hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
+    ("I", "AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
+    ("J", "eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
 )
 _TAIL = 24
 _LOOPS = 8
 
 
-def estimated_tokens(dialogue: Dialogue) -> int:
-    """Estimate the tokens of a dialogue; see TOKEN_ESTIMATE."""
-    text = dialogue.text
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    return size // 4 + 4 * len(dialogue.roles)
+def estimated_tokens(canonical: bytes, turns: int) -> int:
+    """Estimate the tokens of a dialogue; see TOKEN_ESTIMATE. The bytes besides the contents hardly count."""
+    return len(canonical) // 4 + 2 * turns
 
 
-def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy) -> Iterator[Problem]:
+def remarks(
+    row: dict[str, Any], dialogue: Dialogue, canonical: bytes, tokens: int, policy: Policy
+) -> Iterator[Problem]:
     """What should be told about a good row."""
     text = dialogue.text
     if tokens > policy.context_tokens:
         found = f"about {tokens} tokens"
         yield Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
-    if ("|" in text or "[" in text or "<" in text) and _MARKER.search(text):
+    if _may_hold_marker(text):
         yield from _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True)
-    if not text.isprintable() and _CONTROL.search(text):
+    if len(canonical.translate(None, _CONTROL_BYTES)) != len(canonical):
         yield from _each(dialogue, _CONTROL, "control-character", "visible text", named=False)
-    for sign, name, pattern in _SECRETS:
-        if sign in text:
+    for rare, sign, name, pattern in _SECRETS:
+        if rare in text and sign in text:
             for at, turn in enumerate(dialogue.turns):
                 if pattern.search(turn["content"]):
                     yield Problem("likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets")
     yield from _prompt(row, dialogue)
     yield from _loop(dialogue)
+
+
+def _may_hold_marker(text: str) -> bool:
+    return (
+        ("|" in text and "<|" in text)
+        or ("[" in text and "INST]" in text)
+        or (">" in text and ("SYS>>" in text or "_of_turn>" in text))
+    )
 
 
 def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool) -> Iterator[Problem]:

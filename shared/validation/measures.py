@@ -16,7 +16,7 @@ class Distribution:
     """Counts values in buckets of at most 2 % width: enough for percentiles, and small."""
 
     def __init__(self) -> None:
-        self._buckets: Counter[int] = Counter()
+        self._buckets: dict[int, int] = {}
         self._total = 0
         self._minimum: int | None = None
         self._maximum = 0
@@ -24,7 +24,8 @@ class Distribution:
     def add(self, value: int) -> None:
         """Count one value (not negative)."""
         shift = max(0, value.bit_length() - 7)
-        self._buckets[(((value >> shift) + 1) << shift) - 1] += 1
+        bound = (((value >> shift) + 1) << shift) - 1
+        self._buckets[bound] = self._buckets.get(bound, 0) + 1
         self._total += value
         if value > self._maximum:
             self._maximum = value
@@ -49,7 +50,7 @@ class Distribution:
         )
 
     def _percentile(self, percent: int) -> int:
-        needed = self._buckets.total() * percent / 100
+        needed = sum(self._buckets.values()) * percent / 100
         counted = 0
         for bound in sorted(self._buckets):
             counted += self._buckets[bound]

@@ -20,7 +20,7 @@ from shared.validation.inspection import BadRow, Inspection
 from shared.validation.policy import Policy
 from shared.validation.report import Report
 from shared.validation.sources import Source
-from shared.validation.staging import Nowhere, Staging
+from shared.validation.staging import Staging
 
 _ORDER: dict[Split | None, int] = {"test": 0, "validation": 1, "train": 2, None: 2}
 
@@ -72,7 +72,7 @@ def freeze(
         cuts=cuts,
         shares=shares,
         given=[source.split for source in ordered if source.split],
-        staging=staging or Nowhere(),
+        staging=staging,
         quarantine=quarantine if policy.max_bad_percent > 0 else None,
         heartbeat=heartbeat or (lambda: None),
     )

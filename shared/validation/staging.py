@@ -76,13 +76,3 @@ class BlockWriter:
             size += self._sizes[bucket]
         self._flush(group)
         return tuple(block for blocks in self._staged for block in blocks)
-
-
-class Nowhere:
-    """Staging for those who only want to know: keeps nothing."""
-
-    def stage(self, split: Split, block_id: str, data: bytes) -> None:
-        """Drop a block."""
-
-    def commit(self, split: Split, block_ids: tuple[str, ...]) -> None:
-        """Nothing was kept."""

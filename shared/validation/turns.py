@@ -32,11 +32,23 @@ _KNOWN_PATTERNS = 10_000
 
 
 class Dialogue(NamedTuple):
-    """A good row: who speaks, and what. `turns` has nothing but role and content in each turn."""
+    """A good row: who speaks, and what. `turns` has nothing but role and content in each turn.
+
+    `text` is all contents with NUL between them, which no content has.
+    """
 
     roles: tuple[str, ...]
     turns: list[dict[str, str]]
     text: str
+
+    @property
+    def characters(self) -> int:
+        """Length of all contents."""
+        return len(self.text) + 1 - len(self.turns)
+
+    def canonical(self) -> bytes:
+        """The content as bytes: equal for equal dialogues only, whatever file they come from."""
+        return f"{'|'.join(self.roles)}\0{self.text}".encode()
 
 
 class Turns:
@@ -55,11 +67,13 @@ class Turns:
             contents = [turn["content"] for turn in messages]
             if roles not in self._good_patterns:
                 return None
-            text = "".join(contents)
+            text = "\0".join(contents)
         except (TypeError, KeyError, IndexError):
             return None
         # strip leaves a text empty if it is empty or blank
-        if not all(map(str.strip, contents)) or "\0" in text or set(map(len, messages)) != {2}:
+        if not all(map(str.strip, contents)) or text.count("\0") >= len(contents):
+            return None
+        if set(map(len, messages)) != {2}:
             return None
         return Dialogue(roles, messages, text)
 
@@ -102,7 +116,7 @@ class Turns:
         if len(self._good_patterns) < _KNOWN_PATTERNS:
             self._good_patterns.add(pattern)
         turns = [{"content": turn["content"], "role": turn["role"]} for turn in messages]
-        return Dialogue(pattern, turns, "".join(turn["content"] for turn in turns)), []
+        return Dialogue(pattern, turns, "\0".join(turn["content"] for turn in turns)), []
 
     def _examine_role(self, turn: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
         if "role" not in turn:

@@ -11,10 +11,14 @@ from shared.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of, split_o
 PLACES = st.lists(st.integers(0, 2**53 - 1).map(lambda n: n / 2**53), unique=True, max_size=300)
 STORED = st.tuples(st.floats(0, 0.3), st.floats(0, 0.3)).map(lambda pair: Cuts(min(pair), max(pair)))
 GIVEN = st.sets(st.sampled_from(["test", "validation"]))
+NOTHING_YET, USUAL = Cuts(), Shares()
 
 
 def cut(
-    places: list[float], cuts: Cuts = Cuts(), shares: Shares = Shares(), given_splits: set[str] | None = None
+    places: list[float],
+    cuts: Cuts = NOTHING_YET,
+    shares: Shares = USUAL,
+    given_splits: set[str] | None = None,
 ) -> tuple[dict[Split, list[float]], Cuts]:
     """Send rows at these places through a cutter."""
     out: dict[Split, list[float]] = {split: [] for split in SPLITS}
@@ -68,7 +72,7 @@ def test_order_of_rows_does_not_matter(places: list[float], stored: Cuts, random
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(PLACES, st.lists(st.sets(st.sampled_from(["test", "validation"]))), st.integers(1, 40))
 def test_row_once_held_out_stays_held_out_while_the_dataset_grows(
     places: list[float], kinds: list[set[str]], step: int

@@ -138,10 +138,7 @@ def test_order_of_roles(order: tuple[tuple[str, str], ...], expected: list[tuple
 
 
 def test_all_faults_of_a_row_are_told_at_once() -> None:
-    row = (
-        b'{"messages": [{"role": "User", "content": null}, 7, '
-        b'{"role": "assistant", "content": [{"type": "image"}]}]}'
-    )
+    row = b'{"messages": [{"role": "User", "content": null}, 7, {"role": "assistant", "content": [{"type": "image"}]}]}'
     data, _ = planted(row)
     report = check(data)
     assert report.bad_rows == 1
