@@ -2,7 +2,7 @@
 and by the sweep.
 
 An event only says where to look. The blob's own time and ETag decide, so an event that comes twice, late or for a blob
-that was overwritten meanwhile finds the same row. Nothing is created for uploads before the first start
+that was overwritten meanwhile finds the same row. Uploads that no event told us about count only from the first start on
 (`ACCEPT_SINCE`), so that a full container is not trained as a backlog.
 """
 
@@ -106,7 +106,7 @@ def receive(parts: Parts, path: str) -> str | None:
         if drop is None:
             return None
         blob = parts.storage.look(CONTAINER, path)
-        if blob.uploaded_at < accept_since(parts):
+        if blob.uploaded_at < _told_since(parts):
             return None
         files, options = _files(parts, drop, blob)
     except NotADrop as refusal:
@@ -125,11 +125,17 @@ def refuse(parts: Parts, path: str, reason: str) -> None:
         log.warning("refused an upload: %s", reason)
 
 
+def _told_since(parts: Parts) -> float:
+    """The setting, if there is one. Without it every upload that an event tells of is new: it may be this very event
+    that starts the app for the first time."""
+    moment = parts.settings.accept_since
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() if moment else 0.0
+
+
 def accept_since(parts: Parts) -> float:
-    """Uploads before this time are left alone: the setting, else the time of the first start."""
-    if parts.settings.accept_since:
-        moment = parts.settings.accept_since
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    """Uploads before this time are left alone by the sweep: the setting, else the time of the first start."""
+    if told := _told_since(parts):
+        return told
     name = "_installation.json"
     with contextlib.suppress(LedgerConflict, Unknown):
         found: float = json.loads(parts.storage.read("ledger", name)[0])["first_start"]

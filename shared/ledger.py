@@ -8,6 +8,7 @@ outcome the same way; and only the worker whose write won sends the message for 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -216,7 +217,8 @@ def _one_step(
         ledger.come_back(key, kept.row.next_look_at)
     for other in outcome.then:
         ledger.hint(other)
-    log.info(
+    log.log(
+        logging.INFO if kept.row.state != before or kept.row.fault else logging.DEBUG,
         "%s %s: %s -> %s in %.2f s%s",
         key, chosen.name, before, kept.row.state, ledger.clock() - started,
         f" ({kept.row.fault.type}: {kept.row.fault.message})" if kept.row.fault else "",
@@ -233,9 +235,7 @@ def _acted(hand: Hand, step: str, row: AnyRow, lease: Lease, now: float, fault_s
     """The act's outcome; errors become an end state or a fault with growing delay."""
     try:
         outcome = hand.act(row, lease)
-        return Outcome(
-            outcome.state, outcome.reason, {"fault": None, "waiting": "", **outcome.changes}, outcome.look_in, outcome.then
-        )  # fmt: skip
+        return dataclasses.replace(outcome, changes={"fault": None, "waiting": "", **outcome.changes})
     except Held:
         raise
     except Exception as error:

@@ -24,7 +24,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, **changes)
 
 
-class Entry(Struct):
+class Entry(Struct, frozen=True, kw_only=True):
     """One line of a row's history: the state entered, when, and why."""
 
     state: str
@@ -32,7 +32,7 @@ class Entry(Struct):
     reason: str = ""
 
 
-class Fault(Struct):
+class Fault(Struct, frozen=True, kw_only=True):
     """A step that keeps failing: what last went wrong, how often in a row, and since when."""
 
     type: str
@@ -42,7 +42,7 @@ class Fault(Struct):
     since: float
 
 
-class Request(Struct):
+class Request(Struct, frozen=True, kw_only=True):
     """A wish on record: what is wanted, by whom, since when; `snapshot` where one is meant."""
 
     what: str
@@ -51,7 +51,7 @@ class Request(Struct):
     snapshot: str = ""
 
 
-class File(Struct):
+class File(Struct, frozen=True, kw_only=True):
     """One dropped file, pinned: blob path in `snapshots`, ETag, bytes, split word of its name or None."""
 
     path: str
@@ -60,7 +60,7 @@ class File(Struct):
     split: str | None = None
 
 
-class ReportSummary(Struct):
+class ReportSummary(Struct, frozen=True, kw_only=True):
     """What validation found, in brief; the whole report is the blob `reports/<blob>`."""
 
     blob: str
@@ -71,7 +71,7 @@ class ReportSummary(Struct):
     bad_rows: int = 0
 
 
-class ModelPin(Struct):
+class ModelPin(Struct, frozen=True, kw_only=True):
     """A base model resolved to one version, before any money is spent."""
 
     registry: str
@@ -80,14 +80,14 @@ class ModelPin(Struct):
     id: str
 
 
-class ModelRef(Struct):
+class ModelRef(Struct, frozen=True, kw_only=True):
     """A registered model version in the workspace."""
 
     name: str
     version: str
 
 
-class Row(Struct):
+class Row(Struct, frozen=True, kw_only=True):
     """What both kinds of ledger row have.
 
     `next_look_at` is when somebody has to look again (None: only when something happens). `attention` means that
@@ -111,7 +111,7 @@ class Row(Struct):
         return self.history[-1].reason if self.history else ""
 
 
-class Snapshot(Row):
+class Snapshot(Row, frozen=True, kw_only=True):
     """The ledger row of one dropped snapshot, from RECEIVED to REGISTERED.
 
     Ids sort by upload time: of two snapshots of a dataset, the newer one has the greater id. The order in which
@@ -146,7 +146,7 @@ class Snapshot(Row):
         return f"snapshot/{self.id}"
 
 
-class Release(Struct):
+class Release(Struct, frozen=True, kw_only=True):
     """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed."""
 
     snapshot: str
@@ -157,7 +157,7 @@ class Release(Struct):
     failed_as: Part | None = None
 
 
-class Outcome(Struct):
+class Outcome(Struct, frozen=True, kw_only=True):
     """How a snapshot's release ended, kept so that its state can be told for ever."""
 
     part: Part
@@ -166,7 +166,7 @@ class Outcome(Struct):
     attempt: int = 1
 
 
-class Dataset(Row):
+class Dataset(Row, frozen=True, kw_only=True):
     """The ledger row of what is served under one dataset name. Going live is one conditional write of it."""
 
     name: str
@@ -194,7 +194,7 @@ class Dataset(Row):
 # --- what Azure ML tells us, reduced to what the steps need ---------------------------------------------------
 
 
-class BaseModel(Struct):
+class BaseModel(Struct, frozen=True, kw_only=True):
     """A model of the registry: its id, whether it is archived, and its tags as they are (text)."""
 
     name: str
@@ -204,7 +204,7 @@ class BaseModel(Struct):
     tags: dict[str, str]
 
 
-class Size(Struct):
+class Size(Struct, frozen=True, kw_only=True):
     """A machine size: GPUs and cores of one machine."""
 
     name: str
@@ -212,7 +212,7 @@ class Size(Struct):
     cores: int
 
 
-class Compute(Struct):
+class Compute(Struct, frozen=True, kw_only=True):
     """A compute cluster of the workspace."""
 
     name: str
@@ -221,7 +221,7 @@ class Compute(Struct):
     errors: str = ""
 
 
-class JobSpec(Struct):
+class JobSpec(Struct, frozen=True, kw_only=True):
     """All that a training job is made of; two equal specs are the same job."""
 
     name: str
@@ -235,7 +235,7 @@ class JobSpec(Struct):
     compute: str = "serverless"
 
 
-class Job(Struct):
+class Job(Struct, frozen=True, kw_only=True):
     """A job as the workspace reports it. `status` is Azure's word, e.g. Running."""
 
     name: str
@@ -244,7 +244,7 @@ class Job(Struct):
     studio_url: str = ""
 
 
-class RegisteredModel(Struct):
+class RegisteredModel(Struct, frozen=True, kw_only=True):
     """A model version of the workspace."""
 
     name: str
@@ -253,7 +253,7 @@ class RegisteredModel(Struct):
     tags: dict[str, str]
 
 
-class Endpoint(Struct):
+class Endpoint(Struct, frozen=True, kw_only=True):
     """A managed online endpoint: provisioning state, traffic by deployment, scoring address, tags."""
 
     name: str
@@ -263,7 +263,7 @@ class Endpoint(Struct):
     scoring_uri: str = ""
 
 
-class DeploymentSpec(Struct):
+class DeploymentSpec(Struct, frozen=True, kw_only=True):
     """All that a deployment is made of."""
 
     endpoint: str
@@ -276,7 +276,7 @@ class DeploymentSpec(Struct):
     tags: dict[str, str]
 
 
-class Deployment(Struct):
+class Deployment(Struct, frozen=True, kw_only=True):
     """A deployment behind an endpoint, with its provisioning state."""
 
     name: str

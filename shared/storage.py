@@ -167,7 +167,7 @@ class Storage:
             with _translated(f"{container}/{name}"):
                 client.commit_block_list([BlobBlock(block) for block in blocks])
         except HttpResponseError as error:
-            if error.error_code != "InvalidBlockList" or not client.exists():
+            if getattr(error, "error_code", "") != "InvalidBlockList" or not client.exists():
                 raise
 
     def hold(self, name: str) -> Lease:

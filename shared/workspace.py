@@ -164,7 +164,7 @@ class Workspace:
         files = {k: Input(type="uri_file", path=path) for k, path in spec.files.items()}
         model = Input(type="mlflow_model", path=spec.model_id)
 
-        @pipeline(display_name=spec.display_name)
+        @pipeline  # type: ignore[call-overload, untyped-decorator, unused-ignore]
         def fine_tuning() -> dict[str, Any]:
             fine_tune = component(mlflow_model_path=model, **files, **spec.inputs)
             return {"trained_model": fine_tune.outputs.mlflow_model_folder}

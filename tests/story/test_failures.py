@@ -1,0 +1,222 @@
+"""What goes wrong, goes wrong cheaply: nothing paid for is left behind, nothing is lost, and the reason is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import actions, idleness, status
+from shared.lifecycle import DatasetState
+from tests.fakes import Process, World, dialogues
+
+DROP = "support-bot.jsonl"
+
+
+def _world(**settings: object) -> World:
+    world = World(settings=dict(settings))
+    world.drop(DROP, dialogues(40))
+    return world
+
+
+def _only(world: World) -> dict[str, object]:
+    (row,) = status.snapshots(world.parts)
+    return row
+
+
+def test_bad_rows_are_refused_with_their_row_numbers_and_submit_nothing() -> None:
+    world = World()
+    world.drop(DROP, dialogues(20) + b'{"messages": [{"role": "bot", "content": "x"}]}\n')
+    world.run()
+    row = _only(world)
+    assert row["state"] == "REJECTED"
+    report = world.storage.blobs["reports", f"{row['id']}.json"].data.decode()
+    assert '"row": 21' in report
+    assert not world.workspace.submitted
+    assert not [name for container, name in world.storage.blobs if container == "frozen"]
+
+
+def test_an_override_trains_on_the_good_rows() -> None:
+    world = World()
+    world.drop(DROP, dialogues(40) + b"{}\n")
+    world.run()
+    answer = actions.override(world.parts, str(_only(world)["id"]), "me")
+    assert answer.done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+
+
+def test_an_archived_model_is_refused_before_anything_is_paid() -> None:
+    world = _world()
+    world.workspace.archived = True
+    world.run()
+    assert _only(world)["state"] == "REJECTED"
+    assert "archived" in str(_only(world)["reason"])
+    assert not world.workspace.submitted
+
+
+def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() -> None:
+    world = _world()
+    world.workspace.job_outcome = lambda name: "Failed" if name.endswith("-1") else "Completed"
+    world.run()
+    row = _only(world)
+    assert row["state"] == "TRAINING_FAILED"
+    assert "chat_completion_finetune" in str(row["reason"])
+    assert actions.retry(world.parts, str(row["id"]), "me").done
+    assert not actions.retry(world.parts, str(row["id"]), "me").done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+
+
+def test_after_a_failed_training_the_same_content_may_be_dropped_again() -> None:
+    world = _world()
+    world.workspace.job_outcome = lambda name: "Failed" if len(world.workspace.submitted) == 1 else "Completed"
+    world.run()
+    world.clock.now += 5
+    world.drop("support-bot/again.jsonl", dialogues(40))
+    world.run()
+    assert sorted(world.states().values()) == ["LIVE", "TRAINING_FAILED"]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first release", "second release"])
+@pytest.mark.parametrize("cut", [True, False], ids=["deployment fails", "gate fails"])
+def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool) -> None:
+    world = _world()
+    if not first:
+        world.run()
+        world.clock.now += 5
+        world.drop("support-bot/next.jsonl", dialogues(60, "next"))
+    before = set(world.workspace.deployments)
+    if cut:
+        good = {name for _, name in before}
+        world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good else "Failed"
+    else:
+        world.scorer.status = 424
+    world.run()
+    states = world.states()
+    newest = max(states)
+    assert states[newest] == ("DEPLOY_FAILED" if cut else "WITHHELD")
+    assert set(world.workspace.deployments) == before
+    assert bool(world.workspace.endpoints) is not first
+    dataset = status.dataset(world.parts, "support-bot")
+    assert dataset["state"] == ("EMPTY" if first else "LIVE")
+    assert any(name.endswith(".log.json") for container, name in world.storage.blobs if container == "evaluations")
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool) -> None:
+    def run(process: Process) -> World:
+        world = World(process)
+        world.workspace.deployment_outcome = lambda name: "Failed"
+        world.drop(DROP, dialogues(40))
+        world.run()
+        return world
+
+    calls = run(Process()).process.calls
+    for call in range(1, calls + 1):
+        world = run(Process(die_at=call, before=before))
+        assert list(world.states().values()) == ["DEPLOY_FAILED"], call
+        assert not world.workspace.endpoints, call
+        assert not world.workspace.deployments, call
+
+
+def test_a_failed_release_can_be_retried() -> None:
+    world = _world()
+    world.workspace.deployment_outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
+    world.run()
+    assert actions.retry(world.parts, str(_only(world)["id"]), "me").done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+
+
+def test_an_endpoint_of_somebody_else_is_never_touched() -> None:
+    world = _world()
+    world.run()
+    name = world.workspace.created_endpoints[0]
+    other = World()
+    other.workspace.write_endpoint(name, {"owner": "x"}, {})
+    other.drop(DROP, dialogues(40))
+    other.run()
+    assert _only(other)["state"] == "DEPLOY_FAILED"
+    assert "taken" in str(_only(other)["reason"])
+    assert name in other.workspace.endpoints
+
+
+def test_a_busy_service_is_waited_for() -> None:
+    world = _world()
+    world.workspace.busy = 4
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+
+
+def test_after_five_faults_a_person_is_needed_and_can_go_on() -> None:
+    world = _world()
+    world.workspace.busy = 5
+    world.run()
+    row = _only(world)
+    assert row["needs_attention"]
+    assert row["state"] == "VALIDATING"
+    assert actions.retry(world.parts, str(row["id"]), "me").done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+
+
+def _live() -> World:
+    world = _world(idle_hours=1)
+    world.run()
+    return world
+
+
+def test_an_idle_endpoint_is_put_to_sleep_and_woken() -> None:
+    world = _live()
+    world.clock.now += 7200
+    assert idleness.request_sleep(world.parts) == ["support-bot"]
+    world.run()
+    assert _only(world)["state"] == "ASLEEP"
+    assert not world.workspace.endpoints
+    assert actions.ask(world.parts, "support-bot", "wake", "me").done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert len(world.workspace.submitted) == 1
+
+
+@pytest.mark.parametrize("rate", [None, 3.0], ids=["unknown", "busy"])
+def test_what_is_not_known_to_be_idle_stays(rate: float | None) -> None:
+    world = _live()
+    world.clock.now += 7200
+    world.metrics.rate = rate
+    assert idleness.request_sleep(world.parts) == []
+
+
+def test_a_question_after_the_timer_keeps_the_endpoint() -> None:
+    world = _live()
+    world.clock.now += 7200
+    idleness.request_sleep(world.parts)
+    now = world.clock()
+    world.parts.ledger.change("dataset/support-bot", lambda row: row.but(last_asked_at=now))
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert status.dataset(world.parts, "support-bot")["requested"] is None
+
+
+def test_a_wake_that_fails_goes_back_to_sleep_and_leaves_nothing() -> None:
+    world = _live()
+    actions.ask(world.parts, "support-bot", "sleep", "me")
+    world.run()
+    world.workspace.deployment_outcome = lambda name: "Failed"
+    actions.ask(world.parts, "support-bot", "wake", "me")
+    world.run()
+    dataset = status.dataset(world.parts, "support-bot")
+    assert dataset["state"] == DatasetState.ASLEEP
+    assert "Failed" in str(dataset["history"])
+    assert not world.workspace.endpoints
+
+
+def test_files_of_a_refused_snapshot_are_cleaned_after_the_keep_time() -> None:
+    world = World()
+    world.drop(DROP, dialogues(40) + b"{}\n")
+    world.run()
+    world.clock.now += 31 * 86_400
+    world._sweep()
+    world.run()
+    assert _only(world)["state"] == "CLEANED"
+    assert ("snapshots", DROP) in world.storage.blobs
