@@ -14,10 +14,10 @@ def main(path, command):
     fcntl.fcntl(lock, fcntl.F_SETFD, 0)  # Python 3 would close it on exec
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (IOError, OSError):
+    except OSError:
         sys.stderr.write("Another set-up of this checkout is at work; waiting for it.\n")
         fcntl.flock(lock, fcntl.LOCK_EX)
-    os.execvp(command[0], command)  # noqa: S606
+    os.execvp(command[0], command)
 
 
 main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,61 @@
+"""What tests of every folder share: the services they may use, and the mark that tells which tests use any."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.azurite import AzuritePorts, answers, command
+from local.ports import free_port
+from local.processes import MARK, Child
+from local.reaper import Reaper
+
+# A test that asks for one of these needs a process of its own to be started, and is left out of `make test-fast`.
+SERVICES = {"azurite", "cloud"}
+START_SECONDS = 60
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "services: starts services; left out of `make test-fast`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("services")
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A running Azurite: how to reach it, and where its access log is."""
+
+    connection_string: str
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One Azurite for all tests, in memory; tests keep apart by the names of their containers and queues."""
+    ports = AzuritePorts(blob=free_port(), queue=free_port(), table=free_port())
+    mark = f"tests#{uuid.uuid4()}"
+    log = tmp_path_factory.mktemp("azurite") / "azurite.log"
+    with Reaper(mark):
+        child = Child.start(command(ports, folder=None), {**os.environ, MARK: mark}, log, folder=log.parent)
+        await_azurite(child, ports.connection_string)
+        yield Azurite(connection_string=ports.connection_string, log=log)
+        child.stop()
+
+
+def await_azurite(child: Child, connection_string: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(connection_string):
+        if child.exit_code is not None or time.monotonic() > deadline:
+            child.kill()
+            pytest.fail(f"Azurite did not start:\n{child.log.read_text()}")
+        time.sleep(0.05)
