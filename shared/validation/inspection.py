@@ -12,12 +12,12 @@ import xxhash
 from shared.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of
 from shared.validation import meaning
 from shared.validation.index import RowIndex, content_digest
-from shared.validation.measures import Distribution, Names
+from shared.validation.measures import Measures
 from shared.validation.parquet import parquet_rows
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
 from shared.validation.reading import FileFault, Meter, Row, is_bad, jsonl_rows
-from shared.validation.report import FileSummary, Report, Statistics
+from shared.validation.report import FileSummary, Report
 from shared.validation.rules import RULES
 from shared.validation.sources import Source, Watched
 from shared.validation.staging import BlockWriter, Staging
@@ -112,9 +112,8 @@ class Inspection:
         self._writers = {split: _writer(split, self._staging) for split in SPLITS}
         self._cutter = Cutter(self._write, cuts, shares, given)
         self._files: list[_File] = []
-        self._good = self._bad = self._duplicates = self._too_long = 0
-        self._lengths = {name: Distribution() for name in ("turns", "characters", "tokens")}
-        self._patterns, self._columns, self._fields = Names(), Names(), Names()
+        self._good = self._bad = self._duplicates = 0
+        self._measures = Measures(policy.context_tokens)
         self._answer: bytes | None = None
         self._answers_differ = False
         self._first_columns: frozenset[str] | None = None
@@ -236,14 +235,7 @@ class Inspection:
 
     def _measure(self, file: _File, row: Row, dialogue: Dialogue, canonical: bytes) -> None:
         tokens = meaning.estimated_tokens(canonical, len(dialogue.turns))
-        self._too_long += tokens > self._policy.context_tokens
-        self._lengths["turns"].add(len(dialogue.turns))
-        self._lengths["characters"].add(dialogue.characters)
-        self._lengths["tokens"].add(tokens)
-        self._patterns.add(dialogue.roles)
-        self._columns.add(tuple(row.value))
-        if row.value["messages"] is not dialogue.turns:
-            self._fields.add(tuple(sorted({name for turn in row.value["messages"] for name in turn})))
+        self._measures.add(row.value, dialogue, tokens)
         self._compare_columns(file, row)
         if self._policy.meaning:
             for problem in meaning.remarks(row.value, dialogue, canonical, tokens, self._policy):
@@ -324,7 +316,7 @@ class Inspection:
             duplicate_rows=self._duplicates,
             blank_lines=sum(file.blank for file in self._files),
             findings=findings,
-            statistics=self._statistics(),
+            statistics=self._measures.statistics(self._duplicates),
             files=[file.summary() for file in self._files],
             splits={split: writer.rows for split, writer in self._writers.items()},
             bytes_read=size,
@@ -341,22 +333,6 @@ class Inspection:
             return f"{errors[0].explanation} Found {errors[0].places[0].found}."
         names = ", ".join(f"{finding.rule} ({finding.count})" for finding in errors[:5])
         return f"{bad} of {rows} rows are bad: {names}" + (", ..." if len(errors) > 5 else "")
-
-    def _statistics(self) -> Statistics:
-        patterns, others = self._patterns.patterns()
-        spreads = {name: lengths.spread() for name, lengths in self._lengths.items()}
-        return Statistics(
-            turns=spreads["turns"],
-            characters=spreads["characters"],
-            estimated_tokens=spreads["tokens"],
-            token_estimate=meaning.TOKEN_ESTIMATE,
-            role_patterns=patterns,
-            other_patterns=others,
-            extra_columns=self._columns.singles(without=["messages"]),
-            extra_message_fields=self._fields.singles(without=["role", "content"]),
-            duplicate_share=round(self._duplicates / max(self._good + self._duplicates, 1), 6),
-            cut_share=round(self._too_long / max(self._good, 1), 6),
-        )
 
 
 def _writer(split: Split, staging: Staging) -> BlockWriter:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Any
 
-from shared.validation.report import Pattern, Spread
+from shared.validation.meaning import TOKEN_ESTIMATE
+from shared.validation.report import Pattern, Spread, Statistics
+from shared.validation.turns import Dialogue
 
 _KEPT_NAMES = 1000
 _SHOWN = 20
@@ -103,3 +106,41 @@ def pattern_name(roles: tuple[str, ...]) -> str:
     if len(rest) % 2:
         parts.append(rest[-1])
     return ", ".join(parts)
+
+
+class Measures:
+    """All of a report's statistics."""
+
+    def __init__(self, context_tokens: int) -> None:
+        self._context_tokens = context_tokens
+        self._rows = self._too_long = 0
+        self._turns, self._characters, self._tokens = Distribution(), Distribution(), Distribution()
+        self._patterns, self._columns, self._fields = Names(), Names(), Names()
+
+    def add(self, row: dict[str, Any], dialogue: Dialogue, tokens: int) -> None:
+        """Count a good row."""
+        self._rows += 1
+        self._too_long += tokens > self._context_tokens
+        self._turns.add(len(dialogue.turns))
+        self._characters.add(dialogue.characters)
+        self._tokens.add(tokens)
+        self._patterns.add(dialogue.roles)
+        self._columns.add(tuple(row))
+        if row["messages"] is not dialogue.turns:  # turns that hold more than role and content
+            self._fields.add(tuple(sorted({name for turn in row["messages"] for name in turn})))
+
+    def statistics(self, duplicates: int) -> Statistics:
+        """What was counted, given how many repetitions were not."""
+        patterns, others = self._patterns.patterns()
+        return Statistics(
+            turns=self._turns.spread(),
+            characters=self._characters.spread(),
+            estimated_tokens=self._tokens.spread(),
+            token_estimate=TOKEN_ESTIMATE,
+            role_patterns=patterns,
+            other_patterns=others,
+            extra_columns=self._columns.singles(without=["messages"]),
+            extra_message_fields=self._fields.singles(without=["role", "content"]),
+            duplicate_share=round(duplicates / max(self._rows + duplicates, 1), 6),
+            cut_share=round(self._too_long / max(self._rows, 1), 6),
+        )

@@ -9,7 +9,8 @@ import dataclasses
 import sys
 
 from shared.validation.policy import Policy
-from shared.validation.rules import RULES, Rule, Scope
+from shared.validation.rule import Rule, Scope
+from shared.validation.rules import RULES
 
 _SECTIONS: tuple[tuple[Scope, str, str], ...] = (
     ("file", "Files", "About a whole file or snapshot."),

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.validation.rules import Severity
+from shared.validation.rule import Severity
 
 SCHEMA_VERSION = "1.0"
 Verdict = Literal["accepted", "rejected"]
