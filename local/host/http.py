@@ -110,14 +110,16 @@ def _response(http: RpcHttp) -> Response:
 
 def _cookie(cookie: Any) -> str:
     """A Set-Cookie header from the parts that the runtime took it apart into."""
-    value = {name: part.value for name, part in vars(cookie).items() if hasattr(part, "value")}
+    # The runtime wraps what was given, and empty text for what was not.
+    given = {name: part.value for name, part in vars(cookie).items() if hasattr(part, "value")}
+    value = {name: part for name, part in given.items() if part not in ("", False)}
     parts = [f"{cookie.name}={cookie.value}"]
     parts += [f"{label}={value[name]}" for name, label in (("domain", "Domain"), ("path", "Path")) if name in value]
     if "expires" in value:
         parts.append(f"Expires={formatdate(value['expires'].seconds, usegmt=True)}")
     if "max_age" in value:
         parts.append(f"Max-Age={int(value['max_age'])}")
-    parts += [label for name, label in (("secure", "Secure"), ("http_only", "HttpOnly")) if value.get(name)]
+    parts += [label for name, label in (("secure", "Secure"), ("http_only", "HttpOnly")) if name in value]
     same_site = {1: "Lax", 2: "Strict", 3: "None"}.get(cookie.same_site)
     return "; ".join([*parts, f"SameSite={same_site}"] if same_site else parts)
 

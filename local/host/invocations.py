@@ -106,4 +106,5 @@ def _report(function: Function, invocation_id: str, started: float, failure: Inv
     if failure is None:
         log.info(line, *known, "succeeded", duration)
     else:
-        log.error(f"{line} error=%s\n%s", *known, "failed", duration, failure, failure.trace)  # noqa: G004
+        trace = f"\n{failure.trace.strip()}" if failure.trace else ""
+        log.error(f"{line} error=%s%s", *known, "failed", duration, failure, trace)  # noqa: G004

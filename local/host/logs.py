@@ -19,9 +19,16 @@ def set_up() -> None:
     handler.addFilter(_Tagged())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(invocation)s] %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("azure").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    quieten()
+
+
+def quieten() -> None:
+    """Keep chatty libraries down; again after the app was imported, since uvicorn sets up its own logging."""
+    for name in ("azure", "httpx", "uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.handlers.clear()
+        logger.propagate = True
 
 
 def complain(text: str) -> None:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
-from azure.storage.queue import LinearRetry
 from azure.storage.queue.aio import QueueClient
 
 from local.host.functions import QueueAddress
@@ -36,7 +35,8 @@ class Queues:
             self._clients[address] = QueueClient.from_connection_string(
                 address.connection,
                 address.name,
-                retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=0),
+                retry_total=2,
+                initial_backoff=1,
                 connection_timeout=5,
                 read_timeout=30,
             )

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from local.host import runtime
-from local.host.errors import InvocationFailed
 from local.host.functions import Function
 from local.host.invocations import Input, Invoker, new_id
 from local.host.messages import RpcHttp, TypedData
 
 _HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host")
+_OURS = (b"date", b"server")
 
 
 async def until_open(address: str) -> None:
@@ -40,48 +40,65 @@ class Forwarder:
     def __init__(self, address: str, invoker: Invoker) -> None:
         import httpx  # only streaming apps pay for it
 
-        self._client = httpx.AsyncClient(base_url=address, timeout=None, trust_env=False)
+        self._client = httpx.AsyncClient(timeout=None, trust_env=False)
+        self._address = httpx.URL(address)
         self._invoker = invoker
 
     async def respond(self, request: Request, function: Function, rpc: RpcHttp) -> Response:
-        """Answer with the inner server's response as it comes; an empty 500 if the function failed before."""
+        """The inner server's response as it comes; an empty 500 if the function failed, 502 if that server did."""
         invocation_id = new_id()
         sent = asyncio.create_task(self._send(request, invocation_id))
         call = asyncio.create_task(self._invoker.run(function, Input(TypedData(http=rpc)), invocation_id))
         await asyncio.wait((sent, call), return_when=asyncio.FIRST_COMPLETED)
-        try:
-            await call
-            answer = await sent
-        except InvocationFailed:
+        if sent.done() and sent.exception():
+            call.cancel()
+            return self._refusal(502, invocation_id)
+        if call.done() and call.exception():
             await _discard(sent)
-            runtime.forget_stream(invocation_id)
-            return Response(status_code=500)
-        response = StreamingResponse(_body(answer, invocation_id), answer.status_code)
-        response.raw_headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _HOP_BY_HOP]
+            return self._refusal(500, invocation_id)
+        answer = await sent
+        if answer.status_code == 500 and await _failed(call):
+            await answer.aclose()
+            return self._refusal(500, invocation_id)
+        response = StreamingResponse(_body(answer, call, invocation_id), answer.status_code)
+        left_out = (*_HOP_BY_HOP, *_OURS)
+        response.raw_headers = [pair for pair in answer.headers.raw if pair[0].lower() not in left_out]
         return response
+
+    def _refusal(self, status: int, invocation_id: str) -> Response:
+        runtime.forget_stream(invocation_id)
+        return Response(status_code=status)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def _send(self, request: Request, invocation_id: str) -> Any:
         headers = [pair for pair in request.headers.raw if pair[0] not in _HOP_BY_HOP]
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
         outgoing = self._client.build_request(
             request.method,
-            request.url.path,
-            params=request.url.query,
+            self._address.copy_with(raw_path=target),
             headers=[*headers, (b"x-ms-invocation-id", invocation_id.encode())],
-            content=request.stream(),
+            content=request.stream() if has_body else None,
         )
         return await self._client.send(outgoing, stream=True)
 
 
-async def _body(answer: Any, invocation_id: str) -> AsyncIterator[bytes]:
+async def _failed(call: asyncio.Task[Any]) -> bool:
+    """Whether the function failed; otherwise the app meant its answer so."""
+    await asyncio.wait((call,))
+    return call.exception() is not None
+
+
+async def _body(answer: Any, call: asyncio.Task[Any], invocation_id: str) -> AsyncIterator[bytes]:
     """The chunks as they arrive. Closed by a client that leaves, which ends the app's generator too."""
     try:
         async for chunk in answer.aiter_raw():
             yield chunk
     finally:
         await answer.aclose()
+        await asyncio.wait((call,))
         runtime.forget_stream(invocation_id)
 
 

@@ -1,0 +1,13 @@
+"""Timer functions, for tests of the local host."""
+
+import os
+
+import azure.functions as func
+import witness
+
+app = func.FunctionApp()
+
+
+@app.timer_trigger("timer", "%EVERY%", run_on_startup=os.environ.get("AT_START") == "1")
+def ticking(timer: func.TimerRequest) -> None:
+    witness.tell(at="ticking", past_due=timer.past_due, status=timer.schedule_status)
