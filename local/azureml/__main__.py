@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,16 @@ from local.azureml.settings import read_settings
 
 
 class QuietServer(uvicorn.Server):
-    """A server that leaves signals to this module: there are two in one process."""
+    """A server that leaves signals to this module (there are two in one process) and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,7 +71,7 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, int]:
     return options, given.identity_port
 
 
-def server_for(app: ASGIApp, port: int, certificate: Path | None = None) -> uvicorn.Server:
+def server_for(app: ASGIApp, port: int, certificate: Path | None = None) -> QuietServer:
     """A server on the loopback interface, with TLS when there is a certificate."""
     config = uvicorn.Config(
         app,
@@ -90,12 +100,19 @@ async def serve(options: Options, identity_port: int) -> None:
         _stop_on_signals(servers, cloud)
         cloud.start()
         try:
-            await asyncio.gather(*(server.serve() for server in servers))
+            await asyncio.gather(*(server.serve() for server in servers), _say_when_ready(servers))
         finally:
             await cloud.stop()
 
 
-def _stop_on_signals(servers: list[uvicorn.Server], cloud: Cloud) -> None:
+async def _say_when_ready(servers: list[QuietServer]) -> None:
+    """One line on standard output, for whoever started this process and waits."""
+    for server in servers:
+        await server.ready.wait()
+    print("ready", flush=True)
+
+
+def _stop_on_signals(servers: list[QuietServer], cloud: Cloud) -> None:
     def stop() -> None:
         # Held requests would keep the servers waiting.
         cloud.faults.clear()
