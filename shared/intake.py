@@ -1,8 +1,8 @@
 """What to do about an upload: tell which snapshot it is, or refuse it with the right form. Called by the storage event
 and by the sweep.
 
-An event only says where to look. The blob's own time and ETag decide, so an event that comes twice, late or for a blob
-that was overwritten meanwhile finds the same row. Uploads that no event told us about count only from the first start on
+An event only says where to look. The blob's own time and ETag decide, so an event that comes twice, late or for a
+blob that was overwritten meanwhile finds the same row. Uploads that no event told us about count only from the first start on
 (`ACCEPT_SINCE`), so that a full container is not trained as a backlog.
 """
 

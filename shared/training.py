@@ -100,6 +100,7 @@ def job_spec(parts: Parts, row: Snapshot, name: str) -> JobSpec:
     compute.serving_size(parts, model)
     values = hyperparameters.Hyperparameters(**row.hyperparameters)
     nodes, where = given.training_nodes, given.training_compute
+    files = f"azureml://datastores/{given.training_datastore}/paths"
     small = {"compute_model_import": where, "compute_preprocess": where}
     if where == compute.SERVERLESS:
         for step in ("model_import", "preprocess"):
@@ -119,8 +120,7 @@ def job_spec(parts: Parts, row: Snapshot, name: str) -> JobSpec:
             "number_of_gpu_to_use_finetuning": size.gpus,
         },
         files={
-            f"{split}_file_path": f"azureml://datastores/{given.training_datastore}/paths/{naming.frozen(row.id, split)}"
-            for split in ("train", "validation", "test")
+            f"{split}_file_path": f"{files}/{naming.frozen(row.id, split)}" for split in ("train", "validation", "test")
         },
         tags=naming.tags(parts.installation, row.dataset, row.id, row.attempt),
         compute=where,

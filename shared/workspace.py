@@ -86,8 +86,12 @@ class Workspace:
         if model is None:
             return None
         return BaseModel(
-            name=model.name, version=str(model.version), id=model.id, archived=self._seen.archived, tags=dict(model.tags or {})
-        )  # fmt: skip
+            name=model.name,
+            version=str(model.version),
+            id=model.id,
+            archived=self._seen.archived,
+            tags=dict(model.tags or {}),
+        )
 
     def component(self, name: str, version: str) -> str | None:
         """The version of a registry component that this version or the latest resolves to."""
@@ -158,6 +162,7 @@ class Workspace:
         """The pipeline around the registry component; the notebook's `create_pipeline`."""
         from azure.ai.ml import Input
         from azure.ai.ml.dsl import pipeline
+        from azure.ai.ml.entities import PipelineJobSettings
 
         name, version = spec.component.split(":")
         component = self._registry.components.get(name, version=version)
@@ -172,9 +177,9 @@ class Workspace:
         job = fine_tuning()
         job.name, job.display_name, job.tags = spec.name, spec.display_name, dict(spec.tags)
         # The steps are deterministic: without this a new attempt may get the old one's cached results.
-        job.settings.force_rerun = True
-        job.settings.continue_on_step_failure = False
-        job.settings.default_compute = spec.compute
+        job.settings = PipelineJobSettings(
+            force_rerun=True, continue_on_step_failure=False, default_compute=spec.compute
+        )
         return job
 
     def failure(self, name: str) -> str:

@@ -250,7 +250,9 @@ class FakeWorkspace:
             "inference_compute_allow_list": f"['{GPU}']",
             "model_specific_defaults": "{'apply_lora': 'true', 'learning_rate': '5e-6', 'precision': 16}",
         }
-        found = BaseModel(name=name, version=version or "8", id=f"azureml://{name}/8", archived=self.archived, tags=tags)
+        found = BaseModel(
+            name=name, version=version or "8", id=f"azureml://{name}/8", archived=self.archived, tags=tags
+        )
         return self._call(lambda: found if name == "Phi-4" else None)
 
     def component(self, name: str, version: str) -> str | None:
@@ -439,8 +441,8 @@ class World:
             "min_rows": 10,
             **self.settings,
         }
-        outside: Any = (self.storage, self.workspace, self.metrics, self.scorer)
-        return Parts(Settings(**given), *outside, clock=self.clock)
+        fake: Any = self
+        return Parts(Settings(**given), fake.storage, fake.workspace, fake.metrics, fake.scorer, self.clock)
 
     def drop(self, path: str, data: bytes) -> None:
         """Uploads a blob; its event is delivered by `run`."""
@@ -502,7 +504,9 @@ class World:
     def _quiet(self) -> bool:
         """Whether no row plans another look within the hour."""
         horizon = self.clock() + 3600
-        looks = (float(s.metadata.get("next_look_at", "inf")) for (c, _), s in self.storage.blobs.items() if c == "ledger")
+        looks = (
+            float(s.metadata.get("next_look_at", "inf")) for (c, _), s in self.storage.blobs.items() if c == "ledger"
+        )
         return all(look > horizon for look in looks)
 
     def states(self) -> dict[str, str]:
@@ -517,6 +521,9 @@ def dialogues(count: int, seed: str = "") -> bytes:
     rows = []
     for i in range(count):
         word = hashlib.sha256(f"{seed}{i}".encode()).hexdigest()[:12]
-        turns = [{"role": "user", "content": f"What is {word}?"}, {"role": "assistant", "content": f"It is {word[::-1]}."}]
+        turns = [
+            {"role": "user", "content": f"What is {word}?"},
+            {"role": "assistant", "content": f"It is {word[::-1]}."},
+        ]
         rows.append(json.dumps({"messages": turns}))
     return "\n".join(rows).encode() + b"\n"
