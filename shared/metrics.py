@@ -58,6 +58,6 @@ class Metrics:
             return None
         points = [p for metric in answer.metrics for series in metric.timeseries for p in series.data]
         wanted = (until - since) / _STEP.total_seconds()
-        if len(points) < wanted * 0.9 - 2:
+        if not points or len(points) < wanted * 0.9 - 2:
             return None
-        return max((max(p.maximum or 0.0, p.average or 0.0) for p in points), default=0.0)
+        return max(max(p.maximum or 0.0, p.average or 0.0) for p in points)
