@@ -1,0 +1,153 @@
+"""`make demo`: the main job on real input, told as it happens, on one machine and for no money.
+
+Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops one with bad rows, puts
+the idle endpoint to sleep, and stops. What is left to read lies in the demo's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from local.cloud import Cloud
+from local.droptune import Droptune
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+DATASET, BROKEN = "support-bot", "broken-bot"
+QUESTIONS = 3
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.console, self.started = folder, Console(highlight=False), time.monotonic()
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line with the seconds since the start."""
+        self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/]  {text}", style=style, soft_wrap=True)
+
+    def run(self) -> int:
+        """The whole story; the exit status."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.say("starting the local cloud: storage, Functions host, Event Grid, Azure ML ...", "bold")
+        with Cloud(self.folder) as cloud, Droptune(cloud.description) as app:
+            self.say(f"it answers at {cloud.description['app_url']}")
+            live = self._released(app)
+            self._asked(app, live["id"])
+            self._refused(app)
+            self._asleep(app)
+            self._kept(app)
+        self.say("stopped: nothing is running any more", "bold green")
+        self._summary()
+        return 0
+
+    def _released(self, app: Droptune) -> dict[str, Any]:
+        file = EXAMPLES / f"{DATASET}.jsonl"
+        self.say(f"dropping examples/{file.name} into the container `snapshots`", "bold")
+        app.drop(f"{DATASET}.jsonl", file)
+        return self._told(app, DATASET, "LIVE", ("REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD"))
+
+    def _told(self, app: Droptune, dataset: str, wanted: str, wrong: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Prints every state change as it is told, until the dataset's newest snapshot is where it should be."""
+        with self.console.status("waiting for the next step ..."):
+            for change in app.changes(timeout=180):
+                if change and dataset in change["key"]:
+                    kind = change["key"].split("/")[0]
+                    reason = f"  [dim]{change['reason']}[/]" if change["reason"] else ""
+                    self.say(f"  {kind:8} [cyan]{change['from'] or '-':>10}[/] → [bold cyan]{change['to']}[/]{reason}")
+                newest: dict[str, Any] | None = next(iter(app.snapshots(dataset)), None)
+                if newest and newest["state"] == wanted:
+                    return newest
+                if newest and (newest["state"] in wrong or newest["needs_attention"]):
+                    raise SystemExit(f"{newest['id']} is {newest['state']}: {newest['reason']} {newest['fault'] or ''}")
+        raise SystemExit(f"{dataset} did not become {wanted}")
+
+    def _asked(self, app: Droptune, snapshot: str) -> None:
+        self.say(f"asking the endpoint {QUESTIONS} questions it was not trained on in these words", "bold")
+        for question in _questions(app, snapshot):
+            answer = app.ask(DATASET, question)
+            answer.raise_for_status()
+            self.say(f"  [yellow]Q[/] {question}")
+            self.say(f"  [green]A[/] {answer.json()['output']}")
+
+    def _refused(self, app: Droptune) -> None:
+        self.say("dropping examples/broken.jsonl: 30 rows, five of them bad", "bold")
+        app.drop(f"{BROKEN}.jsonl", EXAMPLES / "broken.jsonl")
+        row = self._told(app, BROKEN, "REJECTED", ("VALIDATED", "TRAINING", "LIVE"))
+        report = json.loads(app.blob("reports", row["report"]["blob"]))
+        table = Table("row", "rule", "found", "expected", box=None, padding=(0, 2, 0, 0))
+        places = [(place, finding) for finding in report["findings"] for place in finding["places"]]
+        for place, finding in sorted(places, key=lambda item: item[0]["row"] or 0):
+            if finding["severity"] == "error":
+                table.add_row(str(place["row"]), finding["rule"], place["found"], place["expected"])
+        self.console.print(table)
+
+    def _asleep(self, app: Droptune) -> None:
+        name = app.get(f"datasets/{DATASET}")["endpoint"]
+        self.say(f"putting {DATASET} to sleep; Azure ML has now: {_endpoints(app.cloud)}", "bold")
+        app.post(f"datasets/{DATASET}/sleep").raise_for_status()
+        self._told(app, DATASET, "ASLEEP")
+        left = _endpoints(app.cloud)
+        if name in left:
+            raise SystemExit(f"endpoint {name} is still there")
+        self.say(f"  endpoint {name} is gone; endpoints that cost money now: {len(left)}")
+
+    def _kept(self, app: Droptune) -> None:
+        """Copies what people want to read out of the storage account, which stops with the demo."""
+        for container in ("ledger", "reports", "evaluations"):
+            for name in app.names(container):
+                target = self.folder / "read" / container / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(app.blob(container, name))
+
+    def _summary(self) -> None:
+        where = self.folder.relative_to(ROOT) if self.folder.is_relative_to(ROOT) else self.folder
+        self.console.print(f"\nvalidation reports   {where}/read/reports/")
+        self.console.print(f"ledger               {where}/read/ledger/      (each row with its history)")
+        self.console.print(f"gate's answers       {where}/read/evaluations/")
+        self.console.print(f"logs of all parts    {where}/logs/")
+        self.console.print(
+            "\nTry it yourself: [bold]make up[/], drop a file, [bold]make status[/], [bold]make down[/]."
+        )
+
+
+def _questions(app: Droptune, snapshot: str) -> list[str]:
+    """Questions whose dialogue was trained on (some were held out to test with)."""
+    trained = app.blob("frozen", f"{snapshot}/train.jsonl").decode()
+    rows = map(json.loads, (EXAMPLES / f"{DATASET}.jsonl").read_text().splitlines())
+    prompts = {row["prompt_id"]: row["messages"][0]["content"] for row in rows}
+    first_turns = {json.loads(line)["messages"][0]["content"] for line in trained.splitlines()}
+    asked = json.loads((EXAMPLES / "questions.json").read_text())
+    return [item["question"] for item in asked if prompts[item["prompt_id"]] in first_turns][:QUESTIONS]
+
+
+def _endpoints(cloud: Any) -> list[str]:
+    """The endpoints that Azure ML has, asked with the token of the managed identity."""
+    headers = {"X-IDENTITY-HEADER": cloud["identity_header"]}
+    query = {"resource": cloud["azureml_url"], "api-version": "2019-08-01"}
+    token = httpx.get(cloud["identity_endpoint"], params=query, headers=headers).raise_for_status().json()
+    path = (
+        f"/subscriptions/{cloud['subscription_id']}/resourceGroups/{cloud['resource_group']}/providers"
+        f"/Microsoft.MachineLearningServices/workspaces/{cloud['workspace']}/onlineEndpoints?api-version=2024-04-01"
+    )
+    answer = httpx.get(
+        f"{cloud['azureml_url'].rstrip('/')}{path}",
+        headers={"Authorization": f"Bearer {token['access_token']}"},
+        verify=_trusting(cloud["azureml_ca"]),
+    )
+    return [endpoint["name"] for endpoint in answer.raise_for_status().json()["value"]]
+
+
+def _trusting(ca: str) -> Any:
+    import ssl
+
+    return ssl.create_default_context(cafile=ca)

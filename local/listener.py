@@ -1,0 +1,76 @@
+"""Being told: a small web hook that subscribes to a topic of the local Event Grid and hands the events on.
+
+Used by the demo, by `make status --watch`-like tools and by tests, which wait for what they are told instead of
+asking again and again. It ends with its owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+class Listener:
+    """Receives every event of one topic from now on; `get` hands them out in the order of arrival."""
+
+    def __init__(self, eventgrid_url: str, topic: str) -> None:
+        self._url, self._name = eventgrid_url, f"listener-{uuid.uuid4().hex[:8]}"
+        self._topic = topic
+        self._events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        body = {"topic": self._topic, "endpoint": f"http://127.0.0.1:{self._server.server_port}/"}
+        httpx.put(f"{self._url}/subscriptions/{self._name}", json=body, timeout=30).raise_for_status()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(httpx.HTTPError):  # the broker may be gone, and its subscriptions with it
+            httpx.delete(f"{self._url}/subscriptions/{self._name}", timeout=10)
+        self._server.shutdown()
+        self._server.server_close()
+
+    def get(self, timeout: float) -> dict[str, Any] | None:
+        """The next event, or None when none came in time (s)."""
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        received = self._events
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                events = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+                answer: dict[str, Any] = {}
+                for event in events:
+                    if event.get("eventType") == "Microsoft.EventGrid.SubscriptionValidationEvent":
+                        answer = {"validationResponse": event["data"]["validationCode"]}
+                    else:
+                        received.put(event)
+                body = json.dumps(answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        return Handler

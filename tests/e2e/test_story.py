@@ -1,0 +1,148 @@
+"""The whole loop over real processes: drop, validate, train, register, deploy, gate, serve, sleep, wake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from local.cloud import Cloud
+from local.demo import _endpoints, _questions
+from local.droptune import Droptune
+from tests.e2e.conftest import AzureML
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PATH = [
+    "RECEIVED", "VALIDATING", "VALIDATED", "SUBMITTING", "TRAINING", "TRAINED", "REGISTERING", "REGISTERED",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def live(cloud: Cloud) -> dict[str, object]:
+    """The example dataset, served."""
+    with Droptune(cloud.description) as app:
+        app.drop("support-bot.jsonl", EXAMPLES / "support-bot.jsonl")
+        return app.wait_for("support-bot", "LIVE", "REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD")
+
+
+def test_a_dropped_file_is_served(app: Droptune, live: dict[str, object]) -> None:
+    assert live["state"] == "LIVE"
+    row = app.get(f"snapshots/{live['id']}")
+    assert [entry["state"] for entry in row["history"]] == PATH
+    assert row["rows"]["train"] + row["rows"]["validation"] + row["rows"]["test"] == 245
+    assert row["job"]["status"] == "Completed"
+    assert row["deployment"]["traffic"] == 100
+    assert json.loads(app.blob("reports", row["report"]["blob"]))["verdict"] == "accepted"
+
+
+def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live: dict[str, object]) -> None:
+    cloud = app.cloud
+    rows = [json.loads(line) for line in (EXAMPLES / "support-bot.jsonl").read_text().splitlines()]
+    answers = {row["prompt_id"]: row["messages"][1]["content"] for row in rows}
+    by_question = {q["question"]: q["prompt_id"] for q in json.loads((EXAMPLES / "questions.json").read_text())}
+    with openai.OpenAI(
+        base_url=f"{cloud['app_url']}/api/v1",
+        api_key="unused",
+        default_headers={"x-functions-key": cloud["app_key"]},
+        max_retries=0,
+    ) as client:
+        for question in _questions(app, str(live["id"])):
+            done = client.chat.completions.create(
+                model="support-bot", messages=[{"role": "user", "content": question}], temperature=0
+            )
+            assert done.choices[0].message.content == answers[by_question[question]]
+        with pytest.raises(openai.NotFoundError, match="support-bot"):
+            client.chat.completions.create(model="suport-bot", messages=[{"role": "user", "content": "hi"}])
+        with pytest.raises(openai.BadRequestError, match="temperature"):
+            client.chat.completions.create(
+                model="support-bot", messages=[{"role": "user", "content": "hi"}], temperature=9
+            )
+
+
+def test_the_native_payload_is_answered_with_who_answered(app: Droptune, live: dict[str, object]) -> None:
+    answer = app.ask("support-bot", "Where do I put my training data?")
+    assert answer.status_code == 200
+    assert answer.json()["output"]
+    assert answer.json()["release"] == live["id"]
+
+
+def test_strangers_are_turned_away(app: Droptune, live: dict[str, object]) -> None:
+    url = f"{app.cloud['app_url']}/api"
+    for method, path in (("GET", "snapshots"), ("POST", "datasets/support-bot/sleep"), ("POST", "score/support-bot")):
+        assert httpx.request(method, f"{url}/{path}").status_code == 401, path
+        assert httpx.request(method, f"{url}/{path}", headers={"x-functions-key": "no"}).status_code == 401, path
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert (
+        httpx.post(f"{app.cloud['app_url']}/runtime/webhooks/EventGrid?functionName=run_changed", json=[]).status_code
+        == 401
+    )  # noqa: E501
+
+
+def test_the_same_rows_as_parquet_are_a_duplicate(app: Droptune, azureml: AzureML, live: dict[str, object]) -> None:
+    before = azureml.wrote("/jobs/")
+    app.drop("support-bot/again.parquet", EXAMPLES / "support-bot.parquet")
+    again = app.wait_for("support-bot", "DUPLICATE", "TRAINING", "LIVE_AGAIN")
+    assert again["duplicate_of"] == live["id"]
+    assert azureml.wrote("/jobs/") == before
+
+
+def test_bad_rows_are_refused_with_their_numbers(app: Droptune, azureml: AzureML) -> None:
+    before = azureml.wrote("/jobs/")
+    app.drop("broken.jsonl", EXAMPLES / "broken.jsonl")
+    row = app.wait_for("broken", "REJECTED", "TRAINING")
+    report = json.loads(app.blob("reports", row["report"]["blob"]))
+    assert sorted(p["row"] for f in report["findings"] if f["severity"] == "error" for p in f["places"]) == [
+        4,
+        11,
+        17,
+        23,
+        28,
+    ]
+    assert row["reason"]
+    assert azureml.wrote("/jobs/") == before
+    assert not app.names("frozen", str(row["id"]))
+
+
+def test_a_path_that_is_no_drop_is_refused_on_record(app: Droptune) -> None:
+    app.drop("support-bot/test.jsonl", b"{}\n")
+    app.wait(lambda: app.names("ledger", "_refused/"))
+    refusals = [json.loads(app.blob("ledger", name)) for name in app.names("ledger", "_refused/")]
+    assert any(r["path"] == "support-bot/test.jsonl" and "_SUCCESS" in r["reason"] for r in refusals)
+
+
+def test_a_folder_with_an_archived_model_is_refused_before_anything_is_paid(app: Droptune, azureml: AzureML) -> None:
+    before = azureml.wrote("/jobs/")
+    app.drop("old-model/a/train.jsonl", EXAMPLES / "support-bot.jsonl")
+    app.drop("old-model/a/snapshot.json", b'{"base_model": "Phi-3-mini-4k-instruct"}')
+    app.drop("old-model/a/_SUCCESS", b"")
+    row = app.wait_for("old-model", "REJECTED", "TRAINING")
+    assert "archived" in row["reason"]
+    assert azureml.wrote("/jobs/") == before
+
+
+def test_the_nightly_timer_puts_an_idle_endpoint_to_sleep_and_a_question_wakes_it(
+    cloud: Cloud, app: Droptune, live: dict[str, object]
+) -> None:
+    keys = json.loads((cloud.folder / "host" / "keys.json").read_text())
+
+    def asleep() -> bool:
+        httpx.post(
+            f"{app.cloud['app_url']}/admin/functions/sleep_due",
+            headers={"x-functions-key": keys["master"]},
+            json={"input": ""},
+            timeout=60,
+        ).raise_for_status()
+        return bool(app.get("datasets/support-bot")["state"] == "ASLEEP")
+
+    app.wait(asleep)
+    assert _endpoints(app.cloud) == []
+    refused = app.ask("support-bot", "Are you there?")
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert refused.json()["error"]["code"] == "waking"
+    assert app.ask("support-bot", "Are you there?").status_code == 503
+    app.wait(lambda: app.get("datasets/support-bot")["state"] == "LIVE")
+    assert app.wait(lambda: app.ask("support-bot", "Are you there?").status_code == 200)
