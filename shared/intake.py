@@ -24,7 +24,7 @@ from shared.records import File, Snapshot
 from shared.splits import split_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterator
 
     from shared.clients import Parts
     from shared.storage import Blob
@@ -121,8 +121,12 @@ def refuse(parts: Parts, path: str, reason: str) -> None:
     """Records a refused upload once, under a hash of its path."""
     text = json.dumps({"path": path[:1024], "reason": reason, "at": parts.clock()}).encode()
     with contextlib.suppress(LedgerConflict):
-        parts.storage.create("ledger", f"_refused/{naming.short_hash(path)}.json", text)
+        parts.storage.create("ledger", _refusal(path), text)
         log.warning("refused an upload: %s", reason)
+
+
+def _refusal(path: str) -> str:
+    return f"_refused/{naming.short_hash(path)}.json"
 
 
 def _told_since(parts: Parts) -> float:
@@ -150,9 +154,8 @@ def accept_since(parts: Parts) -> float:
 
 
 def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], options: File | None) -> str:
-    snapshot_id = naming.snapshot_id(drop.dataset, blob.uploaded_at, f"{CONTAINER}/{blob.name}", blob.etag)
     row = Snapshot(
-        id=snapshot_id,
+        id=_id(drop, blob),
         dataset=drop.dataset,
         state=SnapshotState.RECEIVED,
         source=blob.name,
@@ -175,6 +178,10 @@ def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], opt
         if found.next_look_at is not None and found.next_look_at <= parts.clock():
             parts.ledger.come_back(row.key, found.next_look_at)
     return row.id
+
+
+def _id(drop: Drop, blob: Blob) -> str:
+    return naming.snapshot_id(drop.dataset, blob.uploaded_at, f"{CONTAINER}/{blob.name}", blob.etag)
 
 
 def _newer_ahead(parts: Parts, row: Snapshot) -> str:
@@ -225,9 +232,21 @@ def _named(dataset: str, path: str) -> str:
     return dataset
 
 
-def uploads(parts: Parts) -> Iterable[str]:
-    """The paths in `snapshots` that may be a snapshot no event told us about; for the sweep."""
+def lost(parts: Parts, known: Collection[str]) -> Iterator[str]:
+    """The paths in `snapshots` that no row and no refusal knows of: their event was lost. For the sweep.
+
+    One listing, no look at single blobs: ids follow from what a listing shows.
+    """
     since = accept_since(parts)
+    refused = {blob.name for blob in parts.storage.list("ledger", "_refused/")}
     for blob in parts.storage.list(CONTAINER):
-        if blob.uploaded_at >= since:
+        if blob.uploaded_at < since:
+            continue
+        try:
+            drop = read_path(blob.name)
+        except NotADrop:
+            drop = None
+            if _refusal(blob.name) not in refused:
+                yield blob.name
+        if drop and _id(drop, blob) not in known and _refusal(blob.name) not in refused:
             yield blob.name

@@ -11,7 +11,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from shared import intake, rollout
-from shared.errors import LedgerConflict
 from shared.lifecycle import DatasetState, SnapshotState
 
 if TYPE_CHECKING:
@@ -53,12 +52,9 @@ def _lost_uploads(parts: Parts, snapshots: list[Listed]) -> list[str]:
     """Records the uploads that are in the container but in no row: their event was lost."""
     known = {r.key.removeprefix("snapshot/") for r in snapshots}
     found = []
-    for path in intake.uploads(parts):
-        try:
-            snapshot = intake.receive(parts, path)
-        except LedgerConflict:
-            continue
-        if snapshot and snapshot not in known:
+    for path in intake.lost(parts, known):
+        snapshot = intake.receive(parts, path)
+        if snapshot:
             log.warning("%s: no event told us about %s", snapshot, path)
             found.append(snapshot)
     return found

@@ -42,8 +42,7 @@ class AzureML:
     def wrote(self, path: str, method: str = "PUT") -> set[str]:
         """The different addresses written to below a path."""
         found = self.http.get("requests", params={"method": method, "path": path}).raise_for_status().json()
-        rows = found["requests"] if isinstance(found, dict) else found
-        return {row["path"].split("?")[0].lower() for row in rows if int(row["status"] or 0) < 300}
+        return {row["path"].split("?")[0].lower() for row in found["value"] if int(row["status"] or 0) < 300}
 
     def fault(self, **fault: Any) -> str:
         """Makes the next matching request go wrong; returns the fault's id."""
