@@ -113,7 +113,7 @@ class Answered:
 
 @dataclass
 class Desk:
-    """Answers questions for one process. What it remembers are copies with a short life: losing them costs only time."""
+    """Answers questions for one process. What it remembers are short-lived copies: losing them costs only time."""
 
     parts: Parts
     _rows: dict[str, tuple[float, Dataset]] = field(default_factory=dict)

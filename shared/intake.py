@@ -2,8 +2,8 @@
 and by the sweep.
 
 An event only says where to look. The blob's own time and ETag decide, so an event that comes twice, late or for a
-blob that was overwritten meanwhile finds the same row. Uploads that no event told us about count only from the first start on
-(`ACCEPT_SINCE`), so that a full container is not trained as a backlog.
+blob that was overwritten meanwhile finds the same row. Uploads that no event told us about count only from the first
+start on (`ACCEPT_SINCE`), so that a full container is not trained as a backlog.
 """
 
 from __future__ import annotations

@@ -139,9 +139,13 @@ class Table:
         return Verdict.IMPOSSIBLE
 
     def allows(self, before: StrEnum | None, after: StrEnum) -> bool:
-        """Whether one write may change the state so (staying where one is, is always allowed)."""
+        """Whether one write may change the state so (staying where one is, is always allowed).
+
+        A step with an intent passes through it: no write leads from a start straight to an end.
+        """
         return before == after or any(
-            step.begins_in(before) and (after == step.intent or after in step.ends) for step in self.steps
+            step.begins_in(before) and after in (step.ends if step.intent in (None, before) else (step.intent,))
+            for step in self.steps
         )
 
     def diagram(self) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-
 from local.cloud import Cloud
+
 from local.demo import _endpoints, _questions
 from local.droptune import Droptune
 from tests.e2e.conftest import AzureML
@@ -78,7 +78,7 @@ def test_strangers_are_turned_away(app: Droptune, live: dict[str, object]) -> No
     assert (
         httpx.post(f"{app.cloud['app_url']}/runtime/webhooks/EventGrid?functionName=run_changed", json=[]).status_code
         == 401
-    )  # noqa: E501
+    )
 
 
 def test_the_same_rows_as_parquet_are_a_duplicate(app: Droptune, azureml: AzureML, live: dict[str, object]) -> None:
