@@ -11,7 +11,8 @@ from starlette.types import ASGIApp
 from local.azureml.cloud import Cloud
 from local.azureml.compute import urls as compute
 from local.azureml.control import urls as control
-from local.azureml.control.middleware import Door
+from local.azureml.control.faults import Cut
+from local.azureml.control.middleware import Door, answer_cut
 from local.azureml.data import urls as data
 from local.azureml.endpoints import urls as endpoints
 from local.azureml.identity import urls as identity
@@ -42,7 +43,8 @@ SERVICES = (
 def control_plane(cloud: Cloud) -> ASGIApp:
     """Everything but identity, behind the door where faults happen."""
     routes = [route for service in SERVICES for route in service.routes]
-    app = Starlette(routes=routes, exception_handlers={WireError: answer_error, HTTPException: _not_imitated})
+    handlers = {WireError: answer_error, HTTPException: _not_imitated, Cut: answer_cut}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.cloud = cloud
     app.router.redirect_slashes = False
     return Door(app, cloud.faults, cloud.requests)

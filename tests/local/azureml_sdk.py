@@ -42,9 +42,9 @@ FAQ = (
 )
 
 
-def workspace_client() -> MLClient:
+def workspace_client(**more: Any) -> MLClient:
     """A client as the app builds it: nothing but a credential and ids."""
-    return MLClient(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE)
+    return MLClient(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, **more)
 
 
 def registry_client() -> MLClient:
@@ -81,7 +81,7 @@ def chat_job(registry: MLClient, name: str, files: dict[str, str], **inputs: Any
         **inputs,
     }
 
-    @pipeline(name=name)  # type: ignore[misc]
+    @pipeline(name=name)  # type: ignore[untyped-decorator]
     def build() -> Any:
         node = component(**{key: value for key, value in given.items() if value is not None})
         return {"trained_model": node.outputs.mlflow_model_folder}

@@ -1,4 +1,4 @@
-"""Fixtures of the local Azure ML's own tests: one server for the session, the SDK's clients for each test."""
+"""Fixtures of the local parts' own tests: one Azure ML and one Event Grid broker for the session, clean for each test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.local.azureml_server import AzureMl
+from tests.local.brokers import BrokerProcess, guard
+from tests.local.webhooks import Webhook
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -111,3 +113,27 @@ def faq_model(azureml: AzureMl, ml: MLClient, registry: MLClient, faq_files: dic
         )
     identity: str = model.id
     return identity
+
+
+# --- the Event Grid broker ---
+
+
+@pytest.fixture(scope="session")
+def broker_process(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    process = BrokerProcess(tmp_path_factory.mktemp("eventgrid"), azurite.connection_string, azurite.log)
+    with guard(process), process.client:
+        process.start()
+        yield process
+        process.child.stop()
+
+
+@pytest.fixture
+def broker(broker_process: BrokerProcess) -> Iterator[BrokerProcess]:
+    yield broker_process
+    broker_process.reset()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as listening:
+        yield listening

@@ -120,9 +120,7 @@ pipeline_object.settings.continue_on_step_failure = False
 pipeline_object.display_name = f"{model_name}-lora-{gpus_per_node}gpu"
 
 # 6. Submit, and wait.
-pipeline_job = workspace_client.jobs.create_or_update(
-    pipeline_object, experiment_name=f"chat-completion-{model_name}"
-)
+pipeline_job = workspace_client.jobs.create_or_update(pipeline_object, experiment_name=f"chat-completion-{model_name}")
 workspace_client.jobs.stream(pipeline_job.name)
 
 # 7. Register the result.

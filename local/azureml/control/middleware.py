@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local.azureml.control.faults import Cut, Fault, Faults
 from local.azureml.control.requests import RequestLog
 
+_CONNECTION = "droptune.connection"
 _UNSEEN = ("/_control/", "/healthz")
 
 
@@ -26,6 +30,7 @@ class Door:
         if scope["type"] != "http" or scope["path"].startswith(_UNSEEN):
             await self._app(scope, receive, send)
             return
+        scope[_CONNECTION] = send
         body = await _read(receive)
         query = scope["query_string"].decode()
         entry = self._log.add(scope["method"], scope["path"], query, body)
@@ -38,8 +43,7 @@ class Door:
             else:
                 await self._with_fault(fault, scope, _replay(body, receive), noting)
         except Cut:
-            entry["status"] = 0
-            _cut(send)
+            await cut(send)
 
     async def _with_fault(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         held: list[Message] = []
@@ -90,7 +94,22 @@ def _noting(send: Send, entry: dict[str, Any]) -> Callable[[Message], Awaitable[
     return noting
 
 
-def _cut(send: Send) -> None:
+class CutResponse(Response):
+    """What a handler that raised Cut answers: nothing, over a connection that is gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Cut the connection that the door has left in the scope."""
+        await cut(scope[_CONNECTION])
+
+
+async def answer_cut(request: Request, error: Exception) -> Response:
+    """Exception handler for Cut."""
+    return CutResponse()
+
+
+async def cut(send: Send) -> None:
     """Abort the connection. ASGI has no word for it; uvicorn's `send` is a method of the transport's holder."""
     transport: Any = getattr(send, "__self__").transport  # noqa: B009
     transport.abort()
+    # Let the server notice before the app returns without an answer.
+    await asyncio.sleep(0)

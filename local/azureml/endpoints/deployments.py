@@ -198,7 +198,8 @@ class Deployments:
     async def _start(self, deployment: Deployment) -> None:
         """Start a process for the deployment; one that serves already is stopped once the new one answers."""
         old = self.replica(deployment)
-        new = Replica(old.folder)
+        # One that never ran is started itself: after a restart of the cloud, requests wait on it already.
+        new = old if old.child is None else Replica(old.folder)
         new.folder.mkdir(parents=True, exist_ok=True)
         if planned := self.to_fail.pop(deployment.key.lower(), None):
             with (new.folder / SERVER_LOG).open("a") as log_file:
@@ -211,7 +212,8 @@ class Deployments:
             raise OperationFailed("ResourceNotReady", str(error)) from error
         self.replicas[deployment.key.lower()] = new
         self.operations.watch(self._watch(deployment.key, new))
-        await old.stop()
+        if old is not new:
+            await old.stop()
 
     def _specification(self, deployment: Deployment) -> dict[str, Any]:
         place = self.datastores.place(self._model_of(deployment).uri)

@@ -177,7 +177,9 @@ class Endpoints:
     def regenerate(self, name: str, which: str, value: str | None) -> None:
         """Replace one key; the old one stops working at once."""
         endpoint = self.get(name)
-        fresh = value or secrets.token_urlsafe(48)
+        # The SDK sends the key that is to be replaced along; asking for it again cannot be meant.
+        known = (endpoint.keys.primary, endpoint.keys.secondary)
+        fresh = value if value and value not in known else secrets.token_urlsafe(48)
         if which.lower() == "secondary":
             endpoint.keys.secondary = fresh
         else:

@@ -115,6 +115,9 @@ class Jobs:
         for key in ("displayName", "description"):
             if changes.get(key) is not None:
                 job.properties[key] = changes[key]
+        # The history service's word for archived; the SDK archives jobs this way.
+        if changes.get("hidden") is not None:
+            job.properties["isArchived"] = changes["hidden"]
         self.keep(job)
         return job
 

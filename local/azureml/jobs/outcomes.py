@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import msgspec
@@ -25,6 +26,8 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[re.Pattern[str], Outcome]] = []
+        self._taken: set[str] = set()
+        self._took = asyncio.Event()
 
     def plan(self, pattern: str, outcome: Outcome) -> None:
         """Keep for the next `times` jobs whose whole name matches."""
@@ -38,9 +41,18 @@ class Outcomes:
                 outcome.times -= 1
                 if outcome.times <= 0:
                     self._waiting.remove(entry)
+                self._taken.add(job)
+                self._took.set()
+                self._took = asyncio.Event()
                 return outcome
         return None
+
+    async def reached(self, job: str) -> None:
+        """Return once a job has come to where an outcome was planned for it."""
+        while job not in self._taken:
+            await self._took.wait()
 
     def clear(self) -> None:
         """Forget what has not happened."""
         self._waiting.clear()
+        self._taken.clear()

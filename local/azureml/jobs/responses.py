@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -128,3 +129,13 @@ async def set_outcome(request: Request) -> Response:
         return JSONResponse({"applied": "now"})
     cloud.runner.outcomes.plan(name, outcome)
     return JSONResponse({"applied": "later"})
+
+
+async def outcome_reached(request: Request) -> Response:
+    """GET /_control/jobs/{name}/reached?timeout=S: wait until a job met the outcome planned for it"""
+    try:
+        async with asyncio.timeout(float(request.query_params.get("timeout", 30))):
+            await cloud_of(request).runner.outcomes.reached(request.path_params["name"])
+    except TimeoutError:
+        return JSONResponse({"reached": False}, 408)
+    return JSONResponse({"reached": True})

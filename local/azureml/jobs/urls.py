@@ -18,4 +18,5 @@ routes = [
     guarded("PATCH", _HISTORY + "/experiments/{experiment}/runs/{run}", history.patch),
     unguarded("GET", "/logs/{run}", history.log_file),
     unguarded("POST", "/_control/jobs/{name:path}", responses.set_outcome),
+    unguarded("GET", "/_control/jobs/{name:path}/reached", responses.outcome_reached),
 ]

@@ -38,6 +38,9 @@ def likeness(text: str, choices: list[str]) -> Any:
 class RetrievalChat(PythonModel):
     """Answers with what the training data answered."""
 
+    # Else MLflow asks for annotations, and takes them for the columns of a table.
+    _skip_type_hint_validation = True
+
     def load_context(self, context: PythonModelContext) -> None:
         """Read the entries; called once by MLflow."""
         entries = json.loads(Path(context.artifacts["data"], "entries.json").read_text("utf-8"))
@@ -47,7 +50,6 @@ class RetrievalChat(PythonModel):
         self.contexts = [normalised(entry["context"][-COMPARED_CHARACTERS:]) for entry in entries]
         self.has_context = np.array([bool(text) for text in self.contexts])
 
-    # Without annotations: MLflow would take them for a schema of tables.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """The answer to `{"input_string": [{"role", "content"}, ...], "parameters": {...}}`."""
         turns = [turn for turn in model_input["input_string"] if turn["role"] != "system"]

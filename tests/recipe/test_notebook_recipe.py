@@ -1,0 +1,80 @@
+"""The public notebook's sequence of SDK calls runs against the local cloud as it is, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
+
+RECIPE = Path(__file__).with_name("notebook_recipe.py")
+
+
+@pytest.fixture
+def cloud(azurite: Any, tmp_path: Path) -> Iterator[AzureMl]:
+    """A local Azure ML of the test's own."""
+    server = AzureMl(tmp_path / "azureml", azurite.connection_string)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def files(azurite: Any) -> dict[str, str]:
+    """Three splits in the datastore, as the recipe's variables name them."""
+    row = {
+        "messages": [
+            {"role": "user", "content": "How do I reset my password?"},
+            {"role": "assistant", "content": "Open Settings and press Reset."},
+        ]
+    }
+    found = {}
+    with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+        container = account.get_container_client("frozen")
+        if not container.exists():
+            container.create_container()
+        for split in ("train", "validation", "test"):
+            container.upload_blob(f"recipe/{split}.jsonl", json.dumps(row) + "\n", overwrite=True)
+            found[f"{split.upper()}_FILE"] = f"azureml://datastores/droptune_frozen/paths/recipe/{split}.jsonl"
+    return found
+
+
+def run_recipe(cloud: AzureMl, files: dict[str, str], folder: Path, **more: str) -> str:
+    """Run the script with nothing but an environment; what it printed."""
+    environment = {
+        **os.environ,
+        **cloud.variables(),
+        **files,
+        "SUBSCRIPTION_ID": SUBSCRIPTION,
+        "RESOURCE_GROUP": GROUP,
+        "WORKSPACE_NAME": WORKSPACE,
+        "REQUEST_FILE": str(folder / "request.json"),
+        **more,
+    }
+    command = [sys.executable, "-W", "ignore", str(RECIPE)]
+    ended = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_recipe_runs_from_base_model_to_answer(cloud: AzureMl, files: dict[str, str], tmp_path: Path) -> None:
+    printed = run_recipe(cloud, files, tmp_path, QUESTION="how can i reset the pasword?")
+    assert printed.splitlines()[-1] == "ANSWER Open Settings and press Reset."
+    assert cloud.arm("GET", "/onlineEndpoints").json() == {"value": []}
+
+
+def test_recipe_runs_again_beside_the_first_one(cloud: AzureMl, files: dict[str, str], tmp_path: Path) -> None:
+    run_recipe(cloud, files, tmp_path, STAMP="1")
+    printed = run_recipe(cloud, files, tmp_path, STAMP="2")
+    assert "The compute cluster already exists" in printed
+    assert [row["name"] for row in cloud.arm("GET", "/models/Phi-4-chat/versions").json()["value"]] == ["2", "1"]
