@@ -1,0 +1,148 @@
+"""What may import what, what is deployed, and that the app does not know where it runs. Contracts: `.importlinter`."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+APP = sorted([ROOT / "function_app.py", *(ROOT / "functions").rglob("*.py"), *(ROOT / "shared").rglob("*.py")])
+# What the deployed app consists of; everything else at the top is development's.
+DEPLOYED_FOLDERS = {"functions", "shared"}
+DEPLOYED_FILES = {"function_app.py", "host.json", "requirements.txt"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of the modules a file imports, inside functions too, without those for type checkers only."""
+    for node in _running(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _running(child)
+
+
+def requirements(name: str) -> set[str]:
+    """The packages a requirements file pins."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {re.split(r"[=\[; ]", line, maxsplit=1)[0] for line in lines if line and not line.startswith(("#", " "))}
+
+
+def package_name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found is not None, requirement
+    return found[0]
+
+
+def ignored(path: str) -> bool:
+    """Whether `.funcignore` keeps a top-level file or folder (name ends in /) from being deployed."""
+    patterns = [line for line in (ROOT / ".funcignore").read_text().splitlines() if line and line[0] != "#"]
+    return any(fnmatch.fnmatch(path, p) or fnmatch.fnmatch(path.rstrip("/"), p.rstrip("/")) for p in patterns)
+
+
+def tracked() -> set[str]:
+    """Every file git knows, except for what is being removed."""
+    found = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {path for path in found.splitlines() if (ROOT / path).exists()}
+
+
+def test_import_contracts_hold() -> None:
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_table_of_contents_imports_the_triggers_and_nothing_else() -> None:
+    assert {name.split(".")[0] for name in imports(ROOT / "function_app.py")} == {"azure", "functions"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "functions").glob("*.py")), ids=lambda p: p.stem)
+def test_triggers_import_azure_functions_and_no_other_sdk(path: Path) -> None:
+    assert {name for name in imports(path) if name.startswith("azure")} <= {"azure.functions"}
+
+
+def test_the_life_cycles_are_plain_python() -> None:
+    allowed = sys.stdlib_module_names
+    assert {name.split(".")[0] for name in imports(ROOT / "shared" / "lifecycle.py")} <= allowed
+
+
+def test_every_module_is_named_for_what_it_does() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base"}
+    paths = [path for path in tracked() if path.endswith(".py")]
+    assert [path for path in paths if vague & {part.removesuffix(".py") for part in path.split("/")}] == []
+
+
+@pytest.mark.parametrize("path", [*APP, ROOT / "host.json"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_app_does_not_know_where_it_runs(path: Path) -> None:
+    told = re.compile(r"local cloud|\.local\b(?!\()|azurite|if local\b|\blocalhost\b|127\.0\.0\.1", re.IGNORECASE)
+    assert told.findall(path.read_text("utf-8")) == []
+
+
+def test_what_is_deployed_is_the_app() -> None:
+    top = {path.split("/")[0] + ("/" if "/" in path else "") for path in tracked()}
+    folders = {name.rstrip("/") for name in top if name.endswith("/") and not ignored(name)}
+    assert folders == DEPLOYED_FOLDERS
+    files = {name for name in top if not name.endswith("/") and not ignored(name)}
+    assert files >= DEPLOYED_FILES
+    assert {name for name in files if name.endswith((".py", ".json", ".toml", ".sh", ".txt"))} == DEPLOYED_FILES
+
+
+@pytest.mark.parametrize("name", ["local/", "tests/", "examples/", "benchmarks/", "docs/", "scripts/", "infra/",
+                                  ".venv/", ".tools/", ".local/", ".git/", ".github/", "local.settings.json",
+                                  "requirements-dev.txt", "pyproject.toml"])  # fmt: skip
+def test_what_serves_development_is_not_deployed(name: str) -> None:
+    assert ignored(name)
+
+
+def test_everything_the_app_imports_is_a_requirement() -> None:
+    pinned = requirements("requirements.txt")
+    for path in APP:
+        for name in imports(path):
+            first = name.split(".")[0]
+            if first in sys.stdlib_module_names or first in DEPLOYED_FOLDERS:
+                continue
+            assert _distributions(name) & pinned, f"{path.relative_to(ROOT)} imports {name}, which is not deployed"
+
+
+def _distributions(name: str) -> set[str]:
+    """What the distribution of an imported name may be called: `azure.storage.blob` is azure-storage-blob."""
+    parts = name.lower().replace("_", "-").split(".")
+    shortest = 2 if parts[0] == "azure" else 1
+    return {"-".join(parts[:end]) for end in range(shortest, len(parts) + 1)}
+
+
+def test_every_requirement_is_imported_by_the_app() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    used = {distribution for path in APP for name in imports(path) for distribution in _distributions(name)}
+    assert {package_name(line) for line in project["project"]["dependencies"]} - used == set()
+
+
+def test_nothing_is_deployed_for_development_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"].values()
+    development = {package_name(line) for lines in groups for line in lines if isinstance(line, str)}
+    pinned = requirements("requirements.txt")
+    needed = {package_name(line) for name in pinned for line in metadata.requires(name) or ()}
+    assert (development & pinned) - needed == set()
+
+
+def test_requirements_name_no_index() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        assert "://" not in (ROOT / name).read_text(), name
