@@ -119,6 +119,7 @@ def _serve(server: Server, listening: socket.socket, ready: Callable[[], None]) 
             ended, code = False, 1
         logging.getLogger("uvicorn.error").disabled = True  # a streaming app's server is cut off, and says so
         _end_children()
+        sys.stdout.flush()
         logging.shutdown()
         leave = threading.Timer(_FAREWELL if ended else 0.0, os._exit, [code])
         leave.daemon = True
@@ -131,7 +132,7 @@ def _serve(server: Server, listening: socket.socket, ready: Callable[[], None]) 
 
 def _end_children() -> None:
     """Take along the processes that the app started and did not end."""
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     for child in psutil.Process().children(recursive=True):
         try:

@@ -16,6 +16,9 @@ from azure.storage.queue.aio import QueueClient
 from local.host.functions import QueueAddress
 from local.host.messages import TypedData
 
+# Keywords, since the asynchronous retry classes are not public; seconds 1 and 2 after a failure.
+_RETRY = {"retry_total": 2, "initial_backoff": 1, "increment_base": 1, "random_jitter_range": 0}
+
 
 class Undecodable(ValueError):
     """A message that is not what host.json's messageEncoding says."""

@@ -44,6 +44,7 @@ class QueueListener:
         self._wakened = asyncio.Event()
         self._ended = asyncio.Event()
         self._stopping = False
+        self._readable = True
         self._running: set[asyncio.Task[None]] = set()
         queues.on_message(self._address, self._wakened.set)
 
@@ -99,15 +100,28 @@ class QueueListener:
     async def _receive(self) -> list[QueueMessage]:
         """The next batch, hidden from others for a short time; empty if the queue cannot be read."""
         try:
-            pages = self._client.receive_messages(
-                messages_per_page=self._settings.batch_size, visibility_timeout=self._visibility
-            ).by_page()
-            async for page in pages:
-                return [message async for message in page]
+            batch = await self._ask()
         except ResourceNotFoundError:
-            log.debug("queue %s does not exist yet", self._address.name)
+            return []  # the queue does not exist yet
         except AzureError as error:
-            log.warning("queue %s cannot be read: %s", self._address.name, error)
+            if self._readable:
+                log.warning("queue %s cannot be read, trying on: %s", self._address.name, error)
+            self._readable = False
+            return []
+        if not self._readable:
+            log.info("queue %s can be read again", self._address.name)
+        self._readable = True
+        return batch
+
+    async def _ask(self) -> list[QueueMessage]:
+        """One request to the queue: the SDK's iterators would go on until it is empty."""
+        pages = self._client.receive_messages(
+            messages_per_page=self._settings.batch_size,
+            visibility_timeout=self._visibility,
+            retry_total=0,  # the next look is the retry
+        ).by_page()
+        async for page in pages:
+            return [message async for message in page]
         return []
 
     async def _process(self, message: QueueMessage) -> None:

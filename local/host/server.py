@@ -15,7 +15,7 @@ from local.host.parts import Parts
 
 log = logging.getLogger("host")
 
-_LAST_WORDS = 2.0  # for what is left once no function runs: responses, deletions of messages
+_LAST_WORDS = 1.0  # for what is left once no function runs: responses, deletions of messages
 
 
 class Server:

@@ -42,6 +42,7 @@ class Witness:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self._notes: queue.Queue[Note] = queue.Queue()
+        self._connections: list[socket.socket] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def hear(self) -> dict[str, Any]:
@@ -57,6 +58,8 @@ class Witness:
 
     def close(self) -> None:
         self._listening.close()
+        for connection in self._connections:
+            connection.close()
 
     def _listen(self) -> None:
         while True:
@@ -64,7 +67,9 @@ class Witness:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            line = connection.makefile().readline()
+            self._connections.append(connection)
+            with connection.makefile() as stream:
+                line = stream.readline()
             if line:
                 self._notes.put(Note(json.loads(line), connection))
 
@@ -182,7 +187,6 @@ def _environment(witness: Witness, settings: dict[str, str]) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {
         **inherited,
-        "PYTHONPATH": str(APPS),
         "PYTHONDONTWRITEBYTECODE": "1",
         "WITNESS_PORT": str(witness.port),
         **settings,

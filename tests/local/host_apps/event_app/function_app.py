@@ -1,7 +1,8 @@
 """Event Grid functions, for tests of the local host."""
 
 import azure.functions as func
-import witness
+
+from tests.local.host_apps import witness
 
 app = func.FunctionApp()
 
@@ -13,7 +14,7 @@ def received(event: func.EventGridEvent) -> None:
         type=getattr(event, "event_type", None) or getattr(event, "type", None),
         subject=event.subject,
         id=event.id,
-        data=event.get_json() if hasattr(event, "get_json") else event.data,
+        data=event.get_json() if hasattr(event, "get_json") else getattr(event, "data", None),
     )
     if event.subject == "fail":
         raise ValueError("not this one")

@@ -5,7 +5,8 @@ import json
 import logging
 
 import azure.functions as func
-import witness
+
+from tests.local.host_apps import witness
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

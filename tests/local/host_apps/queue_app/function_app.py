@@ -4,7 +4,8 @@ import json
 import typing
 
 import azure.functions as func
-import witness
+
+from tests.local.host_apps import witness
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
@@ -24,31 +25,31 @@ def _serve(name: str, message: func.QueueMessage) -> None:
         raise ValueError(body)
 
 
-@app.queue_trigger("message", "%INBOX%", "AzureWebJobsStorage")
+@app.queue_trigger("message", "%P%-inbox", "AzureWebJobsStorage")
 def sync_reader(message: func.QueueMessage) -> None:
     _serve("sync", message)
 
 
-@app.queue_trigger("message", "blocking", "OtherAccount")
+@app.queue_trigger("message", "%P%-blocking", "OtherAccount")
 async def async_reader(message: func.QueueMessage) -> None:
     _serve("async", message)
 
 
-@app.queue_trigger("message", "chain", "AzureWebJobsStorage")
-@app.queue_output("out", "%INBOX%", "AzureWebJobsStorage")
+@app.queue_trigger("message", "%P%-chain", "AzureWebJobsStorage")
+@app.queue_output("out", "%P%-inbox", "AzureWebJobsStorage")
 def chain(message: func.QueueMessage, out: func.Out[typing.List[str]]) -> None:  # noqa: UP006
     out.set(json.loads(message.get_body()))
 
 
-@app.queue_trigger("message", "poisoned-poison", "AzureWebJobsStorage")
+@app.queue_trigger("message", "%P%-old-poison", "AzureWebJobsStorage")
 def undertaker(message: func.QueueMessage) -> None:
     _serve("undertaker", message)
 
 
 @app.route("send")
-@app.queue_output("$return", "outbox", "AzureWebJobsStorage")
-@app.queue_output("named", "outbox", "AzureWebJobsStorage")
-@app.queue_output("binary", "outbox", "AzureWebJobsStorage")
+@app.queue_output("$return", "%P%-outbox", "AzureWebJobsStorage")
+@app.queue_output("named", "%P%-outbox", "AzureWebJobsStorage")
+@app.queue_output("binary", "%P%-outbox", "AzureWebJobsStorage")
 def unused(req: func.HttpRequest, named: func.Out[func.QueueMessage], binary: func.Out[bytes]) -> str:
     named.set(func.QueueMessage(body="a message"))
     binary.set(b"\x00\xff")

@@ -1,0 +1,72 @@
+"""HTTP functions that stream, by way of a web extension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.local.host_apps.harness import HostProcess, Starter, Witness
+
+pytest_plugins = ["tests.local.host_apps.harness"]
+
+
+@pytest.fixture
+def host(start: Starter) -> HostProcess:
+    return start("streaming_app").ready()
+
+
+def test_parts_arrive_as_they_are_made(host: HostProcess, witness: Witness) -> None:
+    with host.client.stream("GET", "/api/parts/name") as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers.get_list("server") == ["uvicorn"]
+        parts = answer.iter_raw()
+        for _ in range(3):  # the next one is made only once this one was read
+            assert witness.hear() == {"at": "name"}
+            assert next(parts) == b"part"
+
+
+def test_a_client_that_leaves_ends_the_generator(host: HostProcess, witness: Witness) -> None:
+    with host.client.stream("GET", "/api/parts/name") as answer:
+        witness.hear()
+        next(answer.iter_raw())
+        held = witness.hold()
+    held.answer()
+    while witness.hear() != {"at": "closed"}:
+        pass
+
+
+def test_a_request_body_is_streamed_too(host: HostProcess) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 500_000
+
+    answer = host.client.post("/api/size?q=a%20b", content=body())
+    assert (answer.status_code, answer.text) == (201, "1500000 a b")
+    assert answer.headers["x-own"] == "yes"
+    assert host.client.post("/api/size", content=b"abc").text == "3 None"
+
+
+def test_a_failure_is_an_empty_500(host: HostProcess) -> None:
+    answer = host.client.get("/api/fail")
+    assert (answer.status_code, answer.content) == (500, b"")
+    host.logged("function=fail .* result=failed .* error=ValueError: the secret reason")
+
+
+def test_a_500_of_the_apps_own_is_left_alone(host: HostProcess) -> None:
+    answer = host.client.get("/api/unhappy")
+    assert (answer.status_code, answer.text) == (500, "meant so")
+
+
+def test_keys_and_routes_are_checked_before(host: HostProcess) -> None:
+    assert host.client.get("/api/guarded").status_code == 401
+    assert host.client.get("/api/guarded", params={"code": host.keys["function"]}).text == "let in"
+    assert host.client.get("/api/nowhere").status_code == 404
+
+
+def test_the_inner_server_does_not_take_the_signals(host: HostProcess) -> None:
+    assert host.client.get("/healthz").status_code == 200
+    assert host.end() == 0
