@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import azure.functions as func
-
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tests.local.host_apps import witness
-from tests.local.host_apps.streaming_app import mini_web
+from tests.local.host_apps.streaming_app import mini_web  # noqa: F401 (its import makes the app stream)
 
-assert mini_web.WebServer  # importing it is what makes the app stream
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
