@@ -44,8 +44,10 @@ def allowed(model: BaseModel, tag: str) -> list[str]:
         return []
     try:
         found = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list") from error
+    if not isinstance(found, list | tuple):
+        raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list")
     return [str(size) for size in found]
 
 

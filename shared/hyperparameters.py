@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from shared.errors import BadSnapshot
 
@@ -33,7 +33,7 @@ Flag = Annotated[Literal["true", "false"], BeforeValidator(_flag)]
 class Hyperparameters(BaseModel):
     """What is handed to the component, field by field under its own input names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     apply_lora: Flag = "true"
     merge_lora_weights: Flag = "true"
@@ -71,6 +71,14 @@ class Hyperparameters(BaseModel):
     ignore_mismatched_sizes: Flag = "false"
     enable_full_determinism: Flag = "false"
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """`true` would become 1: a learning rate of 1 is not what anybody means."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation in (int, float):
+            raise ValueError("Input should be a number")
+        return value
+
     def inputs(self) -> dict[str, str | int | float]:
         """The component's inputs, by name."""
         return self.model_dump()
@@ -101,7 +109,7 @@ def from_tag(text: str | None) -> dict[str, Any]:
         return {}
     try:
         found = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict") from error
     if not isinstance(found, dict):
         raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict")
@@ -133,7 +141,9 @@ def _checked(source: str, values: Mapping[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"]))
-        raise BadSnapshot(f"{source}: {name} = {first['input']!r}: {first['msg']}") from error
+        raise BadSnapshot(
+            f"{source}: {name} = {first['input']!r:.100}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def _nearest(key: str) -> str:

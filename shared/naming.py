@@ -20,8 +20,8 @@ import re
 from datetime import UTC, datetime
 
 DATASET = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
-SNAPSHOT_ID = re.compile(rf"(?P<dataset>{DATASET.pattern})-(?P<stamp>\d{{14}})-(?P<hash>[0-9a-f]{{8}})")
-JOB = re.compile(rf"dt-(?P<installation>[0-9a-f]{{8}})-(?P<snapshot>{SNAPSHOT_ID.pattern})-(?P<attempt>\d+)")
+SNAPSHOT_ID = re.compile(rf"(?P<dataset>{DATASET.pattern})-(?P<stamp>[0-9]{{14}})-(?P<hash>[0-9a-f]{{8}})")
+JOB = re.compile(rf"dt-(?P<installation>[0-9a-f]{{8}})-(?P<snapshot>{SNAPSHOT_ID.pattern})-(?P<attempt>[0-9]+)")
 
 # Tags on everything made in the workspace.
 TAG_INSTALLATION = "droptune.installation"

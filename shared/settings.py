@@ -39,7 +39,12 @@ class WorkspaceConfig(PydanticBaseSettingsSource):
         """The ids found, or nothing when there is no such file."""
         if not CONFIG.exists():
             return {}
-        found = json.loads(CONFIG.read_text())
+        try:
+            found = json.loads(CONFIG.read_text())
+        except ValueError as error:
+            raise SettingsError(f"{CONFIG.name} is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise SettingsError(f"{CONFIG.name} must hold an object, as downloaded from Azure ML Studio")
         return {name: found[key] for key, name in self.NAMES if key in found}
 
 
@@ -47,7 +52,12 @@ class Settings(BaseSettings):
     """Every setting, its default and its help."""
 
     model_config = SettingsConfigDict(
-        case_sensitive=False, env_ignore_empty=True, frozen=True, populate_by_name=True, extra="ignore"
+        case_sensitive=False,
+        env_ignore_empty=True,
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # an error about two settings would show all of them, secrets too
     )
 
     # Where things are

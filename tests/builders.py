@@ -23,8 +23,8 @@ from shared.scoring import Answer
 from tests.fakes import GPU, START
 
 DATASET = "support-bot"
-SNAPSHOT = f"{DATASET}-20260922101320-0123abcd"
-NEWER = f"{DATASET}-20260923101320-89ef0123"
+SNAPSHOT = f"{DATASET}-20260921141320-0123abcd"
+NEWER = f"{DATASET}-20260922141320-89ef0123"
 DEPLOYMENT = naming.deployment(SNAPSHOT, 1)
 ENDPOINT = f"{DATASET}-0a1b2c3d"
 URI = f"https://{ENDPOINT}.example.net/score"
@@ -71,7 +71,7 @@ def a_trained_snapshot(state: SnapshotState = SnapshotState.REGISTERED, **change
 
 def a_model(**changes: Any) -> ModelRef:
     """A registered model version."""
-    return _with(ModelRef(name=f"Phi-4-{DATASET}", version="20260922101320-0123abcd-1"), changes)
+    return _with(ModelRef(name=f"Phi-4-{DATASET}", version="20260921141320-0123abcd-1"), changes)
 
 
 def a_release(snapshot: str = SNAPSHOT, **changes: Any) -> Release:
