@@ -39,7 +39,7 @@ def uploaded_path(event: Event) -> str | None:
     """The path below `snapshots` of a blob that was completely written; None for anything else."""
     if type_of(event) != BLOB_CREATED or _data(event).get("api") not in COMPLETE_WRITES:
         return None
-    match = _BLOB_SUBJECT.fullmatch(event.subject or "")
+    match = _BLOB_SUBJECT.fullmatch(_subject(event))
     return match["path"] if match else None
 
 
@@ -48,9 +48,13 @@ def changed_run(event: Event) -> str | None:
     if type_of(event) not in RUN_EVENTS:
         return None
     data = {str(k).lower(): v for k, v in _data(event).items()}
-    match = _RUN_SUBJECT.fullmatch(event.subject or "")
+    match = _RUN_SUBJECT.fullmatch(_subject(event))
     found = data.get("runid") or (match["run"] if match else None)
     return found if isinstance(found, str) else None
+
+
+def _subject(event: Event) -> str:
+    return event.subject if isinstance(event.subject, str) else ""
 
 
 def _data(event: Event) -> Mapping[str, Any]:

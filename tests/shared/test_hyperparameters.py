@@ -101,7 +101,7 @@ def test_an_unknown_name_is_refused_with_a_known_one_that_was_probably_meant(key
 
 
 def test_an_unknown_name_like_no_other_is_refused_without_a_hint() -> None:
-    with pytest.raises(BadSnapshot, match="unknown hyperparameter 'zzz'$"):
+    with pytest.raises(BadSnapshot, match=r"unknown hyperparameter 'zzz'$"):
         merged(("snapshot.json", {"zzz": 1}))
 
 
