@@ -81,7 +81,7 @@ def chat_job(registry: MLClient, name: str, files: dict[str, str], **inputs: Any
         **inputs,
     }
 
-    @pipeline(name=name)  # type: ignore[untyped-decorator]
+    @pipeline(name=name)  # type: ignore[call-overload, untyped-decorator]
     def build() -> Any:
         node = component(**{key: value for key, value in given.items() if value is not None})
         return {"trained_model": node.outputs.mlflow_model_folder}

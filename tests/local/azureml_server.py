@@ -90,15 +90,13 @@ class AzureMl:
         self._reap(STOP_SECONDS)
 
     def _reap(self, seconds: float) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.wait(seconds)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._process = None
+        process, self._process = self._process, None
+        assert process is not None
+        with process:
+            try:
+                process.wait(seconds)
+            finally:
+                process.kill()
 
     @contextlib.contextmanager
     def environment(self) -> Iterator[None]:

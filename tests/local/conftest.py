@@ -1,4 +1,7 @@
-"""Fixtures of the local parts' own tests: one Azure ML and one Event Grid broker for the session, clean for each test."""
+"""Fixtures of the local parts' own tests.
+
+One Azure ML and one Event Grid broker for the session, clean for each test.
+"""
 
 from __future__ import annotations
 

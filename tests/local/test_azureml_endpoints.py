@@ -131,7 +131,7 @@ def test_quota_counts_the_reserve_for_upgrades(azureml: AzureMl, ml: Any, endpoi
     ],
 )
 def test_deployment_of_something_unknown_is_a_bad_argument(
-    ml: Any, endpoint: str, faq_model: str, change: dict[str, str], message: str
+    ml: Any, endpoint: str, faq_model: str, change: dict[str, Any], message: str
 ) -> None:
     change = dict(change)
     with pytest.raises(HttpResponseError, match=message) as refused:

@@ -69,7 +69,8 @@ def run_recipe(cloud: AzureMl, files: dict[str, str], folder: Path, **more: str)
 
 def test_recipe_runs_from_base_model_to_answer(cloud: AzureMl, files: dict[str, str], tmp_path: Path) -> None:
     printed = run_recipe(cloud, files, tmp_path, QUESTION="how can i reset the pasword?")
-    assert printed.splitlines()[-1] == "ANSWER Open Settings and press Reset."
+    # The SDK prints a dot for every look at a deletion, from a thread of its own.
+    assert printed.splitlines()[-1].lstrip(".") == "ANSWER Open Settings and press Reset."
     assert cloud.arm("GET", "/onlineEndpoints").json() == {"value": []}
 
 
