@@ -18,8 +18,8 @@ from typing import Self
 import psutil
 
 MARK = "DROPTUNE_LOCAL_CLOUD"
-# Every part promises to stop in two seconds; slow machines get a little more.
-PATIENCE = 5.0
+# Every part promises to stop in two seconds; the host lets running functions end for five.
+PATIENCE = 8.0
 
 
 class Child:

@@ -7,13 +7,14 @@ When the supervisor has ended them itself, nothing is found and nothing done.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.processes import end, marked
+from local.processes import MARK, end, marked
 
 
 class Reaper:
@@ -25,6 +26,7 @@ class Reaper:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local.reaper", self._mark],
+            env={name: value for name, value in os.environ.items() if name != MARK},
             cwd=Path(__file__).parent.parent,
             stdin=subprocess.PIPE,
             # What ends the supervisor's whole process group must not end this one.

@@ -1,0 +1,152 @@
+"""`up` and `down`: a cloud that goes on after the command has ended, in a supervisor process of its own.
+
+`up` on a running cloud changes nothing and says the same; `down` ends exactly the processes of this folder's cloud,
+found by the record and by their mark, also after crashes. Both hold the folder's lock, so they never cross.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Never
+
+from local.cloud import Cloud, StartFailed, mark_prefix, tail
+from local.parts import ROOT
+from local.processes import MARK, end, marked
+from local.provision import ProvisioningFailed
+from local.record import CloudRecord, forget, running
+
+STOP_SECONDS = 30.0
+
+
+class UpFailed(Exception):
+    """The cloud did not come up and nothing of it runs; the text says why."""
+
+
+def up(folder: Path, settings: Mapping[str, str]) -> CloudRecord:
+    """Start the cloud unless it runs; return once everything answers, printing what comes up and when."""
+    with locked(folder):
+        found = running(folder)
+        if found is None:
+            _start_supervisor(folder, settings)
+            found = running(folder)
+    if found is None:
+        raise UpFailed(f"the supervisor ended at once:\n{tail(_log(folder), 40)}")
+    return found
+
+
+def down(folder: Path) -> int:
+    """End the cloud; how many processes that were."""
+    if not folder.exists():
+        return 0
+    with locked(folder):
+        record = running(folder)
+        theirs = marked(mark_prefix(folder))
+        if record and (supervisor := record.supervisor.process):
+            # It stops its parts in order; only what is left after that is ended here.
+            end([supervisor], patience=STOP_SECONDS)
+        end(marked(mark_prefix(folder)))
+        forget(folder)
+        return len(theirs)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one command at a time starts or ends the cloud of a folder; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start_supervisor(folder: Path, settings: Mapping[str, str]) -> None:
+    """Start it and print what it reports until it is ready or gives up."""
+    reading, writing = os.pipe()
+    log = _log(folder)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "local", "supervise", "--folder", str(folder), "--report", str(writing)]
+    command += [f"--set={name}={value}" for name, value in settings.items()]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, MARK: f"{mark_prefix(folder)}supervisor"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[writing],
+            start_new_session=True,
+        )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as reports:
+            _print_reports(reports)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def _print_reports(reports: Iterator[str]) -> None:
+    for line in reports:
+        report = json.loads(line)
+        if "failed" in report:
+            raise UpFailed(report["failed"])
+        print(f"  {report['ready']:<11}{report['seconds']:5.1f} s", flush=True)
+
+
+def supervise(folder: Path, settings: Mapping[str, str], report: int) -> int:
+    """The supervisor process: keep the cloud up until told to stop. Reports to the pipe how the start goes."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _interrupt)
+
+    def tell(**what: object) -> None:
+        # Whoever waits for the start and goes away does not want it any more: the error ends it.
+        os.write(report, json.dumps(what).encode() + b"\n")
+
+    try:
+        with Cloud(folder, settings, on_ready=lambda name, took: tell(ready=name, seconds=took)) as cloud:
+            os.close(report)
+            _watch(cloud)
+    except (StartFailed, ProvisioningFailed) as error:
+        tell(failed=str(error))
+        return 1
+    except BrokenPipeError:
+        return 1
+    except _Interrupted:
+        return 0
+
+
+class _Interrupted(BaseException):
+    """The supervisor was told to stop."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Once: a second signal must not cut the clean-up short.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    raise _Interrupted
+
+
+def _watch(cloud: Cloud) -> Never:
+    """Say in the log when a part ends by itself; it stays down, so that nobody takes a crash for health."""
+    known: set[str] = set()
+    while True:
+        time.sleep(1.0)
+        for name, code in cloud.ended().items():
+            if name not in known:
+                known.add(name)
+                print(f"{name} ended with code {code}", flush=True)
+
+
+def _log(folder: Path) -> Path:
+    return folder / "logs" / "supervisor.log"
