@@ -11,11 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from shared import naming
 from shared.errors import LedgerConflict, Unknown
@@ -90,12 +88,6 @@ def read_path(path: str) -> Drop | None:
     raise NotADrop(f"{path}: more than two folders deep; {FORM}")
 
 
-def path_of(url: str) -> str:
-    """The blob path below the container, out of a blob's URL (either endpoint, path style included)."""
-    path = unquote(urlsplit(url).path)
-    return re.sub(rf"^/(?:[^/]+/)??{CONTAINER}/", "", path)
-
-
 def receive(parts: Parts, path: str) -> str | None:
     """Looks at an uploaded blob and records the snapshot it makes, if any. Returns the snapshot's id.
 
@@ -118,15 +110,15 @@ def receive(parts: Parts, path: str) -> str | None:
 
 
 def refuse(parts: Parts, path: str, reason: str) -> None:
-    """Records a refused upload once, under a hash of its path."""
+    """Records a refused upload once, under a hash of its path and ETag: another upload of it has another chance."""
     text = json.dumps({"path": path[:1024], "reason": reason, "at": parts.clock()}).encode()
-    with contextlib.suppress(LedgerConflict):
-        parts.storage.create("ledger", _refusal(path), text)
+    with contextlib.suppress(LedgerConflict, Unknown):
+        parts.storage.create("ledger", _refusal(parts.storage.look(CONTAINER, path)), text)
         log.warning("refused an upload: %s", reason)
 
 
-def _refusal(path: str) -> str:
-    return f"_refused/{naming.short_hash(path)}.json"
+def _refusal(blob: Blob) -> str:
+    return f"_refused/{naming.short_hash(blob.name, blob.etag)}.json"
 
 
 def _told_since(parts: Parts) -> float:
@@ -246,7 +238,7 @@ def lost(parts: Parts, known: Collection[str]) -> Iterator[str]:
             drop = read_path(blob.name)
         except NotADrop:
             drop = None
-            if _refusal(blob.name) not in refused:
+            if _refusal(blob) not in refused:
                 yield blob.name
-        if drop and _id(drop, blob) not in known and _refusal(blob.name) not in refused:
+        if drop and _id(drop, blob) not in known and _refusal(blob) not in refused:
             yield blob.name
