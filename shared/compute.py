@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from shared.errors import BadSnapshot, TemporaryError
+from shared.errors import BadSnapshot, Waiting
 from shared.records import Size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FINETUNE, INFERENCE = "finetune_compute_allow_list", "inference_compute_allow_li
 def training_size(parts: Parts, model: BaseModel) -> Size:
     """The size that will train, checked against the model's allow list, the region and the cluster.
 
-    Raises BadSnapshot when it cannot be used, TemporaryError while a cluster is being made.
+    Raises BadSnapshot when it cannot be used, Waiting while a cluster is being made.
     """
     name = parts.settings.training_compute
     size = parts.settings.training_instance_type
@@ -78,9 +78,9 @@ def _cluster_size(parts: Parts, name: str, size: str) -> str:
             )
         tags = {"droptune.installation": parts.installation}
         parts.workspace.start_compute(name, size, parts.settings.training_nodes, tags)
-        raise TemporaryError(f"cluster {name} is being created", parts.settings.look_seconds)
+        raise Waiting(f"cluster {name} is being created", parts.settings.look_seconds)
     if found.state == "Failed":
         raise BadSnapshot(f"TRAINING_COMPUTE = {name}: its provisioning failed: {found.errors or 'no reason given'}")
     if found.state in ("Creating", "Updating", "Deleting"):
-        raise TemporaryError(f"cluster {name} is {found.state}", parts.settings.look_seconds)
+        raise Waiting(f"cluster {name} is {found.state}", parts.settings.look_seconds)
     return found.size

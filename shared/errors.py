@@ -2,6 +2,7 @@
 
     PipelineError
     ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay
+    │   ├── Waiting                     something that was started is not ready yet: no fault, however long it takes
     │   ├── ServiceBusy                 Azure answered 408, 409 (busy), 429 or 5xx, or did not answer
     │   └── Held                        somebody else holds the lease
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
@@ -27,6 +28,10 @@ class TemporaryError(PipelineError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Waiting(TemporaryError):
+    """Nothing is wrong: something that was started in Azure is not ready yet."""
 
 
 class ServiceBusy(TemporaryError):

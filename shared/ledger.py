@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from shared import lifecycle, naming
-from shared.errors import Held, IllegalTransition, LedgerConflict, PermanentError, TemporaryError, Unknown
+from shared.errors import (
+    Held,
+    IllegalTransition,
+    LedgerConflict,
+    PermanentError,
+    TemporaryError,
+    Unknown,
+    Waiting,
+)
 from shared.records import HISTORY_KEPT, Dataset, Entry, Fault, Snapshot
 
 if TYPE_CHECKING:
@@ -164,19 +172,20 @@ def advance(
     """
     key = message.removesuffix("?")
     table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
+    hinted = message.endswith("?")
     try:
-        row = ledger.read(key).row
-        if row.attention:
-            return "waits for a person"
-        if not message.endswith("?") and _too_early(row, ledger.clock()):
-            return "not due"
+        if why := _not_now(ledger.read(key).row, hinted, ledger.clock()):
+            return why
         lease = ledger.storage.hold(key.split("/", 1)[1])
     except Unknown:
         return "unknown"
     except Held:
         return "held elsewhere"
     try:
-        before, row = _one_step(ledger, key, table, hands[table.name], lease, fault_seconds)
+        kept = ledger.read(key)  # once more: another worker may have moved it before the lease was ours
+        if why := _not_now(kept.row, hinted, ledger.clock()):
+            return why
+        before, row = _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds)
     except (Held, LedgerConflict):
         return "somebody else was first"
     finally:
@@ -186,20 +195,24 @@ def advance(
     return f"{before} -> {row.state}"
 
 
-def _too_early(row: AnyRow, now: float) -> bool:
-    return row.next_look_at is None or row.next_look_at > now + EARLY
+def _not_now(row: AnyRow, hinted: bool, now: float) -> str:
+    """Why nothing is to be done now, or nothing."""
+    if row.attention:
+        return "waits for a person"
+    if not hinted and (row.next_look_at is None or row.next_look_at > now + EARLY):
+        return "not due"
+    return ""
 
 
 def _one_step(
     ledger: Ledger,
-    key: str,
+    kept: Kept,
     table: lifecycle.Table,
     hands: Mapping[str, Hand],
     lease: Lease,
     fault_seconds: float,
 ) -> tuple[str, AnyRow]:
     """The state before, and the row after."""
-    kept = ledger.read(key)
     chosen = next(
         (s for s in table.steps_from(kept.row.state) if s.name in hands and _runs(s, hands[s.name], kept.row)),
         None,
@@ -207,12 +220,15 @@ def _one_step(
     if chosen is None:
         _rest(ledger, kept)
         return kept.row.state, kept.row
-    started, before = ledger.clock(), kept.row.state
+    key, started, before = kept.row.key, ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
-        kept = _record(ledger, table, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
+        kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
     outcome = _acted(hands[chosen.name], chosen.name, kept.row, lease, ledger.clock(), fault_seconds)
+    if not table.allows(kept.row.state, outcome.state):
+        defect = IllegalTransition(f"{key}: {kept.row.state} -> {outcome.state} is in no row of the table")
+        outcome = _faulted(kept.row, chosen.name, defect, ledger.clock(), fault_seconds)
     lease.check()
-    kept = _record(ledger, table, kept, outcome)
+    kept = _record(ledger, kept, outcome)
     if kept.row.next_look_at is not None:
         ledger.come_back(key, kept.row.next_look_at)
     for other in outcome.then:
@@ -234,16 +250,22 @@ def _runs(step: lifecycle.Step, hand: Hand, row: AnyRow) -> bool:
 def _acted(hand: Hand, step: str, row: AnyRow, lease: Lease, now: float, fault_seconds: float) -> Outcome:
     """The act's outcome; errors become an end state or a fault with growing delay."""
     try:
-        outcome = hand.act(row, lease)
-        return dataclasses.replace(outcome, changes={"fault": None, "waiting": "", **outcome.changes})
+        return _sound(hand.act(row, lease))
     except Held:
         raise
+    except Waiting as wait:
+        return Outcome(row.state, "", {"fault": None, "waiting": str(wait)}, wait.retry_after or fault_seconds)
     except Exception as error:
         if isinstance(error, PermanentError) and (ended := hand.failed(row, error)):
-            return ended
+            return _sound(ended)
         if not isinstance(error, TemporaryError | PermanentError):
             log.exception("%s failed unexpectedly in %s", row.key, step)
         return _faulted(row, step, error, now, fault_seconds)
+
+
+def _sound(outcome: Outcome) -> Outcome:
+    """What went wrong or was waited for before is over."""
+    return dataclasses.replace(outcome, changes={"fault": None, "waiting": "", **outcome.changes})
 
 
 def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds: float) -> Outcome:
@@ -262,10 +284,8 @@ def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds
     return Outcome(row.state, "", {"fault": fault, "attention": attention}, delay)
 
 
-def _record(ledger: Ledger, table: lifecycle.Table, kept: Kept, outcome: Outcome) -> Kept:
+def _record(ledger: Ledger, kept: Kept, outcome: Outcome) -> Kept:
     """Writes an outcome. A request that was recorded meanwhile is kept; a state changed meanwhile is a conflict."""
-    if not table.allows(kept.row.state, outcome.state):
-        raise IllegalTransition(f"{kept.row.key}: {kept.row.state} -> {outcome.state} is in no row of the table")
     while True:
         try:
             return ledger.write(kept, _changed(kept.row, outcome, ledger.clock()))
@@ -273,7 +293,15 @@ def _record(ledger: Ledger, table: lifecycle.Table, kept: Kept, outcome: Outcome
             fresh = ledger.read(kept.row.key)
             if fresh.row.history != kept.row.history or fresh.etag == kept.etag:
                 raise
+            if getattr(fresh.row, "requested", None) != getattr(kept.row, "requested", None):
+                outcome = _beside_a_wish(outcome)
             kept = fresh
+
+
+def _beside_a_wish(outcome: Outcome) -> Outcome:
+    """The outcome of a step during which another wish was recorded: that wish stays, and the row is looked at now."""
+    changes = {name: value for name, value in outcome.changes.items() if name != "requested"}
+    return dataclasses.replace(outcome, changes=changes, look_in=0)
 
 
 def _changed(row: AnyRow, outcome: Outcome, now: float) -> AnyRow:
