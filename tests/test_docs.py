@@ -1,0 +1,235 @@
+"""What the pages say, compared with the code: tables, pictures, routes, links, states, settings."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import docs
+from shared.chat import ChatRequest, NativeRequest
+from shared.intake import EXTENSIONS, MARKER, NotADrop, read_path
+from shared.lifecycle import Part, SnapshotState
+from shared.settings import Settings, setting_name
+from shared.storage import CONTAINERS
+from shared.validation.policy import Policy
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+OPERATE = (ROOT / "docs" / "operate.md").read_text("utf-8")
+DECISIONS = sorted(path for path in (ROOT / "docs" / "decisions").glob("*.md") if path.name != "README.md")
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+# Schedules that no default has, so that it shows which timer follows which setting.
+SCHEDULES = {"1 1 1 1 1 1": "SWEEP_SCHEDULE", "2 2 2 2 2 2": "SLEEP_SCHEDULE"}
+INDEX = """
+import json
+import function_app
+print(json.dumps([
+    {"function": f.get_function_name(), **f.get_trigger().get_dict_repr()} for f in function_app.app.get_functions()
+], default=lambda value: value.value))
+"""
+
+
+@cache
+def functions() -> list[dict[str, Any]]:
+    """The app's functions with their triggers, indexed in a process of its own."""
+    ids = dict.fromkeys(("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE"), "none")
+    timers = {name: schedule for schedule, name in SCHEDULES.items()}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATA": "x", **ids, **timers}
+    done = subprocess.run(
+        [sys.executable, "-c", INDEX], env=environment, capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def routes() -> set[tuple[str, str]]:
+    """Method and path of every HTTP function."""
+    return {(method, f"/api/{f['route']}") for f in functions() for method in f.get("methods", ())}
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    section = page.split(f"\n## {heading}\n", 1)[1].splitlines()
+    table = itertools.takewhile(_is_row, itertools.dropwhile(lambda line: not _is_row(line), section))
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table][2:]
+
+
+def _is_row(line: str) -> bool:
+    return line.startswith("|")
+
+
+def names(page: str, heading: str) -> list[str]:
+    """The first column of that table, without code marks."""
+    return [row[0].strip("` ") for row in rows(page, heading)]
+
+
+def is_route(method: str, path: str) -> bool:
+    """Whether a path, with values or variables in place of parameters, belongs to a function."""
+    for known_method, known in routes():
+        pattern = re.sub(r"\\\{\w+\\\}", r"[^/]+", re.escape(known))
+        if method == known_method and re.fullmatch(pattern, path.split("?")[0]):
+            return True
+    return False
+
+
+def test_generated_parts_of_the_readme_are_what_the_code_says() -> None:
+    assert docs.written(README) == README, "run: python -m scripts.docs"
+
+
+def test_both_life_cycles_and_the_settings_are_in_the_readme() -> None:
+    assert set(re.findall(r"<!-- generated: ([a-z-]+) -->", README)) == set(docs.parts())
+
+
+def test_every_setting_has_a_help_sentence_in_the_readme() -> None:
+    described = {row[0].strip("`"): row[2] for row in rows(README, "Settings")}
+    assert set(described) == {setting_name(name) for name in Settings.model_fields}
+    assert all(text.endswith(".") for text in described.values())
+
+
+def test_settings_named_in_the_pages_exist() -> None:
+    known = {setting_name(name) for name in Settings.model_fields}
+    states = {*SnapshotState, *Part, "SLEEPING", "WAKING", "EMPTY"}
+    elsewhere = {"APP", "KEY", "SNAPSHOT", "STORAGE", "WORKSPACE", "FUNCTION_APP", MARKER, "ARM_CLOUD_METADATA_URL",
+                 "REGISTRY_DISCOVERY_ENDPOINT_URL", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE",
+                 "SSL_CERT_FILE"}  # fmt: skip
+    for page in (ROOT / "README.md", ROOT / "docs" / "operate.md", *DECISIONS):
+        named = set(re.findall(r"`\$?([A-Z][A-Z_]{2,})`", page.read_text("utf-8")))
+        assert named - known - states - elsewhere == set(), page
+
+
+def test_the_functions_table_is_the_app() -> None:
+    def trigger(function: dict[str, Any]) -> str:
+        match function["type"]:
+            case "eventGridTrigger":
+                return "Event Grid"
+            case "queueTrigger":
+                return f"queue `{function['queueName']}`"
+            case "timerTrigger":
+                return f"timer `{SCHEDULES[function['schedule']]}`"
+        (method,) = function["methods"]
+        return f"`{method} /api/{function['route']}`"
+
+    wanted = [(f"`{function['function']}`", trigger(function)) for function in functions()]
+    assert sorted((row[0], row[1]) for row in rows(README, "Functions")) == sorted(wanted)
+
+
+def test_only_the_health_check_needs_no_key() -> None:
+    assert [f["function"] for f in functions() if f.get("authLevel") == "anonymous"] == ["health"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_routes_named_in_a_page_exist(page: Path) -> None:
+    for method, path in re.findall(r"\b(GET|POST|PUT|DELETE) (/api/[^\s`\"')]*)", page.read_text("utf-8")):
+        assert is_route(method, path), f"{method} {path}"
+
+
+def curls() -> list[str]:
+    """Every curl command of the README, on one line."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("curl ")]
+
+
+@pytest.mark.parametrize("command", curls())
+def test_curl_examples_use_real_routes_with_their_key(command: str) -> None:
+    path = re.search(r"\"\$APP(/api/[^\"]*)\"", command)
+    assert path is not None
+    assert is_route("POST" if "-X POST" in command else "GET", path[1])
+    assert ("x-functions-key: $KEY" in command) != path[1].startswith("/api/health")
+
+
+def test_curl_examples_show_every_route_to_ask_a_model_with_a_body_it_takes() -> None:
+    bodies = {re.findall(r"/api/[a-z0-9/]+", c)[0]: re.findall(r"-d '(.*)'", c) for c in curls() if "-d '" in c}
+    assert set(bodies) == {"/api/score/support", "/api/v1/chat/completions"}
+    NativeRequest.model_validate_json(bodies["/api/score/support"][0])
+    ChatRequest.model_validate_json(bodies["/api/v1/chat/completions"][0])
+
+
+def test_every_state_that_people_see_is_explained() -> None:
+    assert sorted(names(README, "What comes back")) == sorted({*map(str, SnapshotState), *map(str, Part)})
+
+
+def test_states_that_need_a_person_are_states() -> None:
+    assert set(names(OPERATE, "When a person is needed")) <= {*map(str, SnapshotState), *map(str, Part)}
+
+
+def test_every_container_is_explained() -> None:
+    assert sorted(names(OPERATE, "Where things are")) == sorted(CONTAINERS)
+
+
+def test_paths_in_the_readme_are_taken_or_wait_for_their_marker() -> None:
+    table = rows(README, "What to drop, and where")
+    for path in re.findall(r"`(support-bot[^`]*)`", " ".join(row[0] for row in table)):
+        drop = read_path(path)
+        assert drop is None or drop.dataset == "support-bot", path
+    assert read_path(f"support-bot/2026-11-01/{MARKER}") is not None
+    for extension in EXTENSIONS:
+        assert f"`{extension}`" in README
+
+
+def test_the_readme_is_right_about_what_is_refused() -> None:
+    for path in ("Support.jsonl", "support-bot.csv", "support-bot/train.jsonl", "a/b/c/d.jsonl"):
+        with pytest.raises(NotADrop):
+            read_path(path)
+
+
+def test_the_row_in_the_readme_is_a_good_row(tmp_path: Path) -> None:
+    from shared.validation import freeze, local_source
+
+    row = re.search(r'`(\{"messages".*?\]\})`', README)
+    assert row is not None
+    variants = [row[1].replace("...", f"text number {number}") for number in range(20)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(variants))
+    report = freeze([local_source(tmp_path / "rows.jsonl")], Policy(meaning=False)).report
+    assert (report.bad_rows, report.verdict) == (0, "accepted")
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets on GitHub."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in target:
+            continue
+        path, _, fragment = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if fragment:
+            assert fragment in {anchor(h) for h in re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_python_commands_named_in_a_page_can_be_run(page: Path) -> None:
+    for module in re.findall(r"python -m ([a-z_.]+[a-z_])", page.read_text("utf-8")):
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_make_targets_named_in_a_page_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)`", page.read_text("utf-8"))) <= targets
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda p: p.stem)
+def test_a_decision_is_short_and_has_its_three_parts(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) < 40
+
+
+def test_every_decision_is_listed() -> None:
+    listed = (ROOT / "docs" / "decisions" / "README.md").read_text("utf-8")
+    assert sorted(re.findall(r"\]\(([a-z-]+\.md)\)", listed)) == [page.name for page in DECISIONS]
