@@ -36,6 +36,8 @@ class Publisher:
         self._clock = clock
         self._url = topic_url
         self._headers = {"aeg-sas-key": topic_key} if topic_key else {}
+        # After one event was given up, the next ones are tried once, until one gets through.
+        self._down = False
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def run_status_changed(self, run: dict[str, Any], status: str) -> None:
@@ -93,15 +95,17 @@ class Publisher:
 
     async def _send(self, session: aiohttp.ClientSession, event: dict[str, Any]) -> None:
         assert self._url is not None
-        for delay in (*RETRY_DELAYS, None):
+        for delay in (*(() if self._down else RETRY_DELAYS), None):
             try:
                 async with session.post(self._url, json=[event]) as answer:
                     if answer.status < 300:
+                        self._down = False
                         return
                     reason = f"status {answer.status}"
             except aiohttp.ClientError as error:
                 reason = str(error)
             if delay is None:
+                self._down = True
                 log.error("event %s for %s dropped: %s", event["eventType"], event["subject"], reason)
                 return
             await asyncio.sleep(delay)

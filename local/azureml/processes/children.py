@@ -202,7 +202,12 @@ class NurseryClient:
         os.close(child_in)
         os.close(child_out)
         incoming, outgoing = await _streams(our_out, our_in)
-        pid, end = await started
+        try:
+            pid, end = await started
+        except asyncio.CancelledError:
+            # Nobody will speak to it: the end of its input ends it.
+            incoming.close()
+            raise
         return Child(pid, incoming, outgoing, end)
 
     async def stop(self) -> None:
