@@ -108,19 +108,20 @@ def mark_of(process: psutil.Process) -> str:
 
 
 def end(processes: Sequence[psutil.Process], patience: float = PATIENCE) -> None:
-    """Ask them to stop, and kill what has not after `patience` seconds. psutil never hits a reused process id.
+    """Ask them to stop, and kill what is left after that. psutil never hits a reused process id.
 
-    Only those whose parent is not among them are asked: each part ends its own children, and would take their
-    sudden end for a failure.
+    Only those whose parent is not among them are asked, and waited for: each part ends its own children, and would
+    take their sudden end for a failure.
     """
-    alive = list({process.pid: process for process in processes}.values())
+    everyone = list({process.pid: process for process in processes}.values())
     if patience:
-        for process in without_their_children(alive):
+        asked = without_their_children(everyone)
+        for process in asked:
             _signal(process.terminate)
-        _, alive = psutil.wait_procs(alive, timeout=patience)
-    for process in alive:
+        psutil.wait_procs(asked, timeout=patience)
+    for process in everyone:
         _signal(process.kill)
-    psutil.wait_procs(alive, timeout=PATIENCE)
+    psutil.wait_procs(everyone, timeout=PATIENCE)
 
 
 def without_their_children(processes: Sequence[psutil.Process]) -> list[psutil.Process]:

@@ -90,6 +90,11 @@ class CloudRecord(msgspec.Struct, frozen=True, kw_only=True):
             parts=parts,
         )
 
+    @property
+    def dead(self) -> list[str]:
+        """The parts that do not run any more."""
+        return [name for name, part in self.parts.items() if part.process.process is None]
+
     def write(self, folder: Path) -> None:
         """Replace the folder's record; only its owner may read it, since it holds keys."""
         write_private(folder / NAME, msgspec.json.format(msgspec.json.encode(self)) + b"\n")

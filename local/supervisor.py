@@ -36,6 +36,10 @@ def up(folder: Path, settings: Mapping[str, str]) -> CloudRecord:
     """Start the cloud unless it runs; return once everything answers, printing what comes up and when."""
     with locked(folder):
         found = running(folder)
+        if found and found.dead:
+            print(f"  {' and '.join(found.dead)} had ended; starting anew", flush=True)
+            _end(folder)
+            found = None
         if found is None:
             _start_supervisor(folder, settings)
             found = running(folder)
@@ -49,14 +53,18 @@ def down(folder: Path) -> int:
     if not folder.exists():
         return 0
     with locked(folder):
-        record = running(folder)
-        theirs = marked(mark_prefix(folder))
-        if record and (supervisor := record.supervisor.process):
-            # It stops its parts in order; only what is left after that is ended here.
-            end([supervisor], patience=STOP_SECONDS)
-        end(marked(mark_prefix(folder)))
-        forget(folder)
-        return len(theirs)
+        return _end(folder)
+
+
+def _end(folder: Path) -> int:
+    theirs = marked(mark_prefix(folder))
+    record = running(folder)
+    if record and (supervisor := record.supervisor.process):
+        # It stops its parts in order; only what is left after that is ended here.
+        end([supervisor], patience=STOP_SECONDS)
+    end(marked(mark_prefix(folder)))
+    forget(folder)
+    return len(theirs)
 
 
 @contextlib.contextmanager
