@@ -1,4 +1,4 @@
-"""The local cloud's command line: `python -m local up|down|status`; `make up` and the like call it.
+"""The local cloud's command line: `python -m local up|down|status|demo`; `make up` and the like call it.
 
 Each command may be repeated: up and down then find nothing to do.
 """
@@ -22,6 +22,10 @@ def main() -> int:
             return _up(folder, dict(arguments.set))
         case "down":
             return _down(folder)
+        case "demo":
+            from local.demo import Demo
+
+            return Demo(folder / "demo").run()
         case "supervise":
             from local.supervisor import supervise
 
@@ -40,6 +44,7 @@ def parse_arguments() -> argparse.Namespace:
         ("up", "start it; returns when everything answers"),
         ("down", "stop it"),
         ("status", "show what runs"),
+        ("demo", "watch a dropped snapshot become a served model"),
         ("supervise", argparse.SUPPRESS),
     ):
         command = commands.add_parser(name, help=text)

@@ -16,8 +16,8 @@ import httpx
 from azure.storage.blob import BlobServiceClient
 
 from local.listener import Listener
+from local.parts import TOPIC
 
-TOPIC = "droptune"
 # Told of nothing for so long (s), look once: a notification is a courtesy and may be lost.
 LOOK_ANYWAY = 5.0
 

@@ -26,6 +26,8 @@ SETTINGS = {
     "SWEEP_SCHEDULE": "*/20 * * * * *",
     "SLEEP_SCHEDULE": "0 0 2 * * *",
 }
+# The topic on which the app tells of every state change.
+TOPIC = "droptune"
 # A developer's own sign-in or proxy must not leak into the parts.
 _FOREIGN = ("AZURE_", "ARM_", "AZUREML_", "IDENTITY_", "MSI_", "APPLICATIONINSIGHTS_")
 
@@ -122,6 +124,8 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{wiring.azureml_url}/",
         "REQUESTS_CA_BUNDLE": str(wiring.azureml_ca_bundle),
         "SSL_CERT_FILE": str(wiring.azureml_ca_bundle),
+        "NOTIFY_TOPIC": f"{wiring.eventgrid_url}/topics/{TOPIC}/api/events",
+        "NOTIFY_KEY": wiring.eventgrid_key,
         **SETTINGS,
         **settings,
     }

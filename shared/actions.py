@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared import admission
+from shared import admission, idleness
 from shared.errors import IllegalTransition
 from shared.ledger import Outcome
 from shared.lifecycle import DATASET, SNAPSHOT, DatasetState, Part, SnapshotState, Table, Verdict
@@ -58,8 +58,8 @@ def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
 
     def edit(row: Dataset) -> Dataset:
         nonlocal answer
-        answer = _may(row, what)
-        if not answer.done or (row.requested and row.requested.what == what) or answer.text:
+        answer = _may(row, wish)
+        if not answer.done or answer.text:
             return row
         cleared: Dataset = row.but(requested=wish, next_look_at=wish.at, attention=False, fault=None)
         return cleared
@@ -76,8 +76,9 @@ def resume(parts: Parts, dataset: str, by: str) -> Answer:
     return _resumed(parts, f"dataset/{dataset}", by)
 
 
-def _may(row: Dataset, what: str) -> Answer:
+def _may(row: Dataset, wish: Request) -> Answer:
     """Whether the wish makes sense now; an empty text means that it is to be recorded."""
+    what = wish.what
     there = {
         "sleep": (DatasetState.ASLEEP, DatasetState.SLEEPING),
         "wake": (DatasetState.LIVE, DatasetState.WAKING),
@@ -85,10 +86,18 @@ def _may(row: Dataset, what: str) -> Answer:
     if row.state in there[what]:
         return Answer(True, f"{row.name} is {row.state} already")
     if DATASET.decide(row.state, what) == Verdict.RUN:
-        return Answer(True, "")
+        return Answer(True, f"{row.name} will {what}" if _same(row, wish) else "")
     if row.state == DatasetState.EMPTY:
         return Answer(False, f"{row.name} has no release yet")
     return Answer(False, f"{row.name} is {row.state}: ask again when that is over")
+
+
+def _same(row: Dataset, wish: Request) -> bool:
+    """Whether the wish is on record and on its way. A person's counts more than the timer's, which is checked again."""
+    found = row.requested
+    if found is None or found.what != wish.what or row.attention:
+        return False
+    return found.by != idleness.TIMER or wish.by == idleness.TIMER
 
 
 def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:

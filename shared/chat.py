@@ -123,7 +123,18 @@ class Desk:
     async def answer(
         self, dataset: str, turns: list[Turn], parameters: Mapping[str, Any], request_id: str = ""
     ) -> Answered:
-        """Asks the live release. Raises Unanswered."""
+        """Asks the live release. Raises Unanswered, and nothing else of this app's errors."""
+        try:
+            return await self._answer(dataset, turns, parameters, request_id)
+        except Unanswered:
+            raise
+        except PipelineError as error:
+            log.warning("%s could not be asked: %s", dataset[:60], error)
+            raise Unanswered(503, "unavailable", f"{dataset[:60]} cannot be asked now", 10) from error
+
+    async def _answer(
+        self, dataset: str, turns: list[Turn], parameters: Mapping[str, Any], request_id: str
+    ) -> Answered:
         row = await self._live(dataset)
         body = scoring.payload(
             [turn.model_dump() for turn in turns],
@@ -138,9 +149,11 @@ class Desk:
 
     async def _ask(self, row: Dataset, body: Mapping[str, Any], request_id: str) -> scoring.Answer:
         """One question; once more with a fresh key if the key was refused, which answered nothing."""
-        found = await self._ask_with(await self._key(row.endpoint), row, body, request_id)
+        key = await self._key(row.endpoint)
+        found = await self._ask_with(key, row, body, request_id)
         if found.status == 401:
-            self._keys.pop(row.endpoint, None)
+            if self._keys.get(row.endpoint) == key:  # else another question has read it anew already
+                del self._keys[row.endpoint]
             found = await self._ask_with(await self._key(row.endpoint), row, body, request_id)
         return found
 
@@ -154,9 +167,11 @@ class Desk:
             raise Unanswered(503, "no_release", f"{dataset} has no release yet ({row.state})", 60)
         if row.scoring_uri and (row.state == DatasetState.LIVE or (row.resting == DatasetState.LIVE and row.candidate)):
             return row
-        if row.state == DatasetState.ASLEEP and self.parts.settings.wake_on_request:
-            await asyncio.to_thread(actions.ask, self.parts, dataset, "wake", "a question")
         self._rows.pop(dataset, None)
+        if row.state == DatasetState.ASLEEP and not self.parts.settings.wake_on_request:
+            raise Unanswered(503, "asleep", f"{dataset} is asleep; POST /api/datasets/{dataset}/wake wakes it")
+        if row.state == DatasetState.ASLEEP:
+            await asyncio.to_thread(actions.ask, self.parts, dataset, "wake", "a question")
         raise Unanswered(503, "waking", f"{dataset} was asleep and is waking: ask again in a while", WAKE_RETRY_SECONDS)
 
     async def _row(self, dataset: str) -> Dataset:

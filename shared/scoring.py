@@ -54,10 +54,9 @@ def text_of(body: bytes) -> str:
     Known: an object with `output`, a list with one text, a list of records, and a chat completion.
     """
     try:
-        found = json.loads(body)
-    except ValueError as error:
+        text = _text(json.loads(body))
+    except (ValueError, RecursionError) as error:
         raise UnknownAnswer(f"not JSON: {_start(body)}") from error
-    text = _text(found)
     if text is None:
         raise UnknownAnswer(f"none of the known shapes: {_start(body)}")
     return text

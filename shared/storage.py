@@ -92,14 +92,13 @@ class Storage:
 
     def prepare(self) -> None:
         """Creates the containers and the queue that do not exist yet; may be repeated."""
-        from azure.core.exceptions import ResourceExistsError
-
-        existing = {c.name for c in self._blobs.list_containers()}
+        with _translated("containers"):
+            existing = {c.name for c in self._blobs.list_containers()}
         for name in CONTAINERS:
             if name not in existing:
-                with contextlib.suppress(ResourceExistsError):
+                with contextlib.suppress(LedgerConflict), _translated(name):
                     self._blobs.create_container(name)
-        with contextlib.suppress(ResourceExistsError), _translated("queue"):
+        with contextlib.suppress(LedgerConflict), _translated(f"queue {QUEUE}"):
             self._queue.create_queue()
 
     def read(self, container: str, name: str) -> tuple[bytes, str]:
