@@ -8,7 +8,7 @@ import azure.functions as func
 
 from functions import web
 from shared import clients
-from shared.errors import PipelineError, Unknown
+from shared.errors import PipelineError, TemporaryError, Unknown
 
 blueprint = func.Blueprint()
 
@@ -66,6 +66,8 @@ def _answered(act: Callable[[], object]) -> func.HttpResponse:
         found = act()
     except Unknown as error:
         return web.refusal(404, "not_found", str(error))
+    except TemporaryError as error:
+        return web.refusal(503, "unavailable", str(error), 10)
     except PipelineError as error:
         return web.refusal(409, "conflict", str(error))
     assert isinstance(found, Answer)

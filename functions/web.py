@@ -23,8 +23,7 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 def refusal(status: int, code: str, message: str, retry_after: int | None = None) -> func.HttpResponse:
     """An error in the shape that chat clients know, which suits the other routes as well."""
-    kind = {400: "invalid_request_error", 404: "invalid_request_error", 413: "invalid_request_error",
-            422: "invalid_request_error", 429: "rate_limit_error"}.get(status, "server_error")  # fmt: skip
+    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
     return answer({"error": {"message": message, "type": kind, "code": code, "param": None}}, status, headers)
 

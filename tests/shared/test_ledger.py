@@ -1,4 +1,4 @@
-"""Rows and the envelope of every step: conditional writes, faults, wishes recorded meanwhile, messages of the winner."""
+"""Rows, and the envelope of every step: conditional writes, faults, wishes recorded meanwhile, who sends messages."""
 
 from __future__ import annotations
 

@@ -1,0 +1,391 @@
+"""Questions: who answers them, what a caller is told when nobody does, and what is remembered meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.chat import ASKED_SECONDS, Answered, ChatRequest, Desk, NativeRequest, Turn, Unanswered
+from shared.errors import Refused, ServiceBusy
+from shared.lifecycle import DatasetState
+from shared.records import Dataset
+from shared.scoring import Answer
+from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release, an_answer
+from tests.fakes import World
+
+D = DatasetState
+TURNS = [Turn(role="user", content="Why?")]
+KEY = f"key-of-{ENDPOINT}"
+
+
+class Endpoint:
+    """What stands behind the scoring address: answers in turn, the last one for ever; keeps what it was asked."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers) or [an_answer()]
+        self.asked: list[dict[str, Any]] = []
+
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
+        self.asked.append({"uri": uri, "key": key, "body": body, "timeout": timeout, **more})
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+class Office:
+    """A desk over one dataset's row, and the endpoint it asks."""
+
+    def __init__(self, row: Dataset | None = None, *answers: Answer, **settings: Any) -> None:
+        self.world = World(settings=settings)
+        self.endpoint = Endpoint(*answers)
+        fake: Any = self.endpoint
+        self.world.parts.scorer = fake
+        self.desk = Desk(self.world.parts)
+        if row is not None:
+            self.world.parts.ledger.create(row)
+            self.world.storage.messages.clear()
+
+    def ask(self, dataset: str = DATASET, **parameters: Any) -> Answered:
+        return asyncio.run(self.desk.answer(dataset, TURNS, parameters, "request-1"))
+
+    def refused(self, dataset: str = DATASET) -> Unanswered:
+        with pytest.raises(Unanswered) as refused:
+            self.ask(dataset)
+        return refused.value
+
+    @property
+    def row(self) -> Dataset:
+        row: Dataset = self.world.parts.ledger.read(f"dataset/{DATASET}").row
+        return row
+
+
+def test_a_live_release_answers_and_is_named() -> None:
+    office = Office(a_dataset(), an_answer(text=" because \n"))
+    assert office.ask(temperature=0.1) == Answered("because", DATASET, SNAPSHOT, DEPLOYMENT)
+    (asked,) = office.endpoint.asked
+    assert (asked["uri"], asked["key"], asked["request_id"]) == (URI, KEY, "request-1")
+    assert asked["timeout"] == office.world.parts.settings.scoring_timeout_seconds
+    assert "deployment" not in asked
+    assert asked["body"]["input_data"]["input_string"] == [{"role": "user", "content": "Why?"}]
+    assert asked["body"]["input_data"]["parameters"] == {
+        "temperature": 0.1,
+        "top_p": 0.9,
+        "do_sample": True,
+        "max_new_tokens": 200,
+    }
+
+
+@pytest.mark.parametrize("state", [D.DEPLOYING, D.EVALUATING, D.SHIFTING])
+def test_the_live_release_goes_on_answering_while_the_next_one_is_rolled_out(state: D) -> None:
+    office = Office(a_dataset(state, scoring_uri=URI, candidate=a_release(NEWER)))
+    assert office.ask().release == SNAPSHOT
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "told"),
+    [
+        (an_answer(0, detail="no answer within 90 s"), 504, "timeout", "no answer within 90 s"),
+        (an_answer(408), 504, "timeout", "took too long"),
+        (an_answer(200, text=""), 502, "bad_answer", "an empty text"),
+        (an_answer(200, text=" \n"), 502, "bad_answer", "an empty text"),
+        (an_answer(200, text=None, detail="none of the known shapes: 5"), 502, "bad_answer", "known shapes"),
+        (an_answer(424, detail="boom"), 502, "model_error", "boom"),
+        (an_answer(429, retry_after="7"), 429, "rate_limit", "busy"),
+        (an_answer(404), 503, "unavailable", "not ready"),
+        (an_answer(503), 503, "unavailable", "not ready"),
+        (an_answer(401), 502, "endpoint_error", "HTTP 401"),
+        (an_answer(403), 502, "endpoint_error", "HTTP 403"),
+        (an_answer(400), 502, "endpoint_error", "HTTP 400"),
+        (an_answer(500), 502, "endpoint_error", "HTTP 500"),
+        (an_answer(502), 502, "endpoint_error", "HTTP 502"),
+        (an_answer(504), 502, "endpoint_error", "HTTP 504"),
+    ],
+)
+def test_every_way_of_not_answering_has_its_status_code_and_words(
+    answer: Answer, status: int, code: str, told: str
+) -> None:
+    office = Office(a_dataset(), answer)
+    refused = office.refused()
+    assert (refused.status, refused.code) == (status, code)
+    assert told in str(refused)
+    assert DATASET in str(refused)
+    assert KEY not in str(refused)
+    assert len(office.endpoint.asked) == (2 if answer.status == 401 else 1)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("-1", 1)])
+def test_a_busy_endpoints_patience_is_passed_on(header: str, seconds: int) -> None:
+    assert Office(a_dataset(), an_answer(429, retry_after=header)).refused().retry_after == seconds
+
+
+def _counting_keys(office: Office, *keys: str) -> list[str]:
+    """The keys the workspace hands out in turn; returns what was handed out."""
+    given: list[str] = []
+
+    def key(endpoint: str) -> str:
+        given.append(keys[min(len(given), len(keys) - 1)])
+        return given[-1]
+
+    office.world.workspace.key = key  # type: ignore[method-assign]
+    return given
+
+
+def test_a_refused_key_is_read_again_once_and_the_new_one_kept() -> None:
+    office = Office(a_dataset(), an_answer(401), an_answer())
+    given = _counting_keys(office, "old", "new")
+    assert office.ask().text == "an answer"
+    office.ask()
+    assert [asked["key"] for asked in office.endpoint.asked] == ["old", "new", "new"]
+    assert given == ["old", "new"]
+
+
+def test_a_key_that_stays_refused_is_not_asked_for_without_end() -> None:
+    office = Office(a_dataset(), an_answer(401))
+    given = _counting_keys(office, "old")
+    assert office.refused().code == "endpoint_error"
+    assert len(given) == len(office.endpoint.asked) == 2
+
+
+def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -> None:
+    office = Office(a_dataset())
+    given = _counting_keys(office, "old", "new")
+    office.ask()
+
+    async def turned_over(uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
+        await asyncio.sleep(0)
+        return an_answer(401) if key == "old" else an_answer()
+
+    office.endpoint.ask = turned_over  # type: ignore[method-assign]
+
+    async def many() -> list[Answered]:
+        return list(await asyncio.gather(*(office.desk.answer(DATASET, TURNS, {}) for _ in range(5))))
+
+    assert {answer.text for answer in asyncio.run(many())} == {"an answer"}
+    office.ask()
+    assert set(given[1:]) == {"new"}
+
+
+@pytest.mark.parametrize("error", [ServiceBusy(f"HTTP 503 {KEY}"), Refused("HTTP 404")])
+def test_a_key_that_cannot_be_had_is_503_and_says_nothing_of_why(error: Exception) -> None:
+    office = Office(a_dataset())
+
+    def key(endpoint: str) -> str:
+        raise error
+
+    office.world.workspace.key = key  # type: ignore[method-assign]
+    refused = office.refused()
+    assert (refused.status, refused.code, refused.retry_after) == (503, "unavailable", 10)
+    assert "HTTP" not in str(refused)
+
+
+def test_storage_that_is_busy_is_503() -> None:
+    office = Office(a_dataset())
+
+    def read(key: str) -> Any:
+        raise ServiceBusy("storage is busy")
+
+    office.world.parts.ledger.read = read  # type: ignore[method-assign]
+    assert office.refused().status == 503
+
+
+# --- nobody there ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("suport-bot", "; did you mean support-bot or support-bot-2?"),
+        ("zzzzzz", ""),
+        ("../ledger", ""),
+        ("Support-Bot", "; did you mean support-bot"),
+    ],
+)
+def test_an_unknown_dataset_is_404_with_names_near_it(asked: str, near: str) -> None:
+    office = Office(a_dataset())
+    office.world.parts.ledger.dataset("support-bot-2")
+    refused = office.refused(asked)
+    assert (refused.status, refused.code) == (404, "model_not_found")
+    assert near in str(refused)
+    assert ("did you mean" in str(refused)) == bool(near)
+
+
+def test_an_endless_name_is_cut() -> None:
+    assert len(str(Office().refused("x" * 100_000))) < 200
+
+
+@pytest.mark.parametrize("state", [D.EMPTY, D.DEPLOYING])
+def test_a_dataset_without_a_release_is_503_and_nothing_is_woken(state: D) -> None:
+    office = Office(a_dataset(state, live=None))
+    refused = office.refused()
+    assert (refused.status, refused.code, refused.retry_after) == (503, "no_release", 60)
+    assert office.row.requested is None
+
+
+def test_a_question_wakes_a_sleeping_dataset() -> None:
+    office = Office(a_dataset(D.ASLEEP))
+    refused = office.refused()
+    assert (refused.status, refused.code) == (503, "waking")
+    assert refused.retry_after
+    assert office.row.requested is not None
+    assert (office.row.requested.what, office.row.requested.by) == ("wake", "a question")
+
+
+def test_a_sleeping_dataset_is_woken_once_for_many_callers() -> None:
+    office = Office(a_dataset(D.ASLEEP))
+    others = Desk(office.world.new_process())
+
+    async def many() -> list[Any]:
+        desks = [office.desk, others] * 10
+        return await asyncio.gather(*(d.answer(DATASET, TURNS, {}) for d in desks), return_exceptions=True)
+
+    assert {getattr(refused, "code", refused) for refused in asyncio.run(many())} == {"waking"}
+    assert [message for _, _, message in office.world.storage.messages] == [f"dataset/{DATASET}?"]
+
+
+def test_a_question_wakes_nobody_where_that_is_switched_off() -> None:
+    office = Office(a_dataset(D.ASLEEP), wake_on_request=False)
+    refused = office.refused()
+    assert (refused.status, refused.code) == (503, "asleep")
+    assert "wake" in str(refused)
+    assert office.row.requested is None
+    assert not office.world.storage.messages
+
+
+@pytest.mark.parametrize("state", [D.SLEEPING, D.WAKING])
+def test_a_dataset_on_its_way_is_asked_for_patience(state: D) -> None:
+    office = Office(a_dataset(state))
+    assert office.refused().code == "waking"
+    assert office.row.requested is None
+
+
+def test_a_row_that_says_asleep_is_read_anew_at_the_next_question() -> None:
+    office = Office(a_dataset(D.ASLEEP))
+    office.refused()
+    office.world.parts.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(history=row.history))
+    assert office.ask().release == SNAPSHOT
+
+
+# --- what is noted --------------------------------------------------------------------------------------------
+
+
+def test_when_it_was_last_asked_is_noted_at_most_once_a_minute() -> None:
+    office = Office(a_dataset())
+    noted = []
+    for _ in range(7):
+        office.ask()
+        noted.append(office.row.last_asked_at - 1_790_000_000)
+        office.world.clock.now += ASKED_SECONDS / 3
+    assert noted == [0, 0, 0, 60, 60, 60, 120]
+
+
+def test_a_note_of_another_process_counts_too() -> None:
+    office = Office(a_dataset(last_asked_at=1_790_000_000.0 - 10))
+    before = office.world.parts.ledger.read(f"dataset/{DATASET}").etag
+    office.ask()
+    assert office.world.parts.ledger.read(f"dataset/{DATASET}").etag == before
+
+
+def test_a_question_that_was_not_answered_still_counts_as_asked() -> None:
+    office = Office(a_dataset(), an_answer(424))
+    office.refused()
+    assert office.row.last_asked_at == office.world.clock()
+
+
+def test_an_answer_is_given_though_it_could_not_be_noted(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office(a_dataset())
+    ledger = office.world.parts.ledger
+    change = ledger.change
+
+    def busy(*_: Any) -> Any:
+        raise ServiceBusy("storage is busy")
+
+    ledger.change = busy  # type: ignore[method-assign]
+    assert office.ask().text == "an answer"
+    assert "not written" in caplog.text
+    ledger.change = change  # type: ignore[method-assign]
+    office.ask()
+    assert office.row.last_asked_at
+
+
+def test_rows_are_remembered_for_a_moment_only() -> None:
+    office = Office(a_dataset())
+    office.ask()
+    reads = []
+    read = office.world.parts.ledger.read
+    office.world.parts.ledger.read = lambda key: reads.append(key) or read(key)  # type: ignore[method-assign, func-returns-value]
+    office.ask()
+    assert reads == []
+    office.desk._rows[DATASET] = (0.0, office.desk._rows[DATASET][1])
+    office.ask()
+    assert reads == [f"dataset/{DATASET}"]
+
+
+def test_keys_and_questions_are_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for status in (200, 401, 424, 500, 0):
+        office = Office(a_dataset(), an_answer(status))
+        if status == 200:
+            office.ask()
+        else:
+            office.refused()
+    assert KEY not in caplog.text
+    assert "Why?" not in caplog.text
+
+
+# --- what may be asked ----------------------------------------------------------------------------------------
+
+TURN = {"role": "user", "content": "Why?"}
+
+
+def test_the_recipes_own_payload_is_taken() -> None:
+    parameters = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200}
+    asked = NativeRequest.model_validate({"input_data": {"input_string": [TURN], "parameters": parameters}})
+    assert asked.input_data.parameters.model_dump(exclude_none=True) == parameters
+    assert NativeRequest.model_validate({"input_data": {"input_string": [TURN]}})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"input_data": {}},
+        {"input_data": {"input_string": []}},
+        {"input_data": {"input_string": [[TURN]]}},
+        {"input_data": {"input_string": [{"role": "bot", "content": "x"}]}},
+        {"input_data": {"input_string": [{"role": "user", "content": ""}]}},
+        {"input_data": {"input_string": [{"role": "user", "content": "x" * 200_001}]}},
+        {"input_data": {"input_string": [TURN] * 1001}},
+        {"input_data": {"input_string": [TURN], "parameters": {"max_new_tokens": 0}}},
+        {"input_data": {"input_string": [TURN], "parameters": {"max_new_tokens": 16_385}}},
+        {"input_data": {"input_string": [TURN], "parameters": {"temperature": 3}}},
+        {"input_data": {"input_string": [TURN], "parameters": {"num_beams": 3}}},
+        {"input_data": {"input_string": [TURN]}, "more": 1},
+    ],
+)
+def test_any_other_payload_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        NativeRequest.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"max_tokens": 5}, {"max_new_tokens": 5}),
+        ({"max_completion_tokens": 7}, {"max_new_tokens": 7}),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_new_tokens": 7}),
+        ({"temperature": 0, "top_p": 1, "n": 1, "stream": False, "user": "u"}, {"temperature": 0.0, "top_p": 1.0}),
+    ],
+)
+def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert ChatRequest.model_validate({"model": DATASET, "messages": [TURN], **given}).parameters() == expected
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n": 2}, {"stream": True}, {"tools": []}, {"messages": []}, {"messages": [{"role": "tool"}]}]
+)
+def test_what_cannot_be_done_is_refused_instead_of_ignored(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ChatRequest.model_validate({"model": DATASET, "messages": [TURN], **wrong})
