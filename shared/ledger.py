@@ -44,6 +44,7 @@ INTENT_GRACE = 45
 EARLY = 2.0
 
 type AnyRow = Snapshot | Dataset
+type Tell = Callable[[str, str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def advance(
     message: str,
     hands: Mapping[str, Mapping[str, Hand]],
     fault_seconds: float,
-    tell: Callable[[str, str, str, str], None],
+    tell: Tell,
 ) -> str:
     """Moves the row that a message names by one step, and says in a word or two what was done.
 
@@ -185,14 +186,11 @@ def advance(
         kept = ledger.read(key)  # once more: another worker may have moved it before the lease was ours
         if why := _not_now(kept.row, hinted, ledger.clock()):
             return why
-        before, row = _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds)
+        return _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds, tell)
     except (Held, LedgerConflict):
         return "somebody else was first"
     finally:
         lease.release()
-    if row.state != before:
-        tell(key, before, row.state, row.reason)
-    return f"{before} -> {row.state}"
 
 
 def _not_now(row: AnyRow, hinted: bool, now: float) -> str:
@@ -211,18 +209,20 @@ def _one_step(
     hands: Mapping[str, Hand],
     lease: Lease,
     fault_seconds: float,
-) -> tuple[str, AnyRow]:
-    """The state before, and the row after."""
+    tell: Tell,
+) -> str:
     chosen = next(
         (s for s in table.steps_from(kept.row.state) if s.name in hands and _runs(s, hands[s.name], kept.row)),
         None,
     )
     if chosen is None:
         _rest(ledger, kept)
-        return kept.row.state, kept.row
+        return "nothing to do"
     key, started, before = kept.row.key, ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
         kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
+        tell(key, before, chosen.intent, "")
+    acting = kept.row.state
     outcome = _acted(hands[chosen.name], chosen.name, kept.row, lease, ledger.clock(), fault_seconds)
     if not table.allows(kept.row.state, outcome.state):
         defect = IllegalTransition(f"{key}: {kept.row.state} -> {outcome.state} is in no row of the table")
@@ -233,13 +233,15 @@ def _one_step(
         ledger.come_back(key, kept.row.next_look_at)
     for other in outcome.then:
         ledger.hint(other)
+    if kept.row.state != acting:
+        tell(key, acting, kept.row.state, kept.row.reason)
     log.log(
         logging.INFO if kept.row.state != before or kept.row.fault else logging.DEBUG,
         "%s %s: %s -> %s in %.2f s%s",
         key, chosen.name, before, kept.row.state, ledger.clock() - started,
         f" ({kept.row.fault.type}: {kept.row.fault.message})" if kept.row.fault else "",
     )  # fmt: skip
-    return before, kept.row
+    return f"{before} -> {kept.row.state}"
 
 
 def _runs(step: lifecycle.Step, hand: Hand, row: AnyRow) -> bool:

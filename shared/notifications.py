@@ -7,20 +7,18 @@ when the topic does not take it, the step has happened all the same.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from azure.eventgrid import EventGridPublisherClient
 
+    from shared.ledger import Tell
     from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "Droptune.StateChanged"
-
-type Tell = Callable[[str, str, str, str], None]
 
 
 def teller(settings: Settings) -> Tell:

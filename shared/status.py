@@ -29,7 +29,7 @@ def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
         return dataset.state.value, dataset.candidate.failed or dataset.reason
     if dataset.live and dataset.live.snapshot == snapshot.id:
         resting = dataset.resting if dataset.candidate else dataset.state
-        asleep = resting in (DatasetState.ASLEEP, DatasetState.SLEEPING, DatasetState.WAKING)
+        asleep = resting in (DatasetState.ASLEEP, DatasetState.WAKING)
         return (Part.ASLEEP if asleep else Part.LIVE).value, dataset.reason
     ended = dataset.outcomes.get(snapshot.id)
     if ended:
