@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "Droptune.StateChanged"
+# Given with each request: the publisher does not hand its own options on to the client it wraps.
+_ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 5}
 
 
 def teller(settings: Settings) -> Tell:
@@ -38,7 +40,7 @@ class _Teller:
         data = {"key": key, "from": before, "to": after, "reason": reason}
         event = EventGridEvent(subject=key, event_type=EVENT_TYPE, data=data, data_version="1")
         try:
-            _client(self._topic, self._key).send(event)
+            _client(self._topic, self._key).send(event, **_ONCE)
         except Exception as error:  # noqa: BLE001 - see the module's text
             log.warning("the topic was not told that %s is %s: %s", key, after, type(error).__name__)
 
@@ -51,4 +53,4 @@ def _client(topic: str, key: str) -> EventGridPublisherClient:
     from shared.clients import credential
 
     access: Any = AzureKeyCredential(key) if key else credential()
-    return EventGridPublisherClient(topic, access, retry_total=0, connection_timeout=5, read_timeout=5)
+    return EventGridPublisherClient(topic, access)

@@ -249,10 +249,10 @@ def _translated(what: str) -> Iterator[None]:
         raise Unknown(f"nothing is stored at {what}") from error
     except (sdk.ResourceExistsError, sdk.ResourceModifiedError) as error:
         raise LedgerConflict(f"{what} is not what was read: {getattr(error, 'error_code', '')}") from error
-    except (sdk.ServiceRequestError, sdk.ServiceResponseError) as error:
+    except (sdk.ServiceRequestError, sdk.ServiceResponseError, sdk.IncompleteReadError) as error:
         raise ServiceBusy(f"storage could not be reached for {what}: {type(error).__name__}") from error
     except sdk.HttpResponseError as error:
-        if error.status_code in (408, 429, 500, 503):
+        if error.status_code in (408, 429) or (error.status_code or 0) >= 500:
             raise ServiceBusy(f"storage is busy for {what}: HTTP {error.status_code}") from error
         raise
 

@@ -372,14 +372,14 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except sdk.ClientAuthenticationError as error:
         raise ServiceBusy(f"{what}: the app's identity was not accepted (check its roles): {_text(error)}") from error
+    except (sdk.ServiceRequestError, sdk.ServiceResponseError, sdk.IncompleteReadError) as error:
+        raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
     except sdk.HttpResponseError as error:
         code = getattr(error.error, "code", "") or ""
         status = error.status_code or 0
         if status in (403, 408, 409, 429) or status >= 500:
             raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
         raise Refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
-    except (sdk.ServiceRequestError, sdk.ServiceResponseError) as error:
-        raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
     except MlException as error:
         raise Refused(f"{what}: {_text(error)}") from error
 
