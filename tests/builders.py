@@ -18,6 +18,7 @@ from shared.records import (
     ReportSummary,
     Request,
     Snapshot,
+    Struct,
 )
 from shared.scoring import Answer
 from tests.fakes import GPU, START
@@ -111,5 +112,6 @@ def an_answer(status: int = 200, text: str | None = "an answer", **changes: Any)
     return Answer(status, text if status == 200 else None, **{"deployment": DEPLOYMENT, **changes})
 
 
-def _with(row: Any, changes: dict[str, Any]) -> Any:
-    return row.but(**changes) if changes else row
+def _with[T: Struct](row: T, changes: dict[str, Any]) -> T:
+    changed: T = row.but(**changes)
+    return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from shared import actions
 from shared.errors import IllegalTransition, Unknown
 from shared.idleness import TIMER
-from shared.lifecycle import DatasetState, Part, SnapshotState
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import Part
+from shared.lifecycle import SnapshotState as S
 from shared.records import Outcome
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_request, a_snapshot, a_trained_snapshot
 from tests.fakes import START, World
 
-S, D = SnapshotState, DatasetState
 KEY, SET = f"snapshot/{SNAPSHOT}", f"dataset/{DATASET}"
 
 
@@ -200,11 +202,12 @@ def test_a_wish_gets_a_dataset_going_that_waits_for_a_person() -> None:
 @pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "x", "../x", ""])
 def test_what_is_not_there_is_unknown(name: str) -> None:
     parts = World().parts
-    for act in (
+    acts: tuple[Callable[[], actions.Answer], ...] = (
         lambda: actions.retry(parts, name, "me"),
         lambda: actions.override(parts, name, "me"),
         lambda: actions.ask(parts, name, "wake", "me"),
         lambda: actions.resume(parts, name, "me"),
-    ):
+    )
+    for act in acts:
         with pytest.raises(Unknown):
             act()

@@ -11,13 +11,12 @@ from pydantic import ValidationError
 
 from shared.chat import ASKED_SECONDS, Answered, ChatRequest, Desk, NativeRequest, Turn, Unanswered
 from shared.errors import Refused, ServiceBusy
-from shared.lifecycle import DatasetState
+from shared.lifecycle import DatasetState as D
 from shared.records import Dataset
 from shared.scoring import Answer
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release, an_answer
 from tests.fakes import World
 
-D = DatasetState
 TURNS = [Turn(role="user", content="Why?")]
 KEY = f"key-of-{ENDPOINT}"
 
@@ -301,7 +300,7 @@ def test_an_answer_is_given_though_it_could_not_be_noted(caplog: pytest.LogCaptu
     def busy(*_: Any) -> Any:
         raise ServiceBusy("storage is busy")
 
-    ledger.change = busy  # type: ignore[method-assign]
+    ledger.change = busy  # type: ignore[method-assign, assignment]
     assert office.ask().text == "an answer"
     assert "not written" in caplog.text
     ledger.change = change  # type: ignore[method-assign]
@@ -312,9 +311,14 @@ def test_an_answer_is_given_though_it_could_not_be_noted(caplog: pytest.LogCaptu
 def test_rows_are_remembered_for_a_moment_only() -> None:
     office = Office(a_dataset())
     office.ask()
-    reads = []
+    reads: list[str] = []
     read = office.world.parts.ledger.read
-    office.world.parts.ledger.read = lambda key: reads.append(key) or read(key)  # type: ignore[method-assign, func-returns-value]
+
+    def counted(key: str) -> Any:
+        reads.append(key)
+        return read(key)
+
+    office.world.parts.ledger.read = counted  # type: ignore[method-assign]
     office.ask()
     assert reads == []
     office.desk._rows[DATASET] = (0.0, office.desk._rows[DATASET][1])
@@ -343,7 +347,8 @@ def test_the_recipes_own_payload_is_taken() -> None:
     parameters = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200}
     asked = NativeRequest.model_validate({"input_data": {"input_string": [TURN], "parameters": parameters}})
     assert asked.input_data.parameters.model_dump(exclude_none=True) == parameters
-    assert NativeRequest.model_validate({"input_data": {"input_string": [TURN]}})
+    least = NativeRequest.model_validate({"input_data": {"input_string": [TURN]}})
+    assert least.input_data.parameters.model_dump(exclude_none=True) == {}
 
 
 @pytest.mark.parametrize(

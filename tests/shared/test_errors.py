@@ -46,8 +46,9 @@ def test_every_error_is_temporary_or_permanent_or_about_the_ledger(name: str) ->
 
 @pytest.mark.parametrize("name", [n for n, c in CLASSES.items() if issubclass(c, TemporaryError)])
 def test_temporary_errors_say_when_to_come_back(name: str) -> None:
-    assert CLASSES[name]("x", 5).retry_after == 5  # type: ignore[call-arg, attr-defined]
-    assert CLASSES[name]("x").retry_after is None  # type: ignore[attr-defined]
+    kind: Any = CLASSES[name]
+    assert kind("x", 5).retry_after == 5
+    assert kind("x").retry_after is None
 
 
 class _Response:

@@ -19,12 +19,12 @@ from shared.errors import (
     Waiting,
 )
 from shared.ledger import EARLY, FAULTS_BEFORE_ATTENTION, INTENT_GRACE, Ledger, Outcome, advance
-from shared.lifecycle import DatasetState, SnapshotState
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import SnapshotState as S
 from shared.records import HISTORY_KEPT, Entry
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_request, a_snapshot
 from tests.fakes import START, Clock, FakeStorage, Process
 
-S, D = SnapshotState, DatasetState
 KEY = f"snapshot/{SNAPSHOT}"
 FAULT_SECONDS = 30.0
 
@@ -223,7 +223,7 @@ def test_a_step_writes_its_intent_before_it_acts_and_its_outcome_after(desk: Des
     assert (after.state, after.digest, after.next_look_at) == (S.VALIDATED, "d", START + 9)
     assert [(e.state, e.reason) for e in after.history] == [("RECEIVED", ""), ("VALIDATING", ""), ("VALIDATED", "fine")]
     assert desk.looks() == [(9, KEY)]
-    assert desk.told == [(KEY, "RECEIVED", "VALIDATED", "fine")]
+    assert desk.told == [(KEY, "RECEIVED", "VALIDATING", ""), (KEY, "VALIDATING", "VALIDATED", "fine")]
 
 
 def test_an_interrupted_intent_goes_on_though_nothing_else_is_ready(desk: Desk) -> None:
@@ -245,7 +245,7 @@ def test_the_first_step_of_the_table_that_is_ready_runs_alone(desk: Desk) -> Non
 def test_when_no_step_is_ready_no_further_look_is_planned(desk: Desk) -> None:
     desk.keep(a_snapshot())
     hand = Hand(lambda row: Outcome(S.VALIDATED), is_ready=False)
-    assert desk.advance({"validate": hand}) == "RECEIVED -> RECEIVED"
+    assert desk.advance({"validate": hand}) == "nothing to do"
     assert (desk.row().next_look_at, hand.acts, desk.looks(), desk.told) == (None, 0, [], [])
 
 
@@ -338,7 +338,8 @@ def test_a_step_whose_lease_was_lost_while_it_acted_records_nothing(desk: Desk) 
         return Outcome(S.VALIDATED)
 
     assert desk.advance({"validate": Hand(does)}) == "somebody else was first"
-    assert (desk.row().state, desk.looks(), desk.told) == (S.VALIDATING, [], [])
+    assert (desk.row().state, desk.looks()) == (S.VALIDATING, [])
+    assert desk.told == [(KEY, "RECEIVED", "VALIDATING", "")]
     assert desk.storage.leases
 
 
@@ -353,7 +354,7 @@ def test_only_the_write_that_won_sends_a_message(desk: Desk, look_in: float | No
         return Outcome(S.VALIDATED, look_in=look_in, then=("dataset/aa",))
 
     assert desk.advance({"validate": Hand(overtaken)}) == "somebody else was first"
-    assert (desk.row().state, desk.looks(), desk.told) == (S.REJECTED, [], [])
+    assert (desk.row().state, desk.looks(), desk.told) == (S.REJECTED, [], [(KEY, "RECEIVED", "VALIDATING", "")])
 
 
 def test_other_rows_are_hinted_at_once_the_outcome_is_written(desk: Desk) -> None:
@@ -520,7 +521,7 @@ def test_what_keeps_the_row_from_being_written_is_raised_for_the_platform_to_del
     def broken(*_: Any) -> str:
         raise ServiceBusy("storage is busy")
 
-    desk.storage.replace = broken  # type: ignore[method-assign]
+    desk.storage.replace = broken  # type: ignore[method-assign, assignment]
     hands = _validates()
     with pytest.raises(ServiceBusy):
         desk.advance(hands)

@@ -8,9 +8,11 @@ from itertools import product
 
 import pytest
 
-from shared.lifecycle import DATASET, SNAPSHOT, DatasetState, SnapshotState, Table, Verdict
+from shared.lifecycle import DATASET, SNAPSHOT, Table
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import SnapshotState as S
+from shared.lifecycle import Verdict as V
 
-S, D, V = SnapshotState, DatasetState, Verdict
 LETTERS = {"r": V.RUN, "d": V.ALREADY_DONE, "e": V.TOO_EARLY, "-": V.IMPOSSIBLE}
 
 # What each step says: no row yet first, then the states in the order of their class.
@@ -41,7 +43,7 @@ DATASET_VERDICTS = {
 BOTH = pytest.mark.parametrize(("table", "states"), [(SNAPSHOT, S), (DATASET, D)], ids=["snapshot", "dataset"])
 
 
-def _verdicts(table: Table, states: type[StrEnum], told: dict[str, str]) -> list[tuple[StrEnum | None, str, Verdict]]:
+def _verdicts(table: Table, states: type[StrEnum], told: dict[str, str]) -> list[tuple[StrEnum | None, str, V]]:
     assert list(told) == [step.name for step in table.steps]
     return [
         (state, name, LETTERS[letter])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shared import notifications
+from shared.ledger import Tell
 from shared.settings import Settings
 
 KEY = "the-secret-key"
@@ -55,7 +56,7 @@ def topic() -> Iterator[Topic]:
         thread.join()
 
 
-def _teller(address: str) -> notifications.Tell:
+def _teller(address: str) -> Tell:
     ids = {"azure_subscription_id": "s", "azure_resource_group": "g", "azureml_workspace": "w", "data": "x"}
     given: dict[str, Any] = {**ids, "notify_topic": address, "notify_key": KEY if address else None}
     return notifications.teller(Settings(**given))

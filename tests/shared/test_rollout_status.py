@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from shared.lifecycle import DatasetState, Part, SnapshotState
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import Part
+from shared.lifecycle import SnapshotState as S
 from shared.records import Entry, Outcome
 from shared.status import seen
 from tests.builders import NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import START
 
-S, D = SnapshotState, DatasetState
 ROLLOUT = (D.DEPLOYING, D.EVALUATING, D.SHIFTING)
 
 
@@ -43,7 +44,7 @@ def test_a_candidate_shows_what_its_dataset_does_and_live_shows_where_it_rests(s
 
 @pytest.mark.parametrize(
     ("state", "part"),
-    [(D.LIVE, "LIVE"), (D.SLEEPING, "ASLEEP"), (D.ASLEEP, "ASLEEP"), (D.WAKING, "ASLEEP")],
+    [(D.LIVE, "LIVE"), (D.SLEEPING, "LIVE"), (D.ASLEEP, "ASLEEP"), (D.WAKING, "ASLEEP")],
 )
 def test_what_was_released_is_live_or_asleep(state: D, part: str) -> None:
     assert _seen(a_dataset(state)) == part

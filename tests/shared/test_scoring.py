@@ -128,7 +128,7 @@ def _ask(handler: Handler, *, timeout: float = 10, **more: str) -> Answer:
 
 
 def test_a_question_carries_key_deployment_and_request_id() -> None:
-    endpoint = Endpoint(**{"azureml-model-deployment": "r2"})
+    endpoint = Endpoint(200, b'{"output": "hi"}', **{"azureml-model-deployment": "r2"})
     answer = _ask(endpoint.handle, deployment="r2", request_id="x" * 50)
     assert answer == Answer(200, "hi", "r2")
     ((headers, body),) = endpoint.asked

@@ -9,7 +9,8 @@ import pytest
 
 from shared import status
 from shared.errors import Unknown
-from shared.lifecycle import DatasetState, SnapshotState
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import SnapshotState as S
 from tests.builders import (
     DATASET,
     DEPLOYMENT,
@@ -24,8 +25,6 @@ from tests.builders import (
     a_trained_snapshot,
 )
 from tests.fakes import World
-
-S, D = SnapshotState, DatasetState
 
 
 def _world(*rows: Any) -> World:
