@@ -215,6 +215,7 @@ def _pinned(parts: Parts, model: BaseModel, options: dict[str, Any]) -> dict[str
         "base_model": ModelPin(registry=given.registry, name=model.name, version=model.version, id=model.id),
         "component": f"{given.component}:{component}",
         "hyperparameters": values.inputs(),
+        "note": str(options.get("note", ""))[:500],
     }
 
 

@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 CONTAINER = "ledger"
 # A fault this often in a row waits for a person.
 FAULTS_BEFORE_ATTENTION = 5
-# After an intent was written, the sweep looks again this much later (s): longer than a lease, so that a crashed
-# worker's lease has run out by then.
-INTENT_GRACE = 45
+# After an intent was written, somebody looks again this much later (s): longer than a lease, so that a crashed worker's
+# lease has run out by then.
+INTENT_GRACE = 22
 # Messages may arrive this much (s) before the time they were meant for: clocks differ.
 EARLY = 2.0
 
@@ -181,6 +181,8 @@ def advance(
     except Unknown:
         return "unknown"
     except Held:
+        if not hinted:  # the one message that was planned: keep an eye on the holder, who may have died
+            ledger.come_back(key, ledger.clock() + INTENT_GRACE)
         return "held elsewhere"
     try:
         kept = ledger.read(key)  # once more: another worker may have moved it before the lease was ours
@@ -221,6 +223,7 @@ def _one_step(
     key, started, before = kept.row.key, ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
         kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
+        ledger.come_back(key, ledger.clock() + INTENT_GRACE)  # should this worker die; else the row has moved by then
         tell(key, before, chosen.intent, "")
     acting = kept.row.state
     outcome = _acted(hands[chosen.name], chosen.name, kept.row, lease, ledger.clock(), fault_seconds)

@@ -135,6 +135,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     duplicate_of: str = ""
     counts: dict[str, int] = {}
     report: ReportSummary | None = None
+    note: str = ""
     job: str = ""
     job_status: str = ""
     studio_url: str = ""

@@ -118,7 +118,8 @@ class Settings(BaseSettings):
         description="What is done with system turns: kept, refused, or folded into the first user turn.",
     )
     accept_since: datetime | None = Field(
-        None, description="Uploads before this time are left alone; empty: the time of the first start."
+        None,
+        description="Uploads before this time are left alone; empty: all that are reported are taken, and the sweep takes what came since the first start.",
     )
 
     # What is served
@@ -138,11 +139,15 @@ class Settings(BaseSettings):
     fault_seconds: int = Field(30, ge=1, description="First pause after a failed step; it doubles each time.")
     sweep_schedule: str = Field("0 */5 * * * *", description="When overdue rows and lost uploads are looked for.")
     sleep_schedule: str = Field("0 0 2 * * *", description="When idle endpoints are looked for (UTC).")
-    keep_days: float = Field(30.0, gt=0, description="Files of snapshots that were never trained are kept so long.")
+    keep_days: float = Field(
+        30.0,
+        gt=0,
+        description="Files of snapshots that ended without a model are kept so long; then they cannot be retried.",
+    )
+    notify_topic: str = Field("", description="Event Grid topic that is told of every state change; empty: none.")
     notify_key: SecretStr | None = Field(
         None, description="Access key of that topic; empty: the app's managed identity."
     )
-    notify_topic: str = Field("", description="Event Grid topic that is told of every state change; empty: none.")
 
     @field_validator("hyperparameters", mode="before")
     @classmethod

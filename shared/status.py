@@ -93,6 +93,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "uploaded_at": _time(row.uploaded_at),
         "files": [{"path": f.path, "bytes": f.size, "split": f.split} for f in row.files],
         "attempt": row.attempt,
+        "note": row.note or None,
         "report": _plain(row.report),
         "rows": row.counts,
         "duplicate_of": row.duplicate_of or None,

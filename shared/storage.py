@@ -66,7 +66,7 @@ class Lease:
             self._release()
 
     def _keep(self) -> None:
-        while not self._stop.wait(self._seconds / 3):
+        while not self._stop.wait(self._seconds / 5):
             asked = time.monotonic()
             try:
                 self._renew()

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 # without an error (measured: 51 of 60 wrong), so the build is one at a time in a process.
 _BUILD = threading.Lock()
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_REQUEST: dict[str, Any] = {"retry_total": 0, "connection_timeout": 10, "read_timeout": 25}
+# Shorter in all than what is left of a lease that is renewed in time (16 of 20 s): a write must not outlive it.
+_REQUEST: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
 
