@@ -35,5 +35,5 @@ def unanswered(error: Unanswered) -> func.HttpResponse:
 
 def malformed(error: ValidationError) -> func.HttpResponse:
     """400 naming each wrong field: where it is, what is wrong; never what was sent."""
-    problems = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False)]
+    problems = [f"{'.'.join(map(str, e['loc']))[:80] or 'body'}: {e['msg']}" for e in error.errors(include_input=False)]
     return refusal(400, "invalid_request", "; ".join(problems[:10]))

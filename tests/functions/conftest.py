@@ -1,0 +1,48 @@
+"""The functions over an in-memory world: the one place where the app's wiring is replaced by the tests'."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from functions import chat_requested
+from shared import clients
+from tests.fakes import World
+
+# What the app needs to be indexed: the schedules of its timers are settings.
+IDS = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_RESOURCE_GROUP": "g", "AZUREML_WORKSPACE": "w", "DATA": "fake"}
+
+
+with pytest.MonkeyPatch.context() as _patch:
+    for _name, _value in IDS.items():
+        _patch.setenv(_name, _value)
+    clients.settings.cache_clear()
+    import function_app  # noqa: F401 - indexed once, with these settings, before any test module is read
+clients.settings.cache_clear()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world whose parts every function gets."""
+    made = World()
+    monkeypatch.setattr(clients, "_parts", lambda: made.parts)
+    chat_requested._desk.cache_clear()
+    yield made
+    chat_requested._desk.cache_clear()
+
+
+@pytest.fixture
+def request_of() -> Callable[..., func.HttpRequest]:
+    """Makes an HTTP request as the runtime hands it over."""
+
+    def make(
+        body: Any = b"", *, method: str = "POST", route: dict[str, str] | None = None, **more: Any
+    ) -> func.HttpRequest:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return func.HttpRequest(method, "https://app/api", body=content, route_params=route or {}, **more)
+
+    return make

@@ -1,0 +1,101 @@
+"""Actions over HTTP: who asked is kept, and every outcome has its status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from functions import action_requested as actions
+from shared.errors import ServiceBusy
+from shared.lifecycle import DatasetState as D
+from shared.lifecycle import SnapshotState as S
+from tests.builders import DATASET, SNAPSHOT, a_dataset, a_fault, a_snapshot
+from tests.fakes import World
+
+Make = Callable[..., func.HttpRequest]
+ROUTE = {"id": SNAPSHOT, "name": DATASET}
+DONE = [
+    (actions.retry_snapshot, a_snapshot(S.TRAINING_FAILED)),
+    (actions.override_snapshot, a_snapshot(S.REJECTED)),
+    (actions.wake_dataset, a_dataset(D.ASLEEP)),
+    (actions.sleep_dataset, a_dataset(D.LIVE)),
+    (actions.resume_dataset, a_dataset(D.DEPLOYING, attention=True, fault=a_fault())),
+]
+NOT_NOW = [
+    (actions.retry_snapshot, a_snapshot(S.TRAINING)),
+    (actions.override_snapshot, a_snapshot(S.TRAINING)),
+    (actions.wake_dataset, a_dataset(D.DEPLOYING)),
+    (actions.sleep_dataset, a_dataset(D.EMPTY)),
+]
+EVERY = [act for act, _ in DONE]
+
+
+def _error(answer: func.HttpResponse) -> dict[str, Any]:
+    assert answer.mimetype == "application/json"
+    error: dict[str, Any] = json.loads(answer.get_body())["error"]
+    assert set(error) == {"message", "type", "code", "param"}
+    return error
+
+
+@pytest.mark.parametrize(("act", "row"), DONE)
+def test_what_can_be_done_is_taken_and_enqueued(world: World, request_of: Make, act: Any, row: Any) -> None:
+    world.parts.ledger.create(row)
+    world.storage.messages.clear()
+    answer = act(request_of(route=ROUTE))
+    assert answer.status_code == 202
+    assert json.loads(answer.get_body())["message"]
+    assert [message for _, _, message in world.storage.messages] == [f"{row.key}?"]
+
+
+@pytest.mark.parametrize(("act", "row"), NOT_NOW)
+def test_what_cannot_be_done_now_is_409_with_the_state_that_is_in_the_way(
+    world: World, request_of: Make, act: Any, row: Any
+) -> None:
+    world.parts.ledger.create(row)
+    answer = act(request_of(route=ROUTE))
+    assert (answer.status_code, _error(answer)["code"]) == (409, "not_now")
+    assert _error(answer)["type"] == "invalid_request_error"
+    assert row.state in _error(answer)["message"] or row.state == D.EMPTY
+
+
+@pytest.mark.parametrize("act", EVERY)
+@pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "nobody", "../x", "ü", "x" * 999])
+def test_what_is_not_there_is_404(world: World, request_of: Make, act: Any, name: str) -> None:
+    answer = act(request_of(route={"id": name, "name": name}))
+    assert (answer.status_code, _error(answer)["code"]) == (404, "not_found")
+    assert len(_error(answer)["message"]) < 300
+    assert not world.storage.blobs
+
+
+@pytest.mark.parametrize("act", EVERY)
+def test_storage_that_is_busy_is_503_and_not_the_callers_fault(
+    world: World, request_of: Make, act: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> Any:
+        raise ServiceBusy("storage is busy")
+
+    monkeypatch.setattr(world.storage, "read", busy)
+    answer = act(request_of(route=ROUTE))
+    assert (answer.status_code, _error(answer)["type"]) == (503, "server_error")
+    assert answer.headers["Retry-After"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("headers", "params", "by"),
+    [
+        ({"x-ms-client-principal-name": "ann@example.net"}, {"by": "bob"}, "ann@example.net"),
+        ({}, {"by": "bob"}, "bob"),
+        ({}, {}, "http"),
+        ({}, {"by": "a\nb\x1b[31m" + "c" * 200}, "ab[31m" + "c" * 74),
+    ],
+)
+def test_who_asked_is_kept_printable_and_short(
+    world: World, request_of: Make, headers: dict[str, str], params: dict[str, str], by: str
+) -> None:
+    world.parts.ledger.create(a_dataset(D.ASLEEP))
+    actions.wake_dataset(request_of(route=ROUTE, headers=headers, params=params))
+    assert world.parts.ledger.read(f"dataset/{DATASET}").row.requested.by == by

@@ -1,0 +1,67 @@
+"""The table of contents: which functions there are, what starts them, and who may call them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+TRIGGERS = {
+    "snapshot_uploaded": "eventGridTrigger",
+    "run_changed": "eventGridTrigger",
+    "step_due": "queueTrigger",
+    "sweep_due": "timerTrigger",
+    "sleep_due": "timerTrigger",
+}
+ROUTES = {
+    "retry_snapshot": ("POST", "snapshots/{id}/retry"),
+    "override_snapshot": ("POST", "snapshots/{id}/override"),
+    "wake_dataset": ("POST", "datasets/{name}/wake"),
+    "sleep_dataset": ("POST", "datasets/{name}/sleep"),
+    "resume_dataset": ("POST", "datasets/{name}/resume"),
+    "score": ("POST", "score/{dataset}"),
+    "chat_completions": ("POST", "v1/chat/completions"),
+    "list_snapshots": ("GET", "snapshots"),
+    "get_snapshot": ("GET", "snapshots/{id}"),
+    "get_dataset": ("GET", "datasets/{name}"),
+    "health": ("GET", "health"),
+}
+
+
+@pytest.fixture(scope="module")
+def bindings() -> dict[str, dict[str, Any]]:
+    """The trigger of every function, by the function's name."""
+    from function_app import app
+
+    app.functions_bindings = {}  # an app can be indexed once; leave it as it was for others
+    found = {str(f.get_function_name()): f.get_trigger() for f in app.get_functions()}
+    app.functions_bindings = {}
+    return {name: trigger.get_dict_repr() for name, trigger in found.items() if trigger}
+
+
+def test_these_functions_and_no_others_are_indexed(bindings: dict[str, Any]) -> None:
+    assert set(bindings) == set(TRIGGERS) | set(ROUTES)
+
+
+def test_each_is_started_by_what_happened(bindings: dict[str, Any]) -> None:
+    assert {name: bindings[name]["type"] for name in TRIGGERS} == TRIGGERS
+
+
+def test_each_route_has_one_method(bindings: dict[str, Any]) -> None:
+    found = {name: ([m.value for m in bindings[name]["methods"]], bindings[name]["route"]) for name in ROUTES}
+    assert found == {name: ([method], route) for name, (method, route) in ROUTES.items()}
+
+
+def test_only_health_can_be_called_without_a_key(bindings: dict[str, Any]) -> None:
+    levels = {name: bindings[name]["authLevel"].value for name in ROUTES}
+    assert {name for name, level in levels.items() if level == "anonymous"} == {"health"}
+    assert set(levels.values()) == {"anonymous", "function"}
+
+
+def test_steps_come_from_the_queue_of_the_data_account(bindings: dict[str, Any]) -> None:
+    assert (bindings["step_due"]["queueName"], bindings["step_due"]["connection"]) == ("due", "DATA")
+
+
+def test_timers_run_when_the_settings_say(bindings: dict[str, Any]) -> None:
+    assert bindings["sweep_due"]["schedule"] == "0 */5 * * * *"
+    assert bindings["sleep_due"]["schedule"] == "0 0 2 * * *"

@@ -1,0 +1,63 @@
+"""Status over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from functions import status_requested as status
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
+from tests.fakes import World
+
+Make = Callable[..., func.HttpRequest]
+
+
+def _body(answer: func.HttpResponse, status: int = 200) -> Any:
+    assert (answer.status_code, answer.mimetype) == (status, "application/json")
+    return json.loads(answer.get_body())
+
+
+def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> None:
+    for row in (a_snapshot(), a_snapshot(id=NEWER), a_snapshot(id="aa-20260101000000-01234567", dataset="aa")):
+        world.parts.ledger.create(row)
+    found = _body(status.list_snapshots(request_of(method="GET")))["snapshots"]
+    assert [row["id"] for row in found] == [NEWER, SNAPSHOT, "aa-20260101000000-01234567"]
+    found = _body(status.list_snapshots(request_of(method="GET", params={"dataset": "aa"})))["snapshots"]
+    assert [row["dataset"] for row in found] == ["aa"]
+
+
+def test_nothing_dropped_is_an_empty_list(world: World, request_of: Make) -> None:
+    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": []}
+
+
+@pytest.mark.parametrize("name", ["A", "a/b", "../x", "x" * 42, "ü"])
+def test_a_name_that_no_dataset_can_have_is_400(world: World, request_of: Make, name: str) -> None:
+    answer = _body(status.list_snapshots(request_of(method="GET", params={"dataset": name})), 400)
+    assert answer["error"]["code"] == "invalid_request"
+    assert name not in answer["error"]["message"] or len(name) == 1
+
+
+def test_one_snapshot_and_one_dataset_are_shown(world: World, request_of: Make) -> None:
+    world.parts.ledger.create(a_snapshot())
+    world.parts.ledger.create(a_dataset())
+    assert _body(status.get_snapshot(request_of(method="GET", route={"id": SNAPSHOT})))["id"] == SNAPSHOT
+    assert _body(status.get_dataset(request_of(method="GET", route={"name": DATASET})))["name"] == DATASET
+
+
+@pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "nobody", "../x", "<script>"])
+def test_what_is_not_there_is_404_and_says_how_to_find_what_is(world: World, request_of: Make, name: str) -> None:
+    for act in (status.get_snapshot, status.get_dataset):
+        answer = _body(act(request_of(method="GET", route={"id": name, "name": name})), 404)
+        assert answer["error"]["code"] == "not_found"
+        assert "/api/snapshots" in answer["error"]["message"]
+        assert name not in answer["error"]["message"]
+
+
+def test_health_needs_no_other_service(world: World, request_of: Make) -> None:
+    calls = world.process.calls
+    assert _body(status.health(request_of(method="GET"))) == {"status": "ok"}
+    assert world.process.calls == calls
