@@ -17,7 +17,8 @@ python_candidates() {
     done
     set +f
     IFS=$old_ifs
-    for root in "${PYENV_ROOT:-}" "${HOME:-}/.pyenv"; do
+    # The account's own home as well: HOME may be set to something else, or to nothing.
+    for root in "${PYENV_ROOT:-}" "${HOME:-}/.pyenv" "$(eval echo "~$(id -un)")/.pyenv"; do
         [ -z "$root" ] || echo "$root/versions/"
     done
     echo /usr/local/bin/python3.13
@@ -59,7 +60,7 @@ download_python() {
     uv=$(find_uv) || return 1
     export UV_PYTHON_INSTALL_DIR="$PWD/.tools/python"
     echo "set-up: no Python 3.13 here; fetching one with uv" >&2
-    "$uv" python install --quiet --no-bin 3.13 >&2 || return 1
+    with_either_certificates "$uv" python install --quiet --no-bin 3.13 >&2 || return 1
     "$uv" python find --managed-python 3.13
 }
 

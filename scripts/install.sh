@@ -13,25 +13,32 @@ say() {
     echo "set-up: $*" >&2
 }
 
+# uv brings its own list of certificate authorities; behind some proxies only the machine's list will do.
+with_either_certificates() {
+    "$@" || UV_SYSTEM_CERTS=1 "$@"
+}
+
 make_environment() {
-    if [ -f .venv/half-done ] || ! python_runs .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    half_done=.tools/environment-half-done
+    if [ -f $half_done ] || ! python_runs .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         python=$(find_python) || exit 1
         say "making .venv with $python"
+        touch $half_done
         "$python" -m venv --clear .venv
     fi
-    touch .venv/half-done
+    touch $half_done
     say "installing the Python packages"
     # uv is ten times faster, but does not read pip's settings: where only pip knows an index, pip does it all.
     .venv/bin/python -m pip install -qq --disable-pip-version-check "uv==$uv_version" || say "no uv; pip will do"
-    if ! .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.txt; then
-        say "uv could not install them; trying pip"
+    if ! with_either_certificates .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.txt 2>/dev/null; then
+        say "uv could not install them; pip takes longer"
         .venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
     fi
-    rm .venv/half-done
+    rm $half_done
 }
 
 make_azurite() {
-    if cmp -s scripts/azurite/package-lock.json .tools/azurite/package-lock.json; then
+    if [ -f $azurite ] && cmp -s scripts/azurite/package-lock.json .tools/azurite/package-lock.json; then
         return
     fi
     say "installing Azurite"
@@ -41,7 +48,8 @@ make_azurite() {
     cp scripts/azurite/package.json .tools/azurite.partial
     cp scripts/azurite/package-lock.json .tools/azurite.partial
     # npm's own launcher in the wheel looks for its library in the wrong place.
-    (cd .tools/azurite.partial && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" \
+    npm=$node/lib/node_modules/npm/bin/npm-cli.js
+    (cd .tools/azurite.partial && NODE_USE_SYSTEM_CA=1 PATH="$node/bin:$PATH" "$node/bin/node" "$npm" \
         ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
     rm -rf .tools/azurite
     mv .tools/azurite.partial .tools/azurite

@@ -1,5 +1,7 @@
 # Sourced by setup.sh and install.sh: is what stands in .venv and .tools what these files describe?
 
+azurite=.tools/azurite/node_modules/azurite/dist/src/azurite.js
+
 # The path is part of it, because a virtual environment does not survive being moved.
 fingerprint() {
     { pwd; cat requirements-dev.txt scripts/azurite/package.json scripts/azurite/package-lock.json scripts/*.sh; } | cksum
@@ -11,5 +13,5 @@ python_runs() {
 
 ready() {
     [ -f .tools/stamp ] && [ "$(cat .tools/stamp)" = "$(fingerprint)" ] &&
-        [ -f .tools/azurite/node_modules/azurite/dist/src/azurite.js ] && python_runs .venv/bin/python
+        [ -f $azurite ] && python_runs .venv/bin/python
 }
