@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from shared import scoring
 from shared.clients import Parts
@@ -28,7 +28,7 @@ from shared.records import (
     Size,
 )
 from shared.settings import Settings
-from shared.storage import LEASE_SECONDS, Blob
+from shared.storage import LEASE_SECONDS, READ_BLOCK, Blob
 
 GPU = "Standard_NC24ads_A100_v4"
 START = 1_790_000_000.0
@@ -97,6 +97,32 @@ class _Lease:
         self._storage.process.call(act)
 
 
+class _Version(io.RawIOBase):
+    """Random access to one version of a blob, which is looked for at each read."""
+
+    def __init__(self, current: Callable[[], bytes]) -> None:
+        self._current, self._at = current, 0
+        self._size = len(current())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        if self._at >= self._size:
+            return 0
+        found = self._current()[self._at : self._at + len(buffer)]
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
 class FakeStorage:
     """Blobs with ETags, leases that run out, uncommitted blocks and a queue with delays."""
 
@@ -131,7 +157,8 @@ class FakeStorage:
         self, container: str, name: str, data: bytes, etag: str, metadata: Mapping[str, str] | None = None
     ) -> str:
         def act() -> str:
-            if self._get(container, name).etag != etag:
+            stored = self.blobs.get((container, name))
+            if stored is None or stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} changed")
             return self._set(container, name, data, metadata)
 
@@ -152,13 +179,13 @@ class FakeStorage:
         return iter(found)
 
     def open(self, container: str, name: str, etag: str) -> io.BufferedReader:
-        def act() -> io.BufferedReader:
+        def current() -> bytes:
             stored = self._get(container, name)
             if stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} was overwritten")
-            return io.BufferedReader(cast(Any, io.BytesIO(stored.data)))
+            return stored.data
 
-        return self.process.call(act)
+        return self.process.call(lambda: io.BufferedReader(_Version(current), READ_BLOCK))
 
     def stage(self, container: str, name: str, block: str, data: bytes) -> None:
         self.process.call(lambda: self.staged.setdefault((container, name), {}).update({block: data}))

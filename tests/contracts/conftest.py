@@ -1,0 +1,85 @@
+"""The two sides of each contract: the in-memory fake, and the real thing over Azurite or the local Azure ML."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from shared.storage import QUEUE, Storage
+from tests.fakes import Clock, FakeStorage, Process
+
+
+class StorageSide(Protocol):
+    """A Storage, and what only its side can do."""
+
+    storage: Storage
+
+    def visible(self) -> list[str]:
+        """The messages a worker would get now, decoded as the Functions host does."""
+
+    def lose(self, name: str) -> None:
+        """Ends a lease as if its holder had died."""
+
+
+class FakeSide:
+    """FakeStorage."""
+
+    def __init__(self) -> None:
+        self.fake = FakeStorage(Clock(), Process())
+        anything: Any = self.fake
+        self.storage: Storage = anything
+
+    def visible(self) -> list[str]:
+        return [message for at, _, message in self.fake.messages if at <= self.fake.clock()]
+
+    def lose(self, name: str) -> None:
+        self.fake.clock.now += 3600
+
+
+class AzuriteSide:
+    """shared.storage.Storage over Azurite."""
+
+    def __init__(self, blobs: Any, queues: Any) -> None:
+        self.blobs = blobs
+        self.queue = queues.get_queue_client(QUEUE)
+        self.storage = Storage(blobs, queues)
+        self.storage.prepare()
+        self.queue.clear_messages()
+
+    def visible(self) -> list[str]:
+        return [base64.b64decode(m.content, validate=True).decode() for m in self.queue.peek_messages(32)]
+
+    def lose(self, name: str) -> None:
+        from azure.storage.blob import BlobLeaseClient
+
+        BlobLeaseClient(self.blobs.get_blob_client("locks", name)).break_lease(lease_break_period=0)
+
+
+@pytest.fixture(params=["fake", "azurite"])
+def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
+    """Both sides in turn."""
+    if request.param == "fake":
+        yield FakeSide()
+        return
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+    text = request.getfixturevalue("azurite").connection_string
+    with BlobServiceClient.from_connection_string(text) as blobs, QueueServiceClient.from_connection_string(text) as qs:
+        yield AzuriteSide(blobs, qs)
+
+
+@pytest.fixture
+def storage(side: StorageSide) -> Storage:
+    """The Storage of either side."""
+    return side.storage
+
+
+@pytest.fixture
+def name() -> str:
+    """A blob's name that no other test uses: the containers are the app's own."""
+    return f"test-{uuid.uuid4().hex}"

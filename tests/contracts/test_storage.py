@@ -1,0 +1,375 @@
+"""What every step relies on in storage; the same over the fake and over Azurite."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from shared.errors import Held, LedgerConflict, Unknown
+from shared.storage import LEASE_SECONDS, READ_BLOCK, Lease, Storage
+from tests.contracts.conftest import StorageSide
+
+BOX = "work"
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _names(storage: Storage, prefix: str) -> list[str]:
+    return [blob.name for blob in storage.list(BOX, prefix)]
+
+
+# --- blobs ----------------------------------------------------------------------------------------------------
+
+
+def test_preparing_twice_is_preparing_once(storage: Storage) -> None:
+    storage.prepare()
+    storage.prepare()
+    assert storage.address.endswith("/ledger")
+
+
+def test_what_is_created_is_read_back_under_one_etag(storage: Storage, name: str) -> None:
+    etag = storage.create(BOX, name, b"one", {"state": "LIVE"})
+    data, read = storage.read(BOX, name)
+    blob = storage.look(BOX, name)
+    (listed,) = storage.list(BOX, name)
+    assert data == b"one"
+    assert {_bare(e) for e in (etag, read, blob.etag, listed.etag)} == {_bare(etag)}
+    assert (blob.name, blob.size, dict(blob.metadata)) == (name, 3, {"state": "LIVE"})
+    assert blob.uploaded_at == listed.uploaded_at == int(blob.uploaded_at)
+
+
+def test_what_exists_is_not_created_again_and_stays_as_it_is(storage: Storage, name: str) -> None:
+    etag = storage.create(BOX, name, b"one", {"a": "1"})
+    with pytest.raises(LedgerConflict):
+        storage.create(BOX, name, b"two", {"a": "2"})
+    assert storage.read(BOX, name) == (b"one", etag)
+    assert dict(storage.look(BOX, name).metadata) == {"a": "1"}
+
+
+def test_of_two_writers_with_one_etag_the_second_loses(storage: Storage, name: str) -> None:
+    first = storage.create(BOX, name, b"one", {"a": "1"})
+    second = storage.replace(BOX, name, b"two", first, {"b": "2"})
+    assert _bare(second) != _bare(first)
+    with pytest.raises(LedgerConflict):
+        storage.replace(BOX, name, b"three", first)
+    assert storage.read(BOX, name) == (b"two", second)
+    assert dict(storage.look(BOX, name).metadata) == {"b": "2"}
+
+
+def test_an_etag_from_a_listing_is_as_good_as_one_from_a_read(storage: Storage, name: str) -> None:
+    storage.create(BOX, name, b"one")
+    (listed,) = storage.list(BOX, name)
+    storage.replace(BOX, name, b"two", listed.etag)
+    with pytest.raises(LedgerConflict):
+        storage.replace(BOX, name, b"three", listed.etag)
+
+
+def test_the_same_bytes_again_are_another_version(storage: Storage, name: str) -> None:
+    assert _bare(storage.put(BOX, name, b"one")) != _bare(storage.put(BOX, name, b"one"))
+
+
+def test_an_unconditional_write_replaces_content_and_metadata(storage: Storage, name: str) -> None:
+    storage.create(BOX, name, b"one", {"a": "1"})
+    storage.put(BOX, name, b"two")
+    assert storage.read(BOX, name)[0] == b"two"
+    assert dict(storage.look(BOX, name).metadata) == {}
+
+
+def test_nothing_can_be_replaced_where_nothing_is(storage: Storage, name: str) -> None:
+    """A row that was deleted meanwhile is a conflict, as any other change is."""
+    etag = storage.create(BOX, name, b"one")
+    storage.delete(BOX, name)
+    with pytest.raises(LedgerConflict):
+        storage.replace(BOX, name, b"two", etag)
+    assert _names(storage, name) == []
+
+
+def test_what_is_not_there_is_unknown(storage: Storage, name: str) -> None:
+    for act in (storage.read, storage.look):
+        with pytest.raises(Unknown, match=name):
+            act(BOX, name)
+    with pytest.raises(Unknown):
+        storage.open(BOX, name, "0x1").read()
+
+
+def test_deleting_twice_is_deleting_once(storage: Storage, name: str) -> None:
+    storage.create(BOX, name, b"one")
+    storage.delete(BOX, name)
+    storage.delete(BOX, name)
+    assert _names(storage, name) == []
+
+
+def test_a_listing_is_in_the_order_of_names_below_a_prefix_with_metadata(storage: Storage, name: str) -> None:
+    for path in ("b", "a/2", "a-x", "a/10", "B"):
+        storage.create(BOX, f"{name}/{path}", b"x" * len(path), {"path": path.replace("/", "-")})
+    found = list(storage.list(BOX, f"{name}/"))
+    assert [blob.name.removeprefix(f"{name}/") for blob in found] == ["B", "a-x", "a/10", "a/2", "b"]
+    assert [dict(blob.metadata)["path"] for blob in found] == ["B", "a-x", "a-10", "a-2", "b"]
+    assert [blob.size for blob in found] == [1, 3, 4, 3, 1]
+    assert _names(storage, f"{name}/a/") == [f"{name}/a/10", f"{name}/a/2"]
+    assert _names(storage, f"{name}/zz") == []
+
+
+@pytest.mark.parametrize("odd", ["a b", "50%", "a%20b", "ünï", "a+b", "a#b", "a&b=c", "日本", "a'b", "(1)"])
+def test_a_blob_may_have_any_name_that_people_give_files(storage: Storage, name: str, odd: str) -> None:
+    path = f"{name}/{odd}.jsonl"
+    storage.create(BOX, path, b"one")
+    assert _names(storage, name) == [path]
+    assert storage.read(BOX, path)[0] == b"one"
+    assert storage.look(BOX, path).name == path
+    assert storage.open(BOX, path, storage.look(BOX, path).etag).read() == b"one"
+
+
+# --- readers --------------------------------------------------------------------------------------------------
+
+
+def _opened(storage: Storage, name: str, data: bytes) -> io.BufferedReader:
+    storage.put(BOX, name, data)
+    return storage.open(BOX, name, storage.look(BOX, name).etag)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, READ_BLOCK, READ_BLOCK + 7])
+def test_a_reader_reads_the_whole_blob(storage: Storage, name: str, size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    with _opened(storage, name, data[:size]) as reader:
+        assert reader.read() == data[:size]
+        assert reader.read() == b""
+
+
+def test_a_reader_reads_lines_and_ends(storage: Storage, name: str) -> None:
+    with _opened(storage, name, b"one\n\ntwo\nthree") as reader:
+        assert list(reader) == [b"one\n", b"\n", b"two\n", b"three"]
+
+
+def test_a_reader_can_be_moved(storage: Storage, name: str) -> None:
+    """Parquet is read from its end."""
+    with _opened(storage, name, b"0123456789") as reader:
+        assert reader.seekable()
+        assert reader.seek(-3, io.SEEK_END) == 7
+        assert reader.read() == b"789"
+        assert reader.seek(2) == reader.tell() == 2
+        assert reader.read(3) == b"234"
+        assert reader.seek(1, io.SEEK_CUR) == 6
+        assert reader.read(1) == b"6"
+        reader.seek(99)
+        assert reader.read() == b""
+
+
+def test_a_reader_of_another_version_fails(storage: Storage, name: str) -> None:
+    old = storage.put(BOX, name, b"one")
+    storage.put(BOX, name, b"two")
+    with pytest.raises(LedgerConflict):
+        storage.open(BOX, name, old).read()
+
+
+def test_a_reader_fails_once_its_blob_was_overwritten(storage: Storage, name: str) -> None:
+    """It never mixes two versions, whatever it has read already."""
+    reader = _opened(storage, name, b"x" * (READ_BLOCK + 1000))
+    assert reader.read(10) == b"x" * 10
+    storage.put(BOX, name, b"y" * (READ_BLOCK + 1000))
+    with pytest.raises(LedgerConflict):
+        reader.read()
+
+
+def test_a_reader_fails_once_its_blob_is_gone(storage: Storage, name: str) -> None:
+    reader = _opened(storage, name, b"x" * 10)
+    storage.delete(BOX, name)
+    with pytest.raises((Unknown, LedgerConflict)):  # Azure says 404, Azurite 412
+        reader.read()
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------
+
+ONE, TWO, THREE = "MDAx", "MDAy", "MDAz"
+
+
+def test_blocks_are_no_blob_until_they_are_committed_in_the_order_given(storage: Storage, name: str) -> None:
+    storage.stage(BOX, name, TWO, b"two")
+    storage.stage(BOX, name, ONE, b"one")
+    assert _names(storage, name) == []
+    with pytest.raises(Unknown):
+        storage.read(BOX, name)
+    storage.commit(BOX, name, [ONE, TWO])
+    assert storage.read(BOX, name)[0] == b"onetwo"
+
+
+def test_a_block_staged_again_replaces_the_first(storage: Storage, name: str) -> None:
+    storage.stage(BOX, name, ONE, b"old")
+    storage.stage(BOX, name, ONE, b"new")
+    storage.commit(BOX, name, [ONE])
+    assert storage.read(BOX, name)[0] == b"new"
+
+
+def test_blocks_that_are_not_named_are_left_out(storage: Storage, name: str) -> None:
+    for block in (ONE, TWO, THREE):
+        storage.stage(BOX, name, block, block.encode())
+    storage.commit(BOX, name, iter([THREE, ONE]))
+    assert storage.read(BOX, name)[0] == b"MDAzMDAx"
+
+
+def test_committing_again_after_a_crash_leaves_the_content(storage: Storage, name: str) -> None:
+    storage.stage(BOX, name, ONE, b"one")
+    for _ in range(2):
+        storage.commit(BOX, name, [ONE])
+    assert storage.read(BOX, name)[0] == b"one"
+
+
+def test_staging_and_committing_again_leaves_the_same_content(storage: Storage, name: str) -> None:
+    for _ in range(2):
+        storage.stage(BOX, name, ONE, b"one")
+        storage.stage(BOX, name, TWO, b"two")
+        storage.commit(BOX, name, [ONE, TWO])
+    assert storage.read(BOX, name)[0] == b"onetwo"
+
+
+def test_staged_blocks_leave_a_blob_as_it_is_until_they_are_committed(storage: Storage, name: str) -> None:
+    storage.put(BOX, name, b"old")
+    storage.stage(BOX, name, ONE, b"new")
+    assert storage.read(BOX, name)[0] == b"old"
+    storage.commit(BOX, name, [ONE])
+    assert storage.read(BOX, name)[0] == b"new"
+
+
+def test_no_blocks_make_an_empty_file(storage: Storage, name: str) -> None:
+    storage.commit(BOX, name, [])
+    assert storage.read(BOX, name)[0] == b""
+
+
+def test_blocks_that_were_never_staged_make_nothing(storage: Storage, name: str) -> None:
+    with pytest.raises(Exception, match="InvalidBlockList"):
+        storage.commit(BOX, name, [ONE])
+    assert _names(storage, name) == []
+
+
+# --- leases ---------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_held_by_one_until_it_is_given_back(storage: Storage, name: str) -> None:
+    lease = storage.hold(name)
+    with pytest.raises(Held):
+        storage.hold(name)
+    storage.hold(f"{name}-other").release()
+    lease.check()
+    lease.release()
+    storage.hold(name).release()
+
+
+def test_giving_a_lease_back_twice_takes_nothing_from_its_next_holder(storage: Storage, name: str) -> None:
+    first = storage.hold(name)
+    first.release()
+    second = storage.hold(name)
+    first.release()
+    with pytest.raises(Held):
+        storage.hold(name)
+    second.check()
+    second.release()
+
+
+def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> None:
+    dead = side.storage.hold(name)
+    side.lose(name)
+    alive = side.storage.hold(name)
+    dead.release()
+    with pytest.raises(Held):
+        side.storage.hold(name)
+    alive.check()
+    alive.release()
+
+
+def test_a_lease_keeps_nobody_from_writing_the_row(storage: Storage, name: str) -> None:
+    lease = storage.hold(name)
+    storage.replace("ledger", name, b"two", storage.create("ledger", name, b"one"))
+    storage.delete("ledger", name)
+    lease.release()
+
+
+class _Renewing:
+    """A lease's service: each renewal is told, and fails on request."""
+
+    def __init__(self) -> None:
+        self.renewed = threading.Semaphore(0)
+        self.lost = False
+
+    def renew(self) -> None:
+        self.renewed.release()
+        if self.lost:
+            raise ConnectionError("the lease is gone")
+
+    def release(self) -> None:
+        if self.lost:
+            raise ConnectionError("the lease is gone")
+
+
+def test_a_lease_is_renewed_in_time_as_long_as_it_is_held() -> None:
+    service = _Renewing()
+    started = time.monotonic()
+    lease = Lease(service.renew, service.release, 0.3)
+    for _ in range(6):
+        assert service.renewed.acquire(timeout=10)
+    assert time.monotonic() - started > 0.3
+    lease.check()
+    lease.release()
+    assert not lease._thread.is_alive()
+
+
+def test_a_lease_that_is_not_renewed_any_more_is_lost_when_its_time_is_over_and_not_before() -> None:
+    service = _Renewing()
+    service.lost = True
+    lease = Lease(service.renew, service.release, 0.3)
+    lease.check()
+    assert service.renewed.acquire(timeout=10)
+    lost_by = time.monotonic() + 0.3
+    while time.monotonic() <= lost_by:
+        service.renewed.acquire(timeout=0.1)
+    with pytest.raises(Held):
+        lease.check()
+    lease.release()
+
+
+def test_a_lease_has_a_length_that_azure_gives() -> None:
+    assert 15 <= LEASE_SECONDS <= 60
+
+
+# --- messages -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["snapshot/a-20260101000000-01234567?", "ü日本", "<&>"])
+def test_a_message_can_be_had_at_once(side: StorageSide, text: str) -> None:
+    side.storage.send(text)
+    assert side.visible() == [text]
+
+
+@pytest.mark.parametrize("delay", [60, 0.4, 30 * 86_400])
+def test_a_message_for_later_cannot_be_had_now(side: StorageSide, delay: float) -> None:
+    side.storage.send("later", delay)
+    side.storage.send("now")
+    assert side.visible() == ["now"]
+
+
+@pytest.mark.parametrize("delay", [0, -5])
+def test_a_message_that_is_overdue_can_be_had_at_once(side: StorageSide, delay: float) -> None:
+    side.storage.send("now", delay)
+    assert side.visible() == ["now"]
+
+
+def test_the_same_message_twice_is_two_messages(side: StorageSide) -> None:
+    side.storage.send("again")
+    side.storage.send("again")
+    assert side.visible() == ["again", "again"]
+
+
+def test_a_delayed_message_can_be_had_when_its_time_has_come(side: Any) -> None:
+    side.storage.send("soon", 1)
+    assert side.visible() == []
+    if hasattr(side, "fake"):
+        side.fake.clock.now += 1
+    deadline = time.monotonic() + 10
+    while not side.visible() and time.monotonic() < deadline:
+        time.sleep(0.05)  # a queue tells nobody: workers poll it too
+    assert side.visible() == ["soon"]
