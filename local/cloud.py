@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import msgspec
 
-from local.faults import end_faults
 from local.parts import ROOT, Part, base_environment, local_parts
 from local.processes import MARK, Child, end, marked
 from local.provision import provision
@@ -106,17 +105,6 @@ class Cloud:
         """Stop and start, for instance after a change of `settings`."""
         self.stop(name)
         self.start(name)
-
-    def mend(self, restart: Sequence[str] = ()) -> None:
-        """End every fault, start again what does not run, and restart the parts named."""
-        for name in self.ended():
-            self.kill(name)
-        for part in self._parts_of(self._wiring, self.settings):
-            if part.name in restart and part.name in self._children:
-                self.stop(part.name)
-            if part.name not in self._children:
-                self.start(part.name)
-        end_faults(self._wiring)
 
     def log(self, name: str, lines: int = 40) -> str:
         """The end of a part's log."""

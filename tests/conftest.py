@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from local.azurite import AzuritePorts, answers, command
-from local.cloud import Cloud
 from local.ports import free_port
 from local.processes import MARK, Child
 from local.reaper import Reaper
@@ -30,22 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVICES & set(getattr(item, "fixturenames", ())):
             item.add_marker("services")
-
-
-@pytest.fixture(scope="session")
-def whole_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """One local cloud with the app for all tests; tests ask for `cloud`."""
-    with Cloud(tmp_path_factory.mktemp("cloud")) as running:
-        yield running
-
-
-@pytest.fixture
-def cloud(whole_cloud: Cloud) -> Iterator[Cloud]:
-    """The local cloud, whole and without faults afterwards; tests keep apart by the names of their datasets."""
-    settings = dict(whole_cloud.settings)
-    yield whole_cloud
-    changed, whole_cloud.settings = whole_cloud.settings != settings, settings
-    whole_cloud.mend(restart=["host"] if changed else [])
 
 
 @dataclass(frozen=True)
