@@ -220,22 +220,30 @@ class _Ranges(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
+        found = self._next(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def readall(self) -> bytes:
+        """In one go: the inherited one asks for a few KB a time."""
+        return self._next(self._size)
+
+    def _next(self, most: int) -> bytes:
         from azure.core import MatchConditions
 
-        length = min(len(buffer), self._size - self._at)
+        length = min(most, self._size - self._at)
         if length <= 0:
-            return 0
+            return b""
         with _translated(self._client.blob_name):
-            found = self._client.download_blob(
+            found: bytes = self._client.download_blob(
                 self._at,
                 length,
                 etag=f'"{self._etag.strip(chr(34))}"',
                 match_condition=MatchConditions.IfNotModified,
                 max_concurrency=2,
             ).readall()
-        buffer[: len(found)] = found
         self._at += len(found)
-        return len(found)
+        return found
 
 
 @contextlib.contextmanager

@@ -142,6 +142,26 @@ def test_a_reader_reads_the_whole_blob(storage: Storage, name: str, size: int) -
         assert reader.read() == b""
 
 
+def test_a_reader_reads_a_large_blob_in_few_requests(azurite: Any, name: str) -> None:
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+    asked: list[str] = []
+    text = azurite.connection_string
+    note: dict[str, Any] = {"raw_request_hook": lambda request: asked.append(request.http_request.method)}
+    with (
+        BlobServiceClient.from_connection_string(text, **note) as blobs,
+        QueueServiceClient.from_connection_string(text) as queues,
+    ):
+        storage = Storage(blobs, queues)
+        storage.prepare()
+        for read in (lambda r: r.read(), list):
+            reader = _opened(storage, name, (b"x" * 99 + b"\n") * 50_000)
+            asked.clear()
+            read(reader)
+            assert 1 <= len(asked) <= 3
+
+
 def test_a_reader_reads_lines_and_ends(storage: Storage, name: str) -> None:
     with _opened(storage, name, b"one\n\ntwo\nthree") as reader:
         assert list(reader) == [b"one\n", b"\n", b"two\n", b"three"]
