@@ -119,7 +119,8 @@ class Settings(BaseSettings):
     )
     accept_since: datetime | None = Field(
         None,
-        description="Uploads before this time are left alone; empty: all that are reported are taken, and the sweep takes what came since the first start.",
+        description="Uploads before this time are left alone; empty: what an event tells of is taken, "
+        "and of the rest what came since the first start.",
     )
 
     # What is served

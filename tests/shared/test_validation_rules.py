@@ -200,18 +200,18 @@ def test_secrets_and_texts_never_reach_the_report() -> None:
 FILES: list[tuple[str, str, bytes]] = [
     ("file-empty", "data.jsonl", b""),
     ("file-empty", "data.jsonl", b"\n \r\n"),
-    ("file-empty", "data.jsonl.gz", gzip.compress(b"")),
+    ("file-empty", "data.jsonl.gz", gzip.compress(b"", mtime=0)),
     ("file-extension", "data.csv", b"a,b"),
     ("file-extension", "data.jsonl.zip", b"PK"),
     ("file-format", "data.jsonl", b"\x89PNG\r\n"),
-    ("file-format", "data.jsonl", gzip.compress(a_row(1))),
+    ("file-format", "data.jsonl", gzip.compress(a_row(1), mtime=0)),
     ("file-format", "data.jsonl", '{"messages": []}'.encode("utf-16")),
     ("file-format", "data.jsonl.gz", a_row(1)),
-    ("file-format", "data.jsonl.gz", gzip.compress(gzip.compress(a_row(1)))),
+    ("file-format", "data.jsonl.gz", gzip.compress(gzip.compress(a_row(1), mtime=0), mtime=0)),
     ("file-format", "data.parquet", b"\x1f\x8b"),
     ("file-unreadable", "data.parquet", b""),
     ("file-unreadable", "data.parquet", b"PAR1" + b"\0" * 100 + b"PAR1"),
-    ("file-unreadable", "data.jsonl.gz", gzip.compress(b"\n".join(map(a_row, range(20))))[:-9]),
+    ("file-unreadable", "data.jsonl.gz", gzip.compress(b"\n".join(map(a_row, range(20))), mtime=0)[:-9]),
 ]
 
 
