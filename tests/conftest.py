@@ -16,8 +16,9 @@ from local.ports import free_port
 from local.processes import MARK, Child
 from local.reaper import Reaper
 
-# A test that asks for one of these needs a process of its own to be started, and is left out of `make test-fast`.
-SERVICES = {"azurite", "cloud"}
+# A test that asks for one of these, or has it as a parameter, needs processes of its own (`start`: a Functions host)
+# and is left out of `make test-fast`.
+SERVICES = {"azurite", "cloud", "start"}
 START_SECONDS = 60
 
 
@@ -27,7 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SERVICES & set(getattr(item, "fixturenames", ())):
+        asked = set(getattr(item, "fixturenames", ()))
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if SERVICES & asked or any(value in SERVICES for value in parameters if isinstance(value, str)):
             item.add_marker("services")
 
 
