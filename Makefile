@@ -1,6 +1,6 @@
 # Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check up down status bench requirements clean
+.PHONY: help setup demo test test-fast check up down status bench docs requirements clean
 .NOTPARALLEL:
 
 python := .venv/bin/python
@@ -18,10 +18,10 @@ demo: setup ## watch a dropped snapshot become a served model, on this machine
 	@$(python) -m local demo
 
 test: setup ## run every test; starts and stops the services it needs
-	@$(python) -m pytest
+	@$(python) -m pytest -n 3 --dist loadfile
 
 test-fast: setup ## run the tests that need no services
-	@$(python) -m pytest -m "not services"
+	@$(python) -m pytest -n 2 -m "not services"
 
 check: setup ## lint, formatting, types, import rules
 	@$(python) -m ruff check .
@@ -40,6 +40,10 @@ status: setup ## show what runs, where, and how it is
 
 bench: setup ## measure the hot paths
 	@$(python) -m benchmarks
+
+docs: setup ## write the generated parts of the pages anew
+	@$(python) -m scripts.docs
+	@$(python) -m shared.validation.page > docs/validation-rules.md
 
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt
