@@ -72,9 +72,7 @@ def test_prompt_is_the_first_user_turn(dialogues: list[dict[str, Any]]) -> None:
 
 def test_nothing_is_said_twice(dialogues: list[dict[str, Any]]) -> None:
     """Ids, prompts and answers are unique, whatever their capitals and spaces."""
-    answers = [
-        turn["content"] for row in dialogues for turn in row["messages"] if turn["role"] == "assistant"
-    ]
+    answers = [turn["content"] for row in dialogues for turn in row["messages"] if turn["role"] == "assistant"]
     for texts in ([r["prompt_id"] for r in dialogues], [r["prompt"] for r in dialogues], answers):
         plain = [" ".join(text.lower().split()) for text in texts]
         assert sorted(plain) == sorted(set(plain))
