@@ -15,7 +15,7 @@ from functions.chat_requested import chat_completions, score
 from functions.web import MOST_BYTES
 from shared.lifecycle import DatasetState as D
 from shared.scoring import Answer
-from tests.builders import DATASET, DEPLOYMENT, SNAPSHOT, a_dataset, an_answer
+from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
 from tests.fakes import World
 
 Make = Callable[..., func.HttpRequest]
@@ -41,6 +41,7 @@ def _live(world: World, answer: Answer | None = None, **changes: Any) -> Endpoin
     endpoint: Any = Endpoint(answer or an_answer(text="Because."))
     world.parts.scorer = endpoint
     world.parts.ledger.create(a_dataset(**changes))
+    world.workspace.write_endpoint(ENDPOINT, {}, {})
     made: Endpoint = endpoint
     return made
 

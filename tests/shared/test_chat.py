@@ -42,6 +42,7 @@ class Office:
         fake: Any = self.endpoint
         self.world.parts.scorer = fake
         self.desk = Desk(self.world.parts)
+        self.world.workspace.write_endpoint(ENDPOINT, {}, {})
         if row is not None:
             self.world.parts.ledger.create(row)
             self.world.storage.messages.clear()
@@ -177,6 +178,14 @@ def test_a_key_that_cannot_be_had_is_503_and_says_nothing_of_why(error: Exceptio
     refused = office.refused()
     assert (refused.status, refused.code, refused.retry_after) == (503, "unavailable", 10)
     assert "HTTP" not in str(refused)
+
+
+def test_an_endpoint_that_somebody_deleted_is_503() -> None:
+    office = Office(a_dataset())
+    office.world.clock.now += 3600
+    office.world.workspace.delete_endpoint(ENDPOINT)
+    office.world.clock.now += 3600
+    assert (office.refused().status, office.refused().code) == (503, "unavailable")
 
 
 def test_storage_that_is_busy_is_503() -> None:

@@ -22,6 +22,7 @@ from shared.ledger import EARLY, FAULTS_BEFORE_ATTENTION, INTENT_GRACE, Ledger, 
 from shared.lifecycle import DatasetState as D
 from shared.lifecycle import SnapshotState as S
 from shared.records import HISTORY_KEPT, Entry
+from shared.storage import LEASE_SECONDS
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_request, a_snapshot
 from tests.fakes import START, Clock, FakeStorage, Process
 
@@ -75,8 +76,8 @@ class Desk:
         return advance(self.ledger, message, every, FAULT_SECONDS, lambda *what: self.told.append(what))
 
     def looks(self) -> list[tuple[float, str]]:
-        """What is in the queue: seconds from now, and the message."""
-        return [(at - self.clock(), message) for at, _, message in self.storage.messages]
+        """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start."""
+        return [(at - self.clock(), message) for at, _, message in self.storage.messages if at != START + INTENT_GRACE]
 
 
 @pytest.fixture
@@ -226,6 +227,31 @@ def test_a_step_writes_its_intent_before_it_acts_and_its_outcome_after(desk: Des
     assert desk.told == [(KEY, "RECEIVED", "VALIDATING", ""), (KEY, "VALIDATING", "VALIDATED", "fine")]
 
 
+def test_an_intent_is_watched_so_that_a_dead_workers_step_is_resumed_without_a_sweep(desk: Desk) -> None:
+    desk.keep(a_snapshot())
+
+    class Killed(BaseException):
+        pass
+
+    def dies(row: Any) -> Outcome:
+        raise Killed
+
+    with pytest.raises(Killed):
+        desk.advance({"validate": Hand(dies)})
+    ((at, _, message),) = desk.storage.messages
+    assert (at - START, message) == (INTENT_GRACE, KEY)
+    assert INTENT_GRACE > LEASE_SECONDS
+    desk.clock.now = at
+    assert desk.advance(_validates(), message) == "VALIDATING -> VALIDATED"
+
+
+def test_a_watch_over_an_intent_that_was_resolved_does_nothing(desk: Desk) -> None:
+    desk.keep(a_snapshot())
+    desk.advance(_validates(look_in=600))
+    desk.clock.now += INTENT_GRACE
+    assert desk.advance(_validates()) == "not due"
+
+
 def test_an_interrupted_intent_goes_on_though_nothing_else_is_ready(desk: Desk) -> None:
     desk.keep(a_snapshot(S.VALIDATING))
     hand = Hand(lambda row: Outcome(S.VALIDATED), is_ready=False)
@@ -289,6 +315,16 @@ def test_a_row_whose_lease_is_held_is_left_to_its_holder(desk: Desk) -> None:
     hands = _validates()
     assert desk.advance(hands) == "held elsewhere"
     assert hands["validate"].acts == 0
+
+
+@pytest.mark.parametrize(("hint", "again"), [("", 1), ("?", 0)])
+def test_a_planned_look_at_a_held_row_is_not_lost_and_a_hint_is_not_multiplied(
+    desk: Desk, hint: str, again: int
+) -> None:
+    desk.keep(a_snapshot())
+    desk.storage.hold(SNAPSHOT)
+    assert desk.advance(_validates(), KEY + hint) == "held elsewhere"
+    assert [(at - START, message) for at, _, message in desk.storage.messages] == [(INTENT_GRACE, KEY)] * again
 
 
 def test_an_unknown_row_takes_no_lease(desk: Desk) -> None:
