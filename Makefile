@@ -51,5 +51,5 @@ requirements: setup ## compile requirements*.txt anew from pyproject.toml
 
 clean: ## remove everything the other targets made; stops the local cloud first
 	@if [ -f .local/cloud.json ] && [ -x $(python) ]; then $(python) -m local down; fi
-	@rm -rf .venv .tools .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .tools .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
