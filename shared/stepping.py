@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared import admission, notifications, registration, rollout, training
+from shared import admission, notifications, registration, rollout, sleeping, training
 from shared.ledger import advance
 
 if TYPE_CHECKING:
@@ -25,7 +25,15 @@ def hands(parts: Parts) -> Mapping[str, Mapping[str, Hand]]:
             "register": registration.Register(parts),
             "clean": training.Clean(parts),
         },
-        "dataset": rollout.steps(parts),
+        "dataset": {
+            "deploy": rollout.Deploy(parts),
+            "watch": rollout.Watch(parts),
+            "gate": rollout.Gate(parts),
+            "shift": rollout.Shift(parts),
+            "retire": rollout.Retire(parts),
+            "sleep": sleeping.Sleep(parts),
+            "wake": sleeping.Wake(parts),
+        },
     }
 
 

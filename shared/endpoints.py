@@ -1,0 +1,130 @@
+"""What serves a dataset in Azure ML, and the next thing to make of it or to remove. Called by the steps of the rollout
+and by sleep and wake.
+
+Each call looks at what is there and does at most one thing, under derived names; nothing is waited for. So a call may
+be repeated or cut off anywhere, and the next one goes on from what it finds. Traffic is always written as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from shared import naming
+from shared.errors import PermanentError, Refused, ServiceBusy
+from shared.lifecycle import Part
+from shared.records import Dataset, DeploymentSpec, Endpoint, Release
+
+if TYPE_CHECKING:
+    from shared.clients import Parts
+
+_MOVING = ("Creating", "Updating", "Deleting", "Scaling")
+
+
+class Failure(PermanentError):
+    """A release cannot be served; its reason becomes the snapshot's."""
+
+    def __init__(self, reason: str, part: Part = Part.DEPLOY_FAILED) -> None:
+        super().__init__(reason)
+        self.part = part
+
+
+def raised(parts: Parts, row: Dataset, release: Release) -> bool:
+    """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure."""
+    endpoint = _endpoint(parts, row)
+    if endpoint is None:
+        _may_take(parts, lambda: parts.workspace.write_endpoint(row.endpoint, _endpoint_tags(parts, row), {}))
+        return False
+    if endpoint.state in _MOVING:
+        return False
+    if endpoint.state != "Succeeded":
+        raise Failure(f"endpoint {row.endpoint} is {endpoint.state}")
+    found = parts.workspace.deployment(row.endpoint, release.deployment)
+    if found is None:
+        _may_take(parts, lambda: parts.workspace.start_deployment(_deployment(parts, row, release)))
+        return False
+    if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
+        raise Failure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
+    if found.state in _MOVING:
+        return False
+    if found.state != "Succeeded":
+        raise Failure(f"deployment {release.deployment} is {found.state}")
+    return True
+
+
+def shifted(parts: Parts, row: Dataset) -> Endpoint | None:
+    """The endpoint once its traffic is the split on record; writes it when it is not."""
+    endpoint = _endpoint(parts, row)
+    if endpoint is None:
+        raise Failure(f"endpoint {row.endpoint} is gone")
+    if endpoint.state in _MOVING:
+        return None
+    if endpoint.traffic == {k: v for k, v in row.traffic.items() if v}:
+        return endpoint
+    parts.workspace.write_endpoint(row.endpoint, dict(endpoint.tags), dict(row.traffic))
+    return None
+
+
+def removed(parts: Parts, row: Dataset, release: Release, whole_endpoint: bool) -> bool:
+    """Whether a release's deployment (or the whole endpoint) is gone; starts removing what is still there.
+
+    What does not carry this installation's tag is not ours to remove.
+    """
+    endpoint = parts.workspace.endpoint(row.endpoint)
+    if endpoint is None or endpoint.tags.get(naming.TAG_INSTALLATION) != parts.installation:
+        return True
+    if endpoint.state in _MOVING:
+        return False
+    if whole_endpoint:
+        parts.workspace.delete_endpoint(row.endpoint)
+        return False
+    found = parts.workspace.deployment(row.endpoint, release.deployment)
+    if found is None or found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
+        return True
+    if found.state not in _MOVING:
+        parts.workspace.delete_deployment(row.endpoint, release.deployment)
+    return False
+
+
+def _endpoint(parts: Parts, row: Dataset) -> Endpoint | None:
+    endpoint = parts.workspace.endpoint(row.endpoint)
+    if endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) != parts.installation:
+        raise Failure(f"endpoint name {row.endpoint} is taken by somebody else")
+    return endpoint
+
+
+def _may_take(parts: Parts, start: Any) -> None:
+    """Starts something that Azure may refuse for good: that is the release's failure, with Azure's own words."""
+    try:
+        start()
+    except Refused as error:
+        raise Failure(str(error)) from error
+
+
+def _endpoint_tags(parts: Parts, row: Dataset) -> dict[str, str]:
+    return {naming.TAG_INSTALLATION: parts.installation, naming.TAG_DATASET: row.name}
+
+
+def _deployment(parts: Parts, row: Dataset, release: Release) -> DeploymentSpec:
+    given = parts.settings
+    return DeploymentSpec(
+        endpoint=row.endpoint,
+        name=release.deployment,
+        model_id=parts.workspace.model_id(release.model.name, release.model.version),
+        instance_type=given.serving_instance_type,
+        instances=given.serving_instances,
+        concurrency=given.serving_concurrency,
+        timeout_seconds=given.scoring_timeout_seconds,
+        tags=naming.tags(parts.installation, row.name, release.snapshot, release.attempt),
+    )
+
+
+def keep_logs(parts: Parts, row: Dataset, release: Release) -> None:
+    """Saves the last log lines of a deployment before it is removed."""
+    try:
+        logs = parts.workspace.deployment_logs(row.endpoint, release.deployment)
+    except ServiceBusy:
+        return
+    if logs:
+        text = json.dumps(logs, indent=1).encode()
+        parts.storage.put("evaluations", f"{release.snapshot}/{release.deployment}.log.json", text)

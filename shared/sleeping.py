@@ -1,0 +1,98 @@
+"""The steps that stop and start the costs of a dataset's endpoint: sleep and wake.
+
+Only a wish on record starts either. Sleep removes the endpoint and keeps the model; wake makes the same release again,
+or removes what it made and says why it could not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import endpoints, idleness
+from shared.errors import PermanentError
+from shared.ledger import Outcome
+from shared.lifecycle import DatasetState
+from shared.records import Dataset, Release
+
+if TYPE_CHECKING:
+    from shared.clients import Parts
+    from shared.storage import Lease
+
+D = DatasetState
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """LIVE -> SLEEPING -> ASLEEP, on request; the timer's request is checked again before anything is removed."""
+
+    parts: Parts
+
+    def ready(self, row: Dataset) -> bool:
+        """Whether somebody asked for it, and the timer was right if it was the timer."""
+        if row.requested is None or row.requested.what != "sleep":
+            return False
+        if row.requested.by != idleness.TIMER or idleness.idle(self.parts, row):
+            return True
+        self.parts.ledger.change(row.key, lambda r: r.but(requested=None) if r.requested == row.requested else r)
+        return False
+
+    def act(self, row: Dataset, lease: Lease) -> Outcome:
+        """Removes the endpoint and looks until it is gone."""
+        assert row.live is not None
+        if not endpoints.removed(self.parts, row, row.live, whole_endpoint=True):
+            return Outcome(row.state, look_in=self.parts.settings.look_seconds)
+        by = row.requested.by if row.requested else "nobody any more"
+        changes: dict[str, Any] = {"traffic": {}, "scoring_uri": "", "requested": None, "previous": None}
+        return Outcome(D.ASLEEP, f"asked for by {by}", changes)
+
+    def failed(self, row: Dataset, error: PermanentError) -> None:
+        """It costs money: a person has a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """ASLEEP -> WAKING -> LIVE, on request; or ASLEEP again with the reason, everything removed."""
+
+    parts: Parts
+
+    def ready(self, row: Dataset) -> bool:
+        """Whether somebody asked for it."""
+        return row.requested is not None and row.requested.what == "wake"
+
+    def act(self, row: Dataset, lease: Lease) -> Outcome:
+        """Makes endpoint and deployment of the live release again, and gives it all the traffic."""
+        live = row.live
+        assert live is not None, "what sleeps was live"
+        if live.failed:
+            return self._give_up(row, live)
+        try:
+            if not endpoints.raised(self.parts, row, live):
+                self._in_time(row)
+                return self._later(row)
+            split = {live.deployment: 100}
+            endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
+        except endpoints.Failure as failure:
+            endpoints.keep_logs(self.parts, row, live)
+            return Outcome(row.state, "", {"live": live.but(failed=str(failure))})
+        if endpoint is None:
+            return self._later(row)
+        changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None}
+        return Outcome(D.LIVE, "awake", changes)
+
+    def failed(self, row: Dataset, error: PermanentError) -> None:
+        """What Azure refuses is a endpoints.Failure already; anything else is for a person."""
+
+    def _in_time(self, row: Dataset) -> None:
+        limit = self.parts.settings.deploy_limit_minutes
+        if self.parts.clock() > row.since + limit * 60:
+            raise endpoints.Failure(f"not awake within {limit} minutes")
+
+    def _give_up(self, row: Dataset, live: Release) -> Outcome:
+        if not endpoints.removed(self.parts, row, live, whole_endpoint=True):
+            return self._later(row)
+        changes = {"live": live.but(failed=""), "requested": None, "scoring_uri": ""}
+        return Outcome(D.ASLEEP, f"could not wake: {live.failed}", changes)
+
+    def _later(self, row: Dataset) -> Outcome:
+        return Outcome(row.state, look_in=self.parts.settings.look_seconds)
