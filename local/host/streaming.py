@@ -6,11 +6,12 @@ made with the route parameters only. The two meet inside of the runtime. This is
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from local.host import runtime
 from local.host.functions import Function
@@ -34,6 +35,18 @@ async def until_open(address: str) -> None:
             return
 
 
+class _Forwarded(StreamingResponse):
+    """An answer on its way to the client; `on_end` is called when it has been sent, or the client has left."""
+
+    on_end: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.on_end()
+
+
 class Forwarder:
     """Sends requests on to the app's inner server at `address`; close() when done."""
 
@@ -43,6 +56,7 @@ class Forwarder:
         self._client = httpx.AsyncClient(timeout=None, trust_env=False)
         self._address = httpx.URL(address)
         self._invoker = invoker
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def respond(self, request: Request, function: Function, rpc: RpcHttp) -> Response:
         """The inner server's response as it comes; an empty 500 if the function failed, 502 if that server did."""
@@ -60,10 +74,17 @@ class Forwarder:
         if answer.status_code == 500 and await _failed(call):
             await answer.aclose()
             return self._refusal(500, invocation_id)
-        response = StreamingResponse(_body(answer, call, invocation_id), answer.status_code)
+        response = _Forwarded(answer.aiter_raw(), answer.status_code)
+        response.on_end = lambda: self._close_later(_close(answer, call, invocation_id))
         left_out = (*_HOP_BY_HOP, *_OURS)
         response.raw_headers = [pair for pair in answer.headers.raw if pair[0].lower() not in left_out]
         return response
+
+    def _close_later(self, closing: Coroutine[Any, Any, None]) -> None:
+        """In a task of its own: if the client has left, the request's is cancelled at every await."""
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _refusal(self, status: int, invocation_id: str) -> Response:
         runtime.forget_stream(invocation_id)
@@ -91,15 +112,11 @@ async def _failed(call: asyncio.Task[Any]) -> bool:
     return call.exception() is not None
 
 
-async def _body(answer: Any, call: asyncio.Task[Any], invocation_id: str) -> AsyncIterator[bytes]:
-    """The chunks as they arrive. Closed by a client that leaves, which ends the app's generator too."""
-    try:
-        async for chunk in answer.aiter_raw():
-            yield chunk
-    finally:
-        await answer.aclose()
-        await asyncio.wait((call,))
-        runtime.forget_stream(invocation_id)
+async def _close(answer: Any, call: asyncio.Task[Any], invocation_id: str) -> None:
+    """End an exchange; cutting off an unfinished answer ends the app's generator too."""
+    await answer.aclose()
+    await asyncio.wait((call,))
+    runtime.forget_stream(invocation_id)
 
 
 async def _discard(sent: asyncio.Task[Any]) -> None:

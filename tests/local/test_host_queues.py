@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import signal
@@ -14,6 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage
+
+from local.host.functions import Function, QueueAddress
+from local.host.invocations import Input
+from local.host.messages import TypedData
+from local.host.queue_storage import Queues
+from local.host.queues import QueueListener
+from local.host.settings import QueueSettings
 
 if TYPE_CHECKING:
     from tests.conftest import Azurite
@@ -221,20 +229,57 @@ def test_batch_size_one_means_one_at_a_time(account: Account, serve: Serve, witn
     assert witness.hear()["body"] == "b"
 
 
-def test_an_output_wakes_its_reader_at_once(account: Account, serve: Serve, witness: Witness) -> None:
-    """The reader would look again in ten minutes only."""
-    account.make("inbox")
-    host = serve(maxPollingInterval="00:10:00")
-    account_is_idle(account)
+def test_the_items_of_a_list_are_messages_of_their_own(account: Account, serve: Serve, witness: Witness) -> None:
+    host = serve()
     answer = host.run_by_hand("chain", json.dumps(["one", "two"]))
     assert answer.status_code == 200
     assert answer.json()["result"] == "succeeded"
     assert {witness.hear()["body"], witness.hear()["body"]} == {"one", "two"}
 
 
-def account_is_idle(account: Account) -> None:
-    """Give the poller time to slow down: each look doubles its pause."""
-    threading.Event().wait(1.5)
+class Looked(QueueListener):
+    """Tells when it has looked into its queue."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.looked = asyncio.Event()
+
+    async def _receive(self) -> list[QueueMessage]:
+        batch = await super()._receive()
+        self.looked.set()
+        return batch
+
+
+class Calls:
+    """An Invoker that notes the messages it is given."""
+
+    def __init__(self) -> None:
+        self.bodies: asyncio.Queue[str] = asyncio.Queue()
+
+    async def run(self, _function: Function, given: Input) -> None:
+        self.bodies.put_nowait(given.data.string)
+
+
+def test_an_output_wakes_its_reader_at_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader, which found nothing, would look again in ten minutes only."""
+    monkeypatch.setattr("local.host.queues._SHORTEST_PAUSE", 600)
+    address = QueueAddress(account.connection_string, f"{account.prefix}-inbox")
+    function = Function("id", "read", "queueTrigger", {"name": "message", "queue": address}, {})
+
+    async def look_then_put() -> str:
+        queues, calls = Queues(base64_encoded=True), Calls()
+        listener = Looked(function, queues, QueueSettings(), 15, calls)
+        polling = asyncio.create_task(listener.run())
+        await listener.looked.wait()
+        await queues.put(address, TypedData(string="now"))
+        body = await asyncio.wait_for(calls.bodies.get(), 20)
+        listener.stop()
+        await polling
+        await listener.finish()
+        await queues.close()
+        return body
+
+    assert asyncio.run(look_then_put()) == "now"
 
 
 def test_outputs_of_every_kind_are_written(account: Account, serve: Serve) -> None:
@@ -259,10 +304,12 @@ def test_a_stopped_host_finishes_and_deletes_what_it_runs(account: Account, serv
     host = serve()
     held = witness.hold()
     host.process.send_signal(signal.SIGTERM)
+    host.closed()
     account.send("inbox", "too late", create=False)
+    threading.Event().wait(0.5)  # more than two looks of a poller that goes on
     held.answer()
     assert host.wait() == 0
-    assert [base64.b64decode(message.content) for message in account.waiting("inbox")] in ([b"too late"], [])
+    assert [base64.b64decode(message.content) for message in account.waiting("inbox")] == [b"too late"]
     assert account.left("inbox") == 1
 
 

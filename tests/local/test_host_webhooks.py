@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -83,8 +84,6 @@ class Answered:
 
 def post_while_hearing(post: Post, witness: Witness, body: Any, count: int) -> Answered:
     """Post, and answer the function's calls meanwhile; all of them are held until the last has come."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(post, body)
         notes = [witness.hold() for _ in range(count)]
@@ -99,10 +98,17 @@ def test_the_events_of_a_batch_run_side_by_side(post: Post, witness: Witness) ->
     assert {heard["subject"] for heard in answer.heard} == {"a", "b", "c"}
 
 
-def test_one_failure_fails_the_delivery_after_all_have_run(post: Post, witness: Witness) -> None:
-    answer = post_while_hearing(post, witness, [event("fail"), event("good")], 2)
-    assert answer.status == 500
-    assert len(answer.heard) == 2
+def test_one_failure_fails_the_delivery_after_all_have_run(host: HostProcess, post: Post, witness: Witness) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(post, [event("fail"), event("good")])
+        notes = {note.fields["subject"]: note for note in (witness.hold(), witness.hold())}
+        notes["fail"].answer()
+        host.logged("function=received .*result=failed")
+        with pytest.raises(TimeoutError):
+            sent.result(0.3)
+        notes["good"].answer()
+        assert sent.result().status_code == 500
+        host.logged("function=received .*result=succeeded")
 
 
 def test_the_validation_handshake_returns_the_code_and_runs_nothing(post: Post, witness: Witness) -> None:

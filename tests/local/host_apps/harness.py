@@ -110,6 +110,16 @@ class HostProcess:
     def log(self) -> str:
         return "".join(self.lines)
 
+    def closed(self) -> None:
+        """Returns once new connections are refused: the host has begun to stop."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{self.url}/healthz", timeout=PATIENCE, trust_env=False)
+            except httpx.TransportError:
+                return
+        pytest.fail("the host still takes requests")
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end; the exit code."""
         self.process.send_signal(number)
