@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from local.cloud import Cloud
 
+from local.cloud import Cloud
 from local.droptune import Droptune
 
 # Two seconds without a question are a long idle time here, so that the nightly timer has something to do.

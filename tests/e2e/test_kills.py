@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from local.cloud import Cloud
 
+from local.cloud import Cloud
 from local.droptune import Droptune
 from tests.e2e.conftest import AzureML
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from local.cloud import Cloud
 
+from local.cloud import Cloud
 from local.demo import _endpoints, _questions
 from local.droptune import Droptune
 from tests.e2e.conftest import AzureML
