@@ -10,7 +10,10 @@ from typing import Any, Protocol
 import pytest
 
 from shared.storage import QUEUE, Storage
+from tests.contracts.workspaces import AzureSide, Shop
+from tests.contracts.workspaces import FakeSide as WorkspaceFake
 from tests.fakes import Clock, FakeStorage, Process
+from tests.local.azureml_server import AzureMl
 
 
 class StorageSide(Protocol):
@@ -59,7 +62,7 @@ class AzuriteSide:
         BlobLeaseClient(self.blobs.get_blob_client("locks", name)).break_lease(lease_break_period=0)
 
 
-@pytest.fixture(params=["fake", "azurite"])
+@pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.services)])
 def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
     """Both sides in turn."""
     if request.param == "fake":
@@ -83,3 +86,53 @@ def storage(side: StorageSide) -> Storage:
 def name() -> str:
     """A blob's name that no other test uses: the containers are the app's own."""
     return f"test-{uuid.uuid4().hex}"
+
+
+# --- the workspace ---
+
+# What azure-ai-ml itself warns about when it is used.
+SDK_WARNINGS = (
+    "ignore::marshmallow.warnings.RemovedInMarshmallow4Warning",
+    "ignore::marshmallow.warnings.ChangedInMarshmallow4Warning",
+    "ignore:datetime.datetime.utcnow:DeprecationWarning:azure",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name == "test_workspace.py":
+            for warning in SDK_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="session")
+def contract_azureml(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMl]:
+    """A local Azure ML for the contracts, with the container that training files are read from."""
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+    text = azurite.connection_string
+    with BlobServiceClient.from_connection_string(text) as blobs, QueueServiceClient.from_connection_string(text) as qs:
+        Storage(blobs, qs).prepare()
+    server = AzureMl(tmp_path_factory.mktemp("contract-azureml"), text)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def azure_shop(contract_azureml: AzureMl) -> Iterator[Shop]:
+    """The local Azure ML's side; the server is left as it was."""
+    settings = contract_azureml.control("GET", "/settings")
+    with contract_azureml.environment():
+        yield Shop(AzureSide(contract_azureml), contract_azureml.connection_string)
+    contract_azureml.control("DELETE", "/faults")
+    contract_azureml.control("PUT", "/settings", settings)
+    contract_azureml.wait_until_idle()
+
+
+@pytest.fixture(params=["fake", pytest.param("azureml", marks=pytest.mark.services)])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    """Both sides in turn."""
+    made: Shop = Shop(WorkspaceFake()) if request.param == "fake" else request.getfixturevalue("azure_shop")
+    return made

@@ -1,0 +1,168 @@
+"""The two sides of the workspace's contract: the fake, and shared.workspace over the local Azure ML."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Protocol
+
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobServiceClient
+
+from shared.clients import Parts
+from shared.records import DeploymentSpec, JobSpec, ModelPin
+from shared.training import job_spec
+from shared.workspace import Workspace
+from tests.builders import a_trained_snapshot
+from tests.fakes import GPU, World, dialogues
+from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
+
+TAGS = {"droptune.installation": "00000000", "droptune.snapshot": "s1"}
+ARCHIVED = "Phi-3-mini-4k-instruct"
+
+
+class WorkspaceSide(Protocol):
+    """A Workspace, and what only its side can do."""
+
+    workspace: Workspace
+    archived: str  # a base model that is archived, or nothing where the side has none
+
+    def settle(self) -> None:
+        """Returns once nothing moves any more."""
+
+    def slow(self) -> None:
+        """From now on what is started keeps moving until `settle`."""
+
+    def fail_job(self, name: str) -> None:
+        """Lets this job fail in its fine-tuning step."""
+
+    def fail_deployment(self, endpoint: str, name: str) -> None:
+        """Lets this deployment fail."""
+
+    def busy(self) -> None:
+        """Lets the next request be answered with 503."""
+
+
+class FakeSide:
+    """FakeWorkspace."""
+
+    archived = ""
+
+    def __init__(self) -> None:
+        self.world = World()
+        fake: Any = self.world.workspace
+        self.fake = self.world.workspace
+        self.workspace: Workspace = fake
+
+    def settle(self) -> None:
+        self.world.clock.now += 3600
+
+    def slow(self) -> None:
+        """The clock stands still anyway."""
+
+    def fail_job(self, name: str) -> None:
+        self.fake.job_outcome = lambda job: "Failed" if job == name else "Completed"
+
+    def fail_deployment(self, endpoint: str, name: str) -> None:
+        self.fake.deployment_outcome = lambda found: "Failed" if found == name else "Succeeded"
+
+    def busy(self) -> None:
+        self.fake.busy = 1
+
+
+class AzureSide:
+    """The unmodified SDK over the local Azure ML."""
+
+    archived = ARCHIVED
+
+    def __init__(self, server: AzureMl) -> None:
+        self.server = server
+        self.workspace = Workspace(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml")
+        self._pace: dict[str, Any] = {}
+
+    def settle(self) -> None:
+        if self._pace:
+            self.server.control("PUT", "/pace", self._pace)
+        self.server.wait_until_idle()
+
+    def slow(self) -> None:
+        self._pace = self.server.control("GET", "/settings")["pace"]
+        slowed = {name: 600 for name in self._pace if name.endswith("_seconds")}
+        self.server.control("PUT", "/pace", slowed)
+
+    def fail_job(self, name: str) -> None:
+        outcome = {"outcome": "Failed", "step": "chat_completion_finetune", "message": "CUDA out of memory"}
+        self.server.control("POST", f"/jobs/{name}", outcome)
+
+    def fail_deployment(self, endpoint: str, name: str) -> None:
+        body = {"outcome": "Failed", "log": "it broke"}
+        self.server.control("POST", f"/deployments/{endpoint}/{name}", body)
+
+    def busy(self) -> None:
+        self.server.control("POST", "/faults", {"path": f"workspaces/{WORKSPACE}", "status": 503})
+
+
+class Shop:
+    """One side with the specs of its own test: names are unique, the training files are there."""
+
+    def __init__(self, side: WorkspaceSide, connection_string: str = "") -> None:
+        self.side, self.workspace = side, side.workspace
+        self.id = f"t{uuid.uuid4().hex[:12]}"
+        self.row = a_trained_snapshot(id=f"{self.id}-20260921141320-0123abcd", dataset=self.id)
+        if connection_string:
+            with BlobServiceClient.from_connection_string(connection_string) as blobs:
+                for split in ("train", "validation", "test"):
+                    name = f"{self.row.id}/{split}.jsonl"
+                    blobs.get_blob_client("frozen", name).upload_blob(dialogues(12, split))
+
+    def spec(self, **changes: Any) -> JobSpec:
+        """The job that the app would submit for this test's snapshot."""
+        model = self.workspace.base_model("Phi-4", "")
+        assert model is not None
+        world, anything = World(), self.workspace
+        fakes: Any = world
+        parts = Parts(world.parts.settings, fakes.storage, anything, fakes.metrics, fakes.scorer)
+        pin = ModelPin(registry="azureml", name=model.name, version=model.version, id=model.id)
+        made = job_spec(parts, self.row.but(base_model=pin, hyperparameters={}), f"{self.id}-job")
+        spec: JobSpec = made.but(**{"tags": TAGS, **changes})
+        return spec
+
+    def trained(self) -> str:
+        """The name of a job of this test's, completed."""
+        job = self.workspace.submit(self.spec())
+        self.side.settle()
+        return job.name
+
+    def registered(self) -> str:
+        """The id of a model of this test's."""
+        self.workspace.register(self.id, "1", self.trained(), TAGS)
+        return self.workspace.model_id(self.id, "1")
+
+    def endpoint(self) -> str:
+        """The name of an endpoint of this test's."""
+        self.workspace.write_endpoint(self.id, TAGS, {})
+        self.side.settle()
+        return self.id
+
+    def deployment(self, model: str, **changes: Any) -> DeploymentSpec:
+        """A deployment behind this test's endpoint."""
+        spec = DeploymentSpec(
+            endpoint=self.id,
+            name="rel1",
+            model_id=model,
+            instance_type=GPU,
+            instances=1,
+            concurrency=2,
+            timeout_seconds=30,
+            tags=TAGS,
+        )
+        made: DeploymentSpec = spec.but(**changes)
+        return made
+
+    def served(self, *names: str) -> str:
+        """The name of an endpoint of this test's with these deployments up."""
+        model = self.registered()
+        endpoint = self.endpoint()
+        for name in names:
+            self.workspace.start_deployment(self.deployment(model, name=name))
+            self.side.settle()
+        return endpoint
