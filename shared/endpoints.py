@@ -119,12 +119,14 @@ def _deployment(parts: Parts, row: Dataset, release: Release) -> DeploymentSpec:
     )
 
 
-def keep_logs(parts: Parts, row: Dataset, release: Release) -> None:
-    """Saves the last log lines of a deployment before it is removed."""
+def with_logs(parts: Parts, row: Dataset, release: Release, failure: Failure) -> str:
+    """The reason of a failure, with the place where the deployment's last log lines were saved before its removal."""
     try:
         logs = parts.workspace.deployment_logs(row.endpoint, release.deployment)
     except ServiceBusy:
-        return
-    if logs:
-        text = json.dumps(logs, indent=1).encode()
-        parts.storage.put("evaluations", f"{release.snapshot}/{release.deployment}.log.json", text)
+        logs = {}
+    if not logs:
+        return str(failure)
+    name = f"{release.snapshot}/{release.deployment}.log.json"
+    parts.storage.put("evaluations", name, json.dumps(logs, indent=1).encode())
+    return f"{failure}; its log is in evaluations/{name}"

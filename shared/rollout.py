@@ -100,14 +100,14 @@ class _Rollout:
                 _not_for_ever(row)
                 return self._go_on(row, candidate, lease)
             except endpoints.Failure as failure:
-                endpoints.keep_logs(self.parts, row, candidate)
-                failed = candidate.but(failed=str(failure), failed_as=failure.part)
+                reason = endpoints.with_logs(self.parts, row, candidate, failure)
+                failed = candidate.but(failed=reason, failed_as=failure.part)
                 traffic = {row.live.deployment: 100} if row.live and row.resting == D.LIVE else {}
                 return Outcome(row.state, "", {"candidate": failed, "traffic": traffic})
         return self._give_back(row, candidate)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
-        """What Azure refuses is a endpoints.Failure already; anything else is for a person."""
+        """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
 
     def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
         raise NotImplementedError

@@ -73,15 +73,15 @@ class Wake:
             split = {live.deployment: 100}
             endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
         except endpoints.Failure as failure:
-            endpoints.keep_logs(self.parts, row, live)
-            return Outcome(row.state, "", {"live": live.but(failed=str(failure))})
+            reason = endpoints.with_logs(self.parts, row, live, failure)
+            return Outcome(row.state, "", {"live": live.but(failed=reason)})
         if endpoint is None:
             return self._later(row)
         changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None}
         return Outcome(D.LIVE, "awake", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
-        """What Azure refuses is a endpoints.Failure already; anything else is for a person."""
+        """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
 
     def _in_time(self, row: Dataset) -> None:
         limit = self.parts.settings.deploy_limit_minutes
