@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from typing import Any
 
 import pytest
 
-from shared.errors import Held, LedgerConflict, Unknown
-from shared.storage import LEASE_SECONDS, READ_BLOCK, Lease, Storage
-from tests.contracts.conftest import StorageSide
+from shared.errors import LedgerConflict, Unknown
+from shared.storage import READ_BLOCK, Storage
 
 BOX = "work"
 
@@ -265,131 +262,3 @@ def test_blocks_that_were_never_staged_make_nothing(storage: Storage, name: str)
     with pytest.raises(Exception, match="InvalidBlockList"):
         storage.commit(BOX, name, [ONE])
     assert _names(storage, name) == []
-
-
-# --- leases ---------------------------------------------------------------------------------------------------
-
-
-def test_a_lease_is_held_by_one_until_it_is_given_back(storage: Storage, name: str) -> None:
-    lease = storage.hold(name)
-    with pytest.raises(Held):
-        storage.hold(name)
-    storage.hold(f"{name}-other").release()
-    lease.check()
-    lease.release()
-    storage.hold(name).release()
-
-
-def test_giving_a_lease_back_twice_takes_nothing_from_its_next_holder(storage: Storage, name: str) -> None:
-    first = storage.hold(name)
-    first.release()
-    second = storage.hold(name)
-    first.release()
-    with pytest.raises(Held):
-        storage.hold(name)
-    second.check()
-    second.release()
-
-
-def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> None:
-    dead = side.storage.hold(name)
-    side.lose(name)
-    alive = side.storage.hold(name)
-    dead.release()
-    with pytest.raises(Held):
-        side.storage.hold(name)
-    alive.check()
-    alive.release()
-
-
-def test_a_lease_keeps_nobody_from_writing_the_row(storage: Storage, name: str) -> None:
-    lease = storage.hold(name)
-    storage.replace("ledger", name, b"two", storage.create("ledger", name, b"one"))
-    storage.delete("ledger", name)
-    lease.release()
-
-
-class _Renewing:
-    """A lease's service: each renewal is told, and fails on request."""
-
-    def __init__(self) -> None:
-        self.renewed = threading.Semaphore(0)
-        self.lost = False
-
-    def renew(self) -> None:
-        self.renewed.release()
-        if self.lost:
-            raise ConnectionError("the lease is gone")
-
-    def release(self) -> None:
-        if self.lost:
-            raise ConnectionError("the lease is gone")
-
-
-def test_a_lease_is_renewed_in_time_as_long_as_it_is_held() -> None:
-    service = _Renewing()
-    started = time.monotonic()
-    lease = Lease(service.renew, service.release, 0.3)
-    for _ in range(6):
-        assert service.renewed.acquire(timeout=10)
-    assert time.monotonic() - started > 0.3
-    lease.check()
-    lease.release()
-    assert not lease._thread.is_alive()
-
-
-def test_a_lease_that_is_not_renewed_any_more_is_lost_when_its_time_is_over_and_not_before() -> None:
-    service = _Renewing()
-    service.lost = True
-    lease = Lease(service.renew, service.release, 0.3)
-    lease.check()
-    assert service.renewed.acquire(timeout=10)
-    lost_by = time.monotonic() + 0.3
-    while time.monotonic() <= lost_by:
-        service.renewed.acquire(timeout=0.1)
-    with pytest.raises(Held):
-        lease.check()
-    lease.release()
-
-
-def test_a_lease_has_a_length_that_azure_gives() -> None:
-    assert 15 <= LEASE_SECONDS <= 60
-
-
-# --- messages -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("text", ["snapshot/a-20260101000000-01234567?", "ü日本", "<&>"])
-def test_a_message_can_be_had_at_once(side: StorageSide, text: str) -> None:
-    side.storage.send(text)
-    assert side.visible() == [text]
-
-
-@pytest.mark.parametrize("delay", [60, 0.4, 30 * 86_400])
-def test_a_message_for_later_cannot_be_had_now(side: StorageSide, delay: float) -> None:
-    side.storage.send("later", delay)
-    side.storage.send("now")
-    assert side.visible() == ["now"]
-
-
-@pytest.mark.parametrize("delay", [0, -5])
-def test_a_message_that_is_overdue_can_be_had_at_once(side: StorageSide, delay: float) -> None:
-    side.storage.send("now", delay)
-    assert side.visible() == ["now"]
-
-
-def test_the_same_message_twice_is_two_messages(side: StorageSide) -> None:
-    side.storage.send("again")
-    side.storage.send("again")
-    assert side.visible() == ["again", "again"]
-
-
-def test_a_delayed_message_can_be_had_when_its_time_has_come(side: Any) -> None:
-    side.storage.send("soon", 1)
-    assert side.visible() == []
-    if hasattr(side, "fake"):
-        side.fake.clock.now += 1
-    deadline = time.monotonic() + 10
-    while not side.visible() and time.monotonic() < deadline:
-        time.sleep(0.05)  # a queue tells nobody: workers poll it too
-    assert side.visible() == ["soon"]

@@ -7,9 +7,8 @@ import logging
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from shared.chat import ASKED_SECONDS, Answered, ChatRequest, Desk, NativeRequest, Turn, Unanswered
+from shared.chat import ASKED_SECONDS, Answered, Desk, Turn, Unanswered
 from shared.errors import Refused, ServiceBusy
 from shared.lifecycle import DatasetState as D
 from shared.records import Dataset
@@ -345,61 +344,3 @@ def test_keys_and_questions_are_never_logged(caplog: pytest.LogCaptureFixture) -
             office.refused()
     assert KEY not in caplog.text
     assert "Why?" not in caplog.text
-
-
-# --- what may be asked ----------------------------------------------------------------------------------------
-
-TURN = {"role": "user", "content": "Why?"}
-
-
-def test_the_recipes_own_payload_is_taken() -> None:
-    parameters = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200}
-    asked = NativeRequest.model_validate({"input_data": {"input_string": [TURN], "parameters": parameters}})
-    assert asked.input_data.parameters.model_dump(exclude_none=True) == parameters
-    least = NativeRequest.model_validate({"input_data": {"input_string": [TURN]}})
-    assert least.input_data.parameters.model_dump(exclude_none=True) == {}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {},
-        {"input_data": {}},
-        {"input_data": {"input_string": []}},
-        {"input_data": {"input_string": [[TURN]]}},
-        {"input_data": {"input_string": [{"role": "bot", "content": "x"}]}},
-        {"input_data": {"input_string": [{"role": "user", "content": ""}]}},
-        {"input_data": {"input_string": [{"role": "user", "content": "x" * 200_001}]}},
-        {"input_data": {"input_string": [TURN] * 1001}},
-        {"input_data": {"input_string": [TURN], "parameters": {"max_new_tokens": 0}}},
-        {"input_data": {"input_string": [TURN], "parameters": {"max_new_tokens": 16_385}}},
-        {"input_data": {"input_string": [TURN], "parameters": {"temperature": 3}}},
-        {"input_data": {"input_string": [TURN], "parameters": {"num_beams": 3}}},
-        {"input_data": {"input_string": [TURN]}, "more": 1},
-    ],
-)
-def test_any_other_payload_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        NativeRequest.model_validate(wrong)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, {}),
-        ({"max_tokens": 5}, {"max_new_tokens": 5}),
-        ({"max_completion_tokens": 7}, {"max_new_tokens": 7}),
-        ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_new_tokens": 7}),
-        ({"temperature": 0, "top_p": 1, "n": 1, "stream": False, "user": "u"}, {"temperature": 0.0, "top_p": 1.0}),
-    ],
-)
-def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert ChatRequest.model_validate({"model": DATASET, "messages": [TURN], **given}).parameters() == expected
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"n": 2}, {"stream": True}, {"tools": []}, {"messages": []}, {"messages": [{"role": "tool"}]}]
-)
-def test_what_cannot_be_done_is_refused_instead_of_ignored(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        ChatRequest.model_validate({"model": DATASET, "messages": [TURN], **wrong})

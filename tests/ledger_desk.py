@@ -1,0 +1,82 @@
+"""A ledger over in-memory storage with hands that do what a test says; for the tests of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import (
+    PermanentError,
+)
+from shared.ledger import INTENT_GRACE, Ledger, Outcome, advance
+from shared.lifecycle import SnapshotState as S
+from tests.builders import SNAPSHOT
+from tests.fakes import START, Clock, FakeStorage, Process
+
+KEY = f"snapshot/{SNAPSHOT}"
+FAULT_SECONDS = 30.0
+
+
+@dataclass
+class Hand:
+    """A step's hand that does what the test says, and counts."""
+
+    does: Callable[[Any], Outcome]
+    is_ready: bool = True
+    ends: Outcome | None = None
+    acts: int = 0
+
+    def ready(self, row: Any) -> bool:
+        return self.is_ready
+
+    def act(self, row: Any, lease: Any) -> Outcome:
+        self.acts += 1
+        return self.does(row)
+
+    def failed(self, row: Any, error: PermanentError) -> Outcome | None:
+        return self.ends
+
+
+@dataclass
+class Desk:
+    """A ledger over in-memory storage, with one row, and what was told of it."""
+
+    clock: Clock = field(default_factory=Clock)
+    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.storage = FakeStorage(self.clock, Process())
+        fake: Any = self.storage
+        self.ledger = Ledger(fake, self.clock)
+
+    def keep(self, row: Any) -> Any:
+        """Creates the row as it is, and forgets the message of its creation."""
+        kept = self.ledger.create(row)
+        self.storage.messages.clear()
+        return kept.row
+
+    def row(self, key: str = KEY) -> Any:
+        return self.ledger.read(key).row
+
+    def advance(self, hands: dict[str, Hand], message: str = KEY) -> str:
+        every = {"snapshot": hands, "dataset": hands}
+        return advance(self.ledger, message, every, FAULT_SECONDS, lambda *what: self.told.append(what))
+
+    def looks(self) -> list[tuple[float, str]]:
+        """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start."""
+        return [(at - self.clock(), message) for at, _, message in self.storage.messages if at != START + INTENT_GRACE]
+
+
+def validates(**more: Any) -> dict[str, Hand]:
+    """A validate step that accepts."""
+    return {"validate": Hand(lambda row: Outcome(S.VALIDATED, "fine", **more))}
+
+
+def raises(error: Exception, **more: Any) -> dict[str, Hand]:
+    """A validate step that fails."""
+
+    def does(row: Any) -> Outcome:
+        raise error
+
+    return {"validate": Hand(does, **more)}
