@@ -34,8 +34,9 @@ def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
     ended = dataset.outcomes.get(snapshot.id)
     if ended:
         return ended.part.value, ended.reason
-    if dataset.live and dataset.live.snapshot > snapshot.id:
-        return Part.SUPERSEDED.value, f"{dataset.live.snapshot} is newer and serves"
+    newest = max((*dataset.outcomes, dataset.live.snapshot if dataset.live else ""))
+    if newest > snapshot.id:
+        return Part.SUPERSEDED.value, f"{newest} is newer and had its turn first"
     return snapshot.state.value, snapshot.reason
 
 
