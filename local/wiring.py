@@ -101,7 +101,8 @@ def wire(folder: Path) -> Wiring:
     if known:
         wiring = msgspec.structs.replace(known, home=str(folder), ports=ports)
     else:
-        wiring = Wiring(str(folder), ports, secrets.token_urlsafe(32), secrets.token_hex(16))
+        # Hex only: a key that begins with "-" would be taken for an option on a command line.
+        wiring = Wiring(str(folder), ports, secrets.token_hex(32), secrets.token_hex(16))
     write_private(file, msgspec.json.encode(wiring))
     return wiring
 
