@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import azure.functions as func
@@ -11,6 +12,7 @@ from shared import clients
 from shared.errors import PipelineError, TemporaryError, Unknown
 
 blueprint = func.Blueprint()
+log = logging.getLogger(__name__)
 
 
 @blueprint.route(route="snapshots/{id}/retry", methods=["POST"])
@@ -65,7 +67,8 @@ def _answered(act: Callable[[], object]) -> func.HttpResponse:
     try:
         found = act()
     except Unknown as error:
-        return web.refusal(404, "not_found", str(error))
+        log.info("asked for something unknown: %s", error)
+        return web.refusal(404, "not_found", "there is nothing of that name; GET /api/snapshots lists what there is")
     except TemporaryError as error:
         return web.refusal(503, "unavailable", str(error), 10)
     except PipelineError as error:

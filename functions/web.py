@@ -35,5 +35,18 @@ def unanswered(error: Unanswered) -> func.HttpResponse:
 
 def malformed(error: ValidationError) -> func.HttpResponse:
     """400 naming each wrong field: where it is, what is wrong; never what was sent."""
-    problems = [f"{'.'.join(map(str, e['loc']))[:80] or 'body'}: {e['msg']}" for e in error.errors(include_input=False)]
+    problems = [f"{'.'.join(map(str, e['loc']))[:80] or 'body'}: {_said(e)}" for e in error.errors(include_input=False)]
     return refusal(400, "invalid_request", "; ".join(problems[:10]))
+
+
+def _said(error: Any) -> str:
+    """What is wrong, in the words of a caller rather than of the library."""
+    where = str(error["loc"][-1]) if error["loc"] else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return "is not supported here"
+        case "too_short":
+            return "must not be empty"
+        case "literal_error" if where == "stream":
+            return "streaming is not offered yet: leave it out or send false"
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -44,10 +44,17 @@ def retry(parts: Parts, snapshot: str, by: str) -> Answer:
 
 
 def override(parts: Parts, snapshot: str, by: str) -> Answer:
-    """Takes a refused snapshot after all: a duplicate is trained again, bad rows are left out. On record."""
+    """Takes a refused snapshot after all: a duplicate is trained again, bad rows are left out. On record.
+
+    Only what a report has named can be overridden: a snapshot refused for anything else is checked once more.
+    """
     row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
-    what = "duplicate" if row.state == SnapshotState.DUPLICATE else "bad_rows"
-    return _moved(parts, row.key, "override", by, overrides=tuple(sorted({*row.overrides, what})))
+    what = set()
+    if row.state == SnapshotState.DUPLICATE:
+        what = {"duplicate"}
+    elif row.report and row.report.bad_rows:
+        what = {"bad_rows"}
+    return _moved(parts, row.key, "override", by, overrides=tuple(sorted({*row.overrides, *what})))
 
 
 def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
@@ -58,6 +65,10 @@ def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
 
     def edit(row: Dataset) -> Dataset:
         nonlocal answer
+        if _withdraws(row, wish):
+            answer = Answer(True, f"{row.name} stays {row.state}: the other wish is withdrawn")
+            withdrawn: Dataset = row.but(requested=None)
+            return withdrawn
         answer = _may(row, wish)
         if not answer.done or answer.text:
             return row
@@ -92,6 +103,12 @@ def _may(row: Dataset, wish: Request) -> Answer:
     return Answer(False, f"{row.name} is {row.state}: ask again when that is over")
 
 
+def _withdraws(row: Dataset, wish: Request) -> bool:
+    """Whether the wish takes back its opposite, which nothing has been done about yet."""
+    opposite = (row.state, row.requested.what if row.requested else "", wish.what)
+    return opposite in ((DatasetState.ASLEEP, "wake", "sleep"), (DatasetState.LIVE, "sleep", "wake"))
+
+
 def _same(row: Dataset, wish: Request) -> bool:
     """Whether the wish is on record and on its way. A person's counts more than the timer's, which is checked again."""
     found = row.requested
@@ -107,7 +124,8 @@ def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:
         return _resumed(parts, key, by)
     ended = dataset.outcomes.get(row.id)
     if ended is None or ended.part not in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK):
-        return Answer(False, f"{row.id} is {ended.part if ended else row.state}: there is nothing to retry")
+        what = f"is {ended.part}" if ended else "has not failed"
+        return Answer(False, f"{row.id} {what}: there is nothing to retry")
     wish = Request(what="retry", by=by, at=parts.clock(), snapshot=row.id)
     parts.ledger.change(key, lambda d: d if d.requested == wish else d.but(requested=wish, next_look_at=parts.clock()))
     parts.ledger.hint(key)
@@ -130,7 +148,10 @@ def _moved(parts: Parts, key: str, step: str, by: str, **changes: Any) -> Answer
     """Runs a step that a person asks for: it is one write, so there is no act and no intent."""
     table: Table = SNAPSHOT
     row = parts.ledger.read(key).row
-    if table.decide(row.state, step) != Verdict.RUN:
+    verdict = table.decide(row.state, step)
+    if verdict == Verdict.ALREADY_DONE and any(e.reason.startswith(f"{step} by ") for e in row.history):
+        return Answer(True, f"{row.id} is {row.state} already")
+    if verdict != Verdict.RUN:
         return Answer(False, f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
     outcome = Outcome(table.step(step).ends[0], f"{step} by {by}")
     now = parts.clock()

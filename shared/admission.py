@@ -44,8 +44,8 @@ class Validate:
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
         """Pins the model and the component, then makes the pass over the files."""
         options = _options(self.parts, row)
-        model = _base_model(self.parts, options)
-        pinned = _pinned(self.parts, model, options)
+        model = _base_model(self.parts, row, options)
+        pinned = _pinned(self.parts, row, model, options)
         try:
             frozen, bad = self._pass(row, options, model, lease)
         except (LedgerConflict, Unknown):
@@ -182,22 +182,21 @@ def _nearest(key: str) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_OPTION_KEYS)}"
 
 
-def _base_model(parts: Parts, options: dict[str, Any]) -> BaseModel:
+def _base_model(parts: Parts, row: Snapshot, options: dict[str, Any]) -> BaseModel:
     """The base model, resolved to one version. Raises BadSnapshot when it is missing or archived."""
     name = options.get("base_model", parts.settings.base_model)
     wanted = options.get("base_model_version", "" if "base_model" in options else parts.settings.base_model_version)
     model = parts.workspace.base_model(name, wanted)
     where = f"{name}{':' + wanted if wanted else ''} in registry {parts.settings.registry}"
+    mend = f"correct it in {row.options.path}" if row.options and "base_model" in options else "change BASE_MODEL"
     if model is None:
-        raise BadSnapshot(
-            f"base model {where} does not exist: set BASE_MODEL (and BASE_MODEL_VERSION) to one that does"
-        )
+        raise BadSnapshot(f"base model {where} does not exist: {mend}")
     if model.archived:
-        raise BadSnapshot(f"base model {where} (version {model.version}) is archived: set BASE_MODEL to a live model")
+        raise BadSnapshot(f"base model {where} (version {model.version}) is archived, use a live one: {mend}")
     return model
 
 
-def _pinned(parts: Parts, model: BaseModel, options: dict[str, Any]) -> dict[str, Any]:
+def _pinned(parts: Parts, row: Snapshot, model: BaseModel, options: dict[str, Any]) -> dict[str, Any]:
     """What the training will be made of, resolved before any money is spent."""
     given = parts.settings
     component = parts.workspace.component(given.component, given.component_version)
@@ -209,7 +208,7 @@ def _pinned(parts: Parts, model: BaseModel, options: dict[str, Any]) -> dict[str
             hyperparameters.from_tag(model.tags.get("model_specific_defaults")),
         ),
         ("HYPERPARAMETERS", given.hyperparameters),
-        ("snapshot.json", options.get("hyperparameters", {})),
+        (row.options.path if row.options else "snapshot.json", options.get("hyperparameters", {})),
     )
     return {
         "base_model": ModelPin(registry=given.registry, name=model.name, version=model.version, id=model.id),
@@ -232,7 +231,7 @@ def _policy(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseMod
     try:
         return policy.tightened(**options.get("validation", {}))
     except (TypeError, ValueError) as error:
-        raise BadSnapshot(f"snapshot.json: validation: {error}") from error
+        raise BadSnapshot(f"{row.options.path if row.options else 'snapshot.json'}: validation: {error}") from error
 
 
 def _sources(parts: Parts, row: Snapshot) -> Sequence[Source]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from shared import actions, scoring
 from shared.errors import PipelineError, Unknown
@@ -42,6 +42,20 @@ class Turn(BaseModel):
     content: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
 
 
+def _askable(turns: list[Turn]) -> list[Turn]:
+    """What the serving code can answer: one system turn at most, at the start, and a user turn at the end."""
+    if turns[-1].role != "user":
+        raise ValueError(f"must end with a user turn, not with one of role {turns[-1].role}")
+    if any(turn.role == "system" for turn in turns[1:]):
+        raise ValueError("a system turn can only be the first one")
+    if any(not turn.content.strip() for turn in turns):
+        raise ValueError("a turn's content is blank")
+    return turns
+
+
+Conversation = Annotated[list[Turn], Field(min_length=1, max_length=MOST_MESSAGES), AfterValidator(_askable)]
+
+
 class Parameters(BaseModel):
     """Generation parameters of the native payload; what is left out has the recipe's value."""
 
@@ -59,7 +73,7 @@ class InputData(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    input_string: Annotated[list[Turn], Field(min_length=1, max_length=MOST_MESSAGES)]
+    input_string: Conversation
     parameters: Parameters = Parameters()
 
 
@@ -77,7 +91,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Conversation
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, ge=1, le=16_384)

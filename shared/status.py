@@ -69,6 +69,7 @@ def dataset(parts: Parts, name: str) -> dict[str, Any]:
     return {
         "name": row.name,
         "state": row.state.value,
+        "reason": row.reason,
         "since": _time(row.since),
         "endpoint": row.endpoint or None,
         "traffic": dict(row.traffic),

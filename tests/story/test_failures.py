@@ -61,7 +61,7 @@ def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() 
     assert row["state"] == "TRAINING_FAILED"
     assert "chat_completion_finetune" in str(row["reason"])
     assert actions.retry(world.parts, str(row["id"]), "me").done
-    assert not actions.retry(world.parts, str(row["id"]), "me").done
+    assert actions.retry(world.parts, str(row["id"]), "me").text.endswith("already")
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
