@@ -114,8 +114,8 @@ def _print(report: Report, out: TextIO) -> None:
 
 
 def _print_rest(finding: Finding, out: TextIO) -> None:
-    if finding.count > len(finding.places):
-        print(f"    ... and {finding.count - len(finding.places)} more", file=out)
+    if finding.more:
+        print(f"    {len(finding.places)} of {finding.count} shown; --places 0 shows all", file=out)
 
 
 def _where(place: Place) -> str:

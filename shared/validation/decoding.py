@@ -8,7 +8,9 @@ refuses, or one with more quotes than its value explains, is read again here, sl
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -18,6 +20,7 @@ from shared.validation.problems import Problem, shown
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SURELY_FINITE = 308  # digits: the largest double has 309
 
 
 def decode_slowly(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
@@ -56,6 +59,7 @@ def depth_of(line: bytes, enough: int) -> int:
 
 def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
     odd: list[Problem] = []
+    no_numbers: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
@@ -66,37 +70,57 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
         return found
 
     def constant(name: str) -> float:
-        odd.append(Problem("not-a-number", None, name, "a number or null"))
-        return 0.0
+        no_numbers.append(name)
+        return float(name)
+
+    def number(digits: str) -> float:
+        found = float(digits)
+        if math.isinf(found):
+            no_numbers.append(f"{shown(digits, 20)}, too large for a number")
+        return found
+
+    def integer(digits: str) -> float:
+        return int(digits) if len(digits) <= _SURELY_FINITE else number(digits)
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        value = json.loads(
+            text, object_pairs_hook=pairs, parse_constant=constant, parse_float=number, parse_int=integer
+        )
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
         found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
         return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
-    except (
-        RecursionError,
-        ValueError,
-    ) as wrong:  # ValueError: an integer of more digits than Python converts
+    except RecursionError as wrong:
         return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]
-    if not odd and (path := _path_of_surrogate(value)) is not None:
+    if no_numbers:
+        # beside a repeated key the first one may be gone from the value, and another one be found
+        path = None if odd else _path_to(value, _is_no_number)
+        odd.append(Problem("not-a-number", path, no_numbers[0], "a number or null"))
+    elif not odd and (path := _path_to(value, _is_surrogate)) is not None:
         odd.append(Problem("lone-surrogate", path, "half of a surrogate pair", "whole characters"))
     return value, odd
 
 
-def _path_of_surrogate(value: Any, path: str = "") -> str | None:
-    if isinstance(value, str):
-        return path if _SURROGATE.search(value) else None
+def _is_no_number(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _is_surrogate(value: object) -> bool:
+    return isinstance(value, str) and _SURROGATE.search(value) is not None
+
+
+def _path_to(value: Any, wanted: Callable[[object], bool], path: str = "") -> str | None:
+    if wanted(value):
+        return path
     if isinstance(value, dict):
         for name, inner in value.items():
-            if _SURROGATE.search(name):
+            if wanted(name):
                 return f"{path}.a key".lstrip(".")
-            if (found := _path_of_surrogate(inner, f"{path}.{shown(name)[1:-1]}".lstrip("."))) is not None:
+            if (found := _path_to(inner, wanted, f"{path}.{shown(name)[1:-1]}".lstrip("."))) is not None:
                 return found
     if isinstance(value, list):
         for at, inner in enumerate(value):
-            if (found := _path_of_surrogate(inner, f"{path}[{at}]")) is not None:
+            if (found := _path_to(inner, wanted, f"{path}[{at}]")) is not None:
                 return found
     return None
 

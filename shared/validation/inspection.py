@@ -208,13 +208,12 @@ class Inspection:
             where = f" at {problem.path}" if problem.path else ""
             why = RULES[problem.rule].explanation
             message = f"{why} Found {problem.found}{where}; expected {problem.expected}."
-            offset = row.offset
             self._quarantine(
                 BadRow(
                     file.source.split,
                     file.source.path,
                     row.number,
-                    offset,
+                    row.offset,
                     problem.rule,
                     message,
                     row.content,
@@ -280,7 +279,8 @@ class Inspection:
         cuts = self._cutter.finish()
         rows = {split: self._writers[split].rows for split in SPLITS}
         if self._good < self._policy.min_rows:
-            self.tally.add_file("too-few-rows", f"{self._good} good rows", f"at least {self._policy.min_rows}")
+            needed = f"at least {self._policy.min_rows} (MIN_ROWS)"
+            self.tally.add_file("too-few-rows", f"{self._good} good rows", needed)
         elif rows["train"] == 0:
             self.tally.add_file("no-train-rows", "0 rows", "at least 1")
         if self._good >= max(2, self._policy.min_rows) and self._policy.meaning and not self._answers_differ:
@@ -329,10 +329,12 @@ class Inspection:
         if accepted:
             left_out = f", {bad} bad ones left out" if bad else ""
             return f"{self._good} of {rows} rows are used{left_out}"
+        first, *others = errors
         if not bad:
-            return f"{errors[0].explanation} Found {errors[0].places[0].found}."
-        names = ", ".join(f"{finding.rule} ({finding.count})" for finding in errors[:5])
-        return f"{bad} of {rows} rows are bad: {names}" + (", ..." if len(errors) > 5 else "")
+            return first.sentences()
+        start, named = (first.sentences() + " ", others) if first.is_about_a_file else ("", errors)
+        names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])
+        return f"{start}{bad} of {rows} rows are bad: {names}" + (", ..." if len(named) > 5 else "")
 
 
 def _writer(split: Split, staging: Staging) -> BlockWriter:

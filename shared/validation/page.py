@@ -48,8 +48,14 @@ template knows.
 """
 
 
+_DEFAULTS = """\
+The app's settings `SYSTEM_TURNS`, `VALIDATION_MAX_BAD_PERCENT`, `MIN_ROWS` and `MAX_SNAPSHOT_GB` (here
+`max_total_bytes`) set four of these; left alone, they are what the command line checks by.
+"""
+
+
 def _limits() -> str:
-    lines = ["## Limits", "", "| limit | default |", "|---|---|"]
+    lines = ["## Limits", "", _DEFAULTS, "| limit | default |", "|---|---|"]
     lines += [f"| `{field.name}` | {getattr(Policy(), field.name)!r} |" for field in dataclasses.fields(Policy)]
     return "\n".join([*lines, ""])
 

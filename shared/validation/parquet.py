@@ -53,7 +53,8 @@ def _rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Me
 
 
 def _first_line(damage: BaseException) -> str:
-    return (str(damage).splitlines() or [type(damage).__name__])[0][:120]
+    """What Arrow says, to be put inside a sentence: so without a full stop."""
+    return (str(damage).splitlines() or [type(damage).__name__])[0][:120].rstrip(".")
 
 
 def _check_columns(schema: pyarrow.Schema) -> None:

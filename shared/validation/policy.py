@@ -1,8 +1,8 @@
 """The thresholds a snapshot is held to: one frozen value, given by the caller.
 
 The app builds it from its settings (a snapshot's own `snapshot.json` may only `tightened` it); the command
-line uses the defaults. It is part of what makes a report repeatable: same bytes and same policy, same
-report.
+line uses the defaults, which are those of the settings, so that a file accepted here is not refused there.
+It is part of what makes a report repeatable: same bytes and same policy, same report.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Policy:
     """allow: kept; reject: an error; fold: put before the first user turn, in the training files only."""
     max_bad_percent: float = 0.0
     """Above 0, training goes on with the good rows as long as at most this share is bad."""
-    min_rows: int = 10
+    min_rows: int = 20
     """Fewer good, distinct rows than this are not worth a GPU."""
     max_rows: int = 5_000_000
     max_file_bytes: int = 20 * 2**30
     """Per file, as stored."""
-    max_total_bytes: int = 50 * 2**30
+    max_total_bytes: int = 20 * 10**9
     """All files together, after decompression."""
     max_expansion: float = 200.0
     """Decompressed over compressed size, looked at from 64 MiB on; text stays far below."""

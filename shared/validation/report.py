@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.validation.rule import Severity
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 Verdict = Literal["accepted", "rejected"]
 
 
@@ -41,6 +41,18 @@ class Finding(_Value):
     explanation: str
     fix: str
     places: list[Place] = Field(description="the first ones, in reading order")
+    more: int = Field(0, description="places that are not listed; 0: all are (since 1.1)")
+
+    @property
+    def is_about_a_file(self) -> bool:
+        """Whether a whole file is what is wrong, not a row or the snapshot."""
+        return self.places[0].file is not None and self.places[0].row is None
+
+    def sentences(self) -> str:
+        """What the rule means, and the first place it was broken at."""
+        place = self.places[0]
+        found = "Found" if place.file is None else f"{place.file}: found"
+        return f"{self.explanation} {found} {place.found}; expected {place.expected}."
 
 
 class Spread(_Value):

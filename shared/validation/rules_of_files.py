@@ -65,7 +65,8 @@ FILE: tuple[tuple[str, Severity, str, str], ...] = (
         "too-few-rows",
         "error",
         "Too few good, distinct rows are left to learn from.",
-        "Add rows, or repair the bad ones.",
+        "Add rows, or repair the bad ones. MIN_ROWS sets how many are needed (--min-rows on the command line); "
+        "a snapshot.json may ask for more.",
     ),
     (
         "no-train-split",
@@ -124,7 +125,7 @@ LINE: tuple[tuple[str, Severity, str, str, bytes | None], ...] = (
     (
         "not-a-number",
         "error",
-        "NaN and Infinity are not JSON, and other readers refuse the file for them.",
+        "NaN, Infinity and numbers too large for a double (1e400) make other readers refuse the file.",
         "Write null, or leave the field out.",
         b'{"score": NaN, "messages": [' + _ASK.encode() + b", " + _ANSWER.encode() + b"]}",
     ),

@@ -57,6 +57,7 @@ class Tally:
                 explanation=rule.explanation,
                 fix=rule.fix,
                 places=self._places[rule.id],
+                more=self._counts[rule.id] - len(self._places[rule.id]),
             )
             for rule in ordered
         ]

@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from shared.settings import Settings
 from shared.splits import Split
 from shared.validation import Policy, Report, Source, freeze
 from shared.validation.page import page
@@ -85,7 +86,9 @@ PLACES: list[tuple[str, bytes, int, str | None]] = [
     ("invalid-utf8", b'{"a": "\xed\xa0\x80"}', 7, None),
     ("repeated-key", b'{"a": 1, "messages": [], "a": 2}', 0, None),
     ("repeated-key", b'{"a": 1, "\\u0061": 2}', 0, None),
-    ("not-a-number", b'{"a": [-Infinity]}', 0, None),
+    ("not-a-number", b'{"a": [-Infinity]}', 0, "a[0]"),
+    ("not-a-number", b'{"messages": [], "score": 1e400}', 0, "score"),
+    ("not-a-number", b'{"a": {"b": [1.5, ' + b"7" * 308 + b", -" + b"9" * 5000 + b"]}}", 0, "a.b[2]"),
     ("lone-surrogate", b'{"a": {"b": ["x", "\\udc00"]}}', 0, "a.b[1]"),
     ("nesting-too-deep", b"[" * 100_000, 0, None),
     ("nesting-too-deep", b'{"a":' * 2000 + b"1" + b"}" * 2000, 0, None),
@@ -182,7 +185,9 @@ def test_byte_order_mark_at_the_start_is_told_and_harmless() -> None:
 def test_places_are_limited_but_counts_are_not() -> None:
     report = check(b"{}\n" * 50 + planted(a_row(99))[0])
     assert (report.findings[0].count, len(report.findings[0].places)) == (50, 20)
-    assert len(check(b"{}\n" * 50, places=0).findings[1].places) == 50
+    assert report.findings[0].more == 30
+    every = check(b"{}\n" * 50, places=0).findings[1]
+    assert (len(every.places), every.more) == (50, 0)
 
 
 def test_secrets_and_texts_never_reach_the_report() -> None:
@@ -220,6 +225,38 @@ def test_file_that_cannot_be_used(rule: str, path: str, data: bytes) -> None:
     report = check(data, path)
     assert report.verdict == "rejected"
     assert {name for name, *_ in found(report)} - {"too-few-rows"} == {rule}
+
+
+@pytest.mark.parametrize(("rule", "path", "data"), [case for case in FILES if case[0] == "file-unreadable"])
+def test_summary_of_an_unreadable_file_names_it_and_ends_in_one_full_stop(rule: str, path: str, data: bytes) -> None:
+    summary = check(data, path).summary
+    assert f" {path}: found " in summary
+    assert ".." not in summary
+    assert summary.endswith("parquet file." if path.endswith("parquet") else "expected gzip.")
+
+
+def test_summary_tells_of_bad_rows_beside_an_unreadable_file() -> None:
+    whole = gzip.compress(b"{}\n" + b"\n".join(a_row(number) for number in range(5000)), compresslevel=1)
+    report = check(whole[: len(whole) // 2], "data.jsonl.gz")
+    assert " data.jsonl.gz: found " in report.summary
+    assert report.summary.endswith(f"expected gzip. 1 of {report.rows} rows are bad: messages-missing (1)")
+
+
+def test_too_few_rows_are_told_with_the_number_needed_and_the_setting() -> None:
+    report = check(b"\n".join(map(a_row, range(19))))
+    (finding,) = report.findings
+    assert (finding.places[0].found, finding.places[0].expected) == ("19 good rows", "at least 20 (MIN_ROWS)")
+    assert "MIN_ROWS" in finding.fix
+    assert report.summary.endswith("Found 19 good rows; expected at least 20 (MIN_ROWS).")
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    default = {name: field.default for name, field in Settings.model_fields.items()}
+    policy = Policy()
+    assert policy.min_rows == default["min_rows"]
+    assert policy.max_total_bytes == default["max_snapshot_gb"] * 1e9
+    assert policy.max_bad_percent == default["validation_max_bad_percent"]
+    assert policy.system_turns == default["system_turns"]
 
 
 def test_rows_before_the_damage_are_still_checked() -> None:
@@ -351,7 +388,7 @@ def test_invalid_utf8_in_parquet_is_found_at_its_row() -> None:
     roles = pa.array(["user", "assistant"] * 20)
     turns_ = pa.StructArray.from_arrays([contents, roles], ["content", "role"])
     lists = pa.ListArray.from_arrays(pa.array(range(0, 41, 2), pa.int32()), turns_)
-    report = check(parquet(pa.table({"messages": lists})), "data.parquet")
+    report = check(parquet(pa.table({"messages": lists})), "data.parquet", min_rows=3)
     assert found(report) == [("invalid-utf8", 13, None, None)]
     assert report.good_rows == 19
 

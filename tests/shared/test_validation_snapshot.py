@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.splits import SPLITS, Cuts, Split
@@ -113,7 +113,8 @@ def test_given_splits_are_kept_and_the_missing_one_is_cut_from_train() -> None:
 def test_rows_held_out_once_are_never_trained_on_later(seed: int, sizes: list[int]) -> None:
     cuts, held_out = Cuts(), set[bytes]()
     for size in sorted(sizes):
-        frozen, target = staged(source(jsonl([a_row(number) for number in range(size)])), seed=seed, cuts=cuts)
+        rows = source(jsonl([a_row(number) for number in range(size)]))
+        frozen, target = staged(rows, policy=Policy(min_rows=3), seed=seed, cuts=cuts)
         if not frozen.report.accepted:  # everything held out: only possible with very few rows
             continue
         cuts = frozen.cuts
@@ -387,9 +388,13 @@ def plainly(line: bytes) -> set[str]:
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(lines(), min_size=1, max_size=4))
+@example([b'{"messages": []}', b'{"messages": [null, 1.3407807929872134e+154, [[false, -6,1000000000000004e302]]]}'])
+@example([b'{"score": 1e400, "messages": [null]}', b'{"messages": [], "n": -1' + b"0" * 5000 + b"}"])
+@example([b'{"score": 1e400, "score": 1, "messages": [NaN]}'])
 def test_fast_path_agrees_with_the_slow_one(some: list[bytes]) -> None:
     before = jsonl([a_row(number) for number in range(12)])
-    report = freeze([source(before + b"\n".join(some) + b"\n")], Policy(meaning=False, places=0)).report
+    policy = Policy(min_rows=12, meaning=False, places=0)
+    report = freeze([source(before + b"\n".join(some) + b"\n")], policy).report
     told: dict[int, set[str]] = {}
     for finding in report.findings:
         for place in finding.places:
@@ -413,7 +418,18 @@ def test_command_line_tells_rows_and_reasons(tmp_path: Path, capsys: pytest.Capt
     assert 'row 21, messages[0].role: found "bot"; expected assistant (probably)' in printed
     assert main([str(bad), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
-    assert (report["schema_version"], report["verdict"], report["rows"]) == ("1.0", "rejected", 21)
+    assert (report["schema_version"], report["verdict"], report["rows"]) == ("1.1", "rejected", 21)
+
+
+def test_command_line_says_when_places_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(b"{}\n" * 60)
+    assert main([str(bad)]) == 1
+    assert "20 of 60 shown; --places 0 shows all" in capsys.readouterr().out
+    assert main([str(bad), "--places", "0"]) == 1
+    printed = capsys.readouterr().out
+    assert "bad.jsonl, row 60: found" in printed
+    assert "shown" not in printed
 
 
 def test_command_line_reads_a_folder_as_one_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
