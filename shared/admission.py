@@ -225,6 +225,7 @@ def _policy(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseMod
         system_turns=given.system_turns,
         min_rows=given.min_rows,
         max_bad_percent=100.0 if "bad_rows" in row.overrides else given.validation_max_bad_percent,
+        max_file_bytes=int(given.max_snapshot_gb * 1e9),
         max_total_bytes=int(given.max_snapshot_gb * 1e9),
         context_tokens=int(context) if context.isdigit() else Policy().context_tokens,
     )
