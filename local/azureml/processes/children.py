@@ -174,9 +174,11 @@ class NurseryClient:
             self._starting = None
             # Children die with their parent.
             for end in self._ends.values():
-                end.set_result(-signal.SIGKILL)
+                if not end.done():
+                    end.set_result(-signal.SIGKILL)
             for start in self._starts.values():
-                start.set_exception(ChildEnded("the nursery ended"))
+                if not start.done():
+                    start.set_exception(ChildEnded("the nursery ended"))
             self._ends.clear()
             self._starts.clear()
 
@@ -185,7 +187,10 @@ class NurseryClient:
             # Before anything else is heard: the next packet may be the end of this child.
             pid = message["pid"]
             end = self._ends[pid] = asyncio.get_running_loop().create_future()
-            self._starts.pop(message["started"]).set_result((pid, end))
+            start = self._starts.pop(message["started"])
+            # Whoever asked for it may have been cancelled meanwhile; the others are still listened for.
+            if not start.done():
+                start.set_result((pid, end))
         elif message["ended"] in self._ends:
             self._ends.pop(message["ended"]).set_result(message["code"])
 
