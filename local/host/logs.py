@@ -1,8 +1,10 @@
 """Log lines of host and app, on standard error, tagged with their invocation; set up by `__main__`."""
 
+import io
 import logging
 import os
 import sys
+from typing import TextIO
 
 from local.host.runtime import current_invocation
 
@@ -13,6 +15,20 @@ class _Tagged(logging.Filter):
         return True
 
 
+class _WithoutDots(io.TextIOWrapper):
+    def write(self, text: str, /) -> int:
+        return len(text) if text == "." else super().write(text)
+
+
+def without_dots(output: TextIO) -> TextIO:
+    """The same output, but lone dots are dropped.
+
+    Azure ML's SDK prints one, without an end of line, at every look at a long operation. They say nothing, and the log
+    records that share a file with them would begin anywhere in a line.
+    """
+    return _WithoutDots(output.buffer, encoding=output.encoding, errors=output.errors, line_buffering=True)
+
+
 def set_up() -> None:
     """INFO and above for the host and the app; the Azure SDKs, which report every request, at WARNING."""
     handler = logging.StreamHandler(sys.stderr)
@@ -20,6 +36,7 @@ def set_up() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(invocation)s] %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     quieten()
+    sys.stdout = without_dots(sys.stdout)
 
 
 def quieten() -> None:
