@@ -6,9 +6,12 @@ the idle endpoint to sleep, and stops. What is left to read lies in the demo's f
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,15 @@ class Demo:
         self.console.print(f"[dim]{time.monotonic() - self.started:6.1f} s[/]  {text}", style=style, soft_wrap=True)
 
     def run(self) -> int:
-        """The whole story; the exit status."""
+        """The whole story; the exit status. Refused while another one runs in the folder."""
+        try:
+            with _alone(self.folder):
+                return self._run()
+        except BlockingIOError:
+            self.say(f"another demo runs in {self.folder}: wait for its end", "bold red")
+            return 1
+
+    def _run(self) -> int:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.say("starting the local cloud: storage, Functions host, Event Grid, Azure ML ...", "bold")
         with Cloud(self.folder) as cloud, Droptune(cloud.description) as app:
@@ -118,6 +129,16 @@ class Demo:
         self.console.print(
             "\nTry it yourself: [bold]make up[/], drop a file, [bold]make status[/], [bold]make down[/]."
         )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One demo at a time, since each begins with an empty folder; BlockingIOError for the second."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, which is deleted; and let go by the system, however the demo ends.
+    with folder.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _questions(app: Droptune, snapshot: str) -> list[str]:
