@@ -64,12 +64,15 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def _up(folder: Path, settings: dict[str, str]) -> int:
-    from local.supervisor import UpFailed, up
+    from local.supervisor import OtherSettings, UpFailed, up
 
     try:
         record = up(folder, settings)
     except UpFailed as error:
         print(f"The local cloud did not start: {error}", file=sys.stderr)
+        return 1
+    except OtherSettings as error:
+        print(f"The local cloud was not started: {error}", file=sys.stderr)
         return 1
     print(describe(record, folder))
     return 0

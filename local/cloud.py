@@ -149,14 +149,17 @@ class Cloud:
     def _is_ready(self, part: Part, began: float) -> bool:
         code = self._children[part.name].exit_code
         if code is not None:
-            raise StartFailed(f"{part.name} ended with code {code}. The end of its log:\n{self.log(part.name)}")
+            raise StartFailed(f"{part.name} ended with code {code}. {self._last_words(part.name)}")
         if part.ready():
             return True
         if time.monotonic() - began > START_SECONDS:
-            raise StartFailed(
-                f"{part.name} did not answer within {START_SECONDS:.0f} s. The end of its log:\n{self.log(part.name)}"
-            )
+            raise StartFailed(f"{part.name} did not answer within {START_SECONDS:.0f} s. {self._last_words(part.name)}")
         return False
+
+    def _last_words(self, name: str) -> str:
+        # Logs are appended to: the errors of an earlier start would be taken for the reason of this one.
+        child = self._children[name]
+        return f"The end of its log:\n{tail(child.log, 40, child.log_start)}"
 
     def _spawn(self, part: Part) -> None:
         log = self._log_of(part.name)
@@ -179,7 +182,7 @@ class Cloud:
             name: PartRecord(ProcessRecord.of(child.pid), ports[name], str(child.log))
             for name, child in self._children.items()
         }
-        self._record = CloudRecord.describe(self._wiring, os.getpid(), parts)
+        self._record = CloudRecord.describe(self._wiring, os.getpid(), parts, dict(self.settings))
         self._record.write(self.folder)
 
     def _log_of(self, name: str) -> Path:
@@ -191,10 +194,10 @@ def mark_prefix(folder: Path) -> str:
     return f"{folder.resolve()}#"
 
 
-def tail(log: Path, lines: int) -> str:
-    """The last lines of a log that may be long, or may not be there."""
+def tail(log: Path, lines: int, start: int = 0) -> str:
+    """The last lines of a log that may be long, or may not be there; nothing from before the byte `start`."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 200 * lines))
+        file.seek(max(start, log.stat().st_size - 200 * lines))
         return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])

@@ -23,11 +23,12 @@ PATIENCE = 8.0
 
 
 class Child:
-    """A started process; `log` collects everything it prints."""
+    """A started process; `log` collects everything it prints, from the byte `log_start` on."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, log_start: int) -> None:
         self._process = process
         self.log = log
+        self.log_start = log_start
         self.pid = process.pid
 
     @classmethod
@@ -37,6 +38,7 @@ class Child:
         """Start it in a session of its own: keys pressed in a terminal are for the supervisor only."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            log_start = output.tell()
             process = subprocess.Popen(
                 list(command),
                 env=dict(environment),
@@ -46,7 +48,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(process, log)
+        return cls(process, log, log_start)
 
     @property
     def exit_code(self) -> int | None:

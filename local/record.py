@@ -66,9 +66,10 @@ class CloudRecord(msgspec.Struct, frozen=True, kw_only=True):
     eventgrid_key: str
     supervisor: ProcessRecord
     parts: dict[str, PartRecord]
+    settings: dict[str, str] = {}
 
     @classmethod
-    def describe(cls, wiring: Wiring, supervisor: int, parts: dict[str, PartRecord]) -> Self:
+    def describe(cls, wiring: Wiring, supervisor: int, parts: dict[str, PartRecord], settings: dict[str, str]) -> Self:
         """The record of a running cloud."""
         keys = json.loads(wiring.host_keys.read_text()) if wiring.host_keys.exists() else {}
         return cls(
@@ -88,6 +89,7 @@ class CloudRecord(msgspec.Struct, frozen=True, kw_only=True):
             eventgrid_key=wiring.eventgrid_key,
             supervisor=ProcessRecord.of(supervisor),
             parts=parts,
+            settings=settings,
         )
 
     @property

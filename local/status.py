@@ -25,7 +25,11 @@ def show(folder: Path) -> int:
     if record.supervisor.process is None:
         console.print("The local cloud was killed. Clear up with `make down`, or start it anew with `make up`.")
     health = {name: _health(name, record) for name in record.parts}
+    # Paths apart from the table, which would cut them off to fit the width.
+    console.print(f"logs in {folder / 'logs'}\n", soft_wrap=True, highlight=False, markup=False)
     console.print(_table(record.parts, health))
+    if record.supervisor.process is not None and record.dead:
+        console.print(f"\n{' and '.join(record.dead)} ended: `make up` starts it again")
     _show_app(console, record, health)
     return 0 if set(health.values()) == {"ok"} else 1
 
@@ -52,13 +56,13 @@ def _table(parts: Mapping[str, PartRecord], health: Mapping[str, str]) -> Table:
             str(part.port),
             _duration(time.time() - part.process.started) if alive else "",
             health[name],
-            part.log,
+            Path(part.log).name,
         )
     return table
 
 
 def _show_app(console: Console, record: CloudRecord, health: Mapping[str, str]) -> None:
-    console.print(f"\napp        {record.app_url}/api   (its key: app_key in cloud.json)")
+    console.print(f"\napp        {record.app_url}/api   (its key: app_key in cloud.json)", soft_wrap=True)
     if health.get("host") == "ok":
         state = httpx.get(f"{record.app_url}/admin/host/status", timeout=5, trust_env=False).json()
         console.print(f"functions  {', '.join(state['functions'])}", soft_wrap=True)

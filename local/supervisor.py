@@ -1,7 +1,8 @@
 """`up` and `down`: a cloud that goes on after the command has ended, in a supervisor process of its own.
 
-`up` on a running cloud changes nothing and says the same; `down` ends exactly the processes of this folder's cloud,
-found by the record and by their mark, also after crashes. Both hold the folder's lock, so they never cross.
+`up` on a running cloud changes nothing: it says the same, or refuses if other settings are asked for. `down` ends
+exactly the processes of this folder's cloud, found by the record and by their mark, also after crashes. Both hold the
+folder's lock, so they never cross.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import Never
 
 from local.cloud import Cloud, StartFailed, mark_prefix, tail
-from local.parts import ROOT
+from local.parts import ROOT, SETTINGS
 from local.processes import MARK, end, marked
 from local.provision import ProvisioningFailed
 from local.record import CloudRecord, forget, running
@@ -32,9 +33,18 @@ class UpFailed(Exception):
     """The cloud did not come up and nothing of it runs; the text says why."""
 
 
+class OtherSettings(Exception):
+    """The cloud runs, with settings other than those asked for; it was left alone."""
+
+
 def up(folder: Path, settings: Mapping[str, str]) -> CloudRecord:
-    """Start the cloud unless it runs; return once everything answers, printing what comes up and when."""
+    """Start the cloud unless it runs; return once everything answers, printing what comes up and when.
+
+    Raises UpFailed, or OtherSettings if it runs and its app does not have the settings given.
+    """
+    log = _log(folder)
     with locked(folder):
+        log_start = log.stat().st_size if log.exists() else 0
         found = running(folder)
         if found and found.dead:
             print(f"  {' and '.join(found.dead)} had ended; starting anew", flush=True)
@@ -43,8 +53,10 @@ def up(folder: Path, settings: Mapping[str, str]) -> CloudRecord:
         if found is None:
             _start_supervisor(folder, settings)
             found = running(folder)
-    if found is None:
-        raise UpFailed(f"the supervisor ended at once:\n{tail(_log(folder), 40)}")
+        elif not settings.items() <= {**SETTINGS, **found.settings}.items():
+            raise OtherSettings("it runs already, settings are unchanged: `make down` first")
+        if found is None:
+            raise UpFailed(f"the supervisor ended at once:\n{tail(log, 40, log_start)}")
     return found
 
 

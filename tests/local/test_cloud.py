@@ -154,6 +154,14 @@ def test_failed_start_tells_the_reason_and_leaves_nothing(tmp_path: Path) -> Non
     assert running(tmp_path) is None
 
 
+def test_failed_start_shows_nothing_of_earlier_starts(tmp_path: Path) -> None:
+    with a_cloud(tmp_path, host="child") as cloud:
+        assert "child" in cloud.log("host")
+    with pytest.raises(StartFailed) as failed, a_cloud(tmp_path, host="fails"):
+        pass
+    assert str(failed.value).endswith("The end of its log:\nthere is no bread")
+
+
 def test_part_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud_module, "START_SECONDS", 0.5)
     with pytest.raises(StartFailed, match="host did not answer"), a_cloud(tmp_path, host="silent"):

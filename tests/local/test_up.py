@@ -55,9 +55,18 @@ def test_up_twice_status_crash_up_down(folder: Path) -> None:
     assert again.stdout in first.stdout
     assert running(folder) == record
 
+    same = run("up", folder, "--set", "LOOK_SECONDS=1")
+    assert same.returncode == 0
+    other = run("up", folder, "--set", "LOOK_SECONDS=2")
+    assert other.returncode == 1
+    assert "it runs already, settings are unchanged: `make down` first" in other.stderr
+    assert running(folder) == record
+
     status = run("status", folder)
     assert status.returncode == 0, status.stdout
     assert "snapshot_uploaded" in status.stdout
+    assert str(folder / "logs") in status.stdout
+    assert "host.log" in status.stdout
 
     assert record.supervisor.process is not None
     theirs = marked(mark_prefix(folder))
@@ -74,6 +83,7 @@ def test_up_twice_status_crash_up_down(folder: Path) -> None:
     assert host is not None
     host.kill()
     psutil.wait_procs([host], timeout=10)
+    assert "host ended: `make up` starts it again" in run("status", folder).stdout
     mended = run("up", folder)
     assert "host had ended" in mended.stdout
     assert run("status", folder).returncode == 0
