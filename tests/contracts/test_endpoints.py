@@ -154,8 +154,7 @@ def test_an_endpoint_has_a_key_and_nothing_has_none(shop: Shop) -> None:
 
 
 def test_a_service_that_is_busy_says_so_once_and_nothing_has_happened(shop: Shop) -> None:
-    shop.endpoint()
-    shop.side.busy()
+    shop.side.busy(shop.endpoint())
     with pytest.raises(ServiceBusy):
         shop.workspace.write_endpoint(shop.id, TAGS, {})
     found = shop.workspace.endpoint(shop.id)

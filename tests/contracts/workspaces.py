@@ -38,8 +38,8 @@ class WorkspaceSide(Protocol):
     def fail_deployment(self, endpoint: str, name: str) -> None:
         """Lets this deployment fail."""
 
-    def busy(self) -> None:
-        """Lets the next request be answered with 503."""
+    def busy(self, endpoint: str) -> None:
+        """Lets the next write to this endpoint be answered with 503."""
 
 
 class FakeSide:
@@ -65,7 +65,7 @@ class FakeSide:
     def fail_deployment(self, endpoint: str, name: str) -> None:
         self.fake.deployment_outcome = lambda found: "Failed" if found == name else "Succeeded"
 
-    def busy(self) -> None:
+    def busy(self, endpoint: str) -> None:
         self.fake.busy = 1
 
 
@@ -97,8 +97,9 @@ class AzureSide:
         body = {"outcome": "Failed", "log": "it broke"}
         self.server.control("POST", f"/deployments/{endpoint}/{name}", body)
 
-    def busy(self) -> None:
-        self.server.control("POST", "/faults", {"path": f"workspaces/{WORKSPACE}", "status": 503})
+    def busy(self, endpoint: str) -> None:
+        # The write only: the SDK's pollers of earlier operations go on asking, and would take the fault instead.
+        self.server.control("POST", "/faults", {"method": "PUT", "path": f"/onlineEndpoints/{endpoint}", "status": 503})
 
 
 class Shop:
