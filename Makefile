@@ -18,7 +18,7 @@ demo: setup ## watch a dropped snapshot become a served model, on this machine
 	@$(python) -m local demo
 
 test: setup ## run every test; starts and stops the services it needs
-	@$(python) -m pytest -n 4 --dist loadfile
+	@$(python) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that need no services
 	@$(python) -m pytest -n 2 -m "not services"
