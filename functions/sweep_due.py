@@ -11,6 +11,9 @@ from shared import clients
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
 
+# Two days (s): what is judged by counts is younger than the longest usual `IDLE_HOURS`.
+COUNTS_KEPT = 2 * 86_400.0
+
 
 @blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sweep_schedule)
 def sweep_due(timer: func.TimerRequest) -> None:
@@ -23,7 +26,9 @@ def sweep_due(timer: func.TimerRequest) -> None:
 
 @blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sleep_schedule)
 def sleep_due(timer: func.TimerRequest) -> None:
-    """Asks idle datasets to sleep; their own step checks once more and does it."""
-    from shared import idleness
+    """Asks idle datasets to sleep; their own step checks once more and does it. Forgets old counts."""
+    from shared import counts, idleness
 
-    idleness.request_sleep(clients.parts())
+    parts = clients.parts()
+    idleness.request_sleep(parts)
+    counts.forget(parts.storage, parts.clock() - COUNTS_KEPT)

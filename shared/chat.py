@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared import actions, scoring
+from shared import actions, counts, scoring
 from shared.errors import PipelineError, Unknown
 from shared.lifecycle import DatasetState
 
@@ -154,7 +154,9 @@ class Desk:
             [turn.model_dump() for turn in turns],
             {"max_new_tokens": self.parts.settings.max_new_tokens, **parameters},
         )
+        started = time.perf_counter()
         found = await self._ask(row, body, request_id)
+        self._count(row, found, time.perf_counter() - started)
         await self._note_asked(row)
         if found.good and found.text is not None:
             live = row.live.snapshot if row.live else ""
@@ -209,6 +211,13 @@ class Desk:
         if endpoint not in self._keys:
             self._keys[endpoint] = await asyncio.to_thread(self.parts.workspace.key, endpoint)
         return self._keys[endpoint]
+
+    def _count(self, row: Dataset, found: scoring.Answer, seconds: float) -> None:
+        """How the call ended, for its release; where none is named, any with traffic may have been asked."""
+        how = counts.ending(found.status, found.good)
+        may_be = [found.deployment] if found.deployment else [name for name, share in row.traffic.items() if share]
+        for deployment in may_be:
+            self.parts.counts.note(row.name, deployment, how, seconds, watched=row.candidate is not None)
 
     async def _note_asked(self, row: Dataset) -> None:
         """Keeps `last_asked_at`, at most once a minute: it is what idleness is judged by."""

@@ -15,6 +15,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
+from shared.counts import Counts
 from shared.ledger import Ledger
 from shared.settings import Settings, load
 
@@ -36,9 +37,11 @@ class Parts:
     scorer: Scorer
     clock: Callable[[], float] = time.time
     ledger: Ledger = field(init=False)
+    counts: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.storage, self.clock)
+        self.counts = Counts(self.storage, self.clock)
 
     @cached_property
     def installation(self) -> str:

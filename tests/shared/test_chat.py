@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared import counts
 from shared.chat import ASKED_SECONDS, Answered, Desk, Turn, Unanswered
 from shared.errors import Refused, ServiceBusy
 from shared.lifecycle import DatasetState as D
@@ -344,3 +345,36 @@ def test_keys_and_questions_are_never_logged(caplog: pytest.LogCaptureFixture) -
             office.refused()
     assert KEY not in caplog.text
     assert "Why?" not in caplog.text
+
+
+# --- what is counted ------------------------------------------------------------------------------------------
+
+
+def _tally(office: Office, deployment: str) -> tuple[int, int, int]:
+    office.world.parts.counts.flush()
+    found = counts.since(office.world.parts.storage, DATASET, deployment, 0)
+    return found.asked, found.failed, found.refused
+
+
+@pytest.mark.parametrize(
+    ("answer", "tally"),
+    [
+        (an_answer(), (1, 0, 0)),
+        (an_answer(429), (1, 0, 1)),
+        (an_answer(424), (1, 1, 0)),
+        (an_answer(text=""), (1, 1, 0)),
+    ],
+)
+def test_every_call_is_counted_for_the_deployment_that_answered(answer: Answer, tally: tuple[int, int, int]) -> None:
+    office = Office(a_dataset(), answer)
+    if answer.good:
+        office.ask()
+    else:
+        office.refused()
+    assert _tally(office, DEPLOYMENT) == tally
+
+
+def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() -> None:
+    office = Office(a_dataset(traffic={DEPLOYMENT: 90, "r2": 10, "r3": 0}), Answer(0, None))
+    office.refused()
+    assert [_tally(office, name) for name in (DEPLOYMENT, "r2", "r3")] == [(1, 1, 0), (1, 1, 0), (0, 0, 0)]
