@@ -8,6 +8,7 @@ from collections.abc import Callable
 import azure.functions as func
 
 from functions import web
+from functions.web import Request, Response
 from shared import clients
 from shared.errors import PipelineError, TemporaryError, Unknown
 
@@ -16,52 +17,52 @@ log = logging.getLogger(__name__)
 
 
 @blueprint.route(route="snapshots/{id}/retry", methods=["POST"])
-def retry_snapshot(req: func.HttpRequest) -> func.HttpResponse:
+def retry_snapshot(req: Request) -> Response:
     """Goes on with a snapshot that failed, in training, registration or release, or that waits for a person."""
     from shared import actions
 
-    return _answered(lambda: actions.retry(clients.parts(), req.route_params["id"], _by(req)))
+    return _answered(lambda: actions.retry(clients.parts(), req.path_params["id"], _by(req)))
 
 
 @blueprint.route(route="snapshots/{id}/override", methods=["POST"])
-def override_snapshot(req: func.HttpRequest) -> func.HttpResponse:
+def override_snapshot(req: Request) -> Response:
     """Trains a refused snapshot after all: a duplicate once more, one with bad rows on its good rows."""
     from shared import actions
 
-    return _answered(lambda: actions.override(clients.parts(), req.route_params["id"], _by(req)))
+    return _answered(lambda: actions.override(clients.parts(), req.path_params["id"], _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/wake", methods=["POST"])
-def wake_dataset(req: func.HttpRequest) -> func.HttpResponse:
+def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
     from shared import actions
 
-    return _answered(lambda: actions.ask(clients.parts(), req.route_params["name"], "wake", _by(req)))
+    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "wake", _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/sleep", methods=["POST"])
-def sleep_dataset(req: func.HttpRequest) -> func.HttpResponse:
+def sleep_dataset(req: Request) -> Response:
     """Puts a live dataset to sleep: its endpoint is removed, its model is kept."""
     from shared import actions
 
-    return _answered(lambda: actions.ask(clients.parts(), req.route_params["name"], "sleep", _by(req)))
+    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "sleep", _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/resume", methods=["POST"])
-def resume_dataset(req: func.HttpRequest) -> func.HttpResponse:
+def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""
     from shared import actions
 
-    return _answered(lambda: actions.resume(clients.parts(), req.route_params["name"], _by(req)))
+    return _answered(lambda: actions.resume(clients.parts(), req.path_params["name"], _by(req)))
 
 
-def _by(req: func.HttpRequest) -> str:
+def _by(req: Request) -> str:
     """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
-    told = req.headers.get("x-ms-client-principal-name") or req.params.get("by") or "http"
+    told = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
     return "".join(c for c in told if c.isprintable())[:80]
 
 
-def _answered(act: Callable[[], object]) -> func.HttpResponse:
+def _answered(act: Callable[[], object]) -> Response:
     from shared.actions import Answer
 
     try:

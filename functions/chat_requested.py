@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from functions import web
+from functions.web import Request, Response
 from shared import clients
 
 if TYPE_CHECKING:
@@ -20,22 +21,22 @@ blueprint = func.Blueprint()
 
 
 @blueprint.route(route="score/{dataset}", methods=["POST"])
-async def score(req: func.HttpRequest) -> func.HttpResponse:
+async def score(req: Request) -> Response:
     """The notebook's payload in, the text and who answered out."""
     from pydantic import ValidationError
 
     from shared.chat import NativeRequest, Unanswered
 
-    if len(req.get_body()) > web.MOST_BYTES:
-        return web.refusal(413, "too_large", f"at most {web.MOST_BYTES} bytes are allowed")
     try:
-        asked = NativeRequest.model_validate_json(req.get_body())
+        asked = NativeRequest.model_validate_json(await web.body(req))
         found = await _desk().answer(
-            req.route_params["dataset"],
+            req.path_params["dataset"],
             asked.input_data.input_string,
             asked.input_data.parameters.model_dump(exclude_none=True),
             _request_id(req),
         )
+    except web.TooLarge:
+        return web.too_large()
     except ValidationError as error:
         return web.malformed(error)
     except Unanswered as error:
@@ -51,17 +52,17 @@ async def score(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @blueprint.route(route="v1/chat/completions", methods=["POST"])
-async def chat_completions(req: func.HttpRequest) -> func.HttpResponse:
+async def chat_completions(req: Request) -> Response:
     """Chat completions; `model` is the dataset's name."""
     from pydantic import ValidationError
 
     from shared.chat import ChatRequest, Unanswered
 
-    if len(req.get_body()) > web.MOST_BYTES:
-        return web.refusal(413, "too_large", f"at most {web.MOST_BYTES} bytes are allowed")
     try:
-        asked = ChatRequest.model_validate_json(req.get_body())
+        asked = ChatRequest.model_validate_json(await web.body(req))
         found = await _desk().answer(asked.model, asked.messages, asked.parameters(), _request_id(req))
+    except web.TooLarge:
+        return web.too_large()
     except ValidationError as error:
         return web.malformed(error)
     except Unanswered as error:
@@ -85,7 +86,7 @@ def _desk() -> Desk:
     return Desk(clients.parts())
 
 
-def _request_id(req: func.HttpRequest) -> str:
+def _request_id(req: Request) -> str:
     """The caller's request id, if it is one that Azure takes, else a new one."""
     told = req.headers.get("x-request-id", "")
     return told if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", told) else uuid.uuid4().hex

@@ -5,6 +5,7 @@ from __future__ import annotations
 import azure.functions as func
 
 from functions import web
+from functions.web import Request, Response
 from shared import clients
 from shared.errors import Unknown
 
@@ -12,39 +13,39 @@ blueprint = func.Blueprint()
 
 
 @blueprint.route(route="snapshots", methods=["GET"])
-def list_snapshots(req: func.HttpRequest) -> func.HttpResponse:
+def list_snapshots(req: Request) -> Response:
     """The newest snapshots; `?dataset=` for one dataset's."""
     from shared import naming, status
 
-    dataset = req.params.get("dataset", "")
+    dataset = req.query_params.get("dataset", "")
     if dataset and not naming.DATASET.fullmatch(dataset):
         return web.refusal(400, "invalid_request", "dataset: 2 to 41 of a-z, 0-9 and '-'")
     return web.answer({"snapshots": status.snapshots(clients.parts(), dataset)})
 
 
 @blueprint.route(route="snapshots/{id}", methods=["GET"])
-def get_snapshot(req: func.HttpRequest) -> func.HttpResponse:
+def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
     from shared import status
 
     try:
-        return web.answer(status.snapshot(clients.parts(), req.route_params["id"]))
+        return web.answer(status.snapshot(clients.parts(), req.path_params["id"]))
     except Unknown:
         return web.refusal(404, "not_found", "there is no snapshot of that id; GET /api/snapshots lists them")
 
 
 @blueprint.route(route="datasets/{name}", methods=["GET"])
-def get_dataset(req: func.HttpRequest) -> func.HttpResponse:
+def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
     from shared import status
 
     try:
-        return web.answer(status.dataset(clients.parts(), req.route_params["name"]))
+        return web.answer(status.dataset(clients.parts(), req.path_params["name"]))
     except Unknown:
         return web.refusal(404, "not_found", "there is no dataset of that name; GET /api/snapshots lists snapshots")
 
 
 @blueprint.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(req: func.HttpRequest) -> func.HttpResponse:
+def health(req: Request) -> Response:
     """That the app is indexed and its settings are right; it asks no other service."""
     return web.answer({"status": "ok"})

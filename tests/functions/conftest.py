@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlencode
 
-import azure.functions as func
 import pytest
+from starlette.requests import Request
 
 from functions import chat_requested
 from shared import clients
@@ -36,13 +38,31 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 @pytest.fixture
-def request_of() -> Callable[..., func.HttpRequest]:
+def request_of() -> Callable[..., Request]:
     """Makes an HTTP request as the runtime hands it over."""
 
     def make(
-        body: Any = b"", *, method: str = "POST", route: dict[str, str] | None = None, **more: Any
-    ) -> func.HttpRequest:
+        body: Any = b"",
+        *,
+        method: str = "POST",
+        route: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Request:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return func.HttpRequest(method, "https://app/api", body=content, route_params=route or {}, **more)
+        messages = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def receive() -> Any:
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/api",
+            "path_params": route or {},
+            "query_string": urlencode(params or {}).encode(),
+            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+        }
+        return Request(scope, receive)
 
     return make

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import azure.functions as func
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from functions import action_requested as actions
 from shared.errors import ServiceBusy
@@ -16,7 +17,7 @@ from shared.lifecycle import SnapshotState as S
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_fault, a_snapshot
 from tests.fakes import World
 
-Make = Callable[..., func.HttpRequest]
+Make = Callable[..., Request]
 ROUTE = {"id": SNAPSHOT, "name": DATASET}
 DONE = [
     (actions.retry_snapshot, a_snapshot(S.TRAINING_FAILED)),
@@ -34,9 +35,9 @@ NOT_NOW = [
 EVERY = [act for act, _ in DONE]
 
 
-def _error(answer: func.HttpResponse) -> dict[str, Any]:
-    assert answer.mimetype == "application/json"
-    error: dict[str, Any] = json.loads(answer.get_body())["error"]
+def _error(answer: Response) -> dict[str, Any]:
+    assert answer.media_type == "application/json"
+    error: dict[str, Any] = json.loads(bytes(answer.body))["error"]
     assert set(error) == {"message", "type", "code", "param"}
     return error
 
@@ -47,7 +48,7 @@ def test_what_can_be_done_is_taken_and_enqueued(world: World, request_of: Make, 
     world.storage.messages.clear()
     answer = act(request_of(route=ROUTE))
     assert answer.status_code == 202
-    assert json.loads(answer.get_body())["message"]
+    assert json.loads(bytes(answer.body))["message"]
     assert [message for _, _, message in world.storage.messages] == [f"{row.key}?"]
 
 

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import azure.functions as func
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from functions.chat_requested import chat_completions, score
 from functions.web import MOST_BYTES
@@ -18,7 +19,7 @@ from shared.scoring import Answer
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
 from tests.fakes import World
 
-Make = Callable[..., func.HttpRequest]
+Make = Callable[..., Request]
 TURN = {"role": "user", "content": "Why?"}
 NATIVE = {"input_data": {"input_string": [TURN], "parameters": {"temperature": 0.6, "max_new_tokens": 50}}}
 CHAT = {"model": DATASET, "messages": [TURN]}
@@ -46,10 +47,10 @@ def _live(world: World, answer: Answer | None = None, **changes: Any) -> Endpoin
     return made
 
 
-def _answered(act: Any, request: func.HttpRequest) -> tuple[int, Any, Any]:
-    answer: func.HttpResponse = asyncio.run(act(request))
-    assert answer.mimetype == "application/json"
-    return answer.status_code, json.loads(answer.get_body()), answer.headers
+def _answered(act: Any, request: Request) -> tuple[int, Any, Any]:
+    answer: Response = asyncio.run(act(request))
+    assert answer.media_type == "application/json"
+    return answer.status_code, json.loads(bytes(answer.body)), answer.headers
 
 
 def test_the_recipes_payload_is_answered_with_the_text_and_who_gave_it(world: World, request_of: Make) -> None:

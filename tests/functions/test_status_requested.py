@@ -6,19 +6,20 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import azure.functions as func
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from functions import status_requested as status
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import World
 
-Make = Callable[..., func.HttpRequest]
+Make = Callable[..., Request]
 
 
-def _body(answer: func.HttpResponse, status: int = 200) -> Any:
-    assert (answer.status_code, answer.mimetype) == (status, "application/json")
-    return json.loads(answer.get_body())
+def _body(answer: Response, status: int = 200) -> Any:
+    assert (answer.status_code, answer.media_type) == (status, "application/json")
+    return json.loads(bytes(answer.body))
 
 
 def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> None:
