@@ -17,9 +17,11 @@ from shared import hyperparameters, naming
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
+from shared.limits import policy_of
+from shared.quarantine import Quarantine
 from shared.records import ModelPin, ReportSummary, Snapshot
 from shared.splits import Cuts, Split
-from shared.validation import BadRow, Frozen, Policy, Report, Source, freeze
+from shared.validation import Frozen, Report, Source, freeze
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +49,10 @@ class Validate:
         model = _base_model(self.parts, row, options)
         pinned = _pinned(self.parts, row, model, options)
         try:
-            frozen, bad = self._pass(row, options, model, lease)
+            frozen = self._pass(row, options, model, lease)
         except (LedgerConflict, Unknown):
             return Outcome(SnapshotState.SUPERSEDED, f"{row.source} was overwritten while it was read", look_in=None)
         summary = _store_report(self.parts, row, frozen.report)
-        if bad:
-            self.parts.storage.put("quarantine", f"{row.id}/rows.jsonl", b"".join(bad))
         changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows)}
         if not frozen.report.accepted:
             return Outcome(SnapshotState.REJECTED, frozen.report.summary, changes, look_in=self._keep())
@@ -62,24 +62,23 @@ class Validate:
         """What cannot be trained on is refused with the error's own words."""
         return Outcome(SnapshotState.REJECTED, str(error), look_in=self._keep())
 
-    def _pass(
-        self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease
-    ) -> tuple[Frozen, list[bytes]]:
+    def _pass(self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease) -> Frozen:
         dataset = self.parts.ledger.dataset(row.dataset).row
-        bad: list[bytes] = []
+        quarantine = Quarantine(self.parts.storage, row.id)
         frozen = freeze(
             _sources(self.parts, row),
-            _policy(self.parts, row, options, model),
+            policy_of(self.parts.settings, row, options, model),
             seed=dataset.seed,
             cuts=Cuts(dataset.cut_test, dataset.cut_validation),
             staging=BlobStaging(self.parts.storage, row.id),
-            quarantine=lambda found: bad.append(_quarantined(found)),
+            quarantine=quarantine.add,
             heartbeat=lease.check,
         )
         for file in row.files:  # the pass is over: was it all of one version?
             if self.parts.storage.look("snapshots", file.path).etag != file.etag:
                 raise LedgerConflict(f"{file.path} was overwritten")
-        return frozen, bad
+        quarantine.close()
+        return frozen
 
     def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> Outcome:
         claim = _claim_name(row, changes)
@@ -218,23 +217,6 @@ def _pinned(parts: Parts, row: Snapshot, model: BaseModel, options: dict[str, An
     }
 
 
-def _policy(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseModel) -> Policy:
-    given = parts.settings
-    context = model.tags.get("context_window", "")
-    policy = Policy(
-        system_turns=given.system_turns,
-        min_rows=given.min_rows,
-        max_bad_percent=100.0 if "bad_rows" in row.overrides else given.validation_max_bad_percent,
-        max_file_bytes=int(given.max_snapshot_gb * 1e9),
-        max_total_bytes=int(given.max_snapshot_gb * 1e9),
-        context_tokens=int(context) if context.isdigit() else Policy().context_tokens,
-    )
-    try:
-        return policy.tightened(**options.get("validation", {}))
-    except (TypeError, ValueError) as error:
-        raise BadSnapshot(f"{row.options.path if row.options else 'snapshot.json'}: validation: {error}") from error
-
-
 def _sources(parts: Parts, row: Snapshot) -> Sequence[Source]:
     storage = parts.storage
     return [
@@ -259,13 +241,6 @@ def _store_report(parts: Parts, row: Snapshot, report: Report) -> ReportSummary:
         warnings=sum(f.count for f in report.findings if f.severity != "error"),
         bad_rows=report.bad_rows,
     )
-
-
-def _quarantined(found: BadRow) -> bytes:
-    import dataclasses
-
-    kept = {k: v for k, v in dataclasses.asdict(found).items() if not isinstance(v, bytes)}
-    return json.dumps(kept, default=str).encode() + b"\n"
 
 
 def _with_cuts(dataset: Any, cuts: Cuts) -> Any:

@@ -94,6 +94,11 @@ def report(snapshot: str) -> str:
     return f"{snapshot}.json"
 
 
+def quarantine(snapshot: str) -> str:
+    """The blob in `quarantine` that lists the rows left out."""
+    return f"{snapshot}/rows.jsonl"
+
+
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
     """The tags that say whose a resource is and where it came from."""
     return {

@@ -113,9 +113,27 @@ class Settings(BaseSettings):
         le=100,
         description="Share of bad rows that training goes on without; 0: any bad row refuses.",
     )
-    system_turns: Literal["allow", "reject", "fold"] = Field(
+    validation_max_rows: int = Field(5_000_000, ge=1, description="Most rows of a snapshot.")
+    validation_max_expansion: float = Field(
+        200.0, ge=1, description="A file may grow so many times when decompressed; beyond, it counts as a bomb."
+    )
+    validation_max_line_bytes: int = Field(
+        8 * 2**20, ge=64, le=256 * 2**20, description="Longest row, in bytes; it has to fit into memory a few times."
+    )
+    validation_max_messages: int = Field(1000, ge=2, description="Most turns of one dialogue.")
+    validation_max_depth: int = Field(32, ge=3, le=512, description="Deepest nesting of a row; `messages` needs 3.")
+    validation_max_repeats: int = Field(
+        8, ge=3, description="An answer whose last words come so many times in a row is reported as a loop."
+    )
+    validation_context_tokens: int = Field(
+        0, ge=0, description="Tokens the model sees of a row; 0: what the base model's tag says, else 4096."
+    )
+    validation_meaning: bool = Field(True, description="Whether warnings about what good rows say are looked for.")
+    validation_places: int = Field(20, ge=1, le=1000, description="Places listed per rule in a report.")
+    system_turns: Literal["allow", "fold", "reject"] = Field(
         "allow",
-        description="What is done with system turns: kept, refused, or folded into the first user turn.",
+        description="What is done with system turns: kept (an error where the model's template has none), "
+        "folded into the first user turn, or refused.",
     )
     accept_since: datetime | None = Field(
         None,

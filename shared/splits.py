@@ -23,7 +23,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 # The words Hugging Face `datasets` looks for in file names, and ultrachat's own split names.
-_WORDS: dict[str, Split] = {
+WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "train_sft": "train",
@@ -44,7 +44,7 @@ def split_of(file_name: str) -> Split | None:
     """Say which split a file's name means: `train-00000-of-00003.parquet` is train; None if none."""
     stem = file_name.rsplit("/", 1)[-1].lower().split(".", 1)[0]
     match = _NAME.match(stem)
-    return _WORDS.get(match["word"]) if match else None
+    return WORDS.get(match["word"]) if match else None
 
 
 @dataclass(frozen=True, slots=True)

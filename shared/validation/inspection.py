@@ -19,6 +19,7 @@ from shared.validation.problems import Problem
 from shared.validation.reading import FileFault, Meter, Row, is_bad, jsonl_rows
 from shared.validation.report import FileSummary, Report
 from shared.validation.rules import RULES
+from shared.validation.shape import Shape
 from shared.validation.sources import Source, Watched
 from shared.validation.staging import BlockWriter, Staging
 from shared.validation.tally import Tally
@@ -121,6 +122,12 @@ class Inspection:
 
     def _write(self, split: Split, place: float, data: bytes) -> None:
         self._writers[split].add(place, data)
+
+    def misshapen(self, wrong: Shape) -> None:
+        """Count what is wrong with the snapshot before it is read; nothing more is staged."""
+        split, file = (wrong.source.split, wrong.source.path) if wrong.source else (None, None)
+        self.tally.add_file(wrong.rule, wrong.found, wrong.expected, split=split, file=file)
+        self._staging.in_vain = True
 
     # -- reading
 
@@ -278,7 +285,9 @@ class Inspection:
         """Look at what only the end tells, stage the rest, and say what was staged."""
         cuts = self._cutter.finish()
         rows = {split: self._writers[split].rows for split in SPLITS}
-        if self._good < self._policy.min_rows:
+        if self.tally.file_errors:
+            pass  # what could not be read is not missing
+        elif self._good < self._policy.min_rows:
             needed = f"at least {self._policy.min_rows} (MIN_ROWS)"
             self.tally.add_file("too-few-rows", f"{self._good} good rows", needed)
         elif rows["train"] == 0:

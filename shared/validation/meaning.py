@@ -35,7 +35,6 @@ _SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
     ("J", "eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
 )
 _TAIL = 24
-_LOOPS = 8
 
 
 def estimated_tokens(canonical: bytes, turns: int) -> int:
@@ -61,7 +60,7 @@ def remarks(
                 if pattern.search(turn["content"]):
                     yield Problem("likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets")
     yield from _prompt(row, dialogue)
-    yield from _loop(dialogue)
+    yield from _loop(dialogue, policy.max_repeats)
 
 
 def _may_hold_marker(text: str) -> bool:
@@ -87,17 +86,17 @@ def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
             yield Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
 
 
-def _loop(dialogue: Dialogue) -> Iterator[Problem]:
+def _loop(dialogue: Dialogue, times: int) -> Iterator[Problem]:
     """An answer whose last words come over and over, right up to its end."""
     answer = dialogue.turns[-1]["content"].rstrip()
-    if len(answer) < _LOOPS * _TAIL:
+    if len(answer) < times * _TAIL:
         return
     tail = answer[-_TAIL:]
     period = len(answer) - _TAIL - answer.rfind(tail, 0, len(answer) - 1)
-    if period > len(answer) // _LOOPS:
+    if period > len(answer) // times:
         return
-    looped = period * _LOOPS
+    looped = period * times
     if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
-        found = f"the last {period} characters at least {_LOOPS} times"
+        found = f"the last {period} characters at least {times} times"
         path = f"messages[{len(dialogue.turns) - 1}].content"
         yield Problem("repetitive-answer", path, found, "an answer that ends")

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 
-from shared.validation.policy import Policy
+from shared.validation.examples import EXAMPLES
+from shared.validation.policy import LIMITS, Policy, setting_of
 from shared.validation.rule import Rule, Scope
 from shared.validation.rules import RULES
+from shared.validation.templates import ANY, TEMPLATES
 
 _SECTIONS: tuple[tuple[Scope, str, str], ...] = (
     ("file", "Files", "About a whole file or snapshot."),
@@ -23,7 +24,7 @@ _LONGEST = 160
 
 def page() -> str:
     """Write the page."""
-    parts = [_INTRODUCTION, _limits()]
+    parts = [_INTRODUCTION, _limits(), _roles()]
     for scope, title, about in _SECTIONS:
         parts.append(f"## {title}\n\n{about}\n")
         parts += [_entry(rule) for rule in RULES.values() if rule.scope == scope]
@@ -39,25 +40,52 @@ refuses the snapshot, unless the operator allows a share of bad rows, which are 
 into quarantine. A **warning** only tells. Rows count from 1; in JSONL files a row's number is its line
 number.
 
-Try a file before you upload it: `python -m shared.validation FILE_OR_FOLDER...`
+Try a file before you upload it: `python -m shared.validation FILE_OR_FOLDER...` (exit status 0: accepted, 1:
+rejected, 2: could not be checked). The report is described by
+[validation-report.schema.json](validation-report.schema.json).
 
 What is trained on is `messages` with `role` and `content` of each turn, and nothing else. Duplicates are
-kept once. System turns are kept (`allow`), refused (`reject`) or put before the first user turn with an
-empty line between (`fold`; only in the training files, never in what you uploaded): whatever the model's
-template knows.
+kept once. Every row read is counted once: as good, bad or a duplicate.
 """
 
-
 _DEFAULTS = """\
-The app's settings `SYSTEM_TURNS`, `VALIDATION_MAX_BAD_PERCENT`, `MIN_ROWS` and `MAX_SNAPSHOT_GB` (here
-`max_total_bytes`) set four of these; left alone, they are what the command line checks by.
+The command line uses the defaults. A snapshot's own `snapshot.json` may be stricter, never looser, such as
+`{"validation": {"min_rows": 500}}`; where the last column says how, else not at all.
+"""
+
+_ROLES = """\
+A role that the model's template does not know is dropped without a word, or stops the training after the GPU was paid
+for. So the roles allowed follow the snapshot's pinned base model:
+
+| models | roles | source |
+|---|---|---|
+"""
+
+_FOLDING = """
+System turns are kept (`allow`; an error where the template has none), refused (`reject`), or folded (`fold`): the
+text of the system turn is put before that of the first user turn, with an empty line between. Folding rewrites the
+training files only, never what you uploaded; duplicates and splits are found by what you uploaded. Try a model on the
+command line: `--model Phi-3-mini-4k-instruct --system fold`.
 """
 
 
 def _limits() -> str:
-    lines = ["## Limits", "", _DEFAULTS, "| limit | default |", "|---|---|"]
-    lines += [f"| `{field.name}` | {getattr(Policy(), field.name)!r} |" for field in dataclasses.fields(Policy)]
+    lines = ["## Limits", "", _DEFAULTS, "| limit | default | setting of the app | what for | a snapshot may |"]
+    lines.append("|---|---|---|---|---|")
+    for name, limit in LIMITS.items():
+        default = getattr(Policy(), name)
+        shown = ", ".join(default) if isinstance(default, tuple) else str(default).lower()
+        setting = f"`{found}`" if (found := setting_of(name)) else ""
+        stricter = {"lower": "lower it", "higher": "raise it", "later": "choose a stricter one", None: ""}[
+            limit.tighter
+        ]
+        lines.append(f"| `{name}` | `{shown}` | {setting} | {limit.help} | {stricter} |")
     return "\n".join([*lines, ""])
+
+
+def _roles() -> str:
+    lines = [f"| {t.family} | {', '.join(t.roles)} | {t.source} |" for t in (*TEMPLATES, ANY)]
+    return "## Roles by model\n\n" + _ROLES + "\n".join(lines) + "\n" + _FOLDING
 
 
 def _entry(rule: Rule) -> str:
@@ -65,8 +93,8 @@ def _entry(rule: Rule) -> str:
     if rule.example is not None:
         shown = rule.example.decode("utf-8", "backslashreplace").replace("\ufeff", "\\ufeff")
         lines = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in shown.split("\n")]
-        text += "\n```\n" + "\n".join(lines) + "\n```\n"
-    return text
+        return text + "\n```\n" + "\n".join(lines) + "\n```\n"
+    return text + f"\n*Example:* {EXAMPLES[rule.id].told}.\n"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ It is part of what makes a report repeatable: same bytes and same policy, same r
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,58 +17,131 @@ SystemTurns = Literal["allow", "reject", "fold"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What is refused, and from which size on."""
+    """What is refused, and from which size on. What each limit is for: LIMITS."""
 
     system_turns: SystemTurns = "allow"
-    """allow: kept; reject: an error; fold: put before the first user turn, in the training files only."""
+    roles: tuple[str, ...] = ("system", "user", "assistant")
     max_bad_percent: float = 0.0
-    """Above 0, training goes on with the good rows as long as at most this share is bad."""
     min_rows: int = 20
-    """Fewer good, distinct rows than this are not worth a GPU."""
     max_rows: int = 5_000_000
-    max_file_bytes: int = 20 * 2**30
-    """Per file, as stored."""
+    max_file_bytes: int = 20 * 10**9
     max_total_bytes: int = 20 * 10**9
-    """All files together, after decompression."""
     max_expansion: float = 200.0
-    """Decompressed over compressed size, looked at from 64 MiB on; text stays far below."""
     max_line_bytes: int = 8 * 2**20
     max_messages: int = 1000
     max_depth: int = 32
+    max_repeats: int = 8
     context_tokens: int = 4096
-    """What the model sees of a row; longer rows are cut by the trainer."""
     meaning: bool = True
-    """Whether the rules about meaning (warnings) are looked at."""
     places: int = 20
-    """Places kept per rule in the report; 0 keeps all."""
 
     def __post_init__(self) -> None:
-        if self.system_turns not in ("allow", "reject", "fold"):
-            raise ValueError(f"system_turns must be allow, reject or fold, not {self.system_turns!r}")
-        if not 0 <= self.max_bad_percent <= 100:
-            raise ValueError(f"max_bad_percent must be between 0 and 100, not {self.max_bad_percent!r}")
-        if self.min_rows < 3:
-            raise ValueError(f"min_rows must be at least 3 (one for each split), not {self.min_rows!r}")
+        for name, limit in LIMITS.items():
+            value = getattr(self, name)
+            if not limit.allows(value):
+                raise ValueError(f"{name} must be {limit.range}, not {value!r}")
 
     def tightened(self, **limits: Any) -> Policy:
         """Return the policy with the given limits, each refused (ValueError) if it would loosen this one."""
         for name, value in limits.items():
-            if name not in _TIGHTER:
-                raise ValueError(f"{name!r} cannot be set by a snapshot; it may set {', '.join(sorted(_TIGHTER))}")
+            limit = LIMITS.get(name)
+            if limit is None or limit.tighter is None:
+                known = ", ".join(sorted(name for name, limit in LIMITS.items() if limit.tighter))
+                raise ValueError(f"{name!r} cannot be set by a snapshot; it may set {known}")
+            if not limit.allows(value):
+                raise ValueError(f"{name} must be {limit.range}, not {value!r}")
             now = getattr(self, name)
-            if (value > now) if _TIGHTER[name] == "lower" else (value < now):
+            if limit.is_looser(value, now):
                 raise ValueError(f"{name} = {value!r} would loosen the operator's {now!r}")
         return dataclasses.replace(self, **limits)
 
 
-_TIGHTER: dict[str, Literal["lower", "higher"]] = {
-    "max_bad_percent": "lower",
-    "min_rows": "higher",
-    "max_rows": "lower",
-    "max_file_bytes": "lower",
-    "max_total_bytes": "lower",
-    "max_expansion": "lower",
-    "max_line_bytes": "lower",
-    "max_messages": "lower",
-    "max_depth": "lower",
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One field of Policy: what it is for, which values make sense, and which way is stricter."""
+
+    help: str
+    least: float = 1
+    most: float = math.inf
+    kind: type = int
+    choices: tuple[Any, ...] = ()
+    """From the most lenient to the strictest."""
+    tighter: Literal["lower", "higher", "later"] | None = "lower"
+    setting: str = ""
+    """The app's setting, where its name is not VALIDATION_<name>; `-`: follows from something else."""
+
+    @property
+    def range(self) -> str:
+        """The values allowed, in words."""
+        if self.choices:
+            return " or ".join(map(str, self.choices))
+        whole = "a whole number" if self.kind is int else "a number"
+        return (
+            f"{whole} from {self.least:g} on"
+            if self.most == math.inf
+            else f"{whole} from {self.least:g} to {self.most:g}"
+        )
+
+    def allows(self, value: object) -> bool:
+        """Whether a value makes sense; no text passes for a number, and true is not 1."""
+        if self.choices:
+            return any(value is choice or value == choice for choice in self.choices if type(value) is type(choice))
+        if self.kind is tuple:
+            return isinstance(value, tuple) and {"user", "assistant"} <= set(value)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
+            return False
+        return self.least <= value <= self.most
+
+    def is_looser(self, value: Any, now: Any) -> bool:
+        """Whether a value lets through what `now` stops."""
+        if self.choices:
+            return self.choices.index(value) < self.choices.index(now)
+        return bool(value > now if self.tighter == "lower" else value < now)
+
+
+LIMITS: dict[str, Limit] = {
+    "system_turns": Limit(
+        "System turns: `allow` keeps them (an error where the model's template has none), `fold` puts them before the "
+        "first user turn, in the training files only, `reject` makes them an error.",
+        choices=("allow", "fold", "reject"),
+        tighter="later",
+        setting="SYSTEM_TURNS",
+    ),
+    "roles": Limit("Roles the pinned model's template knows: see below.", kind=tuple, tighter=None, setting="-"),
+    "max_bad_percent": Limit(
+        "Share of bad rows that training goes on without; 0: any bad row refuses.", least=0, most=100, kind=float
+    ),
+    "min_rows": Limit(
+        "Fewer good, distinct rows are not worth a GPU; three splits need three.",
+        least=3,
+        tighter="higher",
+        setting="MIN_ROWS",
+    ),
+    "max_rows": Limit("More rows stop the reading."),
+    "max_file_bytes": Limit("Largest file, as stored.", setting="MAX_SNAPSHOT_GB"),
+    "max_total_bytes": Limit("All files together, after decompression.", setting="MAX_SNAPSHOT_GB"),
+    "max_expansion": Limit(
+        "Decompressed over compressed size, looked at from 64 MiB on; text stays far below.", kind=float
+    ),
+    "max_line_bytes": Limit("Longest row.", least=64, most=256 * 2**20),
+    "max_messages": Limit("Most turns of a dialogue.", least=2),
+    "max_depth": Limit("Deepest nesting of a row; `messages` itself needs 3.", least=3, most=512),
+    "max_repeats": Limit(
+        "An answer whose last words (up to an eighth of it, for 8) come so many times in a row is told as a loop.",
+        least=3,
+    ),
+    "context_tokens": Limit(
+        "What the model sees of a row, by estimate; the trainer cuts longer ones. The app takes it from the model.",
+        setting="VALIDATION_CONTEXT_TOKENS",
+    ),
+    "meaning": Limit(
+        "Whether the rules about meaning (warnings) are looked at.", choices=(False, True), tighter="later"
+    ),
+    "places": Limit("Places kept per rule in the report; 0 keeps all.", least=0, tighter=None),
 }
+
+
+def setting_of(name: str) -> str:
+    """The app setting behind a limit; empty if it follows from something else."""
+    told = LIMITS[name].setting
+    return "" if told == "-" else told or f"VALIDATION_{name.upper()}"

@@ -75,6 +75,18 @@ FILE: tuple[tuple[str, Severity, str, str], ...] = (
         "Add a file named train, such as train.jsonl.",
     ),
     (
+        "split-unknown",
+        "error",
+        "Other files of the snapshot name their split, but this name means none: it may hold test rows.",
+        "Let its name start with train, validation or test, such as train-2.jsonl.",
+    ),
+    (
+        "double-extension",
+        "error",
+        "The file's name has two data formats; one of them is wrong.",
+        "Keep the ending of the format the file is in.",
+    ),
+    (
         "no-train-rows",
         "error",
         "No row is left to train on: all are held out, or repeated in a held-out file.",

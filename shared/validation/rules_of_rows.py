@@ -72,10 +72,17 @@ TURNS: tuple[tuple[str, Severity, str, str, bytes | None], ...] = (
         _turns(_ASK, '{"role": "tool", "content": "42"}', _ANSWER),
     ),
     (
+        "tool-misplaced",
+        "error",
+        "A tool turn comes right after a user turn, though only an assistant calls tools.",
+        "Put the assistant turn that asks for it before it.",
+        None,
+    ),
+    (
         "tool-calls",
         "error",
-        "A turn calls a tool; the template would drop the call and train on the rest.",
-        "Leave tool dialogues out.",
+        "A turn calls a tool in a field of its own, which is not trained on; the rest would teach half a call.",
+        "Leave tool dialogues out, or write the call into the content, where the model's template knows tool turns.",
         _turns(_ASK, '{"role": "assistant", "content": "Wait.", "tool_calls": [{"id": "1"}]}'),
     ),
     (
@@ -83,6 +90,13 @@ TURNS: tuple[tuple[str, Severity, str, str, bytes | None], ...] = (
         "error",
         "The model's template has no system turn, and the policy says to refuse them.",
         "Move the text into the first user turn, or set the policy to fold.",
+        None,
+    ),
+    (
+        "system-dropped",
+        "error",
+        "The pinned model's template has no system turn: it would drop the turn without a word, or stop the training.",
+        "Set SYSTEM_TURNS to fold, or move the text into the first user turn.",
         None,
     ),
     (

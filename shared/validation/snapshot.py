@@ -19,6 +19,7 @@ from shared.splits import SPLITS, Cuts, Shares, Split
 from shared.validation.inspection import BadRow, Inspection
 from shared.validation.policy import Policy
 from shared.validation.report import Report
+from shared.validation.shape import shape_of
 from shared.validation.sources import Source
 from shared.validation.staging import Staging
 
@@ -76,10 +77,8 @@ def freeze(
         quarantine=quarantine if policy.max_bad_percent > 0 else None,
         heartbeat=heartbeat or (lambda: None),
     )
-    if not ordered:
-        inspection.tally.add_file("no-files", "no file", "at least one")
-    elif all(source.split in ("test", "validation") for source in ordered):
-        inspection.tally.add_file("no-train-split", "only held-out files", "a file to train on")
+    for wrong in shape_of(ordered):
+        inspection.misshapen(wrong)
     for source in ordered:
         inspection.read(source)
     outcome = inspection.finish()

@@ -56,6 +56,7 @@ class Turns:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._known = frozenset(policy.roles) | ({"system"} if policy.system_turns == "fold" else frozenset())
         self._good_patterns: set[tuple[str, ...]] = set()
 
     def glance(self, messages: Any) -> Dialogue | None:
@@ -128,10 +129,12 @@ class Turns:
             problems.append(Problem("role-not-text", path, kind_of(role), "user or assistant"))
         elif role == "system" and self._policy.system_turns == "reject":
             problems.append(Problem("system-rejected", path, shown(role), "user or assistant"))
-        elif role in _ROLES:
+        elif role in self._known:
             return role
+        elif role == "system":
+            problems.append(Problem("system-dropped", path, shown(role), "user or assistant"))
         elif role.strip().lower() in _TOOL_ROLES:
-            problems.append(Problem("role-tool", path, shown(role), "user or assistant"))
+            problems.append(Problem("role-tool", path, shown(role), " or ".join(self._policy.roles)))
         else:
             problems.append(Problem("role-unknown", path, shown(role), _likely_role(role)))
         return None
@@ -151,14 +154,17 @@ class Turns:
         if spoken and spoken[0][1] != "user":
             problems.append(Problem("first-not-user", f"messages[{spoken[0][0]}].role", shown(spoken[0][1]), "user"))
         for (before, role), (at, next_role) in pairwise(spoken):
-            if role == next_role and at == before + 1:
+            if role == next_role and at == before + 1 and role not in _TOOL_ROLES:
                 expected = "assistant" if role == "user" else "user"
                 problems.append(Problem("role-repeated", f"messages[{at}].role", f"{role} again", expected))
+            if next_role in _TOOL_ROLES and role == "user":
+                path = f"messages[{at}].role"
+                problems.append(Problem("tool-misplaced", path, f"{next_role} after {role}", "tool after assistant"))
         if "assistant" not in roles:
             problems.append(Problem("no-assistant", "messages", "no assistant turn", "an answer to learn from"))
-        elif roles[-1] == "user":  # a closing system turn is already system-not-first
+        elif roles[-1] == "user" or roles[-1] in _TOOL_ROLES:  # a closing system turn is already system-not-first
             path = f"messages[{len(roles) - 1}].role"
-            problems.append(Problem("last-not-assistant", path, shown("user"), "assistant"))
+            problems.append(Problem("last-not-assistant", path, shown(roles[-1]), "assistant"))
         return problems
 
 

@@ -71,7 +71,7 @@ def test_every_missing_setting_is_named_with_its_help() -> None:
         ("MIN_ROWS", "two", "valid integer"),
         ("MIN_ROWS", "2", "greater than or equal to 3"),
         ("CREATE_COMPUTE", "perhaps", "valid boolean"),
-        ("SYSTEM_TURNS", "maybe", "'allow', 'reject' or 'fold'"),
+        ("SYSTEM_TURNS", "maybe", "'allow', 'fold' or 'reject'"),
         ("ACCEPT_SINCE", "soon", "valid datetime"),
         ("SCORING_TIMEOUT_SECONDS", "181", "less than or equal to 180"),
         ("GATE_MAX_ERROR_PERCENT", "100", "less than 100"),

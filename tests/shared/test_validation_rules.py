@@ -6,17 +6,14 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from shared.settings import Settings
 from shared.splits import Split
 from shared.validation import Policy, Report, Source, freeze
-from shared.validation.page import page
 from shared.validation.rules import RULES
 
 ROWS_BEFORE = 12
@@ -250,15 +247,6 @@ def test_too_few_rows_are_told_with_the_number_needed_and_the_setting() -> None:
     assert report.summary.endswith("Found 19 good rows; expected at least 20 (MIN_ROWS).")
 
 
-def test_defaults_are_those_of_the_settings() -> None:
-    default = {name: field.default for name, field in Settings.model_fields.items()}
-    policy = Policy()
-    assert policy.min_rows == default["min_rows"]
-    assert policy.max_total_bytes == default["max_snapshot_gb"] * 1e9
-    assert policy.max_bad_percent == default["validation_max_bad_percent"]
-    assert policy.system_turns == default["system_turns"]
-
-
 def test_rows_before_the_damage_are_still_checked() -> None:
     whole = gzip.compress(b"{}\n" + b"\n".join(a_row(number) for number in range(5000)), compresslevel=1)
     report = check(whole[: len(whole) // 2], "data.jsonl.gz", places=0)
@@ -423,8 +411,3 @@ def test_extra_fields_that_are_null_count_as_absent() -> None:
     assert (report.verdict, report.findings) == ("accepted", [])
     assert report.statistics.extra_columns == {"id": 20, "prompt": 20}
     assert report.statistics.extra_message_fields == {"name": 1}
-
-
-def test_rules_page_is_what_the_code_says() -> None:
-    written = Path(__file__).parents[2] / "docs" / "validation-rules.md"
-    assert written.read_text() == page(), "run: python -m shared.validation.page > docs/validation-rules.md"

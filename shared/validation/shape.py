@@ -1,0 +1,60 @@
+"""What is wrong with a snapshot before any file is opened: which files it has, and what their names say."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from shared.splits import WORDS, split_of
+from shared.validation.sources import Source
+
+_DATA_ENDINGS = {
+    *("jsonl", "ndjson", "json", "parquet", "csv", "tsv", "txt", "arrow", "feather", "orc", "avro", "xls", "xlsx"),
+    *("zip", "gz", "bz2", "xz", "zst", "tar", "tgz", "7z", "rar"),
+}
+_OURS = (".jsonl.gz", ".jsonl", ".parquet")
+
+
+class Shape(NamedTuple):
+    """One thing that is wrong; `source` is None where it is about the snapshot as a whole."""
+
+    rule: str
+    source: Source | None
+    found: str
+    expected: str
+
+
+def shape_of(sources: Sequence[Source]) -> Iterator[Shape]:
+    """Everything that names and number of the files tell."""
+    if not sources:
+        yield Shape("no-files", None, "no file", "at least one")
+    elif all(source.split in ("test", "validation") for source in sources):
+        yield Shape("no-train-split", None, "only held-out files", "a file to train on")
+    told = any(source.split for source in sources)
+    for source in sources:
+        if told and source.split is None:
+            yield Shape("split-unknown", source, _name(source)[-40:], _likely(source))
+        if ending := _inner_ending(_name(source)):
+            yield Shape("double-extension", source, f"{ending} inside {_name(source)[-40:]}", "one format in the name")
+
+
+def _name(source: Source) -> str:
+    return source.path.rsplit("/", 1)[-1]
+
+
+def _inner_ending(name: str) -> str:
+    """The ending of some data format left in a name once the last one is taken off; `2026.11.01.jsonl` has none."""
+    lower = name.lower()
+    for ending in _OURS:
+        if lower.endswith(ending):
+            inner = lower.removesuffix(ending).rpartition(".")[2]
+            return f".{inner}" if inner in _DATA_ENDINGS and "." in lower.removesuffix(ending) else ""
+    return ""
+
+
+def _likely(source: Source) -> str:
+    word = _name(source).split(".", 1)[0].lower()
+    near = difflib.get_close_matches(word, WORDS, n=1, cutoff=0.6)
+    likely = f"{split_of(near[0])} (probably), " if near else ""
+    return f"{likely}a name that starts with train, validation or test"
