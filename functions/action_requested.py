@@ -26,10 +26,11 @@ def retry_snapshot(req: Request) -> Response:
 
 @blueprint.route(route="snapshots/{id}/override", methods=["POST"])
 def override_snapshot(req: Request) -> Response:
-    """Trains a refused snapshot after all: a duplicate once more, one with bad rows on its good rows."""
+    """Excuses checks for one snapshot, by name or those that block it: it is taken after all, and that is on record."""
     from shared import actions
 
-    return _answered(lambda: actions.override(clients.parts(), req.path_params["id"], _by(req)))
+    what = [name for name in req.query_params.get("what", "").replace(" ", "").split(",") if name]
+    return _answered(lambda: actions.override(clients.parts(), req.path_params["id"], _by(req), what))
 
 
 @blueprint.route(route="datasets/{name}/wake", methods=["POST"])
@@ -63,10 +64,12 @@ def _by(req: Request) -> str:
 
 
 def _answered(act: Callable[[], object]) -> Response:
-    from shared.actions import Answer
+    from shared.actions import Answer, BadOverride
 
     try:
         found = act()
+    except BadOverride as error:
+        return web.refusal(400, "invalid_request", str(error))
     except Unknown as error:
         log.info("asked for something unknown: %s", error)
         return web.refusal(404, "not_found", "there is nothing of that name; GET /api/snapshots lists what there is")

@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import admission, idleness
-from shared.errors import IllegalTransition
+from shared.errors import IllegalTransition, PermanentError
 from shared.ledger import Outcome
 from shared.lifecycle import DATASET, SNAPSHOT, DatasetState, Part, SnapshotState, Table, Verdict
-from shared.records import HISTORY_KEPT, Dataset, Entry, Request, Snapshot
+from shared.records import HISTORY_KEPT, Check, Dataset, Entry, Request, Snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from shared.clients import Parts
+
+
+class BadOverride(PermanentError):
+    """Somebody asked to excuse something that has no such name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +43,27 @@ def retry(parts: Parts, snapshot: str, by: str) -> Answer:
         return _resumed(parts, row.key, by)
     if row.state == SnapshotState.REGISTERED:
         return _retry_release(parts, row, by)
-    if row.state == SnapshotState.TRAINING_FAILED and (holder := admission.claim(parts, row)):
-        return Answer(False, f"{holder} is training the same content now")
+    if row.state == SnapshotState.TRAINING_FAILED:
+        return _retrain(parts, row, by)
     name = "retry_registration" if row.state == SnapshotState.REGISTER_FAILED else "retry"
     return _moved(parts, row.key, name, by, attempt=row.attempt + 1)
 
 
-def override(parts: Parts, snapshot: str, by: str) -> Answer:
-    """Takes a refused snapshot after all: a duplicate is trained again, bad rows are left out. On record.
+def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> Answer:
+    """Excuses checks for one snapshot, on record, and takes it after all. Names (of `Check`) default to what blocks it.
 
-    Only what a report has named can be overridden: a snapshot refused for anything else is checked once more.
+    One that was refused is checked again from the beginning; one whose training failed before it began is trained under
+    a new attempt; one that waits goes on. What cannot be excused is refused again. Raises BadOverride for other names.
     """
     row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
-    what = set()
-    if row.state == SnapshotState.DUPLICATE:
-        what = {"duplicate"}
-    elif row.report and row.report.bad_rows:
-        what = {"bad_rows"}
-    return _moved(parts, row.key, "override", by, overrides=tuple(sorted({*row.overrides, *what})))
+    if unknown := sorted(set(what) - set(Check)):
+        raise BadOverride(f"{', '.join(unknown)[:80]}: nothing of that name can be overridden; {', '.join(Check)} can")
+    excused = tuple(sorted({*row.overrides, *(what or row.blocked)}))
+    if row.state == SnapshotState.VALIDATED and row.blocked:
+        return _excused(parts, row, excused, by)
+    if row.state == SnapshotState.TRAINING_FAILED and row.blocked:
+        return _retrain(parts, row, by, overrides=excused)
+    return _moved(parts, row.key, "override", by, overrides=excused)
 
 
 def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
@@ -130,6 +139,31 @@ def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:
     parts.ledger.change(key, lambda d: d if d.requested == wish else d.but(requested=wish, next_look_at=parts.clock()))
     parts.ledger.hint(key)
     return Answer(True, f"{row.id} will be released again")
+
+
+def _retrain(parts: Parts, row: Snapshot, by: str, **changes: Any) -> Answer:
+    """A new attempt at the training, if nobody else is at the same content."""
+    if holder := admission.claim(parts, row):
+        return Answer(False, f"{holder} is training the same content now")
+    return _moved(parts, row.key, "retry", by, attempt=row.attempt + 1, blocked=(), **changes)
+
+
+def _excused(parts: Parts, row: Snapshot, excused: tuple[str, ...], by: str) -> Answer:
+    """Notes what a waiting snapshot is excused from, and has it looked at now."""
+    new = ", ".join(sorted(set(excused) - set(row.overrides)))
+    if not new:
+        return Answer(True, f"{row.id} is excused already")
+    now = parts.clock()
+
+    def edit(found: Snapshot) -> Snapshot:
+        if found.state != row.state:
+            raise IllegalTransition(f"{row.id} became {found.state} meanwhile")
+        noted: Snapshot = _noted(found, f"override of {new} by {by}", now).but(overrides=excused, next_look_at=now)
+        return noted
+
+    parts.ledger.change(row.key, edit)
+    parts.ledger.hint(row.key)
+    return Answer(True, f"{row.id} goes on, excused from {new}")
 
 
 def _resumed(parts: Parts, key: str, by: str) -> Answer:

@@ -13,13 +13,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared import hyperparameters, naming
+from shared import hyperparameters, naming, precheck
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
 from shared.limits import policy_of
 from shared.quarantine import Quarantine
-from shared.records import ModelPin, ReportSummary, Snapshot
+from shared.records import Check, ModelPin, ReportSummary, Snapshot
 from shared.splits import Cuts, Split
 from shared.validation import Frozen, Report, Source, freeze
 
@@ -48,19 +48,23 @@ class Validate:
         options = _options(self.parts, row)
         model = _base_model(self.parts, row, options)
         pinned = _pinned(self.parts, row, model, options)
+        precheck.refuse(self.parts, row, model, _mend(row, options))
         try:
             frozen = self._pass(row, options, model, lease)
         except (LedgerConflict, Unknown):
             return Outcome(SnapshotState.SUPERSEDED, f"{row.source} was overwritten while it was read", look_in=None)
         summary = _store_report(self.parts, row, frozen.report)
-        changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows)}
+        changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows), "blocked": ()}
         if not frozen.report.accepted:
+            if summary.bad_rows:
+                changes["blocked"] = (Check.BAD_ROWS,)
             return Outcome(SnapshotState.REJECTED, frozen.report.summary, changes, look_in=self._keep())
         return self._admitted(row, frozen, changes)
 
     def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
         """What cannot be trained on is refused with the error's own words."""
-        return Outcome(SnapshotState.REJECTED, str(error), look_in=self._keep())
+        blocked = error.checks if isinstance(error, precheck.Refusal) else ()
+        return Outcome(SnapshotState.REJECTED, str(error), {"blocked": blocked}, look_in=self._keep())
 
     def _pass(self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease) -> Frozen:
         dataset = self.parts.ledger.dataset(row.dataset).row
@@ -82,12 +86,12 @@ class Validate:
 
     def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> Outcome:
         claim = _claim_name(row, changes)
-        holder = "" if "duplicate" in row.overrides else _claimed(self.parts, claim, row.id)
+        holder = "" if Check.DUPLICATE in row.overrides else _claimed(self.parts, claim, row.id)
         if holder:
             return Outcome(
                 SnapshotState.DUPLICATE,
                 f"the same rows, model and hyperparameters as {holder}",
-                {**changes, "duplicate_of": holder},
+                {**changes, "duplicate_of": holder, "blocked": (Check.DUPLICATE,)},
                 look_in=self._keep(),
             )
         # The cuts are kept with the dataset before any row is frozen by them: they never go down.
@@ -182,17 +186,20 @@ def _nearest(key: str) -> str:
 
 
 def _base_model(parts: Parts, row: Snapshot, options: dict[str, Any]) -> BaseModel:
-    """The base model, resolved to one version. Raises BadSnapshot when it is missing or archived."""
+    """The base model, resolved to one version. Raises BadSnapshot when there is none."""
     name = options.get("base_model", parts.settings.base_model)
     wanted = options.get("base_model_version", "" if "base_model" in options else parts.settings.base_model_version)
     model = parts.workspace.base_model(name, wanted)
     where = f"{name}{':' + wanted if wanted else ''} in registry {parts.settings.registry}"
-    mend = f"correct it in {row.options.path}" if row.options and "base_model" in options else "change BASE_MODEL"
     if model is None:
-        raise BadSnapshot(f"base model {where} does not exist: {mend}")
-    if model.archived:
-        raise BadSnapshot(f"base model {where} (version {model.version}) is archived, use a live one: {mend}")
+        use = f"use a live one{precheck.alternative(parts, name)}"
+        raise BadSnapshot(f"base model {where} does not exist, {use}: {_mend(row, options)}")
     return model
+
+
+def _mend(row: Snapshot, options: dict[str, Any]) -> str:
+    """Where the base model is chosen."""
+    return f"correct it in {row.options.path}" if row.options and "base_model" in options else "change BASE_MODEL"
 
 
 def _pinned(parts: Parts, row: Snapshot, model: BaseModel, options: dict[str, Any]) -> dict[str, Any]:

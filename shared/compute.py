@@ -1,40 +1,38 @@
-"""Checks on machines before money is spent: is the size allowed for the model, does it exist, what does a cluster look
-like. Called by the submit step. The rules are the notebook's.
+"""The machines that train and serve: which size, whether model and region allow it, and how much quota it takes.
+
+Called by the checks before money is spent and by the submit step. The rules are the notebook's and Azure's own.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 from typing import TYPE_CHECKING
 
-from shared.errors import BadSnapshot, Waiting
-from shared.records import Size
+from shared import naming
+from shared.errors import BadSnapshot
+from shared.records import Size, Usage, family_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from shared.clients import Parts
-    from shared.records import BaseModel
+    from shared.records import BaseModel, Compute
 
 SERVERLESS = "serverless"
 # Sizes the notebook refuses by name: too old to train on.
-_OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
+OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
 FINETUNE, INFERENCE = "finetune_compute_allow_list", "inference_compute_allow_list"
-
-
-def training_size(parts: Parts, model: BaseModel) -> Size:
-    """The size that will train, checked against the model's allow list, the region and the cluster.
-
-    Raises BadSnapshot when it cannot be used, Waiting while a cluster is being made.
-    """
-    name = parts.settings.training_compute
-    size = parts.settings.training_instance_type
-    if name != SERVERLESS:
-        size = _cluster_size(parts, name, size)
-    return _checked(parts, model, size, FINETUNE)
-
-
-def serving_size(parts: Parts, model: BaseModel) -> Size:
-    """The size that will serve, checked likewise: a model that cannot be served is not worth training."""
-    return _checked(parts, model, parts.settings.serving_instance_type, INFERENCE)
+# A managed deployment reserves a fifth more machines for its own upgrades, but for the sizes that Azure's list of sizes
+# for managed online endpoints marks "Skip 20% Reservation".
+_RESERVE = 1.2
+_WITHOUT_RESERVE = tuple(
+    f"standard_{size}"
+    for size in (
+        "nc24ads_a100_v4", "nc48ads_a100_v4", "nc96ads_a100_v4", "nc40ads_h100_v5", "nc80adis_h100_v5",
+        "nd96asr_v4", "nd96amsr_a100_v4", "nd40rs_v2", "nd96is_h100_v5", "nd96isr_h100_v5",
+    )
+)  # fmt: skip
 
 
 def allowed(model: BaseModel, tag: str) -> list[str]:
@@ -51,36 +49,67 @@ def allowed(model: BaseModel, tag: str) -> list[str]:
     return [str(size) for size in found]
 
 
-def _checked(parts: Parts, model: BaseModel, size: str, tag: str) -> Size:
-    setting = "TRAINING_INSTANCE_TYPE" if tag == FINETUNE else "SERVING_INSTANCE_TYPE"
-    sizes = allowed(model, tag)
-    if size.lower() in _OLD:
-        raise BadSnapshot(
-            f"{setting} = {size}: this size is too old; use one of {', '.join(sizes) or 'the newer ones'}"
-        )
-    if sizes and size.lower() not in (s.lower() for s in sizes):
-        raise BadSnapshot(f"{setting} = {size}: {model.name}:{model.version} allows only {', '.join(sizes)}")
-    found = parts.workspace.sizes().get(size.lower())
-    if found is None:
-        raise BadSnapshot(f"{setting} = {size}: the workspace's region does not offer this size")
-    if tag == FINETUNE and found.gpus < 1:
-        raise BadSnapshot(f"{setting} = {size}: this size has no GPU")
-    return found
+def least_gpus(model: BaseModel) -> int:
+    """The GPUs one training machine needs for this model, by the registry (`cores|GPUs|memory|disk`); 0: unsaid."""
+    parts = model.properties.get("finetune-min-sku-spec", "").split("|")
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-def _cluster_size(parts: Parts, name: str, size: str) -> str:
-    """The size of the named cluster, which is created if that is allowed."""
+def cluster(parts: Parts) -> Compute | None:
+    """The named cluster that trains; None with serverless compute, or when there is no such cluster (yet)."""
+    name = parts.settings.training_compute
+    return None if name == SERVERLESS else parts.workspace.compute(name)
+
+
+def training_size(parts: Parts) -> Size:
+    """The size that will train. Raises BadSnapshot when the region does not offer it."""
+    found = cluster(parts)
+    name = found.size if found else parts.settings.training_instance_type
+    size = parts.workspace.sizes().get(name.lower())
+    if size is None:
+        raise BadSnapshot(f"the workspace's region does not offer {name}")
+    return size
+
+
+def moving(parts: Parts) -> str:
+    """What the cluster is waited for, or nothing; creates a missing one where that is allowed."""
+    name = parts.settings.training_compute
+    if name == SERVERLESS:
+        return ""
     found = parts.workspace.compute(name)
     if found is None:
-        if not parts.settings.create_compute:
-            raise BadSnapshot(
-                f"TRAINING_COMPUTE = {name}: there is no such cluster; create it, set CREATE_COMPUTE, or use serverless"
-            )
-        tags = {"droptune.installation": parts.installation}
-        parts.workspace.start_compute(name, size, parts.settings.training_nodes, tags)
-        raise Waiting(f"cluster {name} is being created", parts.settings.look_seconds)
-    if found.state == "Failed":
-        raise BadSnapshot(f"TRAINING_COMPUTE = {name}: its provisioning failed: {found.errors or 'no reason given'}")
-    if found.state in ("Creating", "Updating", "Deleting"):
-        raise Waiting(f"cluster {name} is {found.state}", parts.settings.look_seconds)
-    return found.size
+        tags = {naming.TAG_INSTALLATION: parts.installation}
+        given = parts.settings
+        parts.workspace.start_compute(name, given.training_instance_type, given.training_nodes, tags)
+        return f"cluster {name} is being created"
+    return f"cluster {name} is {found.state}" if found.state in ("Creating", "Updating", "Deleting") else ""
+
+
+def cores_to_serve(size: Size, instances: int) -> int:
+    """The quota a deployment takes: `ceil(1.2 x instances) x cores`, without the reserve for exempt sizes."""
+    factor = 1.0 if size.name.lower() in _WITHOUT_RESERVE else _RESERVE
+    return math.ceil(round(factor * instances, 6)) * size.cores  # rounded first: 1.2 x 5 is a little more than 6
+
+
+def needs(parts: Parts, sizes: Mapping[str, Size]) -> Iterator[tuple[str, Size, int, bool]]:
+    """What a snapshot takes of the quota: what for, the size, the cores, and whether they are held already.
+
+    Training and serving do not overlap. A cluster that exists is in the region's usage as far as its nodes run, so its
+    cores are only compared with the limit. Sizes that the region does not know are left out.
+    """
+    given, found = parts.settings, cluster(parts)
+    wanted = [("serving", given.serving_instance_type, given.serving_instances, False)]
+    if given.training_compute == SERVERLESS:
+        wanted.append(("preparing", given.preparation_instance_type, 1, False))
+    name = found.size if found else given.training_instance_type
+    wanted.append(("training", name, given.training_nodes, found is not None))
+    for what, name, machines, held in wanted:
+        size = sizes.get(name.lower())
+        if size is not None:
+            cores = cores_to_serve(size, machines) if what == "serving" else machines * size.cores
+            yield f"{what} on {machines} x {size.name}", size, cores, held
+
+
+def usage_of(size: Size, usages: Mapping[str, Usage]) -> Usage | None:
+    """The usage of a size's family; None when Azure says nothing of it."""
+    return usages.get(family_key(size.family)) if size.family else None

@@ -99,6 +99,11 @@ def quarantine(snapshot: str) -> str:
     return f"{snapshot}/rows.jsonl"
 
 
+def training_log(snapshot: str, attempt: int) -> str:
+    """The blob in `reports` that holds the end of the log of a training step that failed."""
+    return f"{snapshot}.training-{attempt}.log"
+
+
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
     """The tags that say whose a resource is and where it came from."""
     return {

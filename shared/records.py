@@ -6,6 +6,7 @@ older and a newer version of the app can read each other's rows. Times are secon
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -87,6 +88,31 @@ class ModelRef(Struct, frozen=True, kw_only=True):
     version: str
 
 
+class Check(StrEnum):
+    """What may stand in a snapshot's way, under the names by which a person can excuse it."""
+
+    BAD_ROWS = "bad_rows"
+    DUPLICATE = "duplicate"
+    MODEL = "model"
+    SIZE = "size"
+    GPUS = "gpus"
+    QUOTA = "quota"
+    CONCURRENT_RUNS = "concurrent_runs"
+    DAILY_RUNS = "daily_runs"
+    SUPERSEDED = "superseded"
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """One thing that stands in the way. `check` is None when nobody can excuse it.
+
+    `look_in`: it may pass by itself and is looked at again so many seconds later; None: it stays until somebody acts.
+    """
+
+    text: str
+    check: Check | None = None
+    look_in: float | None = None
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """What both kinds of ledger row have.
 
@@ -116,6 +142,9 @@ class Snapshot(Row, frozen=True, kw_only=True):
 
     Ids sort by upload time: of two snapshots of a dataset, the newer one has the greater id. The order in which
     events arrive means nothing.
+
+    `blocked` names the checks that stand in the way now, `overrides` those that a person excused. `job` is the job of
+    this attempt from the moment a place is reserved for it; `silent_since` is set while it gives no sign of life.
     """
 
     id: str
@@ -127,6 +156,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     options: File | None = None
     attempt: int = 1
     overrides: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
     base_model: ModelPin | None = None
     component: str = ""
     hyperparameters: dict[str, Any] = {}
@@ -138,6 +168,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     note: str = ""
     job: str = ""
     job_status: str = ""
+    silent_since: float | None = None
     studio_url: str = ""
     model: ModelRef | None = None
 
@@ -168,7 +199,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Dataset(Row, frozen=True, kw_only=True):
-    """The ledger row of what is served under one dataset name. Going live is one conditional write of it."""
+    """The ledger row of what is served under one dataset name. Going live is one conditional write of it.
+
+    After a wake that failed, no question wakes the dataset before `wake_not_before`; a person's wish does.
+    """
 
     name: str
     state: DatasetState = DatasetState.EMPTY
@@ -185,6 +219,8 @@ class Dataset(Row, frozen=True, kw_only=True):
     requested: Request | None = None
     outcomes: dict[str, Outcome] = {}
     last_asked_at: float = 0.0
+    wake_failures: int = 0
+    wake_not_before: float = 0.0
 
     @property
     def key(self) -> str:
@@ -196,21 +232,43 @@ class Dataset(Row, frozen=True, kw_only=True):
 
 
 class BaseModel(Struct, frozen=True, kw_only=True):
-    """A model of the registry: its id, whether it is archived, and its tags as they are (text)."""
+    """A model of the registry: its id, whether it is archived, its tags and properties as they are (text)."""
 
     name: str
     version: str
     id: str
     archived: bool
     tags: dict[str, str]
+    properties: dict[str, str] = {}
 
 
 class Size(Struct, frozen=True, kw_only=True):
-    """A machine size: GPUs and cores of one machine."""
+    """A machine size: GPUs and cores of one machine, and the family whose quota it takes."""
 
     name: str
     gpus: int
     cores: int
+    family: str = ""
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """The dedicated cores of one machine family in the region: in use by anybody of the subscription, and allowed."""
+
+    used: int
+    limit: int
+
+
+def family_key(family: str) -> str:
+    """A machine family's name as it is compared: Azure spells one in several ways (`standard NCASv3_T4 Family`)."""
+    return family.replace(" ", "").replace("_", "").lower()
+
+
+class RunFailure(Struct, frozen=True, kw_only=True):
+    """Why a job failed: the child step, the error on record for it, and the end of its log. Each may be empty."""
+
+    step: str = ""
+    error: str = ""
+    log: str = ""
 
 
 class Compute(Struct, frozen=True, kw_only=True):

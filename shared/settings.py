@@ -12,8 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared import hours
 
 CONFIG = Path(__file__).parent.parent / "config.json"
 
@@ -103,6 +105,17 @@ class Settings(BaseSettings):
         default_factory=dict, description="Training parameters as a JSON object, for every snapshot."
     )
     experiment: str = Field("droptune", description="Experiment under which jobs are listed.")
+    silence_minutes: int = Field(60, ge=1, description="A job not responding for so long is canceled and has failed.")
+
+    # What may be spent
+    max_runs: int = Field(4, ge=1, description="Most training jobs at once; further snapshots wait.")
+    max_runs_per_dataset: int = Field(1, ge=1, description="The same for one dataset.")
+    max_runs_per_day: int = Field(20, ge=1, description="Most training jobs begun within 24 hours.")
+    prices: Annotated[dict[str, float], NoDecode] = Field(
+        default_factory=dict,
+        description="Price of a machine's hour, as a JSON object by size; for the idle report.",
+    )
+    currency: str = Field("", description="What the prices are in; for the idle report.")
 
     # What is accepted
     min_rows: int = Field(20, ge=3, description="Fewest rows a snapshot must have.")
@@ -151,7 +164,18 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
     deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
     idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
+    idle_min_age_hours: float = Field(0.0, ge=0, description="An endpoint that came up less than so long ago stays.")
+    idle_dry_run: bool = Field(False, description="Whether the timer only reports which endpoints are idle.")
+    keep_warm: str = Field(
+        "",
+        description="When the timer puts nothing to sleep, e.g. `Mon-Fri 08:00-18:00 Europe/Berlin`; several: `;`.",
+    )
     wake_on_request: bool = Field(True, description="Whether a question wakes a sleeping dataset.")
+    wake_backoff_minutes: float = Field(
+        5.0,
+        gt=0,
+        description="After a wake that failed no question wakes for so long; it doubles each time, up to a day.",
+    )
 
     # When things happen
     look_seconds: int = Field(60, ge=1, description="Pause between looks at something that runs in Azure.")
@@ -168,15 +192,22 @@ class Settings(BaseSettings):
         None, description="Access key of that topic; empty: the app's managed identity."
     )
 
-    @field_validator("hyperparameters", mode="before")
+    @field_validator("hyperparameters", "prices", mode="before")
     @classmethod
-    def _json_object(cls, value: object) -> object:
+    def _json_object(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
+        example = '{"num_train_epochs": 2}' if info.field_name == "hyperparameters" else '{"Standard_NC6s_v3": 3.1}'
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f'must be a JSON object, e.g. {{"num_train_epochs": 2}}; {error}') from error
+            raise ValueError(f"must be a JSON object, e.g. {example}; {error}") from error
+
+    @field_validator("keep_warm")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        hours.parse(value)
+        return value
 
     @model_validator(mode="after")
     def _one_storage(self) -> Settings:

@@ -78,6 +78,7 @@ def dataset(parts: Parts, name: str) -> dict[str, Any]:
         "previous": _plain(row.previous),
         "requested": _plain(row.requested),
         "last_asked_at": _time(row.last_asked_at) if row.last_asked_at else None,
+        "wake_not_before": _time(row.wake_not_before) if row.wake_failures else None,
         "outcomes": {k: _outcome(o) for k, o in row.outcomes.items()},
         **_common(row),
     }
@@ -99,6 +100,8 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "report": _plain(row.report),
         "rows": row.counts,
         "duplicate_of": row.duplicate_of or None,
+        "blocked": list(row.blocked),
+        "overrides": list(row.overrides),
         "base_model": _plain(row.base_model),
         "component": row.component or None,
         "hyperparameters": row.hyperparameters,
@@ -114,6 +117,7 @@ def _common(row: Row) -> dict[str, Any]:
         "history": [_entry(entry) for entry in row.history],
         "next_look_at": _time(row.next_look_at) if row.next_look_at is not None else None,
         "fault": _plain(row.fault),
+        "waiting": row.waiting or None,
         "needs_attention": row.attention,
     }
 

@@ -20,6 +20,7 @@ def hands(parts: Parts) -> Mapping[str, Mapping[str, Hand]]:
         "snapshot": {
             "validate": admission.Validate(parts),
             "supersede": training.Supersede(parts),
+            "reserve": training.Reserve(parts),
             "submit": training.Submit(parts),
             "finish": training.Finish(parts),
             "register": registration.Register(parts),

@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from shared import intake, rollout
+from shared import budget, intake, rollout
 from shared.lifecycle import DatasetState, SnapshotState
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ _RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
 
 
 def sweep(parts: Parts) -> list[str]:
-    """Enqueues every row that is overdue and every dataset with a release waiting; returns their keys."""
+    """Enqueues every row that is overdue and every dataset with a release waiting; returns their keys.
+
+    Places for jobs that nothing stands for any more are given back.
+    """
     now = parts.clock()
     snapshots, datasets = list(parts.ledger.list("snapshot")), list(parts.ledger.list("dataset"))
     due = [r.key for r in (*snapshots, *datasets) if r.next_look_at is not None and r.next_look_at <= now]
@@ -31,6 +34,7 @@ def sweep(parts: Parts) -> list[str]:
     due += [key for key in _releases_waiting(parts, snapshots, datasets) if key not in due]
     for key in due:
         parts.ledger.hint(key)
+    budget.audit(parts)
     return due + [f"snapshot/{found}" for found in _lost_uploads(parts, snapshots)]
 
 

@@ -1,19 +1,20 @@
-"""The steps between frozen training files and a finished job: supersede, submit, finish, clean.
+"""The steps between frozen training files and a finished job: supersede, reserve, submit, finish, clean.
 
 Submitting is get-or-create under the job's derived name: a crash after the submit finds the job, and a job that is
-there under this name but was not made for this snapshot is never touched.
+there under this name but was not made for this snapshot is never touched. How a job ended is asked of the workspace,
+whatever an event says.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from shared import admission, compute, hyperparameters, naming
-from shared.errors import BadSnapshot, PermanentError, Refused
+from shared import admission, budget, compute, hyperparameters, naming, precheck
+from shared.errors import PermanentError, Refused, Waiting
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
-from shared.records import JobSpec, Snapshot
+from shared.records import Check, JobSpec, Problem, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,24 +27,29 @@ S = SnapshotState
 _FAILED = ("Failed", "Canceled")
 # States of a newer snapshot that make an older, waiting one pointless.
 _NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
+# What `job_status` says of a job that the workspace does not have; Azure has no such word.
+MISSING = "Missing"
+# The end of a failed step's log that is told in the reason; the whole tail is kept in `reports`.
+_LINES_TOLD, _LETTERS_TOLD = 3, 300
 
 
 @dataclass(frozen=True, slots=True)
 class Supersede:
-    """VALIDATED -> SUPERSEDED, when a newer snapshot of the dataset got as far."""
+    """VALIDATED -> SUPERSEDED, when a newer snapshot of the dataset got as far, whatever the older one waits for."""
 
     parts: Parts
 
     def ready(self, row: Snapshot) -> bool:
-        """Whether there is such a snapshot."""
-        return bool(self._newer(row))
+        """Whether there is such a snapshot, and nobody wants the older one all the same."""
+        return Check.SUPERSEDED not in row.overrides and bool(self._newer(row))
 
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
-        """Gives the claim back and ends here."""
+        """Gives the claim and the place back and ends here."""
         newer = self._newer(row)
         admission.release_claim(self.parts, row)
+        budget.release(self.parts, _job_name(self.parts, row), begun=False)
         look = self.parts.settings.keep_days * 86_400
-        return Outcome(S.SUPERSEDED, f"{newer} is newer", look_in=look)
+        return Outcome(S.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, look_in=look)
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """Nothing here ends for good: a person has a look."""
@@ -56,29 +62,74 @@ class Supersede:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """VALIDATED -> VALIDATED with a place for its job, or waiting for one; TRAINING_FAILED when it can never begin."""
+
+    parts: Parts
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether this attempt has no place yet."""
+        return row.job != _job_name(self.parts, row)
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Checks everything once more, then takes a place. The row's `job` says that it has one."""
+        found = self._checked(row)
+        job = _job_name(self.parts, row)
+        limits = budget.problems(self.parts, budget.look(self.parts), row) if found else None
+        found += budget.reserve(self.parts, row, job) if limits is None else limits
+        if found:
+            look_in = min(p.look_in for p in found if p.look_in is not None)
+            waiting = {"waiting": precheck.listed(found), "blocked": precheck.checks(found)}
+            return Outcome(S.VALIDATED, "", waiting, look_in=look_in)
+        return Outcome(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
+
+    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+        """Refused before any money was spent: others may claim the content."""
+        blocked = error.checks if isinstance(error, precheck.Refusal) else ()
+        return _training_failed(self.parts, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
+
+    def _checked(self, row: Snapshot) -> list[Problem]:
+        """What is to be waited for. Raises Refusal for what will not pass."""
+        pin = row.base_model
+        assert pin is not None, "a validated snapshot has its model pinned"
+        model = self.parts.workspace.base_model(pin.name, pin.version)
+        if model is None:
+            raise precheck.Refusal([Problem(text=f"base model {pin.name}:{pin.version} is gone since validation")])
+        found = precheck.problems(self.parts, row, model)
+        if lasting := [p for p in found if p.look_in is None]:
+            raise precheck.Refusal(lasting)
+        if cluster := compute.moving(self.parts):
+            found.append(Problem(text=cluster, look_in=self.parts.settings.look_seconds))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """VALIDATED -> SUBMITTING -> TRAINING, or TRAINING_FAILED when the service refuses the job."""
 
     parts: Parts
 
     def ready(self, row: Snapshot) -> bool:
-        """Always: what is validated and not superseded is trained."""
-        return True
+        """Whether this attempt has a place."""
+        return row.job == _job_name(self.parts, row)
 
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
         """Finds the job of this attempt or submits it."""
-        name = naming.job(self.parts.installation, row.id, row.attempt)
+        name = _job_name(self.parts, row)
         job = self.parts.workspace.job(name) or self._submitted(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise Refused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
-        changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url}
+        changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, "silent_since": None}
         return Outcome(S.TRAINING, f"job {name}", changes, look_in=self.parts.settings.look_seconds)
 
     def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
         """The service will not take the job: others may claim the content."""
-        return _training_failed(self.parts, row, str(error), {})
+        return _training_failed(self.parts, row, str(error), {}, begun=False)
 
     def _submitted(self, row: Snapshot, name: str) -> Job:
+        # Once more: a row that waited long for a person has given its place to others.
+        if limits := budget.reserve(self.parts, row, name):
+            raise Waiting(precheck.listed(limits), limits[0].look_in)
         try:
             return self.parts.workspace.submit(job_spec(self.parts, row, name))
         except Refused:
@@ -90,14 +141,10 @@ class Submit:
 
 
 def job_spec(parts: Parts, row: Snapshot, name: str) -> JobSpec:
-    """The whole job of one attempt. Raises BadSnapshot when model or machines cannot be used (any more)."""
+    """The whole job of one attempt. Raises BadSnapshot when the region does not offer the size that is to train."""
     given, pin = parts.settings, row.base_model
     assert pin is not None, "a validated snapshot has its model pinned"
-    model = parts.workspace.base_model(pin.name, pin.version)
-    if model is None or model.archived:
-        raise BadSnapshot(f"base model {pin.name}:{pin.version} is gone or archived since validation")
-    size = compute.training_size(parts, model)
-    compute.serving_size(parts, model)
+    size = compute.training_size(parts)
     values = hyperparameters.Hyperparameters(**row.hyperparameters)
     nodes, where = given.training_nodes, given.training_compute
     files = f"azureml://datastores/{given.training_datastore}/paths"
@@ -140,19 +187,51 @@ class Finish:
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
         """Asks the workspace for the job's status."""
         job = self.parts.workspace.job(row.job)
-        if job is None:
-            return _training_failed(self.parts, row, f"job {row.job} is not in the workspace any more", {})
-        changes = {"job_status": job.status}
-        if job.status == "Completed":
-            return Outcome(S.TRAINED, f"job {row.job} completed", changes)
-        if job.status in _FAILED:
-            why = self.parts.workspace.failure(row.job)
-            reason = f"job {row.job} {job.status.lower()}{': ' + why if why else ''}"
-            return _training_failed(self.parts, row, reason, changes)
-        return Outcome(S.TRAINING, "", changes, look_in=self.parts.settings.look_seconds)
+        status = job.status if job else MISSING
+        if status == "Completed":
+            budget.release(self.parts, row.job)
+            return Outcome(S.TRAINED, f"job {row.job} completed", {"job_status": status, "silent_since": None})
+        if status in _FAILED:
+            return self._ended(row, status)
+        if status in (MISSING, "NotResponding"):
+            return self._silent(row, status)
+        return self._later({"job_status": status, "silent_since": None})
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """The workspace will not tell: that is no reason to give the job up."""
+
+    def _ended(self, row: Snapshot, status: str) -> Outcome:
+        """Failed or canceled, in the words of the step that failed."""
+        if row.silent_since is not None and status == "Canceled":
+            minutes = self.parts.settings.silence_minutes
+            reason = f"job {row.job} did not respond for {minutes} minutes and was canceled"
+        else:
+            reason = f"job {row.job} {status.lower()}{_why(self.parts, row)}"
+        return _training_failed(self.parts, row, reason, {"job_status": status})
+
+    def _silent(self, row: Snapshot, status: str) -> Outcome:
+        """No sign of life: not believed at the first look, and not waited for without end.
+
+        A job that is not there has failed when it is missing at a second look. One that does not respond for
+        `SILENCE_MINUTES` is canceled, and has failed when it ends or after as long again.
+        """
+        now, limit = self.parts.clock(), self.parts.settings.silence_minutes * 60
+        since = row.silent_since if row.silent_since is not None and row.job_status == status else now
+        changes: dict[str, Any] = {"job_status": status, "silent_since": since}
+        if status == MISSING:
+            if now - since < self.parts.settings.look_seconds:
+                return self._later(changes)
+            reason = f"job {row.job} is not in the workspace any more"
+            return _training_failed(self.parts, row, reason, changes)
+        if now - since >= 2 * limit:
+            reason = f"job {row.job} did not respond for {limit // 30} minutes, though it was canceled"
+            return _training_failed(self.parts, row, reason, changes)
+        if now - since >= limit:
+            self.parts.workspace.cancel(row.job)
+        return self._later(changes)
+
+    def _later(self, changes: dict[str, Any]) -> Outcome:
+        return Outcome(S.TRAINING, "", changes, look_in=self.parts.settings.look_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +255,27 @@ class Clean:
         """Nothing here ends for good: a person has a look."""
 
 
-def _training_failed(parts: Parts, row: Snapshot, reason: str, changes: Mapping[str, object]) -> Outcome:
+def _job_name(parts: Parts, row: Snapshot) -> str:
+    return naming.job(parts.installation, row.id, row.attempt)
+
+
+def _why(parts: Parts, row: Snapshot) -> str:
+    """The failed step, its error and the end of its log; the log's longer tail is kept beside the report."""
+    found = parts.workspace.failure(row.job)
+    told = f": step {found.step} failed" if found.step else ""
+    told += f": {found.error}" if found.error else ""
+    if found.log:
+        name = naming.training_log(row.id, row.attempt)
+        parts.storage.put("reports", name, found.log.encode())
+        end = " / ".join(found.log.strip().splitlines()[-_LINES_TOLD:])[-_LETTERS_TOLD:]
+        told += f"; its log ends: {end}; more of it is in reports/{name}"
+    return told
+
+
+def _training_failed(
+    parts: Parts, row: Snapshot, reason: str, changes: Mapping[str, object], begun: bool = True
+) -> Outcome:
+    """The end of this attempt: claim and place go to others, and the files stay for a retry."""
     admission.release_claim(parts, row)
+    budget.release(parts, _job_name(parts, row), begun)
     return Outcome(S.TRAINING_FAILED, reason, changes, look_in=parts.settings.keep_days * 86_400)

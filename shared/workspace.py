@@ -25,12 +25,17 @@ from shared.records import (
     Job,
     JobSpec,
     RegisteredModel,
+    RunFailure,
     Size,
+    Usage,
+    family_key,
 )
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
     from azure.core.credentials import TokenCredential
+
+log = logging.getLogger(__name__)
 
 # Building a pipeline keeps the nodes in module-level state of the SDK: two threads at once mix up their bodies
 # without an error (measured: 51 of 60 wrong), so the build is one at a time in a process.
@@ -38,6 +43,7 @@ _BUILD = threading.Lock()
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Shorter in all than what is left of a lease that is renewed in time (16 of 20 s): a write must not outlive it.
 _REQUEST: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
+_LOG_LINES = 200
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
 
@@ -92,6 +98,7 @@ class Workspace:
             id=model.id,
             archived=self._seen.archived,
             tags=dict(model.tags or {}),
+            properties=dict(model.properties or {}),
         )
 
     def component(self, name: str, version: str) -> str | None:
@@ -107,8 +114,28 @@ class Workspace:
         with _translated("machine sizes"):
             found = list(self._client.compute.list_sizes())
         return {
-            s.name.lower(): Size(name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0))
+            s.name.lower(): Size(
+                name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0), family=s.family or ""
+            )
             for s in found
+        }
+
+    def usages(self) -> dict[str, Usage] | None:
+        """Dedicated cores in use and allowed, by machine family; None when the app may not read them.
+
+        Rows of dedicated and low-priority cores have the same names and differ in their type only; so do rows of single
+        workspaces. A limit of -1 is none. The SDK's entity has the cores in use under the service's own spelling.
+        """
+        with _translated("quota"):
+            found = _or_none(lambda: list(self._client.compute.list_usage()), status=403)
+        if found is None:
+            log.warning("quota is unknown: the app's identity may not read it (Reader on the subscription)")
+            return None
+        rows = ((u, str(u.type or "").lower(), (u.name or {}).get("value") or "") for u in found)
+        return {
+            family_key(name): Usage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))
+            for u, kind, name in rows
+            if "lowprioritycores" not in kind and "/workspaces/" not in kind and (u.limit or 0) >= 0 and name
         }
 
     def compute(self, name: str) -> Compute | None:
@@ -183,26 +210,40 @@ class Workspace:
         )
         return job
 
-    def failure(self, name: str) -> str:
-        """Which child step of a failed job failed, with what its run says; empty when nothing is known."""
-        try:
-            children = list(self._client.jobs.list(parent_job_name=name))
-        except Exception:  # noqa: BLE001 - the history is a help for people; without it the job has failed all the same
-            return ""
-        for child in children:
-            if _word(child.status) == "Failed":
-                return f"step {child.display_name or child.name} failed{self._log_tail(child.name)}"
-        return ""
+    def cancel(self, name: str) -> None:
+        """Asks for a job to be canceled; one that has ended or is gone is left as it is."""
+        with _translated(f"job {name}"):
+            _or_none(lambda: _or_none(lambda: self._client.jobs.begin_cancel(name)), status=400)
 
-    def _log_tail(self, run: str) -> str:
-        """The error on record for a child run, as the history service tells it."""
+    def failure(self, name: str) -> RunFailure:
+        """Which child step of a failed job failed, with what its run says and the end of its log, as far as is known.
+
+        It is a help for people: without it the job has failed all the same, so nothing is raised.
+        """
+        with contextlib.suppress(Exception):
+            for child in self._client.jobs.list(parent_job_name=name):
+                if _word(child.status) == "Failed":
+                    return self._step_failure(child.display_name or child.name, child.name)
+        return RunFailure()
+
+    def _step_failure(self, step: str, run: str) -> RunFailure:
+        """The error on record for a child run, as the history service tells it, and its log."""
+        message, log_tail = "", ""
         with contextlib.suppress(Exception):  # see `failure`
-            operations = self._client.jobs._runs_operations
-            details = operations.get_run_details(run)
+            details = self._client.jobs._runs_operations.get_run_details(run)
             error = getattr(details, "error", None)
             message = getattr(getattr(error, "error", error), "message", "") or ""
-            return f": {message}" if message else ""
-        return ""
+            log_tail = self._log_tail(dict(getattr(details, "log_files", None) or {}))
+        return RunFailure(step=step, error=message, log=log_tail)
+
+    def _log_tail(self, files: dict[str, str]) -> str:
+        """The end of what the step itself wrote; the addresses are signed, and never logged."""
+        named = [name for name in sorted(files) if name.endswith("std_log.txt")] or sorted(files)
+        if not named:
+            return ""
+        answer = self._client.jobs._requests_pipeline.get(files[named[0]])
+        lines = answer.text().splitlines()[-_LOG_LINES:] if answer.status_code == 200 else []
+        return "\n".join(line[:500] for line in lines)
 
     # --- models -----------------------------------------------------------------------------------------------
 
@@ -346,7 +387,7 @@ def _job(found: Any) -> Job:
     )
 
 
-def _or_none(call: Any) -> Any:
+def _or_none(call: Any, status: int = 404) -> Any:
     """The call's result, or None when there is no such thing: which class the SDK raises depends on the look-up."""
     from azure.ai.ml.exceptions import ValidationException
     from azure.core.exceptions import HttpResponseError
@@ -354,7 +395,7 @@ def _or_none(call: Any) -> Any:
     try:
         return call()
     except HttpResponseError as error:
-        if error.status_code == 404:
+        if error.status_code == status:
             return None
         raise
     except ValidationException as error:

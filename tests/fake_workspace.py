@@ -16,11 +16,15 @@ from shared.records import (
     Job,
     JobSpec,
     RegisteredModel,
+    RunFailure,
     Size,
+    Usage,
+    family_key,
 )
 from tests.fake_process import Clock, Process
 
 GPU = "Standard_NC24ads_A100_v4"
+FAMILY = "standardNCADSA100v4Family"
 
 
 @dataclass
@@ -32,6 +36,8 @@ class _Made:
 
 class FakeWorkspace:
     """Azure ML reduced to what the app may rely on. Things take `pace` seconds; `..._outcome` says how they end.
+
+    `quota` is what others use and what is allowed, by family; what is deployed here comes on top, 24 cores each.
 
     While anything below an endpoint moves, the endpoint is Updating and refuses other writes.
     """
@@ -50,6 +56,9 @@ class FakeWorkspace:
         self.job_outcome: Callable[[str], str] = lambda name: "Completed"
         self.deployment_outcome: Callable[[str], str] = lambda name: "Succeeded"
         self.archived = False
+        self.model_tags: dict[str, str] = {}
+        self.quota: dict[str, Usage] | None = {family_key(FAMILY): Usage(used=0, limit=1000)}
+        self.canceled: list[str] = []
         self.submitted: list[str] = []
         self.registered: list[str] = []
         self.created_endpoints: list[str] = []
@@ -71,6 +80,7 @@ class FakeWorkspace:
             "inference_compute_allow_list": f"['{GPU}']",
             "model_specific_defaults": "{'apply_lora': 'true', 'learning_rate': '5e-6', 'precision': 16}",
         }
+        tags.update(self.model_tags)
         found = BaseModel(name=name, version="8", id=f"azureml://{name}/8", archived=self.archived, tags=tags)
         return self._call(lambda: found if name == "Phi-4" and version in ("", "8") else None)
 
@@ -79,7 +89,14 @@ class FakeWorkspace:
         return self._call(lambda: "0.0.82" if known else None)
 
     def sizes(self) -> dict[str, Size]:
-        return self._call(lambda: {GPU.lower(): Size(name=GPU, gpus=1, cores=24)})
+        return self._call(lambda: {GPU.lower(): Size(name=GPU, gpus=1, cores=24, family=FAMILY)})
+
+    def usages(self) -> dict[str, Usage] | None:
+        def act() -> dict[str, Usage] | None:
+            cores = 24 * sum(1 for key in list(self.deployments) if self._deployment(*key))
+            return self.quota and {k: Usage(used=u.used + cores, limit=u.limit) for k, u in self.quota.items()}
+
+        return self._call(act)
 
     def compute(self, name: str) -> Compute | None:
         def act() -> Compute | None:
@@ -108,6 +125,8 @@ class FakeWorkspace:
         if made is None:
             return None
         status = self.job_outcome(name) if self.clock() >= made.ready_at else "Running"
+        if name in self.canceled:
+            status = "Canceled"
         found: Job = made.value.but(status=status)
         return found
 
@@ -126,10 +145,19 @@ class FakeWorkspace:
 
         return self._call(act)
 
-    def failure(self, name: str) -> str:
+    def cancel(self, name: str) -> None:
+        def act() -> None:
+            job = self._job(name)
+            if job is not None and job.status not in ("Completed", "Failed"):
+                self.canceled.append(name)
+
+        self._call(act)
+
+    def failure(self, name: str) -> RunFailure:
         job = self._job(name)
-        failed = job is not None and job.status == "Failed"
-        return "step chat_completion_finetune failed: out of memory" if failed else ""
+        if job is None or job.status != "Failed":
+            return RunFailure()
+        return RunFailure(step="chat_completion_finetune", error="out of memory", log="epoch 1\nCUDA: out of memory")
 
     def model(self, name: str, version: str) -> RegisteredModel | None:
         return self._call(lambda: self.models.get((name, version)))

@@ -12,6 +12,19 @@ from typing import Any
 
 import msgspec
 
+# As Azure's list of sizes for managed online endpoints has it ("Skip 20% Reservation").
+WITHOUT_RESERVE = (
+    "Standard_NC24ads_A100_v4",
+    "Standard_NC48ads_A100_v4",
+    "Standard_NC96ads_A100_v4",
+    "Standard_NC40ads_H100_v5",
+    "Standard_NC80adis_H100_v5",
+    "Standard_ND96asr_v4",
+    "Standard_ND96amsr_A100_v4",
+    "Standard_ND40rs_v2",
+    "Standard_ND96isr_H100_v5",
+)
+
 
 class Pace(msgspec.Struct, forbid_unknown_fields=True):
     """How long each kind of progress takes at least, and how often pollers are told to come back."""
@@ -34,7 +47,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     quota: dict[str, int] = msgspec.field(default_factory=lambda: {"*": 1000})
     # Share of extra cores that a deployment reserves for its own upgrades, and the sizes that need none.
     upgrade_reserve: float = 0.2
-    sizes_without_reserve: list[str] = msgspec.field(default_factory=list)
+    sizes_without_reserve: list[str] = msgspec.field(default_factory=lambda: list(WITHOUT_RESERVE))
+    # Cores by family that somebody else in the subscription uses.
+    cores_of_others: dict[str, int] = {}
     # Endpoint names that somebody else in the region has taken.
     taken_endpoint_names: list[str] = msgspec.field(default_factory=list)
     # A container that does not answer by then is given up, whatever its probe allows.

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.errors import Refused, ServiceBusy
+from shared.records import RunFailure, Usage, family_key
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
 from tests.local.azureml_server import AzureMl
@@ -61,6 +62,20 @@ def test_sizes_are_found_by_name_in_lower_case_with_their_gpus(shop: Shop) -> No
     assert all(name == name.lower() for name in shop.workspace.sizes())
 
 
+def test_the_quota_of_a_size_is_found_by_its_family_and_counts_what_is_deployed(shop: Shop) -> None:
+    size = shop.workspace.sizes()[GPU.lower()]
+
+    def usage() -> Usage:
+        found = shop.workspace.usages()
+        assert found is not None
+        return found[family_key(size.family)]
+
+    before = usage()
+    assert before.used < before.limit == 1000
+    shop.served("rel1")
+    assert usage() == before.but(used=before.used + size.cores)
+
+
 def test_a_cluster_is_nothing_then_moving_then_there(shop: Shop) -> None:
     assert shop.workspace.compute(shop.id) is None
     shop.side.slow()
@@ -94,7 +109,7 @@ def test_a_job_is_nothing_until_it_is_submitted_then_runs_and_completes(shop: Sh
     assert running.status not in ("Completed", "Failed")
     assert done is not None
     assert done.status == "Completed"
-    assert shop.workspace.failure(spec.name) == ""
+    assert shop.workspace.failure(spec.name) == RunFailure()
 
 
 def test_the_same_job_again_is_the_one_that_is_there(shop: Shop) -> None:
@@ -114,7 +129,7 @@ def test_another_job_under_the_same_name_is_refused_and_the_first_stays(shop: Sh
     shop.side.settle()
 
 
-def test_a_job_that_fails_names_its_step(shop: Shop) -> None:
+def test_a_job_that_fails_names_its_step_and_the_end_of_its_log(shop: Shop) -> None:
     spec = shop.spec()
     shop.side.fail_job(spec.name)
     shop.workspace.submit(spec)
@@ -123,12 +138,35 @@ def test_a_job_that_fails_names_its_step(shop: Shop) -> None:
     assert job is not None
     assert job.status == "Failed"
     told = shop.workspace.failure(spec.name)
-    assert told.startswith("step chat_completion_finetune failed: ")
-    assert "out of memory" in told
+    assert told.step == "chat_completion_finetune"
+    assert "out of memory" in told.error
+    assert "out of memory" in told.log.splitlines()[-1]
 
 
 def test_the_failure_of_an_unknown_job_is_not_known(shop: Shop) -> None:
-    assert shop.workspace.failure(f"{shop.id}-none") == ""
+    assert shop.workspace.failure(f"{shop.id}-none") == RunFailure()
+
+
+def test_a_job_is_canceled_and_asking_again_changes_nothing(shop: Shop) -> None:
+    spec = shop.spec()
+    shop.side.slow()
+    shop.workspace.submit(spec)
+    shop.workspace.cancel(spec.name)
+    shop.side.settle()
+    for _ in range(2):
+        job = shop.workspace.job(spec.name)
+        assert job is not None
+        assert job.status == "Canceled"
+        shop.workspace.cancel(spec.name)
+
+
+def test_canceling_what_is_not_there_or_has_ended_changes_nothing(shop: Shop) -> None:
+    shop.workspace.cancel(f"{shop.id}-none")
+    done = shop.trained()
+    shop.workspace.cancel(done)
+    job = shop.workspace.job(done)
+    assert job is not None
+    assert job.status == "Completed"
 
 
 def test_a_trained_output_becomes_a_model_version_with_its_tags(shop: Shop) -> None:

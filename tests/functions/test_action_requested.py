@@ -100,3 +100,17 @@ def test_who_asked_is_kept_printable_and_short(
     world.parts.ledger.create(a_dataset(D.ASLEEP))
     actions.wake_dataset(request_of(route=ROUTE, headers=headers, params=params))
     assert world.parts.ledger.read(f"dataset/{DATASET}").row.requested.by == by
+
+
+def test_an_override_names_what_it_excuses(world: World, request_of: Make) -> None:
+    world.parts.ledger.create(a_snapshot(S.REJECTED, blocked=("bad_rows",)))
+    actions.override_snapshot(request_of(route=ROUTE, params={"what": "quota, daily_runs"}))
+    assert world.parts.ledger.read(f"snapshot/{SNAPSHOT}").row.overrides == ("daily_runs", "quota")
+
+
+def test_an_override_of_something_unknown_is_400_with_the_names_that_are_known(world: World, request_of: Make) -> None:
+    world.parts.ledger.create(a_snapshot(S.REJECTED))
+    answer = actions.override_snapshot(request_of(route=ROUTE, params={"what": "money"}))
+    assert (answer.status_code, _error(answer)["code"]) == (400, "invalid_request")
+    assert "concurrent_runs" in _error(answer)["message"]
+    assert world.parts.ledger.read(f"snapshot/{SNAPSHOT}").row.state == S.REJECTED

@@ -114,13 +114,20 @@ def test_writing_an_endpoint_replaces_what_is_not_repeated(ml: Any, endpoint: st
 
 
 def test_quota_counts_the_reserve_for_upgrades(azureml: AzureMl, ml: Any, endpoint: str, faq_model: str) -> None:
-    azureml.control("PUT", "/settings", {"quota": {"*": 47}})
+    azureml.control("PUT", "/settings", {"quota": {"*": 47}, "sizes_without_reserve": []})
     with pytest.raises(HttpResponseError, match="Additional needed: 48") as refused:
         create_deployment(ml, endpoint, "blue", faq_model)
     assert refused.value.status_code == 400
     assert "OutOfQuota" in str(refused.value)
     azureml.control("PUT", "/settings", {"quota": {"*": 48}})
     assert create_deployment(ml, endpoint, "blue", faq_model).provisioning_state == "Succeeded"
+
+
+def test_what_others_use_is_not_there_to_deploy_on(azureml: AzureMl, ml: Any, endpoint: str, faq_model: str) -> None:
+    used = {"standardNCADSA100v4Family": 30}
+    azureml.control("PUT", "/settings", {"quota": {"*": 48}, "cores_of_others": used})
+    with pytest.raises(HttpResponseError, match="Additional needed: 24"):
+        create_deployment(ml, endpoint, "blue", faq_model)
 
 
 @pytest.mark.parametrize(

@@ -176,9 +176,14 @@ def test_sizes_tell_their_gpus(ml: Any) -> None:
 def test_usage_counts_the_cores_of_clusters(ml: Any, name: str) -> None:
     family = "standardNDSv2Family"
     ml.compute.begin_create_or_update(AmlCompute(name=name, size="Standard_ND40rs_v2", max_instances=3)).result()
-    usage = {row.name["value"]: row.currentValue for row in ml.compute.list_usage()}
+    rows = [row for row in ml.compute.list_usage() if row.name["value"] == family]
     ml.compute.begin_delete(name).wait()
-    assert usage[family] == 120
+    usage = {row.type.split("/", 1)[1]: (row.currentValue, row.limit) for row in rows}
+    assert usage == {
+        "vmFamily/dedicatedCores/usages": (120, 1000),
+        "vmFamily/lowPriorityCores/usages": (0, 0),
+        "workspaces/dedicatedCores/usages": (120, -1),
+    }
 
 
 # -- data and models -----------------------------------------------------------------------------

@@ -59,17 +59,18 @@ def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else
 
 @pytest.mark.parametrize("state", S)
 def test_an_override_takes_what_was_refused_and_nothing_else(state: S) -> None:
-    desk = Desk(a_snapshot(state, overrides=("other",)))
+    blocked = {S.DUPLICATE: ("duplicate",), S.SUPERSEDED: ("superseded",), S.REJECTED: ("bad_rows", "size")}
+    desk = Desk(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())))
     answer = actions.override(desk.parts, SNAPSHOT, "me")
     row = desk.row(KEY)
-    assert answer.done == (state in (S.REJECTED, S.DUPLICATE))
+    assert answer.done == (state in blocked)
     if answer.done:
         assert row.state == S.RECEIVED
-        assert row.overrides == ("duplicate", "other") if state == S.DUPLICATE else ("bad_rows", "other")
+        assert row.overrides == tuple(sorted(("quota", *blocked[state])))
         assert row.attempt == 1
         assert desk.sent() == [f"{KEY}?"]
     else:
-        assert (row.state, row.overrides, desk.sent()) == (state, ("other",), [])
+        assert (row.state, row.overrides, desk.sent()) == (state, ("quota",), [])
 
 
 @pytest.mark.parametrize("act", [actions.retry, actions.override], ids=["retry", "override"])
@@ -83,10 +84,41 @@ def test_asking_twice_is_asking_once(act: Any) -> None:
     assert len(desk.sent()) == 1
 
 
-def test_an_override_excuses_only_what_a_report_has_named() -> None:
-    desk = Desk(a_snapshot(S.REJECTED, report=None))
+def test_an_override_excuses_only_what_was_found() -> None:
+    desk = Desk(a_snapshot(S.REJECTED))
     assert actions.override(desk.parts, SNAPSHOT, "me").done
     assert desk.row(KEY).overrides == ()
+
+
+def test_an_override_may_name_what_it_excuses() -> None:
+    desk = Desk(a_snapshot(S.REJECTED, blocked=("model", "size")))
+    assert actions.override(desk.parts, SNAPSHOT, "me", ["size", "daily_runs"]).done
+    assert desk.row(KEY).overrides == ("daily_runs", "size")
+
+
+def test_an_override_of_something_that_has_no_such_name_is_refused_with_the_names() -> None:
+    desk = Desk(a_snapshot(S.REJECTED))
+    with pytest.raises(actions.BadOverride, match="money: nothing of that name can be overridden; bad_rows"):
+        actions.override(desk.parts, SNAPSHOT, "me", ["size", "money"])
+    assert desk.row(KEY).state == S.REJECTED
+
+
+def test_what_waits_goes_on_at_once_when_it_is_excused_and_that_is_on_record() -> None:
+    desk = Desk(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", next_look_at=START + 900))
+    assert actions.override(desk.parts, SNAPSHOT, "me").done
+    row = desk.row(KEY)
+    assert (row.state, row.overrides, row.next_look_at) == (S.VALIDATED, ("quota",), START + 100)
+    assert row.history[-1].reason == "override of quota by me"
+    assert desk.sent() == [f"{KEY}?"]
+    assert actions.override(desk.parts, SNAPSHOT, "me").text.endswith("already")
+    assert len(desk.sent()) == 1
+
+
+def test_a_training_that_never_began_is_taken_up_again_by_an_override() -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED, blocked=("gpus",)))
+    assert actions.override(desk.parts, SNAPSHOT, "me").done
+    row = desk.row(KEY)
+    assert (row.state, row.attempt, row.overrides, row.blocked) == (S.VALIDATED, 2, ("gpus",), ())
 
 
 @pytest.mark.parametrize(("state", "first", "then"), [(D.ASLEEP, "wake", "sleep"), (D.LIVE, "sleep", "wake")])

@@ -1,4 +1,4 @@
-"""Machines: what is refused before any money is spent, and with which words."""
+"""Machines: which size trains, what the model allows, how much quota it takes."""
 
 from __future__ import annotations
 
@@ -7,65 +7,34 @@ from typing import Any
 import pytest
 
 from shared import compute
-from shared.errors import BadSnapshot, Waiting
+from shared.errors import BadSnapshot
 from shared.records import Compute, Size
 from tests.builders import a_base_model
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
+T4 = Size(name="Standard_NC16as_T4_v3", gpus=1, cores=16, family="standard NCASv3_T4 Family")
 
 
-def _world(**settings: Any) -> World:
-    return World(settings=settings)
-
-
-def _refused(world: World, model: Any = None) -> str:
-    with pytest.raises(BadSnapshot) as refused:
-        compute.training_size(world.parts, model or a_base_model())
-    return str(refused.value)
+def _with_cluster(state: str = "Succeeded", **settings: Any) -> World:
+    world = World(settings={"training_compute": "gpus", **settings})
+    world.workspace.clusters["gpus"] = Compute(name="gpus", size=GPU.upper(), state=state)
+    return world
 
 
 @pytest.mark.parametrize("spelling", [GPU, GPU.lower(), GPU.upper()])
-def test_an_allowed_size_of_the_region_trains_and_serves_however_it_is_spelled(spelling: str) -> None:
-    world = _world(training_instance_type=spelling, serving_instance_type=spelling)
-    assert compute.training_size(world.parts, a_base_model()) == Size(name=GPU, gpus=1, cores=24)
-    assert compute.serving_size(world.parts, a_base_model()).name == GPU
+def test_a_size_of_the_region_trains_however_it_is_spelled(spelling: str) -> None:
+    found = compute.training_size(World(settings={"training_instance_type": spelling}).parts)
+    assert (found.name, found.gpus, found.cores) == (GPU, 1, 24)
 
 
-def test_a_model_without_allow_lists_takes_any_size_with_a_gpu() -> None:
-    assert compute.training_size(_world().parts, a_base_model(tags={})).gpus == 1
+def test_a_size_that_the_region_does_not_offer_cannot_train() -> None:
+    with pytest.raises(BadSnapshot, match=f"does not offer {OTHER}"):
+        compute.training_size(World(settings={"training_instance_type": OTHER}).parts)
 
 
-@pytest.mark.parametrize("size", ["standard_nc6", "Standard_NC12", "STANDARD_NC24", "Standard_NC24r"])
-def test_the_notebooks_old_sizes_are_refused_even_when_the_model_allows_them(size: str) -> None:
-    model = a_base_model(tags={"finetune_compute_allow_list": f"['{size}', '{GPU}']"})
-    assert f"TRAINING_INSTANCE_TYPE = {size}: this size is too old" in _refused(
-        _world(training_instance_type=size), model
-    )
-
-
-def test_a_size_outside_the_models_list_is_refused_with_the_list() -> None:
-    text = _refused(_world(training_instance_type=OTHER))
-    assert text == f"TRAINING_INSTANCE_TYPE = {OTHER}: Phi-4:8 allows only {GPU}"
-
-
-def test_the_serving_size_is_judged_by_the_models_other_list_and_named_by_its_own_setting() -> None:
-    tags = {"finetune_compute_allow_list": f"['{GPU}']", "inference_compute_allow_list": f"['{OTHER}']"}
-    world = _world()
-    assert compute.training_size(world.parts, a_base_model(tags=tags)).name == GPU
-    with pytest.raises(BadSnapshot, match=f"SERVING_INSTANCE_TYPE = {GPU}: Phi-4:8 allows only {OTHER}"):
-        compute.serving_size(world.parts, a_base_model(tags=tags))
-
-
-def test_a_size_that_the_region_does_not_offer_is_refused() -> None:
-    model = a_base_model(tags={"finetune_compute_allow_list": f"['{OTHER}']"})
-    assert "does not offer" in _refused(_world(training_instance_type=OTHER), model)
-
-
-def test_a_size_without_gpu_cannot_train() -> None:
-    world = _world(training_instance_type="Standard_E4s_v3")
-    world.workspace.sizes = lambda: {"standard_e4s_v3": Size(name="Standard_E4s_v3", gpus=0, cores=4)}  # type: ignore[method-assign]
-    assert "no GPU" in _refused(world, a_base_model(tags={}))
+def test_a_cluster_trains_with_the_size_it_has() -> None:
+    assert compute.training_size(_with_cluster(training_instance_type=OTHER).parts).name == GPU
 
 
 @pytest.mark.parametrize("text", ["5", "{'a': 1}", "'Standard'", "[", "{[]: 1}", "list()", "(" * 400])
@@ -80,41 +49,22 @@ def test_an_allow_list_is_a_python_list_as_text(text: str, sizes: list[str]) -> 
     assert compute.allowed(a_base_model(tags={compute.FINETUNE: text}), compute.FINETUNE) == sizes
 
 
-def _with_cluster(state: str, size: str = GPU, errors: str = "") -> World:
-    world = _world(training_compute="gpus")
-    world.workspace.clusters["gpus"] = Compute(name="gpus", size=size, state=state, errors=errors)
-    return world
-
-
-def test_a_cluster_trains_with_the_size_it_has() -> None:
-    world = _with_cluster("Succeeded", size=GPU.upper())
-    assert compute.training_size(world.parts, a_base_model()).name == GPU
-
-
-def test_a_cluster_of_a_size_that_the_model_does_not_allow_is_refused() -> None:
-    assert "allows only" in _refused(_with_cluster("Succeeded", size=OTHER))
-
-
-def test_a_cluster_whose_provisioning_failed_is_refused_with_azures_reason() -> None:
-    assert "its provisioning failed: no quota" in _refused(_with_cluster("Failed", errors="no quota"))
+@pytest.mark.parametrize(("text", "gpus"), [("24|2|220|64", 2), ("24", 0), ("", 0), ("a|b", 0)])
+def test_the_least_gpus_are_read_from_the_registry(text: str, gpus: int) -> None:
+    assert compute.least_gpus(a_base_model(properties={"finetune-min-sku-spec": text})) == gpus
 
 
 @pytest.mark.parametrize("state", ["Creating", "Updating", "Deleting"])
 def test_a_cluster_that_moves_is_waited_for(state: str) -> None:
-    world = _with_cluster(state)
-    with pytest.raises(Waiting, match=f"cluster gpus is {state}") as waiting:
-        compute.training_size(world.parts, a_base_model())
-    assert waiting.value.retry_after == world.parts.settings.look_seconds
+    assert compute.moving(_with_cluster(state).parts) == f"cluster gpus is {state}"
 
 
-def test_a_missing_cluster_is_refused_unless_it_may_be_created() -> None:
-    text = _refused(_world(training_compute="gpus"))
-    assert "TRAINING_COMPUTE = gpus: there is no such cluster" in text
-    assert "CREATE_COMPUTE" in text
+def test_nothing_is_waited_for_without_a_cluster_or_when_it_is_up() -> None:
+    assert compute.moving(World().parts) == compute.moving(_with_cluster().parts) == ""
 
 
-def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag_and_then_used() -> None:
-    world = _world(training_compute="gpus", create_compute=True, training_nodes=3)
+def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
+    world = World(settings={"training_compute": "gpus", "create_compute": True, "training_nodes": 3})
     started = []
     start = world.workspace.start_compute
 
@@ -123,8 +73,17 @@ def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag_an
         start(name, size, nodes, tags)
 
     world.workspace.start_compute = starts  # type: ignore[method-assign]
-    with pytest.raises(Waiting, match="being created"):
-        compute.training_size(world.parts, a_base_model())
+    assert compute.moving(world.parts) == "cluster gpus is being created"
+    assert compute.moving(world.parts) == "cluster gpus is Creating"
     world.clock.now += 600
-    assert compute.training_size(world.parts, a_base_model()).name == GPU
+    assert compute.moving(world.parts) == ""
     assert started == [("gpus", GPU, 3, {"droptune.installation": world.parts.installation})]
+
+
+@pytest.mark.parametrize(("instances", "cores"), [(1, 32), (2, 48), (5, 96), (10, 192)])
+def test_a_deployment_takes_a_fifth_more_machines_rounded_up(instances: int, cores: int) -> None:
+    assert compute.cores_to_serve(T4, instances) == cores
+
+
+def test_an_exempt_size_takes_no_more_than_its_machines() -> None:
+    assert compute.cores_to_serve(Size(name=GPU, gpus=1, cores=24), 5) == 120

@@ -21,13 +21,14 @@ SNAPSHOT_VERDICTS = {
     #                     SUBMITTING TRAINING TRAINED, TRAINING_FAILED, REGISTERING REGISTERED REGISTER_FAILED, CLEANED
     "receive": "r ddd ddd ddd d ddd d",
     "validate": "e rrd ddd ddd d ddd d",
-    "supersede": "e eer eed ee- e --- d",
-    "submit": "e eer eed rdd d ddd d",
-    "finish": "e eed eed drd d ddd d",
-    "register": "e eee ee- eer e rdd d",
-    "retry": "e eed eed ddd r ddd d",
-    "retry_registration": "e eee ee- eed e ddr d",
-    "override": "e ddd rrd ddd d ddd d",
+    "supersede": "e ddr ddd ddd d ddd d",
+    "reserve": "e ddr ddd ddd d ddd d",
+    "submit": "e ddr ddd rdd d ddd d",
+    "finish": "e ddd ddd drd d ddd d",
+    "register": "e eee eee eer e rdd d",
+    "retry": "e ddd ddd ddd r ddd d",
+    "retry_registration": "e eee eee eed e ddr d",
+    "override": "e ddd rrr ddd d ddd d",
     "clean": "e eee rrr eee r e-r d",
 }
 DATASET_VERDICTS = {
@@ -110,7 +111,7 @@ def test_every_dataset_can_still_go_live(state: D) -> None:
 
 
 def test_steps_are_tried_in_the_order_of_the_table() -> None:
-    assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["supersede", "submit"]
+    assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["supersede", "reserve", "submit"]
     assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["deploy", "sleep", "retire"]
 
 

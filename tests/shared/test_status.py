@@ -51,6 +51,8 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         "report": {"blob": f"{SNAPSHOT}.json", "verdict": "accepted", "rows": 40, "errors": 0, "warnings": 0},
         "rows": {"train": 30, "validation": 5, "test": 5},
         "duplicate_of": None,
+        "blocked": [],
+        "overrides": [],
         "base_model": {"registry": "azureml", "name": "Phi-4", "version": "8", "id": "azureml://Phi-4/8"},
         "component": "chat_completion_pipeline:0.0.82",
         "hyperparameters": {"num_train_epochs": 1},
@@ -64,6 +66,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         "history": [{"state": "REGISTERED", "at": "2026-09-21T14:13:20.000Z", "reason": ""}],
         "next_look_at": None,
         "fault": None,
+        "waiting": None,
         "needs_attention": False,
     }
 

@@ -59,7 +59,10 @@ async def list_sizes(request: Request) -> Response:
 
 
 async def list_usage(request: Request) -> Response:
-    """GET {location}/usages: cores by family, of clusters at their largest and of all deployments"""
+    """GET {location}/usages: cores by family, of clusters at their largest and of all deployments
+
+    Low-priority cores and the share of a workspace come under the same names; only their type differs, as in Azure.
+    """
     cloud = cloud_of(request)
     used = cloud.deployments.cores_in_use()
     for cluster in cloud.computes.table:
@@ -67,18 +70,29 @@ async def list_usage(request: Request) -> Response:
             nodes = (cluster.properties.get("scaleSettings") or {}).get("maxNodeCount", 1)
             used[size.family] = used.get(size.family, 0) + nodes * size.vCPUs
     quota = cloud.pacer.settings.quota
-    rows = [
-        {
-            "id": f"/subscriptions/{cloud.addresses.subscription}/usages/{family}",
-            "type": "Microsoft.MachineLearningServices/usages",
-            "unit": "Count",
-            "currentValue": used.get(family, 0),
-            "limit": quota.get(family, quota.get("*", 0)),
-            "name": {"value": family, "localizedValue": family},
-        }
-        for family in sorted({size.family for size in all_sizes()})
-    ]
+    for family, cores in cloud.pacer.settings.cores_of_others.items():
+        used[family] = used.get(family, 0) + cores
+    rows = [_usage(request, "dedicatedCores", "Total Cluster Dedicated Regional vCPUs", sum(used.values()), -1)]
+    for family in sorted({size.family for size in all_sizes()}):
+        limit = quota.get(family, quota.get("*", 0))
+        rows += [
+            _usage(request, "vmFamily/dedicatedCores", family, used.get(family, 0), limit),
+            _usage(request, "vmFamily/lowPriorityCores", family, 0, 0),
+            _usage(request, "workspaces/dedicatedCores", family, used.get(family, 0), -1),
+        ]
     return JSONResponse({"value": rows})
+
+
+def _usage(request: Request, kind: str, name: str, used: int, limit: int) -> dict[str, Any]:
+    """One row; a limit of -1 means that there is none."""
+    return {
+        "id": f"/subscriptions/{cloud_of(request).addresses.subscription}/usages/{name.replace(' ', '_')}",
+        "type": f"Microsoft.MachineLearningServices/{kind}/usages",
+        "unit": "Count",
+        "currentValue": used,
+        "limit": limit,
+        "name": {"value": name, "localizedValue": name},
+    }
 
 
 def _document(request: Request, cluster: Cluster) -> dict[str, Any]:

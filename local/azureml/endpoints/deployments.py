@@ -170,7 +170,8 @@ class Deployments:
             _ = deployment.timeout
         except ValueError as error:
             raise BadArgument(f"requestSettings.requestTimeout: {error}") from error
-        used = self.cores_in_use(but=existing).get(size.family, 0)
+        others = self.pacer.settings.cores_of_others.get(size.family, 0)
+        used = self.cores_in_use(but=existing).get(size.family, 0) + others
         needed = cores_needed(size, deployment.instances, self.pacer.settings)
         check_quota(size, needed, used, self.pacer.settings, self.subscription)
 

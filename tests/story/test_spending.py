@@ -1,0 +1,232 @@
+"""Before money is spent and when a training ends: what waits and why, what is refused, and that no place is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared import actions, budget, status
+from shared.records import Usage, family_key
+from tests.fake_workspace import FAMILY
+from tests.fakes import Process, World, dialogues
+
+
+def _world(process: Process | None = None, **settings: Any) -> World:
+    world = World(process or Process(), settings=settings)
+    world.drop("support-bot.jsonl", dialogues(40))
+    return world
+
+
+def _drop(world: World, dataset: str, seed: str = "") -> None:
+    world.clock.now += 1
+    world.drop(f"{dataset}/{seed or 'first'}.jsonl", dialogues(40, dataset + seed))
+
+
+def _only(world: World) -> dict[str, Any]:
+    (row,) = status.snapshots(world.parts)
+    return row
+
+
+def _running(world: World) -> int:
+    return sum(run.ended is None for run in budget.look(world.parts).runs.values())
+
+
+def test_no_more_jobs_run_at_once_than_allowed_and_all_get_their_turn() -> None:
+    world = World(settings={"max_runs": 2})
+    for dataset in ("aa", "bb", "cc", "dd", "ee"):
+        _drop(world, dataset)
+    most = 0
+    job = world.workspace.job
+
+    def watched(name: str) -> Any:
+        nonlocal most
+        unfinished = [n for n in world.workspace.jobs if world.workspace._job(n).status == "Running"]  # type: ignore[union-attr]
+        most = max(most, len(unfinished))
+        return job(name)
+
+    world.workspace.job = watched  # type: ignore[method-assign]
+    world.run()
+    assert set(world.states().values()) == {"LIVE"}
+    assert most == 2
+    assert _running(world) == 0
+
+
+def test_a_second_snapshot_of_a_dataset_waits_says_so_and_is_superseded_by_a_third() -> None:
+    world = _world()
+    world.workspace.pace = 3000
+    world.run(until=300)
+    _drop(world, "support-bot", "second")
+    world.run(until=300)
+    second, first = status.snapshots(world.parts)
+    assert (first["state"], second["state"]) == ("TRAINING", "VALIDATED")
+    assert second["waiting"] == f"{first['id']} of this dataset trains and MAX_RUNS_PER_DATASET is 1"
+    assert second["blocked"] == ["concurrent_runs"]
+    _drop(world, "support-bot", "third")
+    world.run(until=30_000)
+    assert [row["state"] for row in status.snapshots(world.parts)] == ["LIVE", "SUPERSEDED", "RETIRED"]
+    assert len(world.workspace.submitted) == 2
+    assert _running(world) == 0
+
+
+def test_a_superseded_snapshot_can_be_trained_after_all() -> None:
+    world = _world()
+    _drop(world, "support-bot", "second")
+    world.run()
+    (old,) = (name for name, state in world.states().items() if state == "SUPERSEDED")
+    assert actions.override(world.parts, old, "me").done
+    world.run()
+    assert len(world.workspace.submitted) == len(world.workspace.registered) == 2
+    assert sorted(world.states().values()) == ["LIVE", "SUPERSEDED"]
+
+
+def test_the_days_limit_is_waited_for_or_excused() -> None:
+    world = _world(max_runs_per_day=1)
+    world.run()
+    for dataset in ("aa", "bb"):
+        _drop(world, dataset)
+    world.run(until=4000)
+    waiting = [row for row in status.snapshots(world.parts) if row["state"] == "VALIDATED"]
+    assert {tuple(row["blocked"]) for row in waiting} == {("daily_runs",)}
+    assert actions.override(world.parts, waiting[0]["id"], "ada").done
+    world.run(until=4000)
+    states = world.states()
+    assert (states[waiting[0]["id"]], states[waiting[1]["id"]]) == ("LIVE", "VALIDATED")
+    world.run(until=2 * 86_400)
+    assert set(world.states().values()) == {"LIVE"}
+
+
+def test_quota_of_others_is_waited_for_until_it_is_free() -> None:
+    world = _world()
+    world.workspace.quota = {family_key(FAMILY): Usage(used=90, limit=100)}
+    world.run(until=1000)
+    row = _only(world)
+    assert (row["state"], row["blocked"], row["fault"]) == ("VALIDATED", ["quota"], None)
+    assert "of 100 are 90 in use" in row["waiting"]
+    assert not world.workspace.submitted
+    assert _running(world) == 0
+    world.workspace.quota = {family_key(FAMILY): Usage(used=10, limit=100)}
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert _only(world)["waiting"] is None
+
+
+def test_what_will_not_pass_refuses_before_a_row_is_read() -> None:
+    world = _world()
+    world.workspace.quota = {family_key(FAMILY): Usage(used=0, limit=10)}
+    world.workspace.archived = True
+    world.run()
+    row = _only(world)
+    assert (row["state"], row["blocked"], row["report"]) == ("REJECTED", ["model", "quota"], None)
+    assert "(1) base model Phi-4:8 is archived" in row["reason"]
+    assert "(3) training on 1 x" in row["reason"]
+    assert actions.override(world.parts, row["id"], "ada").done
+    world.run()
+    assert (_only(world)["state"], _only(world)["overrides"]) == ("LIVE", ["model", "quota"])
+
+
+def test_a_model_that_retires_after_validation_is_not_trained_on() -> None:
+    world = _world(max_runs_per_day=1)
+    world.run()
+    _drop(world, "faq")
+    world.run(until=600)
+    world.workspace.model_tags = {"deprecation": "{'finetuneRetirementDate': '2026-09-22T00:00:00Z'}"}
+    world.run(until=2 * 86_400)
+    row = status.snapshots(world.parts)[0]
+    assert row["state"] == "TRAINING_FAILED"
+    assert row["reason"].startswith("not submitted: base model Phi-4:8 cannot be fine-tuned since 2026-09-22")
+    assert len(world.workspace.submitted) == 1
+    assert actions.override(world.parts, row["id"], "ada", ["model"]).done
+    world.run(until=2 * 86_400)
+    assert status.snapshots(world.parts)[0]["state"] == "LIVE"
+
+
+# --- how a training ends --------------------------------------------------------------------------------------
+
+
+def test_a_failed_training_tells_the_end_of_its_log_and_keeps_more_of_it() -> None:
+    world = _world()
+    world.workspace.job_outcome = lambda name: "Failed"
+    world.run()
+    row = _only(world)
+    log = f"{row['id']}.training-1.log"
+    assert row["reason"].endswith(
+        "failed: step chat_completion_finetune failed: out of memory; its log ends: epoch 1 / CUDA: out of memory; "
+        f"more of it is in reports/{log}"
+    )
+    assert world.storage.blobs["reports", log].data == b"epoch 1\nCUDA: out of memory"
+    assert _running(world) == 0
+
+
+def test_a_job_that_does_not_respond_for_long_is_canceled_and_has_failed() -> None:
+    world = _world(silence_minutes=30)
+    world.workspace.job_outcome = lambda name: "NotResponding"
+    world.run(until=1500)
+    assert _only(world)["state"] == "TRAINING"
+    assert not world.workspace.canceled
+    world.run()
+    assert world.workspace.canceled == world.workspace.submitted
+    row = _only(world)
+    assert (row["state"], row["job"]["status"]) == ("TRAINING_FAILED", "Canceled")
+    assert row["reason"].endswith("did not respond for 30 minutes and was canceled")
+    assert _running(world) == 0
+
+
+def test_a_job_that_cannot_even_be_canceled_is_given_up() -> None:
+    world = _world(silence_minutes=30)
+    world.workspace.job_outcome = lambda name: "NotResponding"
+    world.workspace.cancel = lambda name: None  # type: ignore[method-assign]
+    world.run()
+    assert _only(world)["reason"].endswith("did not respond for 60 minutes, though it was canceled")
+
+
+def test_a_job_that_responds_again_is_not_canceled() -> None:
+    world = _world(silence_minutes=30)
+    silent = world.clock() + 1500
+    world.workspace.job_outcome = lambda name: "NotResponding" if world.clock() < silent else "Completed"
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert not world.workspace.canceled
+
+
+def test_a_job_that_is_missing_once_is_looked_for_again() -> None:
+    world = _world()
+    job, hidden = world.workspace.job, [1]
+
+    def flickers(name: str) -> Any:
+        found = job(name)
+        return None if found and found.status == "Running" and hidden and hidden.pop() else found
+
+    world.workspace.job = flickers  # type: ignore[method-assign]
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert len(world.workspace.submitted) == 1
+
+
+def test_a_job_that_stays_missing_has_failed_and_a_retry_trains_under_a_new_name() -> None:
+    world = _world()
+    world.run(until=60)
+    world.workspace.jobs.clear()
+    world.run()
+    assert _only(world)["state"] == "TRAINING_FAILED"
+    assert _only(world)["reason"].endswith("is not in the workspace any more")
+    assert _running(world) == 0
+    assert actions.retry(world.parts, _only(world)["id"], "me").done
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_no_place_is_lost_wherever_a_failing_training_is_killed(before: bool) -> None:
+    def run(process: Process) -> World:
+        world = _world(process, max_runs=1)
+        world.workspace.job_outcome = lambda name: "Failed"
+        world.run()
+        return world
+
+    for call in range(1, run(Process()).process.calls + 1):
+        world = run(Process(die_at=call, before=before))
+        assert list(world.states().values()) == ["TRAINING_FAILED"], call
+        assert len(world.workspace.submitted) == 1, call
+        assert _running(world) == 0, call
