@@ -1,6 +1,6 @@
 """Which row is trained on, which is held out: a pure function of the row's content and the dataset's seed.
 
-Used by `shared.validation.snapshot` (one pass over a snapshot) and by whoever must name a file's split. No
+Used by `shared.validation` (one pass over a snapshot) and by whoever must name a file's split. No
 I/O.
 
 What it promises when repeated: the same rows, seed and cuts give the same splits, in any order, format and
@@ -13,9 +13,10 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import xxhash
 
@@ -123,6 +124,14 @@ class _Lowest:
         return rows
 
 
+class Waiting(NamedTuple):
+    """What a suspended cutter knows: rows, rows below each cut, and the rows (place, data) that may yet be moved."""
+
+    rows: int
+    below: dict[str, int]
+    held: list[tuple[float, bytes]]
+
+
 class Cutter:
     """Cuts held-out rows from the rows not assigned by the person, in one pass and with bounded memory.
 
@@ -171,6 +180,39 @@ class Cutter:
             self._hold(self._next_validation, self._second, place, data)
         else:
             self._hold(self._next_train, "train", place, data)
+
+    def add_places(self, places: list[float]) -> int:
+        """Count rows (never the same content twice, in any order) without their data; how many are surely train.
+
+        All others are emitted, with no data.
+        """
+        if not self._cutting:
+            return len(places)
+        places = sorted(places)
+        undecided = bisect_left(places, self.cuts.validation) + self._next_train.capacity
+        for place in places[:undecided]:
+            self.add(place, b"")
+        sure = max(0, len(places) - undecided)
+        self._rows += sure
+        return sure
+
+    def suspend(self) -> Waiting:
+        """Hand over what this cutter could not decide by itself, to be resumed by one that knows all rows."""
+        held = [*self._next_validation.drain(), *self._next_train.drain()]
+        return Waiting(self._rows, dict(self._below), held)
+
+    def resume(self, some: Sequence[Waiting]) -> None:
+        """Go on where others were suspended, each of which had rows of its own."""
+        for waiting in some:
+            self._rows += waiting.rows
+            for region, rows in waiting.below.items():
+                self._below[region] += rows
+        for waiting in some:
+            for place, data in waiting.held:
+                if self.cuts.split_of(place) == "validation":
+                    self._hold(self._next_validation, self._second, place, data)
+                else:
+                    self._hold(self._next_train, "train", place, data)
 
     def _hold(self, lowest: _Lowest, split: Split, place: float, data: bytes) -> None:
         if lowest.capacity and self._enough():

@@ -1,32 +1,33 @@
-"""The state of one pass over a snapshot: what was read, found, held out and staged. For `snapshot` only."""
+"""One part of a snapshot, read once: checked, measured, hashed and (in the app) staged. What is left is a `Partial`.
+
+Called once a part, by `snapshot` in one process, by `processes` in several, by the app in several instances. It knows
+nothing of other parts: what only a look at all of them tells is told by `fold`. So the same part gives the same
+partial, wherever and however often it is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-import orjson
 import xxhash
 
-from shared.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of
+from shared.splits import Split
 from shared.validation import meaning
-from shared.validation.index import RowIndex, content_digest
-from shared.validation.measures import Measures
-from shared.validation.parquet import parquet_rows
+from shared.validation.digests import Entries
+from shared.validation.partial import Fault, Partial
+from shared.validation.parts import Part
 from shared.validation.policy import Policy
-from shared.validation.problems import Problem
-from shared.validation.reading import FileFault, Meter, Row, is_bad, jsonl_rows
-from shared.validation.report import FileSummary, Report
+from shared.validation.reading import FileFault, Meter, Row, is_bad, rows_of
 from shared.validation.rules import RULES
-from shared.validation.shape import Shape
-from shared.validation.sources import Source, Watched
-from shared.validation.staging import BlockWriter, Staging
+from shared.validation.sources import Watched
+from shared.validation.stager import Stager
 from shared.validation.tally import Tally
 from shared.validation.turns import Dialogue, Turns
 
-_TRAIN_BUFFER = 24 * 2**20
-_HELD_OUT_BUFFER = 4 * 2**20
+_AT_A_TIME = 1 << 12
+_LONGEST_NAMES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,316 +44,154 @@ class BadRow:
     """The line as it is in the file; None for parquet, and for a line that was too long to be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was staged."""
+class Room(NamedTuple):
+    """How much more may be read: what is left of the limits after the parts before."""
 
-    cuts: Cuts
-    rows: Mapping[Split, int]
-    blocks: Mapping[Split, tuple[str, ...]]
+    rows: int
+    size: int
 
 
-@dataclass(slots=True)
-class _File:
-    source: Source
-    rows: int = 0
-    bad: int = 0
-    blank: int = 0
-    size: int = 0
+def inspect(
+    part: Part,
+    policy: Policy,
+    *,
+    stager: Stager | None = None,
+    quarantine: Callable[[BadRow], None] | None = None,
+    heartbeat: Callable[[], None] = lambda: None,
+    room: Room | None = None,
+) -> Partial:
+    """Read a part to its end, or to where its file (or the room) is known to be too much.
 
-    def summary(self) -> FileSummary:
-        source = self.source
-        return FileSummary(
-            file=source.path,
-            split=source.split,
-            format=source.known_format,
-            size=source.size,
-            rows=self.rows,
-            bad_rows=self.bad,
-            blank_lines=self.blank,
-        )
+    Errors of the part's opener, of the heartbeat and of the staging come through unchanged.
+    """
+    inspection = _Inspection(part, policy, stager, quarantine)
+    return inspection.run(heartbeat, room or Room(policy.max_rows, policy.max_total_bytes))
 
 
-class _Guarded:
-    """Staging with a heartbeat, until the snapshot is known to be refused: then blocks would be in vain."""
-
-    def __init__(self, staging: Staging | None, beat: Callable[[], None]) -> None:
-        self._staging, self._beat = staging, beat
-        self.in_vain = staging is None
-
-    def stage(self, split: Split, block_id: str, data: bytes) -> None:
-        self._beat()
-        if self._staging is not None and not self.in_vain:
-            self._staging.stage(split, block_id, data)
-
-    def commit(self, split: Split, block_ids: tuple[str, ...]) -> None:
-        raise NotImplementedError("a pass never commits")
-
-
-class Inspection:
-    """Takes files one after the other; `finish` once, then `digest` and `report`."""
+class _Inspection:
+    """The state of reading one part."""
 
     def __init__(
-        self,
-        policy: Policy,
-        *,
-        seed: int,
-        cuts: Cuts,
-        shares: Shares,
-        given: Sequence[Split],
-        staging: Staging | None,
-        quarantine: Callable[[BadRow], None] | None,
-        heartbeat: Callable[[], None],
+        self, part: Part, policy: Policy, stager: Stager | None, quarantine: Callable[[BadRow], None] | None
     ) -> None:
-        self.tally = Tally(policy)
-        self._policy, self._seed, self._beat = policy, seed, heartbeat
-        self._quarantine = quarantine
-        self._turns, self._meter = Turns(policy), Meter(policy)
-        self._index, self._prompts = RowIndex(), RowIndex()
-        self._staging = _Guarded(staging, heartbeat)
-        self._writers = {split: _writer(split, self._staging) for split in SPLITS}
-        self._cutter = Cutter(self._write, cuts, shares, given)
-        self._files: list[_File] = []
-        self._good = self._bad = self._duplicates = 0
-        self._measures = Measures(policy.context_tokens)
-        self._answer: bytes | None = None
-        self._answers_differ = False
-        self._first_columns: frozenset[str] | None = None
-        self._over = False
+        self._part, self._source, self._policy = part, part.source, policy
+        self._stager, self._quarantine = stager, quarantine
+        self._turns = Turns(policy)
+        self._tally = Tally(policy.places)
+        self._partial = Partial()
+        self._digests, self._prompts = Entries(), Entries()
+        self._lengths: list[int] = []
+        self._characters: list[int] = []
+        self._tokens: list[int] = []
 
-    def _write(self, split: Split, place: float, data: bytes) -> None:
-        self._writers[split].add(place, data)
-
-    def misshapen(self, wrong: Shape) -> None:
-        """Count what is wrong with the snapshot before it is read; nothing more is staged."""
-        split, file = (wrong.source.split, wrong.source.path) if wrong.source else (None, None)
-        self.tally.add_file(wrong.rule, wrong.found, wrong.expected, split=split, file=file)
-        self._staging.in_vain = True
-
-    # -- reading
-
-    def read(self, source: Source) -> None:
-        """Read a file to its end, or to where it (or the snapshot) is known to be too much."""
-        if self._over:
-            return
-        file = _File(source)
-        self._files.append(file)
-        self._index.start_file()
-        self._prompts.start_file()
+    def run(self, heartbeat: Callable[[], None], room: Room) -> Partial:
+        partial = self._partial
         try:
-            self._check_before(source)
-            self._read_rows(file)
-            if file.rows == 0:
-                raise FileFault("file-empty", f"{source.size} bytes, no row", "at least one row")
+            self._check_before()
+            self._read(heartbeat, room)
         except FileFault as fault:
-            self.tally.add_file(fault.rule, fault.found, fault.expected, split=source.split, file=source.path)
-            self._staging.in_vain = True
-            self._over = fault.rule in ("too-large", "too-many-rows")
+            partial.fault = Fault(fault.rule, fault.found, fault.expected)
+        self._flush()
+        partial.findings = self._tally.findings
+        partial.digests, partial.prompts = self._digests.packed(), self._prompts.packed()
+        return partial
 
-    def _check_before(self, source: Source) -> None:
+    def _check_before(self) -> None:
+        source, most = self._source, self._policy.max_file_bytes
         if source.known_format is None:
             name = source.path.rsplit("/", 1)[-1]
             raise FileFault("file-extension", name[-40:], ".jsonl, .jsonl.gz or .parquet")
-        if source.size > self._policy.max_file_bytes:
-            raise FileFault("too-large", f"{source.size} bytes", f"at most {self._policy.max_file_bytes} bytes")
+        if source.size > most:
+            raise FileFault("too-large", f"{source.size} bytes", f"at most {most} bytes")
 
-    def _read_rows(self, file: _File) -> None:
-        source = file.source
-        watched = Watched(source.open(), self._beat)
-        rows_of = parquet_rows if source.known_format == "parquet" else jsonl_rows
+    def _read(self, heartbeat: Callable[[], None], room: Room) -> None:
+        partial, take = self._partial, self._take
+        watched = Watched(self._source.open(), heartbeat)
+        meter = Meter(self._policy, room.size)
         try:
-            for row in rows_of(source, watched, self._turns, self._policy, self._meter):
+            for row in rows_of(self._part, watched, self._turns, self._policy, meter):
                 if row is None:
-                    file.blank += 1
+                    partial.blank += 1
                     continue
-                file.rows += 1
-                self._take(file, row)
-                if self._rows() > self._policy.max_rows:
-                    raise FileFault("too-many-rows", "more rows than allowed", f"at most {self._policy.max_rows}")
+                partial.rows += 1
+                take(row)
+                if partial.rows > room.rows:
+                    most = self._policy.max_rows
+                    raise FileFault("too-many-rows", "more rows than allowed", f"at most {most}")
         finally:
-            file.size = watched.bytes_read
+            partial.bytes_out, partial.bytes_read = meter.bytes_out, watched.bytes_read
             watched.close()
-
-    def _rows(self) -> int:
-        return self._good + self._duplicates + self._bad
 
     # -- one row
 
-    def _take(self, file: _File, row: Row) -> None:
+    def _take(self, row: Row) -> None:
         for problem in row.problems:
-            self._note(file, row, problem)
-        if row.dialogue is None:
-            self._leave_out(file, row)
+            self._tally.add(problem, row.number, row.offset)
+        dialogue = row.dialogue
+        if dialogue is None:
+            self._leave_out(row)
             return
-        canonical = row.dialogue.canonical()
-        digest = xxhash.xxh3_128_digest(canonical)
-        if self._is_known(file, row, digest):
-            return
-        self._good += 1
-        self._measure(file, row, row.dialogue, canonical)
-        place = place_of(digest, self._seed)
-        data = b"" if self._staging.in_vain else self._training_row(row.dialogue)
-        if file.source.split in ("test", "validation"):
-            self._write(file.source.split, place, data)
-        else:
-            self._cutter.add(place, data)
-
-    def _training_row(self, dialogue: Dialogue) -> bytes:
-        fold = self._policy.system_turns == "fold" and dialogue.roles[0] == "system"
-        turns = folded(dialogue.turns) if fold else dialogue.turns
-        return b'{"messages":' + orjson.dumps(turns, option=orjson.OPT_SORT_KEYS) + b"}\n"
-
-    def _note(self, file: _File, row: Row, problem: Problem) -> None:
-        self.tally.add_row(problem, file.source.split, file.source.path, row.number, row.offset)
-
-    def _leave_out(self, file: _File, row: Row) -> None:
-        file.bad += 1
-        self._bad += 1
-        if self._policy.max_bad_percent == 0:
-            self._staging.in_vain = True
-        if self._quarantine is not None:
-            problem = next(problem for problem in row.problems if is_bad([problem]))
-            where = f" at {problem.path}" if problem.path else ""
-            why = RULES[problem.rule].explanation
-            message = f"{why} Found {problem.found}{where}; expected {problem.expected}."
-            self._quarantine(
-                BadRow(
-                    file.source.split,
-                    file.source.path,
-                    row.number,
-                    row.offset,
-                    problem.rule,
-                    message,
-                    row.content,
-                )
-            )
-
-    def _is_known(self, file: _File, row: Row, digest: bytes) -> bool:
-        seen = self._index.add(digest, row.number)
-        if seen is None:
-            return False
-        self._duplicates += 1
-        first = self._files[seen.file].source
-        leaked = (first.split or "train") != (file.source.split or "train")
-        where = f"same as row {seen.row}" + ("" if first is file.source else f" of {first.path[-60:]}")
-        rule = "leaked-row" if leaked else "duplicate-row"
-        self._note(file, row, Problem(rule, None, where, "each dialogue once"))
-        return True
-
-    def _measure(self, file: _File, row: Row, dialogue: Dialogue, canonical: bytes) -> None:
-        tokens = meaning.estimated_tokens(canonical, len(dialogue.turns))
-        self._measures.add(row.value, dialogue, tokens)
-        self._compare_columns(file, row)
+        data = dialogue.text.encode()
+        digest = xxhash.xxh3_128_digest(data, dialogue.seed)
+        self._digests.add(digest, row.number, row.offset)
+        turns = len(dialogue.roles)
+        tokens = meaning.estimated_tokens(len(data), turns)
+        self._lengths.append(turns)
+        self._characters.append(len(dialogue.text) + 1 - turns)
+        self._tokens.append(tokens)
+        if len(self._lengths) >= _AT_A_TIME:
+            self._flush()
+        self._name(row, dialogue)
         if self._policy.meaning:
-            for problem in meaning.remarks(row.value, dialogue, canonical, tokens, self._policy):
-                self._note(file, row, problem)
-            self._compare_prompt_ids(file, row)
-            self._compare_answers(dialogue)
+            for problem in meaning.remarks(row.value, dialogue, tokens, self._policy):
+                self._tally.add(problem, row.number, row.offset)
+            self._remember(row, dialogue)
+        if self._stager is not None:
+            self._stager.add(digest, dialogue, self._source.split, row.number)
 
-    def _compare_columns(self, file: _File, row: Row) -> None:
-        """The first good row of each file stands for its columns."""
-        if file.rows - file.bad > 1:
-            return
-        columns = frozenset(row.value)
-        if self._first_columns is None:
-            self._first_columns = columns
-        elif columns != self._first_columns:
-            odd = sorted(columns ^ self._first_columns)
-            found = ", ".join(name[:40] for name in odd[:5])
-            source = file.source
-            expected = "the columns of the first file"
-            self.tally.add_file("mixed-columns", found, expected, split=source.split, file=source.path)
+    def _name(self, row: Row, dialogue: Dialogue) -> None:
+        measures = self._partial.measures
+        measures.patterns.add("\0".join(dialogue.roles))
+        columns = tuple(row.value)
+        measures.columns.add("\0".join(columns)[:_LONGEST_NAMES])
+        if self._partial.columns is None:
+            self._partial.columns = list(columns)
+        if dialogue.fields:
+            measures.fields.add("\0".join(dialogue.fields)[:_LONGEST_NAMES])
 
-    def _compare_prompt_ids(self, file: _File, row: Row) -> None:
+    def _remember(self, row: Row, dialogue: Dialogue) -> None:
+        """What the fold compares with other rows."""
         identity = row.value.get("prompt_id")
-        if isinstance(identity, str | int) and identity not in ("", None):
-            seen = self._prompts.add(xxhash.xxh3_128_digest(str(identity).encode("utf-8", "surrogatepass")), row.number)
-            if seen is not None:
-                first = self._files[seen.file].source
-                where = f"that of row {seen.row}" + ("" if first is file.source else f" of {first.path[-60:]}")
-                self._note(file, row, Problem("prompt-id-repeated", "prompt_id", where, "one id per dialogue"))
+        if isinstance(identity, str | int) and identity != "":
+            data = str(identity).encode("utf-8", "surrogatepass")
+            self._prompts.add(xxhash.xxh3_128_digest(data), row.number, row.offset)
+        partial = self._partial
+        if not partial.answers_differ:
+            answer = xxhash.xxh3_128_digest(dialogue.contents[-1].encode())
+            partial.answers_differ = partial.answer is not None and answer != partial.answer
+            partial.answer = answer
 
-    def _compare_answers(self, dialogue: Dialogue) -> None:
-        if self._answers_differ:
-            return
-        answer = xxhash.xxh3_128_digest(dialogue.turns[-1]["content"].encode())
-        self._answers_differ = self._answer is not None and answer != self._answer
-        self._answer = answer
+    def _flush(self) -> None:
+        measures, most = self._partial.measures, self._policy.context_tokens
+        measures.rows += len(self._lengths)
+        measures.too_long += sum(tokens > most for tokens in self._tokens)
+        measures.turns.add(self._lengths)
+        measures.characters.add(self._characters)
+        measures.tokens.add(self._tokens)
+        self._lengths, self._characters, self._tokens = [], [], []
 
-    # -- the end
-
-    def finish(self) -> Outcome:
-        """Look at what only the end tells, stage the rest, and say what was staged."""
-        cuts = self._cutter.finish()
-        rows = {split: self._writers[split].rows for split in SPLITS}
-        if self.tally.file_errors:
-            pass  # what could not be read is not missing
-        elif self._good < self._policy.min_rows:
-            needed = f"at least {self._policy.min_rows} (MIN_ROWS)"
-            self.tally.add_file("too-few-rows", f"{self._good} good rows", needed)
-        elif rows["train"] == 0:
-            self.tally.add_file("no-train-rows", "0 rows", "at least 1")
-        if self._good >= max(2, self._policy.min_rows) and self._policy.meaning and not self._answers_differ:
-            self.tally.add_file("identical-answers", f"{self._good} times the same", "different answers")
-        if not self._is_accepted():
-            self._staging.in_vain = True
-        return Outcome(cuts, rows, {split: self._writers[split].finish() for split in SPLITS})
-
-    def _is_accepted(self) -> bool:
-        if self.tally.file_errors:
-            return False
-        return self._bad * 100 <= self._policy.max_bad_percent * max(self._rows(), 1)
-
-    def digest(self, groups: Iterable[tuple[str, int, int]]) -> str:
-        """Digest of the content, by split as dropped."""
-        read = len(self._files)
-        parts: Iterator[tuple[str, Iterable[bytes]]] = (
-            (split, self._index.sorted_digests(first, min(end, read))) for split, first, end in groups if first < read
-        )
-        return content_digest(parts)
-
-    def report(self, seconds: float) -> Report:
-        """The report; after `finish`."""
-        findings = self.tally.findings()
-        accepted, bad, rows = self._is_accepted(), self._bad, self._rows()
-        size = sum(file.size for file in self._files)
-        return Report(
-            verdict="accepted" if accepted else "rejected",
-            summary=self._summary(accepted, bad, rows),
-            rows=rows,
-            good_rows=self._good,
-            bad_rows=bad,
-            duplicate_rows=self._duplicates,
-            blank_lines=sum(file.blank for file in self._files),
-            findings=findings,
-            statistics=self._measures.statistics(self._duplicates),
-            files=[file.summary() for file in self._files],
-            splits={split: writer.rows for split, writer in self._writers.items()},
-            bytes_read=size,
-            duration_seconds=round(seconds, 3),
-            bytes_per_second=round(size / seconds) if seconds > 0 else 0,
-        )
-
-    def _summary(self, accepted: bool, bad: int, rows: int) -> str:
-        errors = [finding for finding in self.tally.findings() if finding.severity == "error"]
-        if accepted:
-            left_out = f", {bad} bad ones left out" if bad else ""
-            return f"{self._good} of {rows} rows are used{left_out}"
-        first, *others = errors
-        if not bad:
-            return first.sentences()
-        start, named = (first.sentences() + " ", others) if first.is_about_a_file else ("", errors)
-        names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])
-        return f"{start}{bad} of {rows} rows are bad: {names}" + (", ..." if len(named) > 5 else "")
+    def _leave_out(self, row: Row) -> None:
+        self._partial.bad += 1
+        if self._policy.max_bad_percent == 0:
+            if self._stager is not None:
+                self._stager.stop()
+        elif self._quarantine is not None:
+            self._quarantine(_bad_row(self._part, row))
 
 
-def _writer(split: Split, staging: Staging) -> BlockWriter:
-    if split == "train":
-        return BlockWriter(split, staging, buffer=_TRAIN_BUFFER, buckets=16)
-    return BlockWriter(split, staging, buffer=_HELD_OUT_BUFFER, buckets=4)
-
-
-def folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the leading system turn before the first user turn, an empty line between."""
-    system, user, *rest = turns
-    return [{"content": f"{system['content']}\n\n{user['content']}", "role": user["role"]}, *rest]
+def _bad_row(part: Part, row: Row) -> BadRow:
+    problem = next(problem for problem in row.problems if is_bad([problem]))
+    where = f" at {problem.path}" if problem.path else ""
+    message = f"{RULES[problem.rule].explanation} Found {problem.found}{where}; expected {problem.expected}."
+    source = part.source
+    return BadRow(source.split, source.path, row.number, row.offset, problem.rule, message, row.content)

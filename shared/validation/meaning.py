@@ -37,14 +37,12 @@ _SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
 _TAIL = 24
 
 
-def estimated_tokens(canonical: bytes, turns: int) -> int:
-    """Estimate the tokens of a dialogue; see TOKEN_ESTIMATE. The bytes besides the contents hardly count."""
-    return len(canonical) // 4 + 2 * turns
+def estimated_tokens(size: int, turns: int) -> int:
+    """Estimate the tokens of a dialogue of so many bytes; see TOKEN_ESTIMATE."""
+    return size // 4 + 4 * turns
 
 
-def remarks(
-    row: dict[str, Any], dialogue: Dialogue, canonical: bytes, tokens: int, policy: Policy
-) -> Iterator[Problem]:
+def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy) -> Iterator[Problem]:
     """What should be told about a good row."""
     text = dialogue.text
     if tokens > policy.context_tokens:
@@ -52,12 +50,13 @@ def remarks(
         yield Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
     if _may_hold_marker(text):
         yield from _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True)
-    if len(canonical.translate(None, _CONTROL_BYTES)) != len(canonical):
+    data = text.encode()
+    if len(data.translate(None, _CONTROL_BYTES)) != len(data):
         yield from _each(dialogue, _CONTROL, "control-character", "visible text", named=False)
     for rare, sign, name, pattern in _SECRETS:
         if rare in text and sign in text:
-            for at, turn in enumerate(dialogue.turns):
-                if pattern.search(turn["content"]):
+            for at, content in enumerate(dialogue.contents):
+                if pattern.search(content):
                     yield Problem("likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets")
     yield from _prompt(row, dialogue)
     yield from _loop(dialogue, policy.max_repeats)
@@ -72,8 +71,8 @@ def _may_hold_marker(text: str) -> bool:
 
 
 def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool) -> Iterator[Problem]:
-    for at, turn in enumerate(dialogue.turns):
-        if match := pattern.search(turn["content"]):
+    for at, content in enumerate(dialogue.contents):
+        if match := pattern.search(content):
             what = match[0] if named else f"U+{ord(match[0]):04X}"
             yield Problem(rule, f"messages[{at}].content", f"{what} as character {match.start() + 1}", expected)
 
@@ -81,14 +80,14 @@ def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str
 def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
     prompt = row.get("prompt")
     if isinstance(prompt, str):
-        first = dialogue.turns[dialogue.roles.index("user")]["content"]
+        first = dialogue.contents[dialogue.roles.index("user")]
         if prompt != first and prompt.strip() != first.strip():
             yield Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
 
 
 def _loop(dialogue: Dialogue, times: int) -> Iterator[Problem]:
     """An answer whose last words come over and over, right up to its end."""
-    answer = dialogue.turns[-1]["content"].rstrip()
+    answer = dialogue.contents[-1].rstrip()
     if len(answer) < times * _TAIL:
         return
     tail = answer[-_TAIL:]
@@ -98,5 +97,5 @@ def _loop(dialogue: Dialogue, times: int) -> Iterator[Problem]:
     looped = period * times
     if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
         found = f"the last {period} characters at least {times} times"
-        path = f"messages[{len(dialogue.turns) - 1}].content"
+        path = f"messages[{len(dialogue.contents) - 1}].content"
         yield Problem("repetitive-answer", path, found, "an answer that ends")

@@ -1,98 +1,151 @@
-"""Numbers about the good rows, in bounded memory and independent of the order rows come in."""
+"""Numbers about the good rows: in bounded memory, and the same in whatever order and parts the rows come."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+
+import msgspec
+import xxhash
 
 from shared.validation.meaning import TOKEN_ESTIMATE
 from shared.validation.report import Pattern, Spread, Statistics
-from shared.validation.turns import Dialogue
 
+_EXACT = 1 << 14  # different values counted one by one before they go into buckets
 _KEPT_NAMES = 1000
 _SHOWN = 20
 
 
-class Distribution:
+class Distribution(msgspec.Struct):
     """Counts values in buckets of at most 2 % width: enough for percentiles, and small."""
 
-    def __init__(self) -> None:
-        self._buckets: dict[int, int] = {}
-        self._total = 0
-        self._minimum: int | None = None
-        self._maximum = 0
+    exact: dict[int, int] = {}
+    buckets: dict[int, int] = {}
+    total: int = 0
+    minimum: int | None = None
+    maximum: int = 0
 
-    def add(self, value: int) -> None:
-        """Count one value (not negative)."""
-        shift = max(0, value.bit_length() - 7)
-        bound = (((value >> shift) + 1) << shift) - 1
-        self._buckets[bound] = self._buckets.get(bound, 0) + 1
-        self._total += value
-        if value > self._maximum:
-            self._maximum = value
-        if self._minimum is None or value < self._minimum:
-            self._minimum = value
+    def add(self, values: Sequence[int]) -> None:
+        """Count values (not negative), many at a time."""
+        if not values:
+            return
+        counts = self.exact
+        for value, rows in Counter(values).items():
+            counts[value] = counts.get(value, 0) + rows
+        self.total += sum(values)
+        lowest = min(values)
+        self.minimum = lowest if self.minimum is None else min(lowest, self.minimum)
+        self.maximum = max(self.maximum, *values)
+        if len(counts) > _EXACT:
+            self._put_into_buckets()
+
+    def _put_into_buckets(self) -> None:
+        buckets = self.buckets
+        for value, rows in self.exact.items():
+            shift = max(0, value.bit_length() - 7)
+            bound = (((value >> shift) + 1) << shift) - 1
+            buckets[bound] = buckets.get(bound, 0) + rows
+        self.exact = {}
+
+    def merge(self, other: Distribution) -> None:
+        """Count what another one has counted."""
+        for mine, theirs in ((self.exact, other.exact), (self.buckets, other.buckets)):
+            for value, rows in theirs.items():
+                mine[value] = mine.get(value, 0) + rows
+        self.total += other.total
+        if other.minimum is not None:
+            self.minimum = other.minimum if self.minimum is None else min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
 
     def spread(self) -> Spread:
         """Percentiles and histogram of what was counted."""
-        if self._minimum is None:
+        if self.minimum is None:
             return Spread()
+        self._put_into_buckets()
         histogram: Counter[int] = Counter()
-        for bound, rows in self._buckets.items():
+        for bound, rows in self.buckets.items():
             histogram[(1 << bound.bit_length()) - 1] += rows
         return Spread(
-            minimum=self._minimum,
+            minimum=self.minimum,
             p50=self._percentile(50),
             p90=self._percentile(90),
             p99=self._percentile(99),
-            maximum=self._maximum,
-            total=self._total,
+            maximum=self.maximum,
+            total=self.total,
             histogram=sorted(histogram.items()),
         )
 
     def _percentile(self, percent: int) -> int:
-        needed = sum(self._buckets.values()) * percent / 100
+        needed = sum(self.buckets.values()) * percent / 100
         counted = 0
-        for bound in sorted(self._buckets):
-            counted += self._buckets[bound]
+        for bound in sorted(self.buckets):
+            counted += self.buckets[bound]
             if counted >= needed:
-                return min(bound, self._maximum)
-        return self._maximum
+                return min(bound, self.maximum)
+        return self.maximum
 
 
-class Names:
-    """Counts names that come from the data, and stops learning new ones before they fill the memory."""
+class Names(msgspec.Struct):
+    """Counts rows by names that come from the data (roles, columns). Of more names than fit, those with the lowest
+    hashes are kept, so that what is kept depends on neither order nor parts, and its counts are exact.
+    """
 
-    def __init__(self) -> None:
-        self._counts: Counter[tuple[str, ...]] = Counter()
-        self.others = 0
+    rows: int = 0
+    counts: dict[str, int] = {}
+    """By names, with NUL between."""
+    highest: int = (1 << 64) - 1
 
-    def add(self, names: tuple[str, ...]) -> None:
-        """Count one row with these names."""
-        if names in self._counts or len(self._counts) < _KEPT_NAMES:
-            self._counts[names] += 1
-        else:
-            self.others += 1
+    def add(self, names: str, rows: int = 1) -> None:
+        """Count rows with these names (NUL between)."""
+        self.rows += rows
+        self._count(names, rows)
+
+    def _count(self, names: str, rows: int) -> None:
+        if names in self.counts:
+            self.counts[names] += rows
+        elif _rank(names) < self.highest:
+            self.counts[names] = rows
+            if len(self.counts) > 2 * _KEPT_NAMES:
+                self._forget()
+
+    def _forget(self) -> None:
+        ranked = sorted(self.counts, key=_rank)
+        if len(ranked) > _KEPT_NAMES:
+            self.highest = min(self.highest, _rank(ranked[_KEPT_NAMES]))
+            self.counts = {names: self.counts[names] for names in ranked[:_KEPT_NAMES]}
+
+    def merge(self, other: Names) -> None:
+        """Count what another one has counted."""
+        self.rows += other.rows
+        self.highest = min(self.highest, other.highest)
+        self.counts = {names: rows for names, rows in self.counts.items() if _rank(names) < self.highest}
+        for names, rows in other.counts.items():
+            self._count(names, rows)
 
     def patterns(self) -> tuple[list[Pattern], int]:
         """Role sequences, most frequent first, and the rows of those left out."""
+        self._forget()
         grouped: Counter[str] = Counter()
-        for roles, rows in self._counts.items():
-            grouped[pattern_name(roles)] += rows
-        ranked = sorted(grouped.items(), key=lambda item: (-item[1], item[0]))
-        left_out = self.others + sum(rows for _, rows in ranked[_SHOWN:])
-        return [Pattern(roles=name, rows=rows) for name, rows in ranked[:_SHOWN]], left_out
+        for names, rows in self.counts.items():
+            grouped[pattern_name(tuple(names.split("\0")))] += rows
+        ranked = sorted(grouped.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+        left_out = self.rows - sum(rows for _, rows in ranked)
+        return [Pattern(roles=name, rows=rows) for name, rows in ranked], left_out
 
     def singles(self, without: Iterable[str]) -> dict[str, int]:
         """In how many rows each single name was, except those named."""
+        self._forget()
         counts: Counter[str] = Counter()
-        for names, rows in self._counts.items():
-            for name in set(names).difference(without):
+        for names, rows in self.counts.items():
+            for name in set(names.split("\0")).difference(without):
                 counts[name] += rows
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return {name[:80]: rows for name, rows in ranked[:_SHOWN]}
+
+
+def _rank(names: str) -> int:
+    return xxhash.xxh3_64_intdigest(names.encode("utf-8", "surrogatepass"))
 
 
 def pattern_name(roles: tuple[str, ...]) -> str:
@@ -108,39 +161,37 @@ def pattern_name(roles: tuple[str, ...]) -> str:
     return ", ".join(parts)
 
 
-class Measures:
-    """All of a report's statistics."""
+class Measures(msgspec.Struct):
+    """All of a report's statistics, over the good rows."""
 
-    def __init__(self, context_tokens: int) -> None:
-        self._context_tokens = context_tokens
-        self._rows = self._too_long = 0
-        self._turns, self._characters, self._tokens = Distribution(), Distribution(), Distribution()
-        self._patterns, self._columns, self._fields = Names(), Names(), Names()
+    rows: int = 0
+    too_long: int = 0
+    turns: Distribution = msgspec.field(default_factory=Distribution)
+    characters: Distribution = msgspec.field(default_factory=Distribution)
+    tokens: Distribution = msgspec.field(default_factory=Distribution)
+    patterns: Names = msgspec.field(default_factory=Names)
+    columns: Names = msgspec.field(default_factory=Names)
+    fields: Names = msgspec.field(default_factory=Names)
 
-    def add(self, row: dict[str, Any], dialogue: Dialogue, tokens: int) -> None:
-        """Count a good row."""
-        self._rows += 1
-        self._too_long += tokens > self._context_tokens
-        self._turns.add(len(dialogue.turns))
-        self._characters.add(dialogue.characters)
-        self._tokens.add(tokens)
-        self._patterns.add(dialogue.roles)
-        self._columns.add(tuple(row))
-        if row["messages"] is not dialogue.turns:  # turns that hold more than role and content
-            self._fields.add(tuple(sorted({name for turn in row["messages"] for name in turn})))
+    def merge(self, other: Measures) -> None:
+        """Count what another one has counted."""
+        self.rows += other.rows
+        self.too_long += other.too_long
+        for name in ("turns", "characters", "tokens", "patterns", "columns", "fields"):
+            getattr(self, name).merge(getattr(other, name))
 
     def statistics(self, duplicates: int) -> Statistics:
-        """What was counted, given how many repetitions were not."""
-        patterns, others = self._patterns.patterns()
+        """What was counted, given how many of the rows were repetitions."""
+        patterns, others = self.patterns.patterns()
         return Statistics(
-            turns=self._turns.spread(),
-            characters=self._characters.spread(),
-            estimated_tokens=self._tokens.spread(),
+            turns=self.turns.spread(),
+            characters=self.characters.spread(),
+            estimated_tokens=self.tokens.spread(),
             token_estimate=TOKEN_ESTIMATE,
             role_patterns=patterns,
             other_patterns=others,
-            extra_columns=self._columns.singles(without=["messages"]),
-            extra_message_fields=self._fields.singles(without=["role", "content"]),
-            duplicate_share=round(duplicates / max(self._rows + duplicates, 1), 6),
-            cut_share=round(self._too_long / max(self._rows, 1), 6),
+            extra_columns=self.columns.singles(without=["messages"]),
+            extra_message_fields=self.fields.singles(without=["role", "content"]),
+            duplicate_share=round(duplicates / max(self.rows, 1), 6),
+            cut_share=round(self.too_long / max(self.rows, 1), 6),
         )

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from shared.validation.parts import Part
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
 from shared.validation.reading import FileFault, Meter, Row, sniff
-from shared.validation.sources import Source, Watched
+from shared.validation.sources import Readable, Watched
 from shared.validation.turns import Turns
 
 if TYPE_CHECKING:
@@ -20,19 +21,30 @@ _MOST_ROWS = 4096
 _READ_BESIDES = ("prompt", "prompt_id")
 
 
-def parquet_rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
+def row_groups(file: Readable) -> int:
+    """How many row groups a parquet file has; 1 if it cannot be read, which whoever reads it will tell."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        return int(pq.ParquetFile(file).num_row_groups)
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError):
+        return 1
+
+
+def parquet_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
     """Rows of a parquet file. Extra columns but prompt and prompt_id are named and not read."""
     import pyarrow as pa
 
     try:
-        yield from _rows(source, file, turns, policy, meter)
+        yield from _rows(part, file, turns, policy, meter)
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as damage:
         file.raise_failure()
         raise FileFault("file-unreadable", _first_line(damage), "a whole parquet file") from damage
 
 
-def _rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
+    import pyarrow.parquet as pq
 
     sniff(file.read(16), "parquet")
     file.seek(0)
@@ -41,12 +53,14 @@ def _rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Me
     _check_columns(reader.schema_arrow)
     extras = [name for name in names if name != "messages" and name not in _READ_BESIDES]
     columns = ["messages", *(name for name in _READ_BESIDES if _is_text_column(reader.schema_arrow, name))]
-    rows = max(reader.metadata.num_rows, 1)
-    uncompressed = sum(reader.metadata.row_group(at).total_byte_size for at in range(reader.num_row_groups))
-    meter.add(uncompressed, uncompressed, max(source.size, 1))
+    groups = range(part.start, reader.num_row_groups if part.end is None else part.end)
+    sizes = [reader.metadata.row_group(at) for at in groups]
+    rows = max(sum(group.num_rows for group in sizes), 1)
+    uncompressed = sum(group.total_byte_size for group in sizes)
+    meter.add(uncompressed, max(part.source.size, 1))
     size = max(1, min(_MOST_ROWS, _BATCH_BYTES * rows // max(uncompressed, 1)))
     number = 1
-    for batch in reader.iter_batches(batch_size=size, columns=columns, use_threads=False):
+    for batch in reader.iter_batches(batch_size=size, row_groups=groups, columns=columns, use_threads=False):
         file.beat()
         yield from _batch_rows(batch, number, extras, turns, policy)
         number += batch.num_rows

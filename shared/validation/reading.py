@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from shared.validation.decoding import decode, quotes_agree
-from shared.validation.lines import lines_of
+from shared.validation.lines import lines_of, owned
+from shared.validation.parts import Part
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
 from shared.validation.rules import RULES
-from shared.validation.sources import Source, Watched
+from shared.validation.sources import Watched
 from shared.validation.turns import Dialogue, Turns
 
 _EXPANSION_FROM = 64 * 2**20
@@ -46,7 +47,7 @@ class Row(NamedTuple):
     offset: int | None
     value: Any
     dialogue: Dialogue | None
-    problems: list[Problem]
+    problems: Sequence[Problem]
     content: bytes | None
 
 
@@ -71,37 +72,46 @@ def sniff(start: bytes, expected: str) -> None:
 
 
 class Meter:
-    """Counts the bytes of all files after decompression, and stops at the limits."""
+    """Counts the bytes of a part after decompression, and stops at the limits."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, room: int) -> None:
+        self._policy, self._room = policy, room
         self.bytes_out = 0
 
-    def add(self, size: int, file_bytes: int, stored: int) -> None:
-        """Count `size` more bytes of a file that has given `file_bytes` from `stored` ones."""
+    def add(self, size: int, stored: int) -> None:
+        """Count `size` more bytes; up to now the file has given all of them from `stored` ones."""
         self.bytes_out += size
-        if self.bytes_out > self._policy.max_total_bytes:
+        if self.bytes_out > self._room:
             raise FileFault("too-large", "more bytes than allowed", f"at most {self._policy.max_total_bytes} bytes")
-        if file_bytes > _EXPANSION_FROM and file_bytes > self._policy.max_expansion * stored:
-            found = f"{file_bytes} bytes from {stored}"
+        if self.bytes_out > _EXPANSION_FROM and self.bytes_out > self._policy.max_expansion * stored:
+            found = f"{self.bytes_out} bytes from {stored}"
             raise FileFault("file-expands", found, f"at most {self._policy.max_expansion:g} times the stored size")
 
 
-def jsonl_rows(source: Source, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
-    """Rows of a JSONL file, gzipped or not; None for each blank line."""
-    read = _plain(file, meter) if source.known_format == "jsonl" else _unzipped(source, file, meter)
-    loads = orjson.loads
-    for number, offset, length, line in lines_of(read, policy.max_line_bytes):
+def rows_of(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
+    """Rows of a part; None for each blank line."""
+    if part.source.known_format == "parquet":
+        from shared.validation.parquet import parquet_rows
+
+        return parquet_rows(part, file, turns, policy, meter)
+    return _jsonl_rows(part, file, turns, policy, meter)
+
+
+def _jsonl_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
+    zipped = part.source.known_format == "jsonl.gz"
+    read = _unzipped(file, meter) if zipped else _plain(part, file, meter)
+    loads, glance = orjson.loads, turns.glance
+    for number, offset, length, line in lines_of(owned(read, part.start, part.end), policy.max_line_bytes):
         if line is None:
             yield Row(number, offset, None, None, [_too_long(length, policy)], None)
             continue
         try:
             value = loads(line)
-            dialogue = turns.glance(value["messages"])
+            dialogue = glance(value["messages"])
         except (orjson.JSONDecodeError, TypeError, KeyError, IndexError):
             value = dialogue = None
         if dialogue is not None and _is_plain(value, dialogue, line):
-            yield Row(number, offset, value, dialogue, [], line)
+            yield Row(number, offset, value, dialogue, (), line)
         elif not line.strip():
             yield None
         else:
@@ -110,7 +120,7 @@ def jsonl_rows(source: Source, file: Watched, turns: Turns, policy: Policy, mete
 
 def _is_plain(row: dict[str, Any], dialogue: Dialogue, line: bytes) -> bool:
     """Whether the row's line holds just what its value shows: see `quotes_agree`."""
-    strings = len(row) + 4 * len(dialogue.turns)
+    strings = len(row) + 4 * len(dialogue.roles)
     inner = dialogue.text.count('"')
     if len(row) > 1:
         for name, value in row.items():
@@ -136,22 +146,26 @@ def _too_long(length: int, policy: Policy) -> Problem:
     return Problem("row-too-long", None, f"{length} bytes", f"at most {policy.max_line_bytes} bytes")
 
 
-def _plain(file: Watched, meter: Meter) -> Callable[[int], bytes]:
-    first = True
+def _plain(part: Part, file: Watched, meter: Meter) -> Callable[[int], bytes]:
+    start, end = part.start, part.end
+    at = max(0, start - 1)
+    if start:
+        file.seek(at)
 
     def read(size: int) -> bytes:
-        nonlocal first
+        nonlocal at
         data = file.read(size)
-        if first:
-            first = False
+        if at == 0 and data:
             sniff(data, "JSONL")
-        meter.add(len(data), file.bytes_read, file.bytes_read)
+        before, at = at, at + len(data)
+        own = max(0, (at if end is None else min(at, end)) - max(before, start))
+        meter.add(own, meter.bytes_out + own)
         return data
 
     return read
 
 
-def _unzipped(source: Source, file: Watched, meter: Meter) -> Callable[[int], bytes]:
+def _unzipped(file: Watched, meter: Meter) -> Callable[[int], bytes]:
     unzipped = gzip.GzipFile(fileobj=file, mode="rb")
     given = 0
 
@@ -166,7 +180,7 @@ def _unzipped(source: Source, file: Watched, meter: Meter) -> Callable[[int], by
         if given == 0:
             sniff(data, "JSONL")
         given += len(data)
-        meter.add(len(data), given, max(file.bytes_read, 1))
+        meter.add(len(data), max(file.bytes_read, 1))
         return data
 
     return read

@@ -87,7 +87,7 @@ class FileSummary(_Value):
 
 
 class Statistics(_Value):
-    """What the good, distinct rows look like."""
+    """What the good rows look like; repeated ones count each time."""
 
     turns: Spread
     characters: Spread

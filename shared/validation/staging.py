@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import xxhash
+
 from shared.splits import Split
 
 _ROW_OVERHEAD = 160  # what Python adds to a small row held in a list
@@ -31,8 +33,8 @@ class Staging(Protocol):
 class BlockWriter:
     """Writes one split's rows through a bounded buffer."""
 
-    def __init__(self, split: Split, staging: Staging, *, buffer: int, buckets: int) -> None:
-        self._split, self._staging = split, staging
+    def __init__(self, split: Split, staging: Staging, *, buffer: int, buckets: int, part: int = 0) -> None:
+        self._split, self._staging, self._part = split, staging, part
         self._budget = buffer
         self._buckets: list[list[tuple[float, bytes]]] = [[] for _ in range(buckets)]
         self._sizes = [0] * buckets
@@ -56,15 +58,21 @@ class BlockWriter:
         rows = sorted(row for bucket in buckets for row in self._buckets[bucket])
         if rows:
             home = self._staged[buckets[0]]
-            block = f"{buckets[0]:03d}-{len(home):06d}"  # all ids of a blob must have one length
+            content = b"".join([data for _, data in rows])
+            # All ids of a blob must have one length. With the content in its id, a block is never mistaken for another.
+            block = f"{buckets[0]:02d}-{self._part:05d}-{len(home):05d}-{xxhash.xxh3_64_hexdigest(content)}"
             home.append(block)
-            self._staging.stage(self._split, block, b"".join([data for _, data in rows]))
+            self._staging.stage(self._split, block, content)
         for bucket in buckets:
             self._held -= self._sizes[bucket]
             self._buckets[bucket], self._sizes[bucket] = [], 0
 
     def finish(self) -> tuple[str, ...]:
-        """Stage the rest, small neighbours together, and return the blocks in their order."""
+        """Stage the rest and return the blocks in their order."""
+        return tuple(block for blocks in self.leave() for block in blocks)
+
+    def leave(self) -> list[list[str]]:
+        """Stage the rest, small neighbours together, and return the blocks by bucket."""
         group: list[int] = []
         size = 0
         most = self._budget // 4
@@ -75,4 +83,4 @@ class BlockWriter:
             group.append(bucket)
             size += self._sizes[bucket]
         self._flush(group)
-        return tuple(block for blocks in self._staged for block in blocks)
+        return self._staged

@@ -11,6 +11,8 @@ import difflib
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import xxhash
+
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem, kind_of, shown
 
@@ -32,23 +34,18 @@ _KNOWN_PATTERNS = 10_000
 
 
 class Dialogue(NamedTuple):
-    """A good row: who speaks, and what. `turns` has nothing but role and content in each turn.
+    """A good row: who speaks, and what.
 
-    `text` is all contents with NUL between them, which no content has.
+    `text` is all contents with NUL between them, which no content has. It is hashed with `seed`, which is made of the
+    roles: so hashes are equal for equal dialogues only, whatever file they come from.
     """
 
     roles: tuple[str, ...]
-    turns: list[dict[str, str]]
+    contents: list[str]
     text: str
-
-    @property
-    def characters(self) -> int:
-        """Length of all contents."""
-        return len(self.text) + 1 - len(self.turns)
-
-    def canonical(self) -> bytes:
-        """The content as bytes: equal for equal dialogues only, whatever file they come from."""
-        return f"{'|'.join(self.roles)}\0{self.text}".encode()
+    seed: int
+    fields: tuple[str, ...] = ()
+    """Names in its turns, where there are others than role and content."""
 
 
 class Turns:
@@ -57,7 +54,7 @@ class Turns:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._known = frozenset(policy.roles) | ({"system"} if policy.system_turns == "fold" else frozenset())
-        self._good_patterns: set[tuple[str, ...]] = set()
+        self._good_patterns: dict[tuple[str, ...], int] = {}
 
     def glance(self, messages: Any) -> Dialogue | None:
         """Return the dialogue if it is plainly good; None says nothing."""
@@ -66,7 +63,8 @@ class Turns:
         try:
             roles = tuple([turn["role"] for turn in messages])
             contents = [turn["content"] for turn in messages]
-            if roles not in self._good_patterns:
+            seed = self._good_patterns.get(roles)
+            if seed is None:
                 return None
             text = "\0".join(contents)
         except (TypeError, KeyError, IndexError):
@@ -76,7 +74,7 @@ class Turns:
             return None
         if set(map(len, messages)) != {2}:
             return None
-        return Dialogue(roles, messages, text)
+        return Dialogue(roles, contents, text, seed)
 
     def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:
         """Return every problem of the row, or else its dialogue."""
@@ -113,11 +111,16 @@ class Turns:
             problems += self._examine_order(roles)
         if problems:
             return None, problems
-        pattern = tuple(roles)
+        contents = [turn["content"] for turn in messages]
+        fields = {name for turn in messages for name in turn} | {"role", "content"}
+        others = tuple(sorted(fields)) if len(fields) > 2 else ()
+        return Dialogue(tuple(roles), contents, "\0".join(contents), self._seed(tuple(roles)), others), []
+
+    def _seed(self, roles: tuple[str, ...]) -> int:
+        seed = xxhash.xxh3_64_intdigest("|".join(roles).encode())
         if len(self._good_patterns) < _KNOWN_PATTERNS:
-            self._good_patterns.add(pattern)
-        turns = [{"content": turn["content"], "role": turn["role"]} for turn in messages]
-        return Dialogue(pattern, turns, "\0".join(turn["content"] for turn in turns)), []
+            self._good_patterns[roles] = seed
+        return seed
 
     def _examine_role(self, turn: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
         if "role" not in turn:

@@ -1,0 +1,182 @@
+"""Equal rows, found by sorting: 128-bit hashes of all good rows with their places, 28 bytes a row.
+
+Hashes are XXH3: meant to find equal rows, not to withstand forgery. A part keeps its own, sorted, in one piece of
+memory; the fold walks through all parts in step, a slice of the hash space at a time, so that it never holds more than
+a few thousand rows as Python objects, however many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+WIDTH = 16
+ENTRY = 28
+_NO_OFFSET = (1 << 48) - 1
+_SLICE = 1 << 15  # rows
+
+
+class Entries:
+    """Hashes with the row's number and its byte offset (six bytes each), as they come."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._sorted: list[bytes] = []
+
+    def add(self, digest: bytes, row: int, offset: int | None) -> None:
+        """Remember one row."""
+        self._pieces.append(digest + (row << 48 | (_NO_OFFSET if offset is None else offset)).to_bytes(12))
+        if len(self._pieces) >= _SLICE:
+            self._close()
+
+    def _close(self) -> None:
+        self._pieces.sort()
+        self._sorted.append(b"".join(self._pieces))
+        self._pieces = []
+
+    def packed(self) -> bytes:
+        """All of them, sorted, end to end."""
+        self._close()
+        if len(self._sorted) == 1:
+            return self._sorted[0]
+        return b"".join(b"".join(sorted(entry for _, entry in rows)) for rows in _slices(self._sorted))
+
+
+class RowSet:
+    """Numbers of rows of one part, a bit each."""
+
+    def __init__(self, highest: int) -> None:
+        self._bits = bytearray(highest // 8 + 1)
+
+    def add(self, row: int) -> None:
+        """Take a row."""
+        self._bits[row >> 3] |= 1 << (row & 7)
+
+    def __contains__(self, row: object) -> bool:
+        return isinstance(row, int) and bool(self._bits[row >> 3] & 1 << (row & 7))
+
+
+class Seen:
+    """Hashes seen so far, at about 28 bytes each; a set of them would take three times that."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+        self._slots = array("I", bytes(4 * 1024))
+
+    def add(self, digest: bytes) -> bool:
+        """Remember a hash; says whether it is new."""
+        slots, digests = self._slots, self._digests
+        mask = len(slots) - 1
+        slot = int.from_bytes(digest[:8], "little") & mask
+        while ordinal := slots[slot]:
+            if digests[(ordinal - 1) * WIDTH : ordinal * WIDTH] == digest:
+                return False
+            slot = (slot + 1) & mask
+        digests += digest
+        slots[slot] = len(digests) // WIDTH
+        if 2 * slots[slot] > len(slots):
+            self._grow()
+        return True
+
+    def _grow(self) -> None:
+        slots = array("I", bytes(8 * len(self._slots)))
+        mask, digests = len(slots) - 1, self._digests
+        for start in range(0, len(digests), WIDTH):
+            slot = int.from_bytes(digests[start : start + 8], "little") & mask
+            while slots[slot]:
+                slot = (slot + 1) & mask
+            slots[slot] = start // WIDTH + 1
+        self._slots = slots
+
+
+class At(NamedTuple):
+    """Where a row is: its part, its number in that, and its byte offset in a JSONL file."""
+
+    part: int
+    row: int
+    offset: int | None
+
+
+class Repeated(NamedTuple):
+    """A row that was seen before: where it is, and where it was first."""
+
+    again: At
+    first: At
+
+
+def repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[Repeated]:
+    """Every row whose hash is also in an earlier part, or earlier in its own; in no particular order.
+
+    Rows in `but` (by part) count for nothing.
+    """
+    for rows in _slices(packed):
+        if len({entry[:WIDTH] for _, entry in rows}) == len(rows):
+            continue
+        rows.sort(key=lambda row: (row[1][:WIDTH], row[0], row[1]))
+        for _, same in groupby(rows, key=lambda row: row[1][:WIDTH]):
+            places = [at for at in map(_at, same) if not (but and at.part in but and at.row in but[at.part])]
+            yield from (Repeated(again, places[0]) for again in places[1:])
+
+
+def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[list[bytes]]:
+    """The different hashes in ascending order, many at a time; without those in `known`."""
+    if known:
+        yield from _unknown(packed, known)
+        return
+    for rows in _slices(packed):
+        yield sorted({entry[:WIDTH] for _, entry in rows})
+
+
+def _unknown(packed: Sequence[bytes], known: Sequence[bytes]) -> Iterator[list[bytes]]:
+    count = len(packed)
+    for rows in _slices([*packed, *known]):
+        seen = {entry[:WIDTH] for part, entry in rows if part >= count}
+        yield sorted({entry[:WIDTH] for part, entry in rows if part < count} - seen)
+
+
+def content_digest(groups: Iterable[tuple[str, Iterable[list[bytes]]]]) -> str:
+    """SHA-256 over the sorted row hashes of each split as dropped: order and file format do not matter."""
+    whole = hashlib.sha256()
+    for split, slices in groups:
+        rows = hashlib.sha256()
+        for digests in slices:
+            rows.update(b"".join(digests))
+        whole.update(split.encode() + b"\0" + rows.digest())
+    return whole.hexdigest()
+
+
+def _at(row: tuple[int, bytes]) -> At:
+    part, entry = row
+    offset = int.from_bytes(entry[WIDTH + 6 :])
+    return At(part, int.from_bytes(entry[WIDTH : WIDTH + 6]), None if offset == _NO_OFFSET else offset)
+
+
+def _slices(packed: Sequence[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """All entries as (part, entry), a slice of the hash space at a time, in ascending order of slices."""
+    total = sum(map(len, packed)) // ENTRY
+    count = 1 << max(0, (total // _SLICE).bit_length())
+    bounds = [(at << 32) // count for at in range(1, count)]
+    starts = [0] * len(packed)
+    for bound in [*bounds, None]:
+        rows: list[tuple[int, bytes]] = []
+        for part, data in enumerate(packed):
+            start, end = starts[part], _end(data, starts[part], bound)
+            rows += [(part, data[at : at + ENTRY]) for at in range(start, end, ENTRY)]
+            starts[part] = end
+        yield rows
+
+
+def _end(data: bytes, start: int, bound: int | None) -> int:
+    """Where the entries below a bound (of the first four bytes) end."""
+    if bound is None:
+        return len(data)
+
+    def leading(at: int) -> bytes:
+        return data[start + at * ENTRY : start + at * ENTRY + 4]
+
+    count = (len(data) - start) // ENTRY
+    return start + ENTRY * bisect_left(range(count), bound.to_bytes(4), key=leading)
