@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from shared.validation.policy import Policy
+from shared.validation.processes import check
 from shared.validation.report import Finding, Place, Report
-from shared.validation.snapshot import freeze
 from shared.validation.sources import Source, local_source
 
 _MARKERS = {"_SUCCESS", "snapshot.json"}
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         sources = _sources(options.paths)
         with _Progress(sources, sys.stderr) as progress:
-            report = freeze(sources, policy, heartbeat=progress.beat).report
+            report = check(sources, policy, progress=progress.add)
     except (OSError, ValueError) as failure:
         print(f"could not be checked: {failure}", file=sys.stderr)
         return 2
@@ -71,11 +71,11 @@ def _sources(paths: Iterable[str]) -> list[Source]:
 
 
 class _Progress:
-    """A bar on a terminal, nothing elsewhere. Counts heartbeats: one per megabyte read."""
+    """A bar on a terminal, nothing elsewhere."""
 
     def __init__(self, sources: Sequence[Source], out: TextIO) -> None:
         self._total = sum(source.size for source in sources)
-        self._beats = 0
+        self._done = 0
         self._out = out if out.isatty() and self._total > 64 * 2**20 else None
 
     def __enter__(self) -> _Progress:
@@ -85,11 +85,11 @@ class _Progress:
         if self._out:
             self._out.write("\r\033[K")
 
-    def beat(self) -> None:
-        """Show that another piece was read."""
-        self._beats += 1
-        if self._out and self._beats % 16 == 0:
-            done = min(1.0, self._beats * 2**20 / self._total)
+    def add(self, size: int) -> None:
+        """Show that so many more bytes were read."""
+        before, self._done = self._done, self._done + size
+        if self._out and before >> 24 != self._done >> 24:
+            done = min(1.0, self._done / self._total)
             self._out.write(f"\r{'█' * round(40 * done):░<40} {done:4.0%}")
             self._out.flush()
 

@@ -113,5 +113,6 @@ def count_splits(fold: Fold, plan: Plan) -> tuple[Cuts, dict[Split, int]]:
 
     cutter = plan.cutter(emit)
     for digests in fold.train_digests():
-        rows["train"] += cutter.add_places([place_of(digest, plan.seed) for digest in digests])
+        sure = cutter.add_places([place_of(digest, plan.seed) for digest in digests])
+        rows["train"] += sure  # not in one line: the cutter emits rows of its own meanwhile
     return cutter.finish(), rows

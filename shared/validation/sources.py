@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -58,10 +59,14 @@ def local_source(path: str | os.PathLike[str], *, alone: bool = True) -> Source:
     file = Path(path)
     return Source(
         path=str(path),
-        open=lambda: file.open("rb", buffering=0),
+        open=partial(_opened, file),
         size=file.stat().st_size,
         split=None if alone else split_of(file.name),
     )
+
+
+def _opened(file: Path) -> Readable:
+    return file.open("rb", buffering=0)
 
 
 class Watched:
