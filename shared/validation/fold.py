@@ -164,7 +164,7 @@ class Fold:
     def report(self, splits: Mapping[Split, int], seconds: float) -> Report:
         """The report, given how many rows each training file has."""
         lineup = self._lineup
-        size = sum(file.bytes_read for file in lineup.files)
+        size = sum(file.source.size for file in lineup.files)
         measures = Measures()
         for partial in lineup.partials:
             measures.merge(partial.measures)

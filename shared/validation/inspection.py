@@ -119,7 +119,7 @@ class _Inspection:
                     most = self._policy.max_rows
                     raise FileFault("too-many-rows", "more rows than allowed", f"at most {most}")
         finally:
-            partial.bytes_out, partial.bytes_read = meter.bytes_out, watched.bytes_read
+            partial.bytes_out = meter.bytes_out
             watched.close()
 
     # -- one row

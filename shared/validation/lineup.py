@@ -33,6 +33,10 @@ def within_limits(
     for part in parts:
         if part.source is broken:
             continue
+        if part.source.known_format == "jsonl" and part.start == 0 and part.source.size > room.size:
+            most = f"at most {policy.max_total_bytes} bytes"
+            yield part, Partial(fault=Fault("too-large", f"{part.source.size} more bytes", most))
+            return
         partial = inspected(part, room)
         if partial.rows > room.rows + 1 or (_is_too_much(partial, room) and not partial.fault):
             partial = again(part, room)
@@ -65,11 +69,6 @@ class File:
     def columns(self) -> list[str] | None:
         """Columns of the first good row, which stands for all."""
         return next((partial.columns for partial in self.partials if partial.columns is not None), None)
-
-    @property
-    def bytes_read(self) -> int:
-        """Stored bytes that were read."""
-        return sum(partial.bytes_read for partial in self.partials) if self.fault else self.source.size
 
     def summary(self) -> FileSummary:
         """What the report says of it."""

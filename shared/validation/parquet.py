@@ -54,16 +54,15 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
     extras = [name for name in names if name != "messages" and name not in _READ_BESIDES]
     columns = ["messages", *(name for name in _READ_BESIDES if _is_text_column(reader.schema_arrow, name))]
     groups = range(part.start, reader.num_row_groups if part.end is None else part.end)
-    sizes = [reader.metadata.row_group(at) for at in groups]
-    rows = max(sum(group.num_rows for group in sizes), 1)
-    uncompressed = sum(group.total_byte_size for group in sizes)
-    meter.add(uncompressed, max(part.source.size, 1))
-    size = max(1, min(_MOST_ROWS, _BATCH_BYTES * rows // max(uncompressed, 1)))
     number = 1
-    for batch in reader.iter_batches(batch_size=size, row_groups=groups, columns=columns, use_threads=False):
-        file.beat()
-        yield from _batch_rows(batch, number, extras, turns, policy)
-        number += batch.num_rows
+    for at in groups:
+        group = reader.metadata.row_group(at)
+        meter.add(group.total_byte_size, max(part.source.size, 1))
+        size = max(1, min(_MOST_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
+        for batch in reader.iter_batches(batch_size=size, row_groups=[at], columns=columns, use_threads=False):
+            file.beat()
+            yield from _batch_rows(batch, number, extras, turns, policy)
+            number += batch.num_rows
 
 
 def _first_line(damage: BaseException) -> str:

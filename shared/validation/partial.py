@@ -65,7 +65,6 @@ class Partial(msgspec.Struct):
     blank: int = 0
     bytes_out: int = 0
     """After decompression."""
-    bytes_read: int = 0
     fault: Fault | None = None
     findings: dict[str, Found] = {}
     columns: list[str] | None = None

@@ -23,6 +23,7 @@ from shared.validation.sources import Watched
 from shared.validation.turns import Dialogue, Turns
 
 _EXPANSION_FROM = 64 * 2**20
+_KNOWN_COLUMNS = 1000
 _MAGIC = (
     (b"PAR1", "parquet"),
     (b"\x1f\x8b", "gzip"),
@@ -100,7 +101,7 @@ def rows_of(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Mete
 def _jsonl_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
     zipped = part.source.known_format == "jsonl.gz"
     read = _unzipped(file, meter) if zipped else _plain(part, file, meter)
-    loads, glance = orjson.loads, turns.glance
+    loads, glance, is_plain = orjson.loads, turns.glance, _Plain().is_plain
     for number, offset, length, line in lines_of(owned(read, part.start, part.end), policy.max_line_bytes):
         if line is None:
             yield Row(number, offset, None, None, [_too_long(length, policy)], None)
@@ -110,7 +111,7 @@ def _jsonl_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: 
             dialogue = glance(value["messages"])
         except (orjson.JSONDecodeError, TypeError, KeyError, IndexError):
             value = dialogue = None
-        if dialogue is not None and _is_plain(value, dialogue, line):
+        if dialogue is not None and is_plain(value, dialogue, line):
             yield Row(number, offset, value, dialogue, (), line)
         elif not line.strip():
             yield None
@@ -118,19 +119,37 @@ def _jsonl_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: 
             yield _careful_row(number, offset, line, turns, policy)
 
 
-def _is_plain(row: dict[str, Any], dialogue: Dialogue, line: bytes) -> bool:
-    """Whether the row's line holds just what its value shows: see `quotes_agree`."""
-    strings = len(row) + 4 * len(dialogue.roles)
-    inner = dialogue.text.count('"')
-    if len(row) > 1:
-        for name, value in row.items():
-            inner += name.count('"')
-            if type(value) is str:
-                strings += 1
-                inner += value.count('"')
-            elif isinstance(value, dict | list) and name != "messages":
+class _Plain:
+    """Tells whether a row's line holds just what its value shows: see `quotes_agree`. Remembers the columns it saw."""
+
+    def __init__(self) -> None:
+        self._quotes: dict[tuple[str, ...], int] = {}
+
+    def is_plain(self, row: dict[str, Any], dialogue: Dialogue, line: bytes) -> bool:
+        strings = len(row) + 4 * len(dialogue.roles)
+        columns = tuple(row)
+        inner = self._quotes.get(columns)
+        if inner is None:
+            inner = self._learn(columns)
+        inner += dialogue.text.count('"')
+        if len(row) > 1:
+            lists = 0
+            for value in row.values():
+                kind = type(value)
+                if kind is str:
+                    strings += 1
+                    inner += value.count('"')
+                elif kind is dict or kind is list:
+                    lists += 1
+            if lists > 1:  # messages is one
                 return False
-    return quotes_agree(line, strings, inner)
+        return quotes_agree(line, strings, inner)
+
+    def _learn(self, columns: tuple[str, ...]) -> int:
+        inner = sum(name.count('"') for name in columns)
+        if len(self._quotes) < _KNOWN_COLUMNS:
+            self._quotes[columns] = inner
+        return inner
 
 
 def _careful_row(number: int, offset: int, line: bytes, turns: Turns, policy: Policy) -> Row:

@@ -116,7 +116,7 @@ class Report(_Value):
     statistics: Statistics
     files: list[FileSummary]
     splits: dict[str, int] = Field(description="rows per split of the training files")
-    bytes_read: int
+    bytes_read: int = Field(description="stored size of all files that were read, to the end or not")
     duration_seconds: float
     bytes_per_second: int
 
