@@ -21,7 +21,7 @@ test: setup ## run every test; starts and stops the services it needs
 	@$(python) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that need no services
-	@$(python) -m pytest -n 2 -m "not services"
+	@$(python) -m pytest -n 2 -m "not services and not long"
 
 check: setup ## lint, formatting, types, import rules
 	@$(python) -m ruff check .

@@ -8,6 +8,7 @@ finds its own claim and its own blocks.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
     from shared.records import BaseModel
     from shared.storage import Lease, Storage
 
+# States whose snapshots train nothing, unless somebody asks for it: their claims may be taken over.
+_WITHOUT_CLAIM = frozenset(
+    {
+        SnapshotState.REJECTED,
+        SnapshotState.DUPLICATE,
+        SnapshotState.SUPERSEDED,
+        SnapshotState.TRAINING_FAILED,
+        SnapshotState.CLEANED,
+    }
+)
 _OPTION_KEYS = ("hyperparameters", "base_model", "base_model_version", "note", "validation")
 
 
@@ -45,14 +56,15 @@ class Validate:
 
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
         """Pins the model and the component, then makes the pass over the files."""
-        options = _options(self.parts, row)
-        model = _base_model(self.parts, row, options)
-        pinned = _pinned(self.parts, row, model, options)
-        precheck.refuse(self.parts, row, model, _mend(row, options))
         try:
+            options = _options(self.parts, row)
+            model = _base_model(self.parts, row, options)
+            pinned = _pinned(self.parts, row, model, options)
+            precheck.refuse(self.parts, row, model, _mend(row, options))
             frozen = self._pass(row, options, model, lease)
         except (LedgerConflict, Unknown):
-            return Outcome(SnapshotState.SUPERSEDED, f"{row.source} was overwritten while it was read", look_in=None)
+            reason = f"{row.source} was overwritten while it was read"
+            return Outcome(SnapshotState.SUPERSEDED, reason, look_in=self._keep())
         summary = _store_report(self.parts, row, frozen.report)
         changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows), "blocked": ()}
         if not frozen.report.accepted:
@@ -123,26 +135,50 @@ def release_claim(parts: Parts, row: Snapshot) -> None:
     """Lets others train this content: the training of this snapshot failed. Only its own claim is removed."""
     if not row.claim:
         return
-    try:
-        data, _ = parts.storage.read("ledger", row.claim)
-    except Unknown:
-        return
-    if json.loads(data)["snapshot"] == row.id:
-        parts.storage.delete("ledger", row.claim)
+    with contextlib.suppress(Unknown, LedgerConflict):  # it is gone, or somebody else's by now
+        data, etag = parts.storage.read("ledger", row.claim)
+        if json.loads(data)["snapshot"] == row.id:
+            parts.storage.delete("ledger", row.claim, etag)
 
 
 def claim(parts: Parts, row: Snapshot) -> str:
-    """Claims the snapshot's content (again, before a retry); the id of whoever has it otherwise."""
-    return _claimed(parts, row.claim, row.id) if row.claim else ""
+    """Claims the snapshot's content (again, before it is trained); the id of whoever has it otherwise.
+
+    A duplicate that a person wants trained all the same needs no claim.
+    """
+    return _claimed(parts, row.claim, row.id) if row.claim and Check.DUPLICATE not in row.overrides else ""
 
 
 def _claimed(parts: Parts, name: str, snapshot: str) -> str:
+    """Takes the claim, and returns the id of its holder if that is another snapshot which trains or has trained.
+
+    A holder that was cut off may have ended without giving its claim back: then it is taken over. One's own is written
+    again, so that whoever was about to take it over finds another ETag.
+    """
+    mine = json.dumps({"snapshot": snapshot}).encode()
+    while True:
+        try:
+            parts.storage.create("ledger", name, mine)
+            return ""
+        except LedgerConflict:
+            pass
+        try:
+            found, etag = parts.storage.read("ledger", name)
+            holder: str = json.loads(found)["snapshot"]
+            if holder != snapshot and _trains(parts, holder):
+                return holder
+            parts.storage.replace("ledger", name, mine, etag)
+            return ""
+        except (Unknown, LedgerConflict):
+            continue  # given back or taken meanwhile: look again
+
+
+def _trains(parts: Parts, holder: str) -> bool:
+    """Whether a snapshot is on its way to a trained model, or has one."""
     try:
-        parts.storage.create("ledger", name, json.dumps({"snapshot": snapshot}).encode())
-        return ""
-    except LedgerConflict:
-        holder: str = json.loads(parts.storage.read("ledger", name)[0])["snapshot"]
-        return "" if holder == snapshot else holder
+        return parts.ledger.read(f"snapshot/{holder}").row.state not in _WITHOUT_CLAIM
+    except Unknown:
+        return False
 
 
 def _claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
@@ -158,13 +194,14 @@ def _claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
 
 
 def _options(parts: Parts, row: Snapshot) -> dict[str, Any]:
-    """The snapshot's own `snapshot.json`. Raises BadSnapshot for what it may not hold."""
+    """The snapshot's own `snapshot.json`, as it was dropped. Raises BadSnapshot for what it may not hold."""
     if row.options is None:
         return {}
     if row.options.size > 65_536:
         raise BadSnapshot(f"{row.options.path}: {row.options.size} bytes; at most 65536 are allowed")
     try:
-        found = json.loads(parts.storage.read("snapshots", row.options.path)[0])
+        with parts.storage.open("snapshots", row.options.path, row.options.etag) as file:
+            found = json.loads(file.read())
     except ValueError as error:
         raise BadSnapshot(f"{row.options.path}: not JSON: {error}") from error
     if not isinstance(found, dict):

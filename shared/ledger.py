@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from shared import lifecycle, naming
+from shared import fence, lifecycle, naming
 from shared.errors import (
     Held,
     IllegalTransition,
@@ -188,7 +188,8 @@ def advance(
         kept = ledger.read(key)  # once more: another worker may have moved it before the lease was ours
         if why := _not_now(kept.row, hinted, ledger.clock()):
             return why
-        return _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds, tell)
+        with fence.under(lease):
+            return _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds, tell)
     except (Held, LedgerConflict):
         return "somebody else was first"
     finally:

@@ -53,9 +53,9 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
-    def check(self) -> None:
-        """Raises Held when the lease was lost: somebody else may be on it, so whoever calls must stop."""
-        if time.monotonic() > self._until:
+    def check(self, left: float = 0) -> None:
+        """Raises Held when the lease was lost, or ends within `left` seconds: somebody else may be on it, so stop."""
+        if time.monotonic() + left > self._until:
             raise Held("the lease was lost while the step ran")
 
     def release(self) -> None:
@@ -132,10 +132,13 @@ class Storage:
         """Writes unconditionally: for derived content that is the same each time."""
         return self._write(container, name, data, None, overwrite=True)
 
-    def delete(self, container: str, name: str) -> None:
-        """Deletes a blob; none there is fine."""
+    def delete(self, container: str, name: str, etag: str = "") -> None:
+        """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine."""
+        from azure.core import MatchConditions
+
+        condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         with contextlib.suppress(Unknown), _translated(f"{container}/{name}"):
-            self._blob(container, name).delete_blob()
+            self._blob(container, name).delete_blob(**condition)
 
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         """Every blob under a prefix, with metadata, in the order of names."""

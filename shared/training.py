@@ -46,6 +46,8 @@ class Supersede:
     def act(self, row: Snapshot, lease: Lease) -> Outcome:
         """Gives the claim and the place back and ends here."""
         newer = self._newer(row)
+        if not newer:  # its training has failed meanwhile
+            return Outcome(row.state)
         admission.release_claim(self.parts, row)
         budget.release(self.parts, _job_name(self.parts, row), begun=False)
         look = self.parts.settings.keep_days * 86_400
@@ -127,6 +129,8 @@ class Submit:
         return _training_failed(self.parts, row, str(error), {}, begun=False)
 
     def _submitted(self, row: Snapshot, name: str) -> Job:
+        if holder := admission.claim(self.parts, row):
+            raise Refused(f"{holder} is training the same content now")
         # Once more: a row that waited long for a person has given its place to others.
         if limits := budget.reserve(self.parts, row, name):
             raise Waiting(precheck.listed(limits), limits[0].look_in)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from shared import fence
 from shared.errors import Refused, ServiceBusy
 from shared.records import (
     BaseModel,
@@ -42,7 +43,11 @@ log = logging.getLogger(__name__)
 _BUILD = threading.Lock()
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Shorter in all than what is left of a lease that is renewed in time (16 of 20 s): a write must not outlive it.
-_REQUEST: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
+_REQUEST: dict[str, Any] = {
+    "retry_total": 0,
+    "connection_timeout": fence.CONNECT_SECONDS,
+    "read_timeout": fence.ANSWER_SECONDS,
+}
 _LOG_LINES = 200
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
@@ -164,7 +169,7 @@ class Workspace:
             idle_time_before_scale_down=120,
             tags=tags,
         )
-        with _translated(f"compute {name}"):
+        with _written(f"compute {name}"):
             self._client.compute.begin_create_or_update(cluster)
 
     # --- jobs -------------------------------------------------------------------------------------------------
@@ -183,6 +188,7 @@ class Workspace:
         with _translated(f"job {spec.name}"):
             with _BUILD:
                 pipeline = self._build(spec)
+            fence.check()  # the build may have waited for others
             done = self._client.jobs.create_or_update(pipeline, experiment_name=spec.experiment, skip_validation=True)
         return _job(done)
 
@@ -267,7 +273,7 @@ class Workspace:
             tags=tags,
             description=f"Fine-tuned by job {job}.",
         )
-        with _translated(f"model {name}:{version}"):
+        with _written(f"model {name}:{version}"):
             self._client.models.create_or_update(model)
 
     def model_id(self, name: str, version: str) -> str:
@@ -312,12 +318,12 @@ class Workspace:
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
         endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
-        with _translated(f"endpoint {name}"):
+        with _written(f"endpoint {name}"):
             self._client.online_endpoints.begin_create_or_update(endpoint)
 
     def delete_endpoint(self, name: str) -> None:
         """Starts deleting an endpoint with all its deployments."""
-        with _translated(f"endpoint {name}"):
+        with _written(f"endpoint {name}"):
             _or_none(lambda: self._client.online_endpoints.begin_delete(name))
 
     def key(self, endpoint: str) -> str:
@@ -350,12 +356,12 @@ class Workspace:
             ),
             tags=spec.tags,
         )
-        with _translated(f"deployment {spec.endpoint}/{spec.name}"):
+        with _written(f"deployment {spec.endpoint}/{spec.name}"):
             self._client.online_deployments.begin_create_or_update(deployment)
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Starts deleting a deployment."""
-        with _translated(f"deployment {endpoint}/{name}"):
+        with _written(f"deployment {endpoint}/{name}"):
             _or_none(lambda: self._client.online_deployments.begin_delete(name, endpoint))
 
     def deployment_logs(self, endpoint: str, name: str) -> dict[str, str]:
@@ -402,6 +408,14 @@ def _or_none(call: Any, status: int = 404) -> Any:
         if "does not exist" in str(error):
             return None
         raise
+
+
+@contextlib.contextmanager
+def _written(what: str) -> Iterator[None]:
+    """Around a write: sent only under a lease that is still held. Raises Held."""
+    fence.check()
+    with _translated(what):
+        yield
 
 
 @contextlib.contextmanager

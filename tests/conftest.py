@@ -23,6 +23,7 @@ START_SECONDS = 60
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes seconds; left out of `make test-fast`")
     config.addinivalue_line("markers", "services: starts services; left out of `make test-fast`")
 
 

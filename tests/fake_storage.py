@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import Held, LedgerConflict, Unknown
-from shared.storage import LEASE_SECONDS, READ_BLOCK, Blob
+from shared.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
 from tests.fake_process import Clock, Process
 
 
@@ -24,7 +24,7 @@ class _Lease:
     def __init__(self, storage: FakeStorage, name: str, number: int) -> None:
         self._storage, self._name, self._number = storage, name, number
 
-    def check(self) -> None:
+    def check(self, left: float = 0) -> None:
         if self._storage.leases.get(self._name, (0, 0.0))[0] != self._number:
             raise Held("the lease was lost while the step ran")
 
@@ -106,8 +106,14 @@ class FakeStorage:
     def put(self, container: str, name: str, data: bytes) -> str:
         return self.process.call(lambda: self._set(container, name, data, None))
 
-    def delete(self, container: str, name: str) -> None:
-        self.process.call(lambda: self.blobs.pop((container, name), None))
+    def delete(self, container: str, name: str, etag: str = "") -> None:
+        def act() -> None:
+            stored = self.blobs.get((container, name))
+            if stored and etag and stored.etag != etag:
+                raise LedgerConflict(f"{container}/{name} changed")
+            self.blobs.pop((container, name), None)
+
+        self.process.call(act)
 
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         found = self.process.call(
@@ -155,7 +161,7 @@ class FakeStorage:
     def send(self, message: str, delay: float = 0) -> None:
         def act() -> None:
             self._count += 1
-            self.messages.append((self.clock() + max(0.0, delay), self._count, message))
+            self.messages.append((self.clock() + min(max(0.0, delay), LONGEST_DELAY), self._count, message))
 
         self.process.call(act)
 

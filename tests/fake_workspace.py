@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shared import fence
 from shared.errors import Refused, ServiceBusy
 from shared.records import (
     BaseModel,
@@ -74,6 +75,10 @@ class FakeWorkspace:
 
         return self.process.call(guarded)
 
+    def _write[T](self, act: Callable[[], T]) -> T:
+        fence.check()
+        return self._call(act)
+
     def base_model(self, name: str, version: str) -> BaseModel | None:
         tags = {
             "finetune_compute_allow_list": f"['{GPU}']",
@@ -113,7 +118,7 @@ class FakeWorkspace:
             self.clusters[name] = Compute(name=name, size=size, state="Succeeded")
             self.clusters_ready_at[name] = self.clock() + self.pace
 
-        self._call(act)
+        self._write(act)
 
     # --- jobs and models ---
 
@@ -143,7 +148,7 @@ class FakeWorkspace:
             self.submitted.append(spec.name)
             return job
 
-        return self._call(act)
+        return self._write(act)
 
     def cancel(self, name: str) -> None:
         def act() -> None:
@@ -174,7 +179,7 @@ class FakeWorkspace:
             self.sources[name, version] = job
             self.models[name, version] = RegisteredModel(name=name, version=version, id=f"{name}:{version}", tags=tags)
 
-        self._call(act)
+        self._write(act)
 
     def model_id(self, name: str, version: str) -> str:
         return f"{name}:{version}"
@@ -207,7 +212,7 @@ class FakeWorkspace:
             value = Endpoint(name=name, state="", traffic=split, tags=tags, scoring_uri=f"https://fake/{name}/score")
             self.endpoints[name] = _Made(value, self.clock() + self.pace / 3)
 
-        self._call(act)
+        self._write(act)
 
     def delete_endpoint(self, name: str) -> None:
         def act() -> None:
@@ -215,7 +220,7 @@ class FakeWorkspace:
                 self._refuse_while_moving(name)
                 self.endpoints[name].deleted_at = self.clock() + self.pace / 3
 
-        self._call(act)
+        self._write(act)
 
     def key(self, endpoint: str) -> str:
         def act() -> str:
@@ -245,7 +250,7 @@ class FakeWorkspace:
             value = Deployment(name=spec.name, state="", tags=spec.tags)
             self.deployments[spec.endpoint, spec.name] = _Made(value, self.clock() + self.pace)
 
-        self._call(act)
+        self._write(act)
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         def act() -> None:
@@ -257,7 +262,7 @@ class FakeWorkspace:
                 raise Refused("the deployment has traffic")
             made.deleted_at = self.clock() + self.pace / 3
 
-        self._call(act)
+        self._write(act)
 
     def deployment_logs(self, endpoint: str, name: str) -> dict[str, str]:
         return {"inference-server": "it broke"} if self._deployment(endpoint, name) else {}

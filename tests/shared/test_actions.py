@@ -132,6 +132,7 @@ def test_the_opposite_wish_withdraws_one_that_nothing_was_done_about(state: D, f
 
 def test_a_retry_is_refused_while_another_trains_the_same_content() -> None:
     desk = Desk(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
+    desk.parts.ledger.create(a_snapshot(S.TRAINING, id=NEWER))
     desk.parts.storage.create("ledger", "claims/x.json", f'{{"snapshot": "{NEWER}"}}'.encode())
     answer = actions.retry(desk.parts, SNAPSHOT, "me")
     assert (answer.done, desk.row(KEY).state) == (False, S.TRAINING_FAILED)

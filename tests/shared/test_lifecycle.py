@@ -33,13 +33,13 @@ SNAPSHOT_VERDICTS = {
 }
 DATASET_VERDICTS = {
     # none, EMPTY, DEPLOYING EVALUATING SHIFTING, LIVE SLEEPING ASLEEP WAKING
+    "retire": "e d ddd rddd",
     "deploy": "e r ddd rdrd",
     "watch": "e d rdd dddd",
     "gate": "e d drd dddd",
     "shift": "e d ddr dddd",
     "sleep": "e d ddd rrdd",
     "wake": "e d ddd ddrr",
-    "retire": "e d ddd rddd",
 }
 BOTH = pytest.mark.parametrize(("table", "states"), [(SNAPSHOT, S), (DATASET, D)], ids=["snapshot", "dataset"])
 
@@ -112,7 +112,7 @@ def test_every_dataset_can_still_go_live(state: D) -> None:
 
 def test_steps_are_tried_in_the_order_of_the_table() -> None:
     assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["supersede", "reserve", "submit"]
-    assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["deploy", "sleep", "retire"]
+    assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["retire", "deploy", "sleep"]
 
 
 def test_what_a_person_asks_for_is_marked() -> None:

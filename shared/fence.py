@@ -1,0 +1,42 @@
+"""Keeps a worker that was paused for too long from writing to Azure ML.
+
+A conditional write stops it in storage. Azure ML knows no such condition, and a job or a traffic split that comes
+minutes late undoes what others did meanwhile. So `ledger.advance` says here which lease a step runs under, and every
+write to the workspace asks here, just before it is sent, whether that lease outlasts the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Protocol
+
+# The longest a request to Azure ML may take (s): to connect, and to be answered.
+CONNECT_SECONDS, ANSWER_SECONDS = 3, 12
+
+
+class Lease(Protocol):
+    """What there is to ask of a lease."""
+
+    def check(self, left: float = 0) -> None: ...
+
+
+_HELD: ContextVar[Lease | None] = ContextVar("held", default=None)
+
+
+@contextlib.contextmanager
+def under(lease: Lease) -> Iterator[None]:
+    """What is done inside, in this thread and in those it starts, is done under this lease."""
+    token = _HELD.set(lease)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def check() -> None:
+    """Raises Held unless the lease that covers this step lasts longer than a request; without one, does nothing."""
+    lease = _HELD.get()
+    if lease is not None:
+        lease.check(CONNECT_SECONDS + ANSWER_SECONDS)

@@ -1,0 +1,203 @@
+"""The services of a history: the fakes of the other tests, with leases that live as long as their holders, jobs and
+deployments that end as the dice say, and everything they are told watched for broken promises."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from shared import naming, scoring
+from shared.errors import Held, Refused
+from shared.records import DeploymentSpec, JobSpec
+from shared.storage import LEASE_SECONDS
+from tests.chaos.dice import Dice, weights
+from tests.chaos.stage import Actor, Stage
+from tests.fake_process import Clock, Process
+from tests.fake_storage import FakeStorage, _Stored
+from tests.fake_workspace import FakeWorkspace
+
+_JOBS = ("Completed", "Failed", "Canceled", "NotResponding")
+_DEPLOYMENTS = ("Succeeded", "Failed", "Creating")
+_MODELS = ("good", "bad", "flaky")
+
+
+class Watcher(Protocol):
+    """Who looks at every write."""
+
+    def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None: ...
+    def submitted(self, spec: JobSpec) -> None: ...
+    def registered(self, name: str, version: str, job: str) -> None: ...
+    def traffic_written(self, endpoint: str, traffic: Mapping[str, int]) -> None: ...
+
+
+class HeldLease:
+    """A lease that is renewed while its holder lives and is not stalled."""
+
+    def __init__(self, storage: ChaosStorage, name: str, holder: Actor | None) -> None:
+        self.storage, self.name, self.holder = storage, name, holder
+        self.abandoned_at: float | None = None
+        self.lost = False
+
+    def lasts(self) -> bool:
+        """Whether nobody else can have it."""
+        if self.abandoned_at is not None:
+            since = self.abandoned_at
+        elif self.holder is None or self.holder.renews:
+            return True
+        else:
+            since = self.holder.silent_since
+        return self.storage.clock() < since + LEASE_SECONDS
+
+    def check(self, left: float = 0) -> None:
+        if self.lost or self.storage.held.get(self.name) is not self:
+            raise Held("the lease was lost while the step ran")
+
+    def release(self) -> None:
+        def act() -> None:
+            if self.storage.held.get(self.name) is self:
+                del self.storage.held[self.name]
+
+        with contextlib.suppress(Exception):  # as the real one: what cannot be released runs out by itself
+            self.storage.scene.call("storage", "release", (self.name,), act)
+
+
+class ChaosStorage(FakeStorage):
+    """The storage of other tests, whose leases depend on their holders."""
+
+    def __init__(self, clock: Clock, stage: Stage, watcher: Watcher) -> None:
+        super().__init__(clock, Process())
+        self.scene, self.watcher = stage, watcher
+        self.held: dict[str, HeldLease] = {}
+
+    def hold(self, name: str) -> Any:
+        held = self.held.get(name)
+        if held and held.lasts():
+            raise Held(f"{name} is held by another worker")
+        self.held[name] = HeldLease(self, name, self.scene.current())
+        return self.held[name]
+
+    def lapse(self, holder: Actor) -> None:
+        """A stalled holder wakes up: it learns at its next check that its leases ran out meanwhile."""
+        for lease in self.held.values():
+            if lease.holder is holder and not lease.lasts():
+                lease.lost = True
+
+    def _set(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:
+        old = self.blobs.get((container, name))
+        etag = super()._set(container, name, data, metadata)
+        self.watcher.blob_written(container, name, old, self.blobs[container, name])
+        return etag
+
+
+class ChaosWorkspace(FakeWorkspace):
+    """The workspace of other tests; the dice say how a job, a deployment or a model turns out, once for each."""
+
+    def __init__(self, clock: Clock, dice: Dice, watcher: Watcher, ends: Mapping[str, tuple[float, ...]]) -> None:
+        super().__init__(clock, Process())
+        self.dice, self.watcher, self.ends = dice, watcher, ends
+        self.fates: dict[tuple[str, str], str] = {}
+        self.vanished: set[str] = set()
+        self.job_outcome = self._job_outcome
+        self.deployment_outcome = self._deployment_outcome
+
+    def fate(self, kind: str, name: str, choices: tuple[str, ...]) -> str:
+        """How this one turns out."""
+        if (kind, name) not in self.fates:
+            self.fates[kind, name] = choices[self.dice.roll(self.ends[kind])]
+        return self.fates[kind, name]
+
+    def _job_outcome(self, name: str) -> str:
+        found = self.fate("job", name, _JOBS)
+        return "Completed" if found == "NotResponding" and self.dice.calm else found
+
+    def _deployment_outcome(self, name: str) -> str:
+        found = self.fate("deployment", name, _DEPLOYMENTS)
+        return "Failed" if found == "Creating" and self.dice.calm else found
+
+    def quality(self, snapshot: str) -> str:
+        """What a snapshot's model is worth: it answers, never answers, or answers now and then."""
+        return self.fate("model", snapshot, _MODELS)
+
+    def submit(self, spec: JobSpec) -> Any:
+        new = spec.name not in self.jobs
+        if new:
+            self.watcher.submitted(spec)
+        return super().submit(spec)
+
+    def register(self, name: str, version: str, job: str, tags: dict[str, str]) -> None:
+        super().register(name, version, job, tags)
+        self.watcher.registered(name, version, job)
+
+    def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
+        super().write_endpoint(name, tags, traffic)
+        self.watcher.traffic_written(name, traffic)
+
+    def start_deployment(self, spec: DeploymentSpec) -> None:
+        new = (spec.endpoint, spec.name) not in self.deployments
+        if new and self.dice.roll(self.ends["quota"]):
+            raise Refused("HTTP 400 OutOfQuota: not enough quota for the deployment")
+        super().start_deployment(spec)
+        if new:
+            self.fates.pop(("deployment", spec.name), None)
+
+
+def ends(job: float, deployment: float, model: float, quota: float) -> dict[str, tuple[float, ...]]:
+    """How often things turn out badly, as accumulated weights by kind."""
+    return {
+        "job": weights(1 - job, job / 2, job / 4, job / 4),
+        "deployment": weights(1 - deployment, deployment * 0.7, deployment * 0.3),
+        "model": weights(1 - model, model * 0.6, model * 0.4),
+        "quota": weights(1 - quota, quota),
+    }
+
+
+class ChaosScorer:
+    """The scoring addresses: they answer as the deployment behind them is."""
+
+    def __init__(self, stage: Stage, workspace: ChaosWorkspace) -> None:
+        self.stage, self.workspace = stage, workspace
+
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> scoring.Answer:
+        wanted = more.get("deployment", "")
+
+        def act() -> scoring.Answer:
+            return self._answer(uri.split("/")[-2] if "/" in uri else "", key, wanted)
+
+        found: scoring.Answer = self.stage.call("scorer", "ask", (uri, wanted), act)
+        return found
+
+    def _answer(self, endpoint: str, key: str, wanted: str) -> scoring.Answer:
+        there = self.workspace.endpoint(endpoint)
+        if there is None:
+            return scoring.Answer(0, None, "", "the endpoint could not be reached")
+        if key != f"key-of-{endpoint}":
+            return scoring.Answer(401, None, "", "")
+        name = wanted or next(iter(there.traffic), "")
+        found = self.workspace.deployment(endpoint, name)
+        if found is None or found.state != "Succeeded":
+            return scoring.Answer(404, None, "", "no such deployment")
+        quality = self.workspace.quality(found.tags[naming.TAG_SNAPSHOT])
+        if quality == "bad" or (quality == "flaky" and self.workspace.dice.roll((1.0, 2.0))):
+            return scoring.Answer(424, None, name, "the model failed")
+        return scoring.Answer(200, "an answer", name)
+
+    async def close(self) -> None:
+        """Nothing is pooled."""
+
+
+class ChaosMetrics:
+    """The request rates of endpoints: zero, unknown or busy."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.rate: float | None = 0.0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def asked(*args: Any, **more: Any) -> Any:
+            return self.stage.call("metrics", name, args, lambda: self.rate)
+
+        return asked

@@ -1,0 +1,98 @@
+"""What must hold once a history has settled: chaos is over, and what was planned has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from shared import intake, naming, status
+from shared.lifecycle import DatasetState, SnapshotState
+
+if TYPE_CHECKING:
+    from tests.chaos.world import ChaosWorld
+
+S, D = SnapshotState, DatasetState
+_ENDS = {S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.REGISTERED, S.CLEANED}
+_RESTS = {D.EMPTY, D.LIVE, D.ASLEEP}
+
+
+def broken(world: ChaosWorld) -> Iterator[str]:
+    """Every promise that is broken now."""
+    snapshots = {row.id: row for row in world.rows("snapshot")}
+    datasets = {row.name: row for row in world.rows("dataset")}
+    for row in snapshots.values():
+        yield from _of_snapshot(world, row)
+    for row in datasets.values():
+        registered = [s.id for s in snapshots.values() if s.dataset == row.name and s.state == S.REGISTERED]
+        newest = max(registered, default="")
+        yield from _of_dataset(world, row, newest)
+    yield from _leftovers(world, datasets)
+    yield from _drops(world, set(snapshots))
+    status.snapshots(world.bare)
+    for name in datasets:
+        status.dataset(world.bare, name)
+
+
+def _of_snapshot(world: ChaosWorld, row: Any) -> Iterator[str]:
+    waits = bool(row.waiting) and row.next_look_at is not None
+    if row.state not in _ENDS and not row.attention and not waits:
+        yield f"{row.id} is {row.state} and nothing moves it"
+    if row.next_look_at is not None and row.next_look_at < world.clock() - 600:
+        yield f"{row.id} is overdue since {world.clock() - row.next_look_at:.0f} s"
+    if row.state == S.REGISTERED:
+        model = world.workspace.models.get((row.model.name, row.model.version)) if row.model else None
+        if model is None or model.tags.get(naming.TAG_SNAPSHOT) != row.id:
+            yield f"{row.id} is REGISTERED and its model does not exist"
+
+
+def _of_dataset(world: ChaosWorld, row: Any, newest: str) -> Iterator[str]:
+    if row.attention:
+        return
+    if row.state not in _RESTS:
+        yield f"{row.name} is {row.state} and nothing moves it"
+        return
+    if row.requested:
+        yield f"{row.name}: the wish to {row.requested.what} of {row.requested.by} was neither done nor refused"
+    if row.candidate:
+        yield f"{row.name} rests with a candidate"
+    if newest and newest not in row.outcomes and not (row.live and row.live.snapshot >= newest):
+        yield f"{newest} is registered and was never released"
+    if row.state == D.LIVE:
+        yield from _of_live(world, row)
+
+
+def _of_live(world: ChaosWorld, row: Any) -> Iterator[str]:
+    endpoint = world.workspace.endpoint(row.endpoint)
+    if endpoint is None:
+        yield f"{row.name} is LIVE without its endpoint"
+        return
+    if endpoint.traffic != {k: v for k, v in row.traffic.items() if v} or sum(endpoint.traffic.values()) != 100:
+        yield f"{row.name} is LIVE with traffic {endpoint.traffic}, on record is {row.traffic}"
+    for name in endpoint.traffic:
+        found = world.workspace.deployment(row.endpoint, name)
+        if found is None or found.state != "Succeeded":
+            yield f"{row.name} is LIVE with traffic on {name}, which is {found.state if found else 'gone'}"
+    if not row.live or row.live.deployment not in endpoint.traffic:
+        yield f"{row.name} is LIVE and its release has no traffic: {endpoint.traffic}"
+
+
+def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
+    """Whatever costs money and no row explains."""
+    for name in list(world.workspace.endpoints):
+        row = next((d for d in datasets.values() if d.endpoint == name), None)
+        explained = row is not None and (row.attention or row.state == D.LIVE)
+        if not explained and world.workspace.endpoint(name) is not None:
+            yield f"endpoint {name} is left over: {row.state if row else 'no row'}"
+    for endpoint, name in list(world.workspace.deployments):
+        row = next((d for d in datasets.values() if d.endpoint == endpoint), None)
+        if row is None or row.attention or world.workspace.deployment(endpoint, name) is None:
+            continue
+        explained = {r.deployment for r in (row.live, row.previous, row.candidate) if r}
+        if name not in explained:
+            yield f"deployment {endpoint}/{name} is left over"
+
+
+def _drops(world: ChaosWorld, ids: set[str]) -> Iterator[str]:
+    """Every drop that is still there has a row or a refusal."""
+    for path in intake.lost(world.bare, ids):
+        yield f"{path} was dropped and has neither a row nor a refusal"

@@ -1,0 +1,186 @@
+"""What may happen in a history while there is chaos. The first move is the uneventful one: what comes next happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from shared import actions, idleness
+from shared.chat import Desk, Turn, Unanswered
+from shared.lifecycle import SnapshotState
+from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.chaos.history import History
+
+_NAMES = ("support-bot", "b2")
+_JUMPS = (2.0, 20.0, 90.0, 600.0, 3600.0, 7200.0, 86_400.0, 31 * 86_400.0)
+
+
+def go_on(history: History) -> None:
+    """What comes next happens."""
+    history.go_on()
+
+
+def drop(history: History) -> None:
+    """Somebody uploads something: one file, a folder with its marker, or something at a wrong path."""
+    dice, world = history.dice, history.world
+    dataset = dice.pick(_NAMES[: history.profile.datasets])
+    content = dice.pick(CONTENTS)
+    form = dice.pick(("file", "folder", "single", "wrong"))
+    number = dice.pick((1, 2, 3))
+    if form == "file":
+        world.drop(f"{dataset}/{number}{content.ending}", content)
+    elif form == "single":
+        world.drop(f"{dataset}{content.ending}", content)
+    elif form == "wrong":
+        world.drop(dice.pick((f"{dataset}/train.jsonl", "No_Name/1.jsonl", f"{dataset}/notes.txt")), content)
+    else:
+        _folder(history, f"{dataset}/f{number}", content)
+
+
+def _folder(history: History, folder: str, content: Any) -> None:
+    dice, world = history.dice, history.world
+    world.drop(f"{folder}/train{content.ending}", content)
+    if dice.pick((False, True)):
+        world.drop(f"{folder}/test.jsonl", TEST_ROWS)
+    if options := dice.pick((None, *OPTIONS)):
+        world.drop(f"{folder}/snapshot.json", json.dumps(options).encode())
+    history.clock.now += dice.pick((1.0, 0.0, 5.0))
+    world.drop(f"{folder}/_SUCCESS", b"")
+
+
+def overwrite(history: History) -> None:
+    """A dropped file is overwritten or deleted."""
+    dice, world = history.dice, history.world
+    paths = [name for container, name in world.storage.blobs if container == "snapshots"]
+    if not paths:
+        return
+    path = dice.pick(paths)
+    if dice.pick((True, False)):
+        history.stage.note("somebody", f"deletes {path}")
+        del world.storage.blobs["snapshots", path]
+    elif not path.endswith(("_SUCCESS", ".json")):
+        world.drop(path, dice.pick(CONTENTS))
+
+
+def switch(history: History) -> None:
+    """Another of those who are interrupted goes on."""
+    ready = [a for a in history.stage.actors if a.stalled_at is None]
+    if ready:
+        history.resume(history.dice.pick(ready[::-1]))
+
+
+def out_of_order(history: History) -> None:
+    """An event comes before its time, or one of the messages that are due."""
+    due = [m for m in history.world.storage.messages if m[0] <= history.clock()]
+    found = history.dice.pick([*history.world.events, *due] or [None])
+    if found in history.world.events:
+        history.deliver_event(found)
+    elif found:
+        history.deliver_message(found)
+
+
+def repeat(history: History) -> None:
+    """An event or a message comes once more, then or later."""
+    found = history.dice.pick([*history.world.events, *history.world.storage.messages] or [None])
+    delay = history.dice.pick((0.0, 40.0, 4000.0))
+    if found in history.world.events:
+        history.world.tell(found[2], delay)
+    elif found:
+        history.world.storage.send(found[2], delay)
+
+
+def lose(history: History) -> None:
+    """An event or a message never comes."""
+    events, messages = history.world.events, history.world.storage.messages
+    found = history.dice.pick([*events, *messages] or [None])
+    if found:
+        (events if found in events else messages).remove(found)
+        history.stage.note("nobody", f"gets {found[2]!r}: it is lost")
+
+
+def sweep(history: History) -> None:
+    """The sweep timer fires too early."""
+    history.sweep()
+
+
+def night(history: History) -> None:
+    """The timer that looks for idle endpoints fires; metrics are zero, unknown or not zero."""
+    history.world.metrics.rate = history.dice.pick((0.0, None, 3.0))
+    parts = history.world.new_process()
+    history.act("night", lambda: idleness.request_sleep(parts))
+
+
+def ask(history: History) -> None:
+    """A person asks for something, sensible or not."""
+    dice, world = history.dice, history.world
+    snapshots = [row.id for row in world.rows("snapshot")]
+    datasets = [row.name for row in world.rows("dataset")]
+    what = dice.pick(REQUESTS if datasets else REQUESTS[:2])
+    names = snapshots if what in REQUESTS[:2] else datasets
+    if names:
+        parts, name = world.new_process(), dice.pick(names[::-1])
+        history.act(f"{what} {name}", lambda: _asked(parts, what, name))
+
+
+REQUESTS = ("retry", "override", "wake", "sleep", "resume")
+
+
+def _asked(parts: Any, what: str, name: str) -> None:
+    if what in ("wake", "sleep"):
+        actions.ask(parts, name, what, "ada")
+    else:
+        getattr(actions, what)(parts, name, "ada")
+
+
+def question(history: History) -> None:
+    """A client asks a model."""
+    names = [row.name for row in history.world.rows("dataset")]
+    if names:
+        parts, name = history.world.new_process(), history.dice.pick(names)
+        history.act(f"question {name}", lambda: asyncio.run(_question(parts, name)))
+
+
+async def _question(parts: Any, name: str) -> None:
+    try:
+        await Desk(parts).answer(name, [Turn(role="user", content="What?")], {})
+    except Unanswered:
+        return
+
+
+def time_passes(history: History) -> None:
+    """Nothing happens for a while, although something may be due."""
+    seconds = history.dice.pick(_JUMPS)
+    history.stage.note("nobody", f"does anything for {seconds:.0f} s")
+    history.clock.now += seconds
+
+
+def run_changed(history: History) -> None:
+    """Azure ML tells of a run, rightly or not."""
+    rows = [row.key for row in history.world.rows("snapshot") if row.job]
+    if rows:
+        history.world.tell(f"run {history.dice.pick(rows)}", history.dice.pick((0.0, 100.0)))
+
+
+def azure(history: History) -> None:
+    """A job is canceled or is not there any more."""
+    dice, workspace = history.dice, history.world.workspace
+    training = [r for r in history.world.rows("snapshot") if r.state == SnapshotState.TRAINING and r.job]
+    if training:
+        job = dice.pick([row.job for row in training])
+        if dice.pick((True, False)):
+            workspace.fates["job", job] = "Canceled"
+            history.stage.note("somebody", f"cancels {job}")
+        else:
+            workspace.jobs.pop(job, None)
+            history.stage.note("somebody", f"deletes {job}")
+
+
+MOVES: tuple[Callable[[History], None], ...] = (
+    go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
+    azure,
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""How rough a history is. Each leaves some kinds of trouble out: what never happens makes room for what else does."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.chaos.azure import ends
+from tests.chaos.dice import weights
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Accumulated weights of fates, moves and endings, and how many moves there are."""
+
+    fates: tuple[float, ...]
+    moves: tuple[float, ...]
+    ends: dict[str, tuple[float, ...]]
+    length: int
+    datasets: int
+
+
+def profile(seed: int, moves: int) -> Profile:
+    """The profile of a seed."""
+    rng = random.Random(f"profile {seed}")
+
+    def rate(*choices: float) -> float:
+        return rng.choice(choices)
+
+    interrupted, stalled = rate(0, 0.02, 0.1, 0.3), rate(0, 0, 0.005, 0.02)
+    dies = rate(0, 0.005, 0.02)
+    busy, odd = rate(0, 0.01, 0.05), rate(0, 0, 0.01)
+    fates = (interrupted, stalled, dies, dies, busy, busy, odd)
+    return Profile(
+        fates=weights(1 - sum(fates), *fates),
+        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 1))),
+        ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2)),
+        length=rng.choice((20, 40, 80, 120)),
+        datasets=rng.choice((1, 1, 2)),
+    )

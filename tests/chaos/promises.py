@@ -1,0 +1,147 @@
+"""What must hold at every write, whatever happened before. What must hold in the end is in `endings`.
+
+A broken promise is kept in `broken`, not raised: the app may catch what is raised into it. Truths come from the
+services and from what was dropped, never from the app's own account of itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from shared import lifecycle, naming
+from shared.ledger import _decode, _metadata
+from shared.records import HISTORY_KEPT, Dataset, JobSpec, Snapshot
+from tests.chaos.contents import rows_of
+from tests.fake_storage import _Stored
+
+# A fault of one of these kinds is a defect of the app, whatever the services did.
+_DEFECTS = {
+    "AssertionError", "AttributeError", "IllegalTransition", "IndexError", "KeyError", "LedgerConflict", "TypeError",
+    "Unknown", "ValueError",
+}  # fmt: skip
+_S = lifecycle.SnapshotState
+_TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANED}
+_SECRET = b"key-of-"
+
+
+class Promises:
+    """The watcher of one history."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.world: Any = None
+        self.passed: set[str] = set()
+        self.dropped: dict[str, frozenset[str]] = {}
+        self.jobs: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.contents: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        self.versions: dict[str, set[str]] = defaultdict(set)
+
+    def require(self, holds: bool, promise: str) -> None:
+        """Notes a broken promise."""
+        if not holds:
+            self.broken.append(promise)
+
+    # --- storage ---
+
+    def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None:
+        self.require(_SECRET not in new.data, f"a key of an endpoint is stored in {container}/{name}")
+        if container == "ledger" and name.startswith(("snapshots/", "datasets/")):
+            kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
+            key = f"{kind}/{short}"
+            self._row_written(key, _decode(key, old.data) if old else None, _decode(key, new.data), new.metadata)
+
+    def _row_written(self, key: str, old: Any, new: Any, metadata: Mapping[str, str]) -> None:
+        table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
+        before = old.state if old else (None if table is lifecycle.SNAPSHOT else lifecycle.DatasetState.EMPTY)
+        self.require(table.allows(before, new.state), f"{key}: {before} -> {new.state} is in no row of the table")
+        self.require(dict(metadata) == _metadata(new), f"{key}: metadata {metadata} does not tell what the row tells")
+        if old:
+            self._history_grew(key, old, new)
+        if new.fault:
+            self.require(new.fault.type not in _DEFECTS, f"{key}: {new.fault.step} met {new.fault.type}: {new.fault}")
+        if new.attention:
+            self.require(new.fault is not None, f"{key} waits for a person, who is not told why")
+        if isinstance(new, Snapshot):
+            self._snapshot_written(old, new)
+        else:
+            self._dataset_written(old, new)
+
+    def _history_grew(self, key: str, old: Any, new: Any) -> None:
+        kept = new.history[: len(old.history)] == old.history
+        full = (
+            len(new.history) == HISTORY_KEPT and new.history[: HISTORY_KEPT - 5] == old.history[-(HISTORY_KEPT - 5) :]
+        )
+        self.require(kept or full or len(old.history) == HISTORY_KEPT, f"{key}: its history was rewritten")
+        changed = old.state != new.state
+        self.require(not changed or new.history[-1].state == new.state, f"{key}: {new.state} is not in its history")
+
+    def _snapshot_written(self, old: Snapshot | None, new: Snapshot) -> None:
+        if old is None:
+            return
+        self.require(new.files == old.files, f"{new.id}: its files are not those that were pinned")
+        self.require(new.attempt >= old.attempt, f"{new.id}: attempt {old.attempt} -> {new.attempt}")
+        if new.state == lifecycle.SnapshotState.DUPLICATE and old.state != new.state:
+            self._trained_by_another(new)
+        if new.state == lifecycle.SnapshotState.SUPERSEDED and old.state == lifecycle.SnapshotState.VALIDATED:
+            newer = new.reason.removesuffix(" is newer")
+            self.require(newer > new.id, f"{new.id} is superseded by {newer!r}, which is not newer")
+
+    def _trained_by_another(self, row: Snapshot) -> None:
+        """A duplicate's twin trains, has trained, or has ended only after the duplicate was looked at."""
+        twin = self.world.row(f"snapshot/{row.duplicate_of}")
+        ended = twin.state in _TRAINS_NOTHING and twin.since < row.history[-2].at
+        self.require(not ended, f"{row.id} is a DUPLICATE of {twin.id}, which is {twin.state}")
+
+    def _dataset_written(self, old: Dataset | None, new: Dataset) -> None:
+        if new.state == lifecycle.DatasetState.SHIFTING and new.candidate and old and old.state != new.state:
+            quality = self.world.workspace.quality(new.candidate.snapshot)
+            overridden = "gate" in str(old.requested) or "override" in str(old.requested)
+            self.require(
+                quality != "bad" or overridden, f"{new.candidate.snapshot} passed the gate without ever answering"
+            )
+            self.passed.add(new.candidate.deployment)
+        if new.state == lifecycle.DatasetState.LIVE:
+            self.require(new.live is not None, f"{new.name} is LIVE without a release")
+
+    # --- workspace ---
+
+    def submitted(self, spec: JobSpec) -> None:
+        """A job comes into being."""
+        snapshot, attempt = spec.tags[naming.TAG_SNAPSHOT], spec.tags[naming.TAG_ATTEMPT]
+        self.jobs[snapshot, attempt].add(spec.name)
+        names = self.jobs[snapshot, attempt]
+        self.require(len(names) == 1, f"attempt {attempt} of {snapshot} has more than one job: {sorted(names)}")
+        self._trains_what_was_dropped(snapshot, spec)
+        row = self.world.row(f"snapshot/{snapshot}")
+        content = (row.dataset, row.digest, spec.model_id, spec.component, str(sorted(row.hyperparameters.items())))
+        at_work = [job for job in self.contents[content] if self.world.counts_as_training(job)]
+        if "duplicate" not in row.overrides:
+            self.require(not at_work, f"the content of {snapshot} is trained by {at_work} already")
+        self.contents[content].append(spec.name)
+
+    def _trains_what_was_dropped(self, snapshot: str, spec: JobSpec) -> None:
+        row = self.world.row(f"snapshot/{snapshot}")
+        wanted = frozenset[str]().union(*(self.dropped.get(file.etag, frozenset()) for file in row.files))
+        found: frozenset[str] = frozenset()
+        for path in spec.files.values():
+            name = path.split("/paths/", 1)[-1]
+            blob = self.world.storage.blobs.get(("frozen", name))
+            self.require(blob is not None, f"{spec.name} is to train on {name}, which does not exist")
+            rows = rows_of(blob.data) if blob else frozenset[str]()
+            self.require(not (found & rows), f"{snapshot}: rows are in two splits")
+            found |= rows
+        self.require(found == wanted, f"{snapshot}: {len(found)} rows are trained on, {len(wanted)} were dropped")
+
+    def registered(self, name: str, version: str, job: str) -> None:
+        """A model version comes into being."""
+        self.versions[job].add(f"{name}:{version}")
+        self.require(len(self.versions[job]) == 1, f"{job} is registered more than once: {sorted(self.versions[job])}")
+
+    def traffic_written(self, endpoint: str, traffic: Mapping[str, int]) -> None:
+        """Traffic is set."""
+        for deployment, share in traffic.items():
+            self.require(
+                not share or deployment in self.passed, f"{endpoint}: {share} % to {deployment}, which passed no gate"
+            )

@@ -1,0 +1,95 @@
+"""The whole app of one history, in memory: services that are watched, and parts as a new process has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from shared import intake
+from shared.clients import Parts
+from shared.ledger import _decode
+from shared.settings import Settings
+from tests.chaos.azure import ChaosMetrics, ChaosScorer, ChaosStorage, ChaosWorkspace
+from tests.chaos.contents import Content
+from tests.chaos.dice import Dice
+from tests.chaos.profile import Profile
+from tests.chaos.promises import Promises
+from tests.chaos.stage import Stage, Wire
+from tests.fake_process import Clock
+
+
+@cache
+def _settings() -> Settings:
+    return Settings(
+        data="fake", azure_subscription_id="s", azure_resource_group="g", azureml_workspace="w",
+        min_rows=10, gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
+    )  # fmt: skip
+
+
+class ChaosWorld:
+    """Services, events on their way, and the app."""
+
+    def __init__(self, dice: Dice, profile: Profile) -> None:
+        self.clock = Clock()
+        self.promises = Promises()
+        self.promises.world = self
+        self.stage = Stage(dice, self.clock, profile.fates)
+        self.storage = self.new_storage()
+        self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
+        self.scorer, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage)
+        self.stage.on_wake = self.storage.lapse
+        self.events: list[tuple[float, int, str]] = []
+        self._wires: dict[str, Any] = {
+            "storage": Wire(self.stage, "storage", self.storage),
+            "workspace": Wire(self.stage, "workspace", self.workspace),
+        }
+        self.bare = self._parts(self.storage, self.workspace)
+        intake.accept_since(self.bare)
+
+    def new_storage(self) -> ChaosStorage:
+        """The storage; a planted defect may be in it."""
+        return ChaosStorage(self.clock, self.stage, self.promises)
+
+    def new_process(self) -> Parts:
+        """Parts as a newly started process has them: nothing remembered."""
+        return self._parts(**self._wires)
+
+    def _parts(self, storage: Any, workspace: Any) -> Parts:
+        metrics: Any = self.metrics
+        scorer: Any = self.scorer
+        return Parts(_settings(), storage, workspace, metrics, scorer, self.clock)
+
+    def step(self, parts: Parts, message: str) -> str:
+        """Moves a row by one step."""
+        from shared import stepping
+
+        return stepping.step(parts, message)
+
+    def drop(self, path: str, content: Content | bytes) -> None:
+        """Uploads a blob; its event is on its way."""
+        data = content if isinstance(content, bytes) else content.data
+        etag = self.storage._set("snapshots", path, data, None)
+        self.promises.dropped[etag] = frozenset() if isinstance(content, bytes) else content.good
+        self.stage.note("somebody", f"uploads {path} ({len(data)} bytes) as {etag}")
+        self.tell(f"upload {path}")
+
+    def tell(self, event: str, delay: float = 1.0) -> None:
+        """An event is on its way."""
+        self.storage._count += 1
+        self.events.append((self.clock() + delay, self.storage._count, event))
+
+    def row(self, key: str) -> Any:
+        """A row as it is stored."""
+        return self.bare.ledger.read(key).row
+
+    def rows(self, kind: str) -> Iterator[Any]:
+        """All rows of a kind."""
+        for (container, name), stored in sorted(self.storage.blobs.items()):
+            if container == "ledger" and name.startswith(f"{kind}s/"):
+                yield _decode(f"{kind}/", stored.data)
+
+    def counts_as_training(self, job: str) -> bool:
+        """Whether a job trains or has trained: it was not lost, and did not fail."""
+        found = self.workspace._job(job)
+        return found is not None and found.status not in ("Failed", "Canceled")
