@@ -53,11 +53,14 @@ def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> 
     """Excuses checks for one snapshot, on record, and takes it after all. Names (of `Check`) default to what blocks it.
 
     One that was refused is checked again from the beginning; one whose training failed before it began is trained under
-    a new attempt; one that waits goes on. What cannot be excused is refused again. Raises BadOverride for other names.
+    a new attempt; one that waits goes on; one that the gate withheld is released whatever the gate says. What cannot be
+    excused is refused again. Raises BadOverride for other names.
     """
     row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
     if unknown := sorted(set(what) - set(Check)):
         raise BadOverride(f"{', '.join(unknown)[:80]}: nothing of that name can be overridden; {', '.join(Check)} can")
+    if row.state == SnapshotState.REGISTERED:
+        return _override_gate(parts, row, by)
     excused = tuple(sorted({*row.overrides, *(what or row.blocked)}))
     if row.state == SnapshotState.VALIDATED and row.blocked:
         return _excused(parts, row, excused, by)
@@ -164,6 +167,28 @@ def _excused(parts: Parts, row: Snapshot, excused: tuple[str, ...], by: str) -> 
     parts.ledger.change(row.key, edit)
     parts.ledger.hint(row.key)
     return Answer(True, f"{row.id} goes on, excused from {new}")
+
+
+def _override_gate(parts: Parts, row: Snapshot, by: str) -> Answer:
+    """Releases a withheld snapshot once more; its candidate is asked again, and passes whatever it answers.
+
+    First the override, then the wish: cut off between the two, asking again does the rest.
+    """
+    dataset: Dataset = parts.ledger.dataset(row.dataset).row
+    ended = dataset.outcomes.get(row.id)
+    if ended is None or ended.part != Part.WITHHELD:
+        return Answer(False, f"{row.id} was not withheld: there is nothing to override")
+    now = parts.clock()
+
+    def edit(found: Snapshot) -> Snapshot:
+        if "gate" in found.overrides:
+            return found
+        noted = _noted(found, f"override by {by}: released whatever the gate says", now)
+        changed: Snapshot = noted.but(overrides=tuple(sorted({*found.overrides, "gate"})), overridden_by=by)
+        return changed
+
+    parts.ledger.change(row.key, edit)
+    return _retry_release(parts, row, by)
 
 
 def _resumed(parts: Parts, key: str, by: str) -> Answer:

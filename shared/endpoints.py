@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.errors import PermanentError, Refused, ServiceBusy
 from shared.lifecycle import Part
-from shared.records import Dataset, DeploymentSpec, Endpoint, Release
+from shared.records import Dataset, DeploymentSpec, Endpoint, Judgement, Release
 
 if TYPE_CHECKING:
     from shared.clients import Parts
@@ -22,11 +22,11 @@ _MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
 class Failure(PermanentError):
-    """A release cannot be served; its reason becomes the snapshot's."""
+    """A release cannot be served; its reason becomes the snapshot's. `gate`: what the gate said of it, if it did."""
 
-    def __init__(self, reason: str, part: Part = Part.DEPLOY_FAILED) -> None:
+    def __init__(self, reason: str, part: Part = Part.DEPLOY_FAILED, gate: Judgement | None = None) -> None:
         super().__init__(reason)
-        self.part = part
+        self.part, self.gate = part, gate
 
 
 def raised(parts: Parts, row: Dataset, release: Release) -> bool:

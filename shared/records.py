@@ -157,6 +157,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     attempt: int = 1
     overrides: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    overridden_by: str = ""
     base_model: ModelPin | None = None
     component: str = ""
     hyperparameters: dict[str, Any] = {}
@@ -178,6 +179,54 @@ class Snapshot(Row, frozen=True, kw_only=True):
         return f"snapshot/{self.id}"
 
 
+class Numbers(Struct, frozen=True, kw_only=True):
+    """What a release made of the gate's prompts.
+
+    `failed`: no answer (an error, a time-out, a shape nobody knows). `unusable`: an answer that is empty, runs in
+    circles, shows template markers or runs on until it is cut off. `likeness` is the mean chrF (0 to 100) to the
+    reference answers, where a failed or unusable answer counts 0; None when there is nothing to compare with.
+    """
+
+    asked: int
+    failed: int = 0
+    unusable: int = 0
+    likeness: float | None = None
+    p50_seconds: float | None = None
+    p95_seconds: float | None = None
+
+
+class Lead(Struct, frozen=True, kw_only=True):
+    """How much more like the references live's answers are than the candidate's, in points of likeness.
+
+    `low` and `high` are the ends of a 95 % interval over so many `prompts` that both were asked.
+    """
+
+    mean: float
+    low: float
+    high: float
+    prompts: int
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """What the gate says of a candidate: whether it passed, against what, with which numbers, and why.
+
+    `against_live`: `first` (nothing is live), `not worse`, `worse`, `in doubt` (the interval is too wide to tell), or
+    `unjudged` (too few prompts could be compared: the thresholds alone decided). `reasons` are what speaks against a
+    release, `notes` what else a person should know. `evaluation` names the blob with everything. An override, by
+    whom it says, releases what did not pass.
+    """
+
+    passed: bool
+    against_live: Literal["first", "not worse", "worse", "in doubt", "unjudged"]
+    candidate: Numbers
+    live: Numbers | None = None
+    lead: Lead | None = None
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    evaluation: str = ""
+    overridden_by: str = ""
+
+
 class Release(Struct, frozen=True, kw_only=True):
     """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed."""
 
@@ -187,6 +236,7 @@ class Release(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     failed: str = ""
     failed_as: Part | None = None
+    gate: Judgement | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -196,6 +246,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     at: float
     reason: str = ""
     attempt: int = 1
+    gate: Judgement | None = None
 
 
 class Dataset(Row, frozen=True, kw_only=True):

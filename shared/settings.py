@@ -159,8 +159,6 @@ class Settings(BaseSettings):
     serving_instances: int = Field(1, ge=1, le=100, description="Machines behind an endpoint.")
     serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
     scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
-    gate_prompts: int = Field(8, ge=1, le=1000, description="Held-out prompts a candidate must answer.")
-    gate_max_error_percent: float = Field(0.0, ge=0, lt=100, description="Share of these that may fail or be empty.")
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
     deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
     idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
@@ -175,6 +173,39 @@ class Settings(BaseSettings):
         5.0,
         gt=0,
         description="After a wake that failed no question wakes for so long; it doubles each time, up to a day.",
+    )
+
+    # What may go live
+    gate_prompts: int = Field(50, ge=1, le=1000, description="Held-out prompts a candidate is asked, at most.")
+    gate_parameters: Annotated[dict[str, Any], NoDecode] = Field(
+        default_factory=lambda: {"do_sample": False},
+        description="Generation parameters of the gate's questions, as a JSON object; without sampling, "
+        "two models differ by what they learned and not by luck.",
+    )
+    gate_tries: int = Field(
+        3, ge=1, le=20, description="How often a prompt is asked that is answered with 429, 503 or not in time."
+    )
+    gate_max_error_percent: float = Field(2.0, ge=0, lt=100, description="Share of the prompts that may fail.")
+    gate_max_unusable_percent: float = Field(
+        10.0, ge=0, lt=100, description="Share of the answers that may be empty, run in circles or show markers."
+    )
+    gate_min_likeness: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Least mean likeness to the reference answers (chrF, of 100); 0: only recorded.",
+    )
+    gate_max_p95_seconds: float = Field(
+        0.0, ge=0, description="Longest 95th percentile of the time to answer; 0: only recorded."
+    )
+    gate_margin: float = Field(
+        10.0, ge=0, le=100, description="Points of likeness by which a candidate may be behind what is live."
+    )
+    gate_min_compared: int = Field(
+        8, ge=2, le=1000, description="With fewer prompts to compare on, a candidate is `unjudged` against live."
+    )
+    gate_in_doubt: Literal["withhold", "release"] = Field(
+        "withhold", description="What is done when the interval is too wide to tell whether the margin is kept."
     )
 
     # When things happen
@@ -192,7 +223,7 @@ class Settings(BaseSettings):
         None, description="Access key of that topic; empty: the app's managed identity."
     )
 
-    @field_validator("hyperparameters", "prices", mode="before")
+    @field_validator("hyperparameters", "prices", "gate_parameters", mode="before")
     @classmethod
     def _json_object(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):

@@ -108,6 +108,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "job": {"name": row.job, "status": row.job_status, "studio_url": row.studio_url} if row.job else None,
         "model": _plain(row.model),
         "deployment": deployment,
+        "gate": _gate(row, dataset),
         **_common(row),
     }
 
@@ -130,6 +131,15 @@ def _deployment(row: Snapshot, dataset: Dataset | None) -> dict[str, Any] | None
     return None
 
 
+def _gate(row: Snapshot, dataset: Dataset | None) -> Any:
+    """What the gate said of the snapshot's last release, if it has been judged."""
+    if dataset is None:
+        return None
+    releases = {r.snapshot: r.gate for r in (dataset.previous, dataset.live, dataset.candidate) if r}
+    ended = dataset.outcomes.get(row.id)
+    return _plain(releases.get(row.id) or (ended.gate if ended else None))
+
+
 def _dataset(parts: Parts, name: str) -> Dataset | None:
     try:
         row: Dataset = parts.ledger.read(f"dataset/{name}").row
@@ -143,7 +153,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    return {"state": outcome.part.value, "at": _time(outcome.at), "reason": outcome.reason}
+    gate = _plain(outcome.gate)
+    return {"state": outcome.part.value, "at": _time(outcome.at), "reason": outcome.reason, "gate": gate}
 
 
 def _plain(value: Any) -> Any:

@@ -63,6 +63,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         },
         "model": {"name": "Phi-4-support-bot", "version": "20260921141320-0123abcd-1"},
         "deployment": {"endpoint": ENDPOINT, "name": DEPLOYMENT, "traffic": 100},
+        "gate": None,
         "history": [{"state": "REGISTERED", "at": "2026-09-21T14:13:20.000Z", "reason": ""}],
         "next_look_at": None,
         "fault": None,

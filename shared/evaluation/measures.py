@@ -1,0 +1,76 @@
+"""What one answer is worth: whether it can be used at all, and how like the reference answer it is.
+
+Pure; the metric's library is imported when the first answer is compared.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+# Texts shorter than this many characters may repeat themselves; "no, no, no" is an answer.
+REPETITION_FROM = 120
+# Runs of so many characters are looked for a second time; more than half of them repeated is a loop. Prose has a few
+# percent, a list with equal beginnings perhaps a third (the measure seq-rep-n of Welleck et al. 2019, on characters so
+# that it needs no words).
+REPETITION_RUN = 20
+REPETITION_SHARE = 0.5
+_MARKER = re.compile(
+    r"<\|[A-Za-z_]{2,24}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>"
+    r"|^#{2,3} ?(?:Instruction|Response|Human|Assistant):",
+    re.MULTILINE,
+)
+
+
+def flaw(text: str, reference: str, most_tokens: int) -> str:
+    """Why nobody can use an answer, in a word or two; empty for a usable one.
+
+    What the reference does as well is no flaw: some people want answers with markers in them.
+    """
+    if not text.strip():
+        return "empty"
+    if _MARKER.search(text) and not _MARKER.search(reference):
+        return "template marker"
+    if repeats(text) and not repeats(reference):
+        return "repetition"
+    if _cut_off(text, reference, most_tokens):
+        return "cut off"
+    return ""
+
+
+def repeats(text: str) -> bool:
+    """Whether a text runs in circles."""
+    if len(text) < REPETITION_FROM:
+        return False
+    runs = len(text) - REPETITION_RUN + 1
+    different = len({text[at : at + REPETITION_RUN] for at in range(runs)})
+    return 1 - different / runs > REPETITION_SHARE
+
+
+def _cut_off(text: str, reference: str, most_tokens: int) -> bool:
+    """Whether an answer ran on until the limit, where the reference needed less than half of that.
+
+    No word is less than one token: as many words as tokens were allowed is certainly the limit.
+    """
+    return len(text.split()) >= most_tokens > 2 * len(reference.split())
+
+
+def likeness(text: str, reference: str) -> float:
+    """How like the reference an answer is: chrF, 0 to 100."""
+    return float(_chrf().sentence_score(text, [reference]).score)
+
+
+@cache
+def _chrf() -> Any:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The nearest-rank percentile; None of nothing."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
