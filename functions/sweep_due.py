@@ -26,9 +26,9 @@ def sweep_due(timer: func.TimerRequest) -> None:
 
 @blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sleep_schedule)
 def sleep_due(timer: func.TimerRequest) -> None:
-    """Asks idle datasets to sleep; their own step checks once more and does it. Forgets old counts."""
-    from shared import counts, idleness
+    """Asks idle datasets to sleep, which their own step does, and writes the night's report. Forgets old counts."""
+    from shared import counts, nightly
 
     parts = clients.parts()
-    idleness.request_sleep(parts)
+    nightly.look_round(parts)
     counts.forget(parts.storage, parts.clock() - COUNTS_KEPT)

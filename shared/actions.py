@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from shared.clients import Parts
 
 
+# Who asks for a wake when it is a question that does: unlike a person, it heeds the pause after a wake that failed.
+QUESTION = "a question"
+
+
 class BadOverride(PermanentError):
     """Somebody asked to excuse something that has no such name."""
 
@@ -102,6 +106,8 @@ def resume(parts: Parts, dataset: str, by: str) -> Answer:
 def _may(row: Dataset, wish: Request) -> Answer:
     """Whether the wish makes sense now; an empty text means that it is to be recorded."""
     what = wish.what
+    if what == "wake" and wish.by == QUESTION and row.state == DatasetState.ASLEEP and wish.at < row.wake_not_before:
+        return Answer(False, f"{row.name} could not be woken: {row.reason}")
     there = {
         "sleep": (DatasetState.ASLEEP, DatasetState.SLEEPING),
         "wake": (DatasetState.LIVE, DatasetState.WAKING),

@@ -187,7 +187,7 @@ class Desk:
         if row.state == DatasetState.ASLEEP and not self.parts.settings.wake_on_request:
             raise Unanswered(503, "asleep", f"{dataset} is asleep; POST /api/datasets/{dataset}/wake wakes it")
         if row.state == DatasetState.ASLEEP:
-            await asyncio.to_thread(actions.ask, self.parts, dataset, "wake", "a question")
+            await asyncio.to_thread(actions.ask, self.parts, dataset, "wake", actions.QUESTION)
         raise Unanswered(503, "waking", f"{dataset} was asleep and is waking: ask again in a while", WAKE_RETRY_SECONDS)
 
     async def _row(self, dataset: str) -> Dataset:

@@ -1,50 +1,128 @@
-"""Which endpoint nobody asks any more. Called by the nightly timer, which only records a wish, and again by the sleep
-step under the dataset's lease, before anything is removed.
+"""Which endpoint nobody asks any more. Called by the nightly round, which only records a wish, and by the sleep step
+under the dataset's lease, before anything is removed.
 
-Idle means: nothing asked through the app, no request in the endpoint's own metrics, over the whole window, and the
-window starts after the dataset went live. What is not known is never idle.
+Idle means: nothing asked through the app and no request in the endpoint's own metrics over the whole window, which
+starts after the last change. What is not known is never idle, and people can keep an endpoint whatever it does.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from shared import hours, naming
 from shared.lifecycle import DatasetState
 from shared.records import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from shared.clients import Parts
     from shared.records import Dataset
 
-log = logging.getLogger(__name__)
-
 TIMER = "timer"
+_NO = ("", "0", "no", "off", "false")
 
 
-def idle(parts: Parts, row: Dataset) -> bool:
-    """Whether a live dataset was asked nothing for `IDLE_HOURS`."""
-    now = parts.clock()
-    since = now - parts.settings.idle_hours * 3600
-    if row.candidate is not None or row.since > since or row.last_asked_at > since:
-        return False
-    return parts.metrics.requests(row.endpoint, since, now) == 0.0
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one dataset, and why."""
+
+    row: Dataset
+    verdict: Literal["idle", "kept", "unknown", "not up"]
+    why: str
 
 
-def request_sleep(parts: Parts) -> list[str]:
-    """Records a wish to sleep for every idle dataset; returns their names. Repeating it changes nothing."""
-    found = []
-    for listed in parts.ledger.list("dataset"):
-        if listed.state != DatasetState.LIVE:
-            continue
-        row: Dataset = parts.ledger.read(listed.key).row
-        if row.requested is None and idle(parts, row):
-            parts.ledger.change(row.key, partial(_wished, wish=Request(what="sleep", by=TIMER, at=parts.clock())))
-            parts.ledger.hint(row.key)
-            found.append(row.name)
-    log.info("idle endpoints: %s", ", ".join(found) or "none")
-    return found
+def judge(parts: Parts, row: Dataset) -> Finding:
+    """Whether a dataset's endpoint is idle, kept, or not known to be either. What is cheap to know is asked first."""
+    if row.state != DatasetState.LIVE or row.live is None:
+        return Finding(row, "not up" if row.candidate is None else "kept", f"it is {row.state}")
+    if why := _changed(parts, row) or _wanted(parts, row):
+        return Finding(row, "kept", why)
+    endpoint = parts.workspace.endpoint(row.endpoint)
+    if endpoint is None:
+        return Finding(row, "unknown", f"endpoint {row.endpoint} is not there")
+    if _keeps(keep := endpoint.tags.get(naming.TAG_KEEP, ""), parts.clock()):
+        return Finding(row, "kept", f"its endpoint has the tag {naming.TAG_KEEP} = {keep}")
+    now, deployments = parts.clock(), tuple(row.traffic) or (row.live.deployment,)
+    found = parts.metrics.requests(row.endpoint, deployments, now - _window(parts), now)
+    if found.most is None:
+        return Finding(row, "unknown", found.why)
+    if found.most > 0:
+        return Finding(row, "kept", f"its metrics have up to {found.most:.0f} requests a minute")
+    return Finding(row, "idle", f"nobody asked for {parts.settings.idle_hours:g} h")
+
+
+def findings(parts: Parts) -> list[Finding]:
+    """What is found of every dataset. Raises what the ledger raises: from half a listing nothing is concluded."""
+    rows: list[Dataset] = [parts.ledger.read(listed.key).row for listed in list(parts.ledger.list("dataset"))]
+    return [judge(parts, row) for row in rows]
+
+
+def request_sleep(parts: Parts, found: Iterable[Finding] | None = None) -> list[str]:
+    """Records a wish to sleep for every idle dataset; returns their names. Repeating it changes nothing.
+
+    With `IDLE_DRY_RUN` nothing is recorded.
+    """
+    names = []
+    for finding in findings(parts) if found is None else found:
+        wished = finding.row.requested is not None
+        if finding.verdict == "idle" and not wished and not parts.settings.idle_dry_run:
+            key = finding.row.key
+            parts.ledger.change(key, partial(_wished, wish=Request(what="sleep", by=TIMER, at=parts.clock())))
+            parts.ledger.hint(key)
+            names.append(finding.row.name)
+    return names
+
+
+def _window(parts: Parts) -> float:
+    return parts.settings.idle_hours * 3600
+
+
+def _changed(parts: Parts, row: Dataset) -> str:
+    """What has happened to the dataset within the window, or nothing."""
+    now, given = parts.clock(), parts.settings
+    if row.candidate is not None:
+        return "a rollout is under way"
+    if row.requested is not None and row.requested.by != TIMER:
+        return f"{row.requested.by} asked for {row.requested.what}"
+    if row.last_asked_at > now - _window(parts):
+        return f"it was asked {_ago(now - row.last_asked_at)} ago"
+    if row.since > now - _window(parts):
+        return f"it changed {_ago(now - row.since)} ago"
+    if (up := _up_since(row)) > now - given.idle_min_age_hours * 3600:
+        return f"it came up {_ago(now - up)} ago and IDLE_MIN_AGE_HOURS is {given.idle_min_age_hours:g}"
+    return ""
+
+
+def _wanted(parts: Parts, row: Dataset) -> str:
+    """Whether it is kept warm at this hour."""
+    warm = any(span.hold(parts.clock()) for span in hours.parse(parts.settings.keep_warm))
+    return f"it is kept warm at this hour: KEEP_WARM is {parts.settings.keep_warm}" if warm else ""
+
+
+def _up_since(row: Dataset) -> float:
+    """When the endpoint last came up: the last entry into LIVE from a state without it."""
+    since, before = 0.0, ""
+    for entry in row.history:
+        if entry.state == DatasetState.LIVE and before != DatasetState.LIVE:
+            since = entry.at
+        before = entry.state
+    return since
+
+
+def _keeps(tag: str, now: float) -> bool:
+    """Whether a keep tag keeps: any word but a no; a date keeps until its day is over (UTC)."""
+    try:
+        return datetime.fromisoformat(tag).replace(tzinfo=UTC).timestamp() + 86_400 > now
+    except ValueError:
+        return tag.strip().lower() not in _NO
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
 def _wished(row: Dataset, wish: Request) -> Dataset:

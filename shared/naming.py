@@ -28,6 +28,8 @@ TAG_INSTALLATION = "droptune.installation"
 TAG_DATASET = "droptune.dataset"
 TAG_SNAPSHOT = "droptune.snapshot"
 TAG_ATTEMPT = "droptune.attempt"
+# A tag that people put on an endpoint: the timer does not put it to sleep.
+TAG_KEEP = "droptune.keep"
 
 
 def short_hash(*parts: str) -> str:

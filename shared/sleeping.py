@@ -6,12 +6,13 @@ or removes what it made and says why it could not.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import endpoints, idleness
 from shared.errors import PermanentError
-from shared.ledger import Outcome
+from shared.ledger import FAULTS_BEFORE_ATTENTION, Outcome
 from shared.lifecycle import DatasetState
 from shared.records import Dataset, Release
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from shared.clients import Parts
     from shared.storage import Lease
 
+log = logging.getLogger(__name__)
+
 D = DatasetState
+# The longest pause between wakes that fail, s.
+_LONGEST_PAUSE = 86_400.0
+# What a row says once a wake went well, or its endpoint was put to sleep.
+_RESTED = {"wake_failures": 0, "wake_not_before": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,13 @@ class Sleep:
         """Whether somebody asked for it, and the timer was right if it was the timer."""
         if row.requested is None or row.requested.what != "sleep":
             return False
-        if row.requested.by != idleness.TIMER or idleness.idle(self.parts, row):
+        if row.requested.by != idleness.TIMER:
+            return True
+        found = idleness.judge(self.parts, row)
+        if found.verdict == "idle":
             return True
         self.parts.ledger.change(row.key, lambda r: r.but(requested=None) if r.requested == row.requested else r)
+        log.info("%s is not put to sleep after all: %s", row.name, found.why)
         return False
 
     def act(self, row: Dataset, lease: Lease) -> Outcome:
@@ -43,7 +54,7 @@ class Sleep:
         if not endpoints.removed(self.parts, row, row.live, whole_endpoint=True):
             return Outcome(row.state, look_in=self.parts.settings.look_seconds)
         by = row.requested.by if row.requested else "nobody any more"
-        changes: dict[str, Any] = {"traffic": {}, "scoring_uri": "", "requested": None, "previous": None}
+        changes: dict[str, Any] = {"traffic": {}, "scoring_uri": "", "requested": None, "previous": None, **_RESTED}
         return Outcome(D.ASLEEP, f"asked for by {by}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
@@ -67,8 +78,8 @@ class Wake:
         if live.failed:
             return self._give_up(row, live)
         try:
+            self._in_time(row)
             if not endpoints.raised(self.parts, row, live):
-                self._in_time(row)
                 return self._later(row)
             split = {live.deployment: 100}
             endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
@@ -77,22 +88,33 @@ class Wake:
             return Outcome(row.state, "", {"live": live.but(failed=reason)})
         if endpoint is None:
             return self._later(row)
-        changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None}
+        changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None, **_RESTED}
         return Outcome(D.LIVE, "awake", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
 
     def _in_time(self, row: Dataset) -> None:
+        """Gives up before it costs more: after the limit, or when the next fault would leave it to a person."""
         limit = self.parts.settings.deploy_limit_minutes
         if self.parts.clock() > row.since + limit * 60:
             raise endpoints.Failure(f"not awake within {limit} minutes")
+        if row.fault and row.fault.count >= FAULTS_BEFORE_ATTENTION - 1:
+            raise endpoints.Failure(f"failed {row.fault.count} times: {row.fault.type}: {row.fault.message}")
 
     def _give_up(self, row: Dataset, live: Release) -> Outcome:
+        """Everything removed, and a pause that doubles before a question wakes it again."""
         if not endpoints.removed(self.parts, row, live, whole_endpoint=True):
             return self._later(row)
-        changes = {"live": live.but(failed=""), "requested": None, "scoring_uri": ""}
-        return Outcome(D.ASLEEP, f"could not wake: {live.failed}", changes)
+        pause = min(self.parts.settings.wake_backoff_minutes * 60 * 2**row.wake_failures, _LONGEST_PAUSE)
+        changes = {
+            "live": live.but(failed=""),
+            "requested": None,
+            "scoring_uri": "",
+            "wake_failures": row.wake_failures + 1,
+            "wake_not_before": self.parts.clock() + pause,
+        }
+        return Outcome(D.ASLEEP, f"could not wake: {live.failed}; no question wakes it for {pause / 60:g} min", changes)
 
     def _later(self, row: Dataset) -> Outcome:
         return Outcome(row.state, look_in=self.parts.settings.look_seconds)

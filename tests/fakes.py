@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared import scoring
 from shared.clients import Parts
+from shared.metrics import Requests
 from shared.settings import Settings
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
@@ -23,12 +25,24 @@ __all__ = ["GPU", "START", "Clock", "FakeStorage", "FakeWorkspace", "Killed", "P
 
 
 class FakeMetrics:
-    """The highest requests per minute of every endpoint; None: not known."""
+    """Questions asked past the app, by endpoint and time. A deployment is measured from when it was up.
 
-    rate: float | None = 0.0
+    `rate` is asked of every endpoint besides; None: not known.
+    """
 
-    def requests(self, endpoint: str, since: float, until: float) -> float | None:
-        return self.rate
+    def __init__(self, workspace: FakeWorkspace) -> None:
+        self.workspace = workspace
+        self.rate: float | None = 0.0
+        self.asked: dict[str, list[float]] = {}
+
+    def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
+        if self.rate is None:
+            return Requests(None, "metrics could not be read (HttpResponseError)")
+        made = [self.workspace._deployment(endpoint, name) for name in deployments]
+        if not all(m is not None and m.ready_at <= since + 600 for m in made):
+            return Requests(None, "the capacity is not known: nothing was reported at the beginning")
+        minutes = Counter(at // 60 for at in self.asked.get(endpoint, ()) if since <= at < until)
+        return Requests(max(self.rate, *map(float, minutes.values()), 0.0))
 
 
 class FakeScorer:
@@ -66,7 +80,7 @@ class World:
         self.clock = Clock()
         self.storage = FakeStorage(self.clock, self.process)
         self.workspace = FakeWorkspace(self.clock, self.process)
-        self.metrics, self.scorer = FakeMetrics(), FakeScorer(self.process)
+        self.metrics, self.scorer = FakeMetrics(self.workspace), FakeScorer(self.process)
         self.parts = self.new_process()
         self.events: list[str] = []
 

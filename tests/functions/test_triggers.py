@@ -14,8 +14,9 @@ from functions.step_due import step_due
 from functions.sweep_due import sleep_due, sweep_due
 from shared import naming, status
 from shared.errors import ServiceBusy
-from tests.builders import DATASET, SNAPSHOT, a_dataset, a_snapshot
-from tests.fakes import World, dialogues
+from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, a_release, a_snapshot
+from tests.fake_workspace import _Made
+from tests.fakes import START, World, dialogues
 from tests.recorded import MALFORMED, NAMES, event, payload
 
 TIMER: Any = None
@@ -167,6 +168,8 @@ def test_the_sweep_enqueues_what_is_overdue_and_finds_what_no_event_told(world: 
 
 def test_the_nightly_timer_only_records_a_wish(world: World) -> None:
     world.parts.ledger.create(a_dataset())
+    world.workspace.write_endpoint(ENDPOINT, {}, {})
+    world.workspace.deployments[ENDPOINT, DEPLOYMENT] = _Made(a_release(), START)
     world.clock.now += 2 * 86_400
     sleep_due(TIMER)
     row = world.parts.ledger.read(f"dataset/{DATASET}").row
