@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from shared import naming, scoring
 from shared.errors import Held, Refused
+from shared.metrics import Requests
 from shared.records import DeploymentSpec, JobSpec
 from shared.storage import LEASE_SECONDS
 from tests.chaos.dice import Dice, weights
@@ -193,11 +194,14 @@ class ChaosMetrics:
         self.stage = stage
         self.rate: float | None = 0.0
 
+    def _requests(self) -> Requests:
+        return Requests(self.rate, "" if self.rate is not None else "metrics could not be read")
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def asked(*args: Any, **more: Any) -> Any:
-            return self.stage.call("metrics", name, args, lambda: self.rate)
+            return self.stage.call("metrics", name, args, self._requests)
 
         return asked

@@ -97,7 +97,7 @@ class Promises:
     def _dataset_written(self, old: Dataset | None, new: Dataset) -> None:
         if new.state == lifecycle.DatasetState.SHIFTING and new.candidate and old and old.state != new.state:
             quality = self.world.workspace.quality(new.candidate.snapshot)
-            overridden = "gate" in str(old.requested) or "override" in str(old.requested)
+            overridden = "gate" in self.world.row(f"snapshot/{new.candidate.snapshot}").overrides
             self.require(
                 quality != "bad" or overridden, f"{new.candidate.snapshot} passed the gate without ever answering"
             )
