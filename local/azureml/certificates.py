@@ -31,5 +31,7 @@ class Certificates:
         authority_pem = authority.cert_pem.bytes()
         public = Path(certifi.where()).read_bytes()
         self.bundle.write_bytes(public + b"\n" + authority_pem)
-        # Written last: its presence says that all three are complete.
-        self.authority.write_bytes(authority_pem)
+        # Last and in one step: once it is there, all three are complete, and whoever waits for it reads all of it.
+        partial = self.authority.with_suffix(".partial")
+        partial.write_bytes(authority_pem)
+        partial.replace(self.authority)
