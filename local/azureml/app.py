@@ -26,6 +26,8 @@ from local.azureml.wire.errors import NotImitated, WireError, answer_error
 from local.azureml.workspace import urls as workspace
 
 SERVICES = (
+    # First, because most requests are scoring: the others need not be tried.
+    scoring,
     workspace,
     registry,
     compute,
@@ -33,7 +35,6 @@ SERVICES = (
     models,
     jobs,
     endpoints,
-    scoring,
     metrics,
     operations,
     control,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,6 +40,20 @@ class Pace(msgspec.Struct, forbid_unknown_fields=True):
     poll_hint_ms: int = 100
 
 
+class Serving(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """How a deployment answers. The model behind it stays the same; flavours and serving code differ in this."""
+
+    # As MLflow's flavours do: `{"output": text}`, `[text]`, `[{"0": text}]`; or as a chat completion.
+    shape: Literal["output", "texts", "records", "completion"] = "output"
+    # Whether a question with `stream` is answered word by word, as server-sent events.
+    streams: bool = False
+    # The model thinks this long before it says anything, and this long after each word of a stream.
+    answer_seconds: float = 0.0
+    word_seconds: float = 0.0
+    # Its connection breaks after so many words of a stream.
+    breaks_after: int | None = None
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that may differ from one local cloud to another."""
 
@@ -52,11 +67,18 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     cores_of_others: dict[str, int] = {}
     # Endpoint names that somebody else in the region has taken.
     taken_endpoint_names: list[str] = msgspec.field(default_factory=list)
+    # How deployments answer, by `endpoint/deployment`; the first pattern that fits counts.
+    serving: dict[str, Serving] = {}
     # A container that does not answer by then is given up, whatever its probe allows.
     deployment_timeout_seconds: float = 60.0
     # `retry`: a job interrupted by a stop of this process goes on at the interrupted step; `fail`:
     # NotResponding.
     interrupted_jobs: str = "retry"
+
+    def serving_of(self, deployment: str) -> Serving | None:
+        """What is set for `endpoint/deployment`, if anything is."""
+        fitting = (how for pattern, how in self.serving.items() if fnmatchcase(deployment, pattern))
+        return next(fitting, None)
 
 
 def read_settings(path: Path | None) -> Settings:

@@ -98,13 +98,18 @@ class CutResponse(Response):
     """What a handler that raised Cut answers: nothing, over a connection that is gone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut the connection that the door has left in the scope."""
-        await cut(scope[_CONNECTION])
+        """Cut it."""
+        await cut_connection(scope)
 
 
 async def answer_cut(request: Request, error: Exception) -> Response:
     """Exception handler for Cut."""
     return CutResponse()
+
+
+async def cut_connection(scope: Scope) -> None:
+    """Cut the connection that the door has left in the scope, for a response that cannot go on."""
+    await cut(scope[_CONNECTION])
 
 
 async def cut(send: Send) -> None:

@@ -20,8 +20,9 @@ class RequestLog:
         self._arrived = asyncio.Event()
 
     def add(self, method: str, path: str, query: str, body: bytes) -> dict[str, Any]:
-        """Note a request; its status follows when it is answered."""
-        entry = {"method": method, "path": path, "query": query, "body": _readable(body), "status": None}
+        """Note a request; its status follows when it is answered. The body is read when somebody looks."""
+        kept = body if len(body) <= KEPT_BODY else b""
+        entry = {"method": method, "path": path, "query": query, "body": kept, "status": None}
         self._entries.append(entry)
         self._arrived.set()
         self._arrived = asyncio.Event()
@@ -29,13 +30,16 @@ class RequestLog:
 
     def find(self, method: str, path: str) -> list[dict[str, Any]]:
         """Those of a method (empty: any) whose path contains a pattern."""
-        pattern = re.compile(path)
-        return [entry for entry in self._entries if method in ("", entry["method"]) and pattern.search(entry["path"])]
+        return [{**entry, "body": _readable(entry["body"])} for entry in self._fitting(method, path)]
 
     async def wait(self, method: str, path: str, at_least: int) -> None:
         """Return once that many have arrived."""
-        while len(self.find(method, path)) < at_least:
+        while len(self._fitting(method, path)) < at_least:
             await self._arrived.wait()
+
+    def _fitting(self, method: str, path: str) -> list[dict[str, Any]]:
+        pattern = re.compile(path)
+        return [entry for entry in self._entries if method in ("", entry["method"]) and pattern.search(entry["path"])]
 
     def clear(self) -> None:
         """Forget all."""
@@ -43,7 +47,7 @@ class RequestLog:
 
 
 def _readable(body: bytes) -> Any:
-    if not body or len(body) > KEPT_BODY:
+    if not body:
         return None
     try:
         return json.loads(body)

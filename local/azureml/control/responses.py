@@ -29,19 +29,20 @@ async def get_settings(request: Request) -> Response:
 async def put_settings(request: Request) -> Response:
     """PUT /_control/settings: change some"""
     pacer = cloud_of(request).pacer
-    pacer.change(_changed(pacer.settings, await request.json()))
+    pacer.change(with_changes(pacer.settings, await request.json()))
     return await get_settings(request)
 
 
 async def put_pace(request: Request) -> Response:
     """PUT /_control/pace: change some"""
     pacer = cloud_of(request).pacer
-    pace = _changed(pacer.settings.pace, await request.json())
+    pace = with_changes(pacer.settings.pace, await request.json())
     pacer.change(msgspec.structs.replace(pacer.settings, pace=pace))
     return JSONResponse(msgspec.to_builtins(pace))
 
 
-def _changed[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
+def with_changes[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
+    """A copy with some values replaced; BadControl for unknown names and wrong types."""
     try:
         return changed(current, changes)
     except msgspec.ValidationError as error:

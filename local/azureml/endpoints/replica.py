@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ class Replica:
     folder: Path
     child: Child | None = None
     port: int | None = None
-    # Requests being answered now; the proxy counts them.
+    # Requests being answered now.
     in_flight: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -45,6 +47,15 @@ class Replica:
             await self.stop()
             raise NotReady(f"The container did not become ready ({str(error) or 'time is up'}).") from error
         self.ready.set()
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """One request more is in flight, as long as the block lasts."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
 
     async def stop(self) -> None:
         """End the process; its logs stay."""

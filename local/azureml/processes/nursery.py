@@ -25,7 +25,7 @@ from local.azureml.processes.lifeline import die_with_parent
 
 IMPORTED_BEFOREHAND = (
     "mlflow.pyfunc",
-    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.protocols.http.httptools_impl",
     "uvicorn.loops.asyncio",
     "local.azureml.serving.server",
     "local.azureml.training.converter",

@@ -1,7 +1,7 @@
-"""The endpoint's front: checks the key, picks a deployment by weight or by name, passes the request on,
-counts.
+"""The endpoint's front: checks the key, picks a deployment by weight or by name, passes the question on and the answer
+back (a stream as it comes), counts.
 
-Every request that reached a deployment ends up in the metrics with the status its caller saw.
+Every request that reached a deployment ends up in the metrics with the status its caller saw. Bodies are not read.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ import asyncio
 import hmac
 import random
 import re
-import time
 import uuid
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from local.azureml.cloud import Cloud, cloud_of
 from local.azureml.control.faults import Cut, Fault
+from local.azureml.control.middleware import cut_connection
 from local.azureml.endpoints.deployments import Deployment
 from local.azureml.endpoints.models import Endpoint
 from local.azureml.endpoints.replica import Replica
 from local.azureml.scoring.exceptions import BadKey, NothingToAsk, TimedOut, TooMany
+from local.azureml.serving.server import HEADER as SERVING_HEADER
 from local.azureml.wire.errors import WireError
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
+EVENTS = "text/event-stream"
 _UNFIT_FOR_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -39,23 +44,61 @@ class ModelAnswer:
     content_type: str = "application/json"
 
 
+@dataclass
+class Call:
+    """One question to one deployment, from its arrival to the last byte of the answer."""
+
+    cloud: Cloud
+    deployment: Deployment
+    replica: Replica
+    # Times of the running loop.
+    begun: float
+    deadline: float
+    status: int = 500
+
+    def count(self) -> None:
+        """It has ended: into the metrics with it."""
+        elapsed = (asyncio.get_running_loop().time() - self.begun) * 1000
+        self.cloud.metrics.record(self.deployment.endpoint, self.deployment.name, self.status, elapsed)
+
+
+class Passing(StreamingResponse):
+    """A stream on its way to the caller. When it has ended, or the caller has left, `held` is let go."""
+
+    held: AsyncExitStack
+
+    def __init__(self, answer: aiohttp.ClientResponse, deadline: float) -> None:
+        super().__init__(answer.content.iter_any(), answer.status, media_type=answer.content_type)
+        self._deadline = deadline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass it on; a stream that breaks, or lasts beyond the deployment's request timeout, is cut."""
+        async with self.held:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    await super().__call__(scope, receive, send)
+            except* (aiohttp.ClientError, TimeoutError):
+                await cut_connection(scope)
+
+
 async def score(request: Request) -> Response:
     """POST /endpoints/{endpoint}/score"""
     cloud = cloud_of(request)
     endpoint = cloud.endpoints.get(request.path_params["endpoint"])
     _check_key(endpoint, request.headers.get("authorization", ""))
     deployment = _choose(cloud, endpoint, request.headers.get(DEPLOYMENT_HEADER))
-    begun = time.monotonic()
-    status = 500
-    try:
-        response = await _ask(cloud, deployment, await request.body())
-        status = response.status_code
-    except WireError as error:
-        status = error.status
-        response = JSONResponse(error.document(), status)
-    finally:
-        elapsed = (time.monotonic() - begun) * 1000
-        cloud.metrics.record(endpoint.name, deployment.name, status, elapsed)
+    body = await request.body()
+    now = asyncio.get_running_loop().time()
+    call = Call(cloud, deployment, cloud.deployments.replica(deployment), now, now + deployment.timeout)
+    async with AsyncExitStack() as held:
+        held.callback(call.count)
+        try:
+            response = await _ask(call, body, held)
+        except WireError as error:
+            response = JSONResponse(error.document(), error.status)
+        call.status = response.status_code
+        if isinstance(response, Passing):
+            response.held = held.pop_all()
     return _labelled(response, request, deployment)
 
 
@@ -87,31 +130,27 @@ def _choose(cloud: Cloud, endpoint: Endpoint, named: str | None) -> Deployment:
     return deployment
 
 
-async def _ask(cloud: Cloud, deployment: Deployment, body: bytes) -> Response:
-    replica = cloud.deployments.replica(deployment)
+async def _ask(call: Call, body: bytes, held: AsyncExitStack) -> Response:
+    deployment, replica = call.deployment, call.replica
     if replica.in_flight >= 2 * deployment.concurrency * deployment.instances:
         raise TooMany(f"{replica.in_flight} requests are in flight at deployment {deployment.name}.")
-    replica.in_flight += 1
+    held.enter_context(replica.busy())
     try:
-        async with asyncio.timeout(deployment.timeout):
-            fault = cloud.faults.take_scoring(deployment.endpoint, deployment.name)
-            answer = await _answer(cloud, deployment, replica, body, fault)
+        async with asyncio.timeout_at(call.deadline):
+            fault = call.cloud.faults.take_scoring(deployment.endpoint, deployment.name)
+            answer = await _answer(call, body, held, fault)
     except TimeoutError as error:
         raise TimedOut(f"No answer within {deployment.timeout:g} seconds.") from error
-    finally:
-        replica.in_flight -= 1
     return answer if isinstance(answer, Response) else _fronted(answer)
 
 
-async def _answer(
-    cloud: Cloud, deployment: Deployment, replica: Replica, body: bytes, fault: Fault | None
-) -> ModelAnswer | Response:
+async def _answer(call: Call, body: bytes, held: AsyncExitStack, fault: Fault | None) -> ModelAnswer | Response:
     if fault is None:
-        return await _ask_model(cloud, deployment, replica, body)
+        return await _ask_model(call, body, held)
     await fault.pause()
     if fault.close and not fault.after:
         raise Cut
-    asked = await _ask_model(cloud, deployment, replica, body) if fault.after or not fault.answers else None
+    asked = await _ask_model(call, body, held) if fault.after or not fault.answers else None
     if fault.close:
         raise Cut
     if fault.model_status is not None:
@@ -122,15 +161,22 @@ async def _answer(
     return asked
 
 
-async def _ask_model(cloud: Cloud, deployment: Deployment, replica: Replica, body: bytes) -> ModelAnswer:
+async def _ask_model(call: Call, body: bytes, held: AsyncExitStack) -> ModelAnswer | Response:
+    """The container's answer, read to its end; only a stream is handed on as it comes."""
+    deployment, replica = call.deployment, call.replica
     if deployment.state == "Failed" and not replica.ready.is_set():
         return ModelAnswer(502, b'{"error": "The model container is not running."}')
     # After a restart of the cloud the process may still be starting: the request waits for it.
     await replica.ready.wait()
-    url = f"http://127.0.0.1:{replica.port}/score"
+    headers = {"Content-Type": "application/json"}
+    if serving := call.cloud.pacer.settings.serving_of(deployment.key):
+        headers[SERVING_HEADER] = msgspec.json.encode(serving).decode()
+    asking = call.cloud.session.post(f"http://127.0.0.1:{replica.port}/score", data=body, headers=headers)
     try:
-        async with cloud.session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
-            return ModelAnswer(answer.status, await answer.read(), answer.content_type)
+        answer = await held.enter_async_context(asking)
+        if answer.content_type == EVENTS:
+            return Passing(answer, call.deadline)
+        return ModelAnswer(answer.status, await answer.read(), answer.content_type)
     except aiohttp.ClientError as error:
         return ModelAnswer(502, f'{{"error": "{type(error).__name__}"}}'.encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -9,16 +10,38 @@ class BadPayload(ValueError):
     """The model cannot make anything of it."""
 
 
-def parse(body: Any) -> dict[str, Any]:
-    """`{"input_string": [turns], "parameters": {...}}`, from a flat list or a list within a list.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: for the model the conversation and its parameters, for the server whether to stream."""
 
-    Parameters may stand beside the input or, as the notebook sends them, outside as `params`.
+    turns: list[dict[str, str]]
+    parameters: dict[str, Any]
+    stream: bool = False
+    # Whether a stream is to end with a chunk that counts words.
+    usage: bool = False
+
+    def model_input(self) -> dict[str, Any]:
+        """As the model's `predict` takes it."""
+        return {"input_string": self.turns, "parameters": self.parameters}
+
+
+def parse(body: Any) -> Question:
+    """`{"input_data": {"input_string": [turns], "parameters": {...}}}`, from a flat list or a list within a list.
+
+    Parameters may stand beside the input or, as the notebook sends them, outside as `params`. `stream` and
+    `stream_options` may stand beside `input_data`, or be parameters.
     """
     data = body.get("input_data") if isinstance(body, dict) else None
     if not isinstance(data, dict):
         raise BadPayload("The request must be an object with an object named input_data.")
     parameters = {**_object(data, "parameters"), **_object(body, "params")}
-    return {"input_string": _conversation(data.get("input_string")), "parameters": parameters}
+    told = {**parameters, **body}
+    return Question(
+        turns=_conversation(data.get("input_string")),
+        parameters=parameters,
+        stream=told.get("stream") is True,
+        usage=_object(told, "stream_options").get("include_usage") is True,
+    )
 
 
 def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:

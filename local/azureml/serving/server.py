@@ -1,43 +1,104 @@
-"""The inference server inside a deployment: POST /score, GET / for the liveness probe."""
+"""The inference server inside a deployment: POST /score, GET / for the liveness probe, GET /counts for tests.
+
+How it answers (shape, stream, pace) comes with each question in a header from the endpoint's front, so that a change
+of the settings needs no restart and no state here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.azureml.serving.payload import BadPayload, parse
+from local.azureml.serving.answers import events, shaped
+from local.azureml.serving.payload import BadPayload, Question, parse
+from local.azureml.settings import Serving
+
+HEADER = "x-serving"
+_AS_IT_IS = Serving()
+_decode = msgspec.json.Decoder(Serving).decode
+
+
+class Broken(Exception):
+    """A stream that was to break off did."""
+
+
+class InferenceServer:
+    """Asks the model from as many threads as the deployment allows requests at once, and counts how questions end."""
+
+    def __init__(self, model: Any, concurrency: int, log: logging.Logger) -> None:
+        self._model = model
+        self._threads = ThreadPoolExecutor(concurrency)
+        self._log = log
+        # `left`: by a caller who did not wait for the end. `words`: events of all streams.
+        self._counts: Counter[str] = Counter(asked=0, answered=0, left=0, words=0)
+
+    async def score(self, request: Request) -> Response:
+        """POST /score"""
+        self._counts["asked"] += 1
+        try:
+            question = parse(orjson.loads(await request.body()))
+        except (orjson.JSONDecodeError, BadPayload) as error:
+            self._log.warning("refused: %s", error)
+            return JSONResponse({"error": str(error)}, 400)
+        told = request.headers.get(HEADER)
+        serving = _decode(told) if told else _AS_IT_IS
+        if serving.answer_seconds:
+            await asyncio.sleep(serving.answer_seconds)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._model.predict, question.model_input())
+        if question.stream and serving.streams:
+            return StreamingResponse(self._said(answer["output"], question, serving), media_type="text/event-stream")
+        self._counts["answered"] += 1
+        return Response(orjson.dumps(shaped(serving.shape, answer["output"], question)), media_type="application/json")
+
+    async def _said(self, text: str, question: Question, serving: Serving) -> AsyncIterator[bytes]:
+        """Word by word. A caller who leaves ends it where it stands."""
+        end = "left"
+        try:
+            for position, event in enumerate(events(text, question)):
+                if position == serving.breaks_after:
+                    end = "broken"
+                    raise Broken(f"after {position} words, on request of the control API")
+                self._counts["words"] += 1
+                yield event
+                await asyncio.sleep(serving.word_seconds)
+            end = "answered"
+        finally:
+            self._counts[end] += 1
+
+    async def alive(self, request: Request) -> Response:
+        """GET /"""
+        return PlainTextResponse("Healthy")
+
+    async def counts(self, request: Request) -> Response:
+        """GET /counts"""
+        return JSONResponse(self._counts)
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """What a question that failed inside the model is answered."""
+        self._log.exception("scoring failed", exc_info=error)
+        return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
 
 
 def build_app(model: Any, concurrency: int, log: logging.Logger) -> Starlette:
-    """An app that asks the model from as many threads as the deployment allows requests at once."""
-    threads = ThreadPoolExecutor(concurrency)
-
-    async def score(request: Request) -> Response:
-        try:
-            payload = parse(orjson.loads(await request.body()))
-        except (orjson.JSONDecodeError, BadPayload) as error:
-            log.warning("refused: %s", error)
-            return JSONResponse({"error": str(error)}, 400)
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(threads, model.predict, payload)
-        return Response(orjson.dumps(answer), media_type="application/json")
-
-    async def alive(request: Request) -> Response:
-        return PlainTextResponse("Healthy")
-
-    async def broken(request: Request, error: Exception) -> Response:
-        log.exception("scoring failed", exc_info=error)
-        return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
-
+    """The server's routes around one model."""
+    server = InferenceServer(model, concurrency, log)
     return Starlette(
-        routes=[Route("/score", score, methods=["POST"]), Route("/", alive)],
-        exception_handlers={Exception: broken},
+        routes=[
+            Route("/score", server.score, methods=["POST"]),
+            Route("/counts", server.counts),
+            Route("/", server.alive),
+        ],
+        exception_handlers={Exception: server.broken},
     )
