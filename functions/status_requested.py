@@ -14,13 +14,16 @@ blueprint = func.Blueprint()
 
 @blueprint.route(route="snapshots", methods=["GET"])
 def list_snapshots(req: Request) -> Response:
-    """The newest snapshots; `?dataset=` for one dataset's."""
+    """The newest snapshots and refused uploads; `?dataset=` for the snapshots of one dataset."""
     from shared import naming, status
 
     dataset = req.query_params.get("dataset", "")
     if dataset and not naming.DATASET.fullmatch(dataset):
         return web.refusal(400, "invalid_request", "dataset: 2 to 41 of a-z, 0-9 and '-'")
-    return web.answer({"snapshots": status.snapshots(clients.parts(), dataset)})
+    found = {"snapshots": status.snapshots(clients.parts(), dataset)}
+    if not dataset:
+        found["refused"] = status.refused(clients.parts())
+    return web.answer(found)
 
 
 @blueprint.route(route="snapshots/{id}", methods=["GET"])

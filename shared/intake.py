@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,15 @@ class Drop:
 
     dataset: str
     folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An upload that is no snapshot, with the reason and the right form. `at`: seconds since 1970, UTC."""
+
+    path: str
+    reason: str
+    at: float
 
 
 class NotADrop(Exception):
@@ -111,10 +120,16 @@ def receive(parts: Parts, path: str) -> str | None:
 
 def refuse(parts: Parts, path: str, reason: str) -> None:
     """Records a refused upload once, under a hash of its path and ETag: another upload of it has another chance."""
-    text = json.dumps({"path": path[:1024], "reason": reason, "at": parts.clock()}).encode()
+    text = json.dumps(asdict(Refusal(path[:1024], reason, parts.clock()))).encode()
     with contextlib.suppress(LedgerConflict, Unknown):
         parts.storage.create("ledger", _refusal(parts.storage.look(CONTAINER, path)), text)
         log.warning("refused an upload: %s", reason)
+
+
+def refusals(parts: Parts, limit: int) -> list[Refusal]:
+    """The newest refused uploads, newest first."""
+    blobs = sorted(parts.storage.list("ledger", "_refused/"), key=lambda blob: blob.uploaded_at, reverse=True)
+    return [Refusal(**json.loads(parts.storage.read("ledger", blob.name)[0])) for blob in blobs[:limit]]
 
 
 def _refusal(blob: Blob) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shared import intake
 from shared.errors import Unknown
 from shared.lifecycle import DatasetState, Part, SnapshotState
 from shared.records import Dataset, Row, Snapshot
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from shared.records import Entry, Outcome
 
 LIST_LIMIT = 200
+REFUSED_LIMIT = 50
 
 
 def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
@@ -61,6 +63,11 @@ def snapshots(parts: Parts, dataset: str = "", limit: int = LIST_LIMIT) -> list[
             datasets[row.dataset] = _dataset(parts, row.dataset)
         found.append(_snapshot(row, datasets[row.dataset]))
     return found
+
+
+def refused(parts: Parts, limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
+    """The newest uploads that are no snapshot, newest first, each with the reason and the right form."""
+    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in intake.refusals(parts, limit)]
 
 
 def dataset(parts: Parts, name: str) -> dict[str, Any]:

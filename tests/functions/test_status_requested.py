@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import status_requested as status
+from shared import intake
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import World
 
@@ -32,7 +33,19 @@ def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> No
 
 
 def test_nothing_dropped_is_an_empty_list(world: World, request_of: Make) -> None:
-    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": []}
+    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": [], "refused": []}
+
+
+def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: World, request_of: Make) -> None:
+    """Else somebody who misspelt a name waits for ever for something to happen."""
+    for path in ("Support-Bot.jsonl", "notes.txt"):
+        world.storage.put("snapshots", path, b"x")
+        assert intake.receive(world.parts, path) is None
+        world.clock.now += 60
+    refused = _body(status.list_snapshots(request_of(method="GET")))["refused"]
+    assert [upload["path"] for upload in refused] == ["notes.txt", "Support-Bot.jsonl"]
+    assert all("<dataset>.jsonl" in upload["reason"] and upload["at"].endswith("Z") for upload in refused)
+    assert "refused" not in _body(status.list_snapshots(request_of(method="GET", params={"dataset": DATASET})))
 
 
 @pytest.mark.parametrize("name", ["A", "a/b", "../x", "x" * 42, "ü"])
