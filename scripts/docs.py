@@ -6,6 +6,7 @@ was run. Generated parts stand between `<!-- generated: NAME -->` and `<!-- end 
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value == "" or isinstance(value, SecretStr):
         return ""
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return f"`{json.dumps(value) if isinstance(value, bool | dict) else value}`"
 
 
 def written(text: str) -> str:

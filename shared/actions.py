@@ -63,14 +63,15 @@ def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> 
     row: Snapshot = parts.ledger.read(f"snapshot/{snapshot}").row
     if unknown := sorted(set(what) - set(Check)):
         raise BadOverride(f"{', '.join(unknown)[:80]}: nothing of that name can be overridden; {', '.join(Check)} can")
+    wanted = {*what} or {*row.blocked}
     if row.state == SnapshotState.REGISTERED:
-        return _override_gate(parts, row, by)
-    excused = tuple(sorted({*row.overrides, *(what or row.blocked)}))
+        return _override_gate(parts, row, by, {*what})
     if row.state == SnapshotState.VALIDATED and row.blocked:
-        return _excused(parts, row, excused, by)
+        return _excused(parts, row, wanted, by)
+    changes, why = _excuse(row, wanted, by), f": excused from {', '.join(sorted(wanted))}" if wanted else ""
     if row.state == SnapshotState.TRAINING_FAILED and row.blocked:
-        return _retrain(parts, row, by, overrides=excused)
-    return _moved(parts, row.key, "override", by, overrides=excused)
+        return _retrain(parts, row, by, why, **changes)
+    return _moved(parts, row.key, "override", by, why, **changes)
 
 
 def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
@@ -150,16 +151,22 @@ def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:
     return Answer(True, f"{row.id} will be released again")
 
 
-def _retrain(parts: Parts, row: Snapshot, by: str, **changes: Any) -> Answer:
+def _excuse(row: Snapshot, wanted: Iterable[str], by: str) -> dict[str, Any]:
+    """What changes in a row that is excused from these checks as well."""
+    changes: dict[str, Any] = {"overrides": tuple(sorted({*row.overrides, *wanted}))}
+    return {**changes, "overridden_by": by} if Check.GATE in set(wanted) - set(row.overrides) else changes
+
+
+def _retrain(parts: Parts, row: Snapshot, by: str, why: str = "", **changes: Any) -> Answer:
     """A new attempt at the training, if nobody else is at the same content."""
     if holder := admission.claim(parts, row):
         return Answer(False, f"{holder} is training the same content now")
-    return _moved(parts, row.key, "retry", by, attempt=row.attempt + 1, blocked=(), **changes)
+    return _moved(parts, row.key, "retry", by, why, attempt=row.attempt + 1, blocked=(), **changes)
 
 
-def _excused(parts: Parts, row: Snapshot, excused: tuple[str, ...], by: str) -> Answer:
+def _excused(parts: Parts, row: Snapshot, wanted: set[str], by: str) -> Answer:
     """Notes what a waiting snapshot is excused from, and has it looked at now."""
-    new = ", ".join(sorted(set(excused) - set(row.overrides)))
+    new = ", ".join(sorted(wanted - set(row.overrides)))
     if not new:
         return Answer(True, f"{row.id} is excused already")
     now = parts.clock()
@@ -167,19 +174,22 @@ def _excused(parts: Parts, row: Snapshot, excused: tuple[str, ...], by: str) -> 
     def edit(found: Snapshot) -> Snapshot:
         if found.state != row.state:
             raise IllegalTransition(f"{row.id} became {found.state} meanwhile")
-        noted: Snapshot = _noted(found, f"override of {new} by {by}", now).but(overrides=excused, next_look_at=now)
-        return noted
+        noted = _noted(found, f"override by {by}: excused from {new}", now)
+        changed: Snapshot = noted.but(**_excuse(found, wanted, by), next_look_at=now)
+        return changed
 
     parts.ledger.change(row.key, edit)
     parts.ledger.hint(row.key)
     return Answer(True, f"{row.id} goes on, excused from {new}")
 
 
-def _override_gate(parts: Parts, row: Snapshot, by: str) -> Answer:
+def _override_gate(parts: Parts, row: Snapshot, by: str, what: set[str]) -> Answer:
     """Releases a withheld snapshot once more; its candidate is asked again, and passes whatever it answers.
 
     First the override, then the wish: cut off between the two, asking again does the rest.
     """
+    if late := sorted(what - {Check.GATE}):
+        return Answer(False, f"{row.id} is registered: of what comes later only {Check.GATE} is checked, not {late[0]}")
     dataset: Dataset = parts.ledger.dataset(row.dataset).row
     ended = dataset.outcomes.get(row.id)
     if ended is None or ended.part != Part.WITHHELD:
@@ -187,10 +197,10 @@ def _override_gate(parts: Parts, row: Snapshot, by: str) -> Answer:
     now = parts.clock()
 
     def edit(found: Snapshot) -> Snapshot:
-        if "gate" in found.overrides:
+        if Check.GATE in found.overrides:
             return found
         noted = _noted(found, f"override by {by}: released whatever the gate says", now)
-        changed: Snapshot = noted.but(overrides=tuple(sorted({*found.overrides, "gate"})), overridden_by=by)
+        changed: Snapshot = noted.but(**_excuse(found, (Check.GATE,), by))
         return changed
 
     parts.ledger.change(row.key, edit)
@@ -209,7 +219,7 @@ def _resumed(parts: Parts, key: str, by: str) -> Answer:
     return Answer(True, f"{key} goes on from {kept.row.state}")
 
 
-def _moved(parts: Parts, key: str, step: str, by: str, **changes: Any) -> Answer:
+def _moved(parts: Parts, key: str, step: str, by: str, why: str = "", **changes: Any) -> Answer:
     """Runs a step that a person asks for: it is one write, so there is no act and no intent."""
     table: Table = SNAPSHOT
     row = parts.ledger.read(key).row
@@ -218,7 +228,7 @@ def _moved(parts: Parts, key: str, step: str, by: str, **changes: Any) -> Answer
         return Answer(True, f"{row.id} is {row.state} already")
     if verdict != Verdict.RUN:
         return Answer(False, f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
-    outcome = Outcome(table.step(step).ends[0], f"{step} by {by}")
+    outcome = Outcome(table.step(step).ends[0], f"{step} by {by}{why}")
     now = parts.clock()
 
     def edit(found: Any) -> Any:

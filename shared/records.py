@@ -100,6 +100,7 @@ class Check(StrEnum):
     CONCURRENT_RUNS = "concurrent_runs"
     DAILY_RUNS = "daily_runs"
     SUPERSEDED = "superseded"
+    GATE = "gate"
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -143,7 +144,8 @@ class Snapshot(Row, frozen=True, kw_only=True):
     Ids sort by upload time: of two snapshots of a dataset, the newer one has the greater id. The order in which
     events arrive means nothing.
 
-    `blocked` names the checks that stand in the way now, `overrides` those that a person excused. `job` is the job of
+    `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
+    who excused the gate. `job` is the job of
     this attempt from the moment a place is reserved for it; `silent_since` is set while it gives no sign of life.
     """
 

@@ -13,7 +13,7 @@ from shared import endpoints, evaluation, naming
 from shared.errors import PermanentError
 from shared.ledger import FAULTS_BEFORE_ATTENTION, Outcome
 from shared.lifecycle import DatasetState, Part, SnapshotState
-from shared.records import Dataset, Judgement, Release, Snapshot
+from shared.records import Check, Dataset, Judgement, Release, Snapshot
 from shared.records import Outcome as Ended
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class Gate(_Rollout):
     def _overridden(self, snapshot: str, found: Judgement) -> Judgement:
         """The judgement with the name of who releases the snapshot all the same; without one, that is its failure."""
         row: Snapshot = self.parts.ledger.read(f"snapshot/{snapshot}").row
-        if "gate" not in row.overrides:
+        if Check.GATE not in row.overrides:
             raise endpoints.Failure(evaluation.told(found), Part.WITHHELD, found)
         overridden: Judgement = found.but(overridden_by=row.overridden_by or "somebody")
         return overridden

@@ -18,6 +18,12 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from shared import hours
 
 CONFIG = Path(__file__).parent.parent / "config.json"
+# How the settings that hold a JSON object look.
+_EXAMPLES: dict[str, str] = {
+    "hyperparameters": '{"num_train_epochs": 2}',
+    "prices": '{"Standard_NC6s_v3": 3.1}',
+    "gate_parameters": '{"do_sample": false}',
+}
 
 
 class SettingsError(Exception):
@@ -185,6 +191,9 @@ class Settings(BaseSettings):
     gate_tries: int = Field(
         3, ge=1, le=20, description="How often a prompt is asked that is answered with 429, 503 or not in time."
     )
+    gate_limit_minutes: float = Field(
+        60.0, gt=0, description="Longest time a gate takes; what live has not answered by then is not compared."
+    )
     gate_max_error_percent: float = Field(2.0, ge=0, lt=100, description="Share of the prompts that may fail.")
     gate_max_unusable_percent: float = Field(
         10.0, ge=0, lt=100, description="Share of the answers that may be empty, run in circles or show markers."
@@ -223,16 +232,15 @@ class Settings(BaseSettings):
         None, description="Access key of that topic; empty: the app's managed identity."
     )
 
-    @field_validator("hyperparameters", "prices", "gate_parameters", mode="before")
+    @field_validator(*_EXAMPLES, mode="before")
     @classmethod
     def _json_object(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
-        example = '{"num_train_epochs": 2}' if info.field_name == "hyperparameters" else '{"Standard_NC6s_v3": 3.1}'
         try:
             return json.loads(value)
         except ValueError as error:
-            raise ValueError(f"must be a JSON object, e.g. {example}; {error}") from error
+            raise ValueError(f"must be a JSON object, e.g. {_EXAMPLES[str(info.field_name)]}; {error}") from error
 
     @field_validator("keep_warm")
     @classmethod

@@ -13,7 +13,7 @@ import msgspec
 from shared import intake
 from shared.errors import Unknown
 from shared.lifecycle import DatasetState, Part, SnapshotState
-from shared.records import Dataset, Row, Snapshot
+from shared.records import Check, Dataset, Row, Snapshot
 
 if TYPE_CHECKING:
     from shared.clients import Parts
@@ -107,7 +107,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "report": _plain(row.report),
         "rows": row.counts,
         "duplicate_of": row.duplicate_of or None,
-        "blocked": list(row.blocked),
+        "blocked": [Check.GATE.value] if state == Part.WITHHELD else list(row.blocked),
         "overrides": list(row.overrides),
         "base_model": _plain(row.base_model),
         "component": row.component or None,

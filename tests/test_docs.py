@@ -18,6 +18,7 @@ from scripts import docs
 from shared.chat import ChatRequest, NativeRequest
 from shared.intake import EXTENSIONS, MARKER, NotADrop, read_path
 from shared.lifecycle import Part, SnapshotState
+from shared.records import Check
 from shared.settings import Settings, setting_name
 from shared.storage import CONTAINERS
 from shared.validation.policy import Policy
@@ -95,6 +96,16 @@ def test_every_setting_has_a_help_sentence_in_the_readme() -> None:
     assert all(text.endswith(".") for text in described.values())
 
 
+def test_every_default_in_the_readme_can_be_given_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE"):
+        monkeypatch.setenv(name, "x")
+    wanted = Settings()
+    for row in rows(README, "Settings"):
+        if row[1].startswith("`"):
+            monkeypatch.setenv(row[0].strip("`"), row[1].strip("`"))
+    assert Settings() == wanted
+
+
 def test_settings_named_in_the_pages_exist() -> None:
     known = {setting_name(name) for name in Settings.model_fields}
     states = {*SnapshotState, *Part, "SLEEPING", "WAKING", "EMPTY"}
@@ -160,6 +171,13 @@ def test_every_state_that_people_see_is_explained() -> None:
 
 def test_states_that_need_a_person_are_states() -> None:
     assert set(names(OPERATE, "When a person is needed")) <= {*map(str, SnapshotState), *map(str, Part)}
+
+
+def test_every_check_that_can_be_excused_is_named() -> None:
+    (listed,) = re.findall(r"`what` may name (.*?);", README, re.DOTALL)
+    table = OPERATE.split("| `what` | excuses |", 1)[1].split("\n\n", 1)[0]
+    cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(re.findall(r"`(\w+)`", cells)) == sorted(Check)
 
 
 def test_every_container_is_explained() -> None:

@@ -13,6 +13,7 @@ compared with it, even if its endpoint sleeps by then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,9 +77,17 @@ class Standing:
     tried: Mapping[str, tuple[bool, ...]]
 
     def settled(self, key: str, limit: int) -> bool:
-        """Whether there is nothing more to ask."""
+        """Whether there is nothing more to ask: it is answered, tried often enough, or failed for good."""
         tries = self.tried.get(key, ())
         return key in self.answered or len(tries) >= limit or not all(tries)
+
+    def unsettled(self, prompts: Sequence[Prompt], limit: int) -> list[tuple[Prompt, int]]:
+        """The prompts that are left to ask, with the number of tries so far.
+
+        What was tried already comes first: whether an endpoint is down for good is known soonest that way.
+        """
+        left = [(p, len(self.tried.get(p.key, ()))) for p in prompts if not self.settled(p.key, limit)]
+        return sorted(left, key=lambda item: -item[1])
 
 
 def sides(parts: Parts, row: Dataset, release: Release) -> list[Side]:
@@ -102,33 +111,40 @@ def standing(parts: Parts, side: Side) -> Standing:
 
 
 def visit(parts: Parts, row: Dataset, release: Release, chosen: Chosen, lease: Lease) -> float | None:
-    """Asks what is not settled yet. None when nothing is left, else the seconds until the next visit.
-
-    Once more prompts failed than may fail, the rest is not asked: the judgement stands, and time costs money.
-    """
-    pause = 0.0
+    """Asks what is not settled yet, each prompt at most once. None when nothing is left, else the seconds until the
+    next visit."""
     pending = _pending(parts, row, release, chosen)
-    if pending:
-        pause = asyncio.run(_Visit(parts, row, chosen, lease).run(pending))
-        pending = _pending(parts, row, release, chosen)
-    return pause if pending else None
+    if not pending:
+        return None
+    pause = asyncio.run(_Visit(parts, row, chosen, lease).run(pending))
+    return pause if _pending(parts, row, release, chosen) else None
 
 
 def _pending(parts: Parts, row: Dataset, release: Release, chosen: Chosen) -> list[Pending]:
-    """What is left to ask of each side: the prompts, with the number of tries so far."""
-    limit = parts.settings.gate_tries
+    """What is left to ask of each side.
+
+    Nothing once the judgement stands, because more prompts failed than may fail, or once the gate takes too long: a
+    candidate costs money. Then what live did not answer is unknown, and a prompt of the candidate has had one try.
+    """
+    limit, late = parts.settings.gate_tries, _late(parts, row)
     left: list[Pending] = []
     for side in sides(parts, row, release):
-        if side.who == "live" and row.resting != DatasetState.LIVE:
-            continue
         found = standing(parts, side)
-        wanted = [p for p in chosen.prompts if side.who == "candidate" or p.comparable]
-        if side.who == "candidate" and _hopeless(parts, chosen, found):
-            return []
-        prompts = [(p, len(found.tried.get(p.key, ()))) for p in wanted if not found.settled(p.key, limit)]
+        if side.who == "candidate":
+            if _hopeless(parts, chosen, found):
+                return []
+            prompts = found.unsettled(chosen.prompts, 1 if late else limit)
+        elif row.resting != DatasetState.LIVE or late:
+            prompts = []
+        else:
+            prompts = found.unsettled([p for p in chosen.prompts if p.comparable], limit)
         if prompts:
-            left.append((side, sorted(prompts, key=lambda item: item[1])))
+            left.append((side, prompts))
     return left
+
+
+def _late(parts: Parts, row: Dataset) -> bool:
+    return parts.clock() > row.since + parts.settings.gate_limit_minutes * 60
 
 
 def _hopeless(parts: Parts, chosen: Chosen, found: Standing) -> bool:
@@ -154,17 +170,29 @@ class _Visit:
             await self._parts.scorer.close()
 
     async def _side(self, side: Side, prompts: Sequence[tuple[Prompt, int]]) -> float:
-        """As many at once as the side can bear, until time is up or it asks for patience."""
+        """As many at once as the side can bear, until time is up or it asks for patience; some at least.
+
+        Returns the pause (s) that it needs: none if nothing is to be asked again.
+        """
+        pause = 0.0
         for some in batched(prompts, side.at_once, strict=False):
             self._lease.check()
-            if time.monotonic() > self._until:
-                return 0.0
-            answers = await asyncio.gather(*(self._asked(side, prompt) for prompt, _ in some))
-            for (prompt, tries), (answer, seconds) in zip(some, answers, strict=True):
-                self._keep(side, prompt, tries, answer, seconds)
-            if busy := [answer for answer, _ in answers if answer.status in NOT_NOW]:
-                return max(_patience(answer, self._parts.settings.look_seconds) for answer in busy)
-        return 0.0
+            kept = await asyncio.gather(*(self._one(side, prompt, tries) for prompt, tries in some))
+            pause = max([pause, *(patience for patience, _ in kept)])
+            if any(stops for _, stops in kept) or time.monotonic() > self._until:
+                break
+        return pause
+
+    async def _one(self, side: Side, prompt: Prompt, tries: int) -> tuple[float, bool]:
+        """Asks one prompt and stores at once what came back.
+
+        Returns the pause (s) before another try, and whether to ask no further for now: the side is too busy for any
+        prompt, or it failed one for good, so that its judgement may stand.
+        """
+        answer, seconds = await self._asked(side, prompt)
+        kept = self._keep(side, prompt, tries, answer, seconds)
+        pause = _patience(answer, self._parts.settings.look_seconds) if kept.again else 0.0
+        return pause, answer.status in NOT_NOW or (kept.text is None and not kept.again)
 
     async def _asked(self, side: Side, prompt: Prompt) -> tuple[scoring.Answer, float]:
         """The answer and the seconds it took; a refused key is read anew, once."""
@@ -189,7 +217,7 @@ class _Visit:
         )
         return answer, time.perf_counter() - started
 
-    def _keep(self, side: Side, prompt: Prompt, tries: int, answer: scoring.Answer, seconds: float) -> None:
+    def _keep(self, side: Side, prompt: Prompt, tries: int, answer: scoring.Answer, seconds: float) -> Kept:
         """Stores what came back; the first of two workers' answers stays.
 
         Whatever goes wrong with live is asked again: it must never be the candidate's gain. An empty answer of the
@@ -207,10 +235,9 @@ class _Visit:
             again=not answered and (side.who == "live" or answer.status in NOT_NOW),
         )
         name = side.answer(prompt.key) if answered else f"{side.tries}{prompt.key}-{tries + 1}.json"
-        try:
+        with contextlib.suppress(LedgerConflict):
             self._parts.storage.create(CONTAINER, name, msgspec.json.encode(kept), {"again": "1"} if kept.again else {})
-        except LedgerConflict:
-            return
+        return kept
 
 
 def _patience(answer: scoring.Answer, usual: float) -> float:

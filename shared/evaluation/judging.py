@@ -129,8 +129,8 @@ def _comparison(against: AgainstLive, lead: Lead | None, prompts: int, given: Th
 def interval(differences: Sequence[float]) -> Lead:
     """The mean difference with its 95 % percentile bootstrap interval: means of samples drawn with replacement."""
     draw = random.Random(SEED)
-    count = len(differences)
-    means = sorted(fmean(draw.choices(differences, k=count)) for _ in range(RESAMPLES))
+    ordered, count = sorted(differences), len(differences)
+    means = sorted(fmean(draw.choices(ordered, k=count)) for _ in range(RESAMPLES))
     beyond = (1 - CONFIDENCE) / 2
     return Lead(
         mean=round(fmean(differences), 2),

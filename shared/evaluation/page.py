@@ -77,8 +77,8 @@ def read(parts: Parts, name: str) -> Evaluation:
 def written(parts: Parts, row: Dataset, release: Release, chosen: Chosen, thresholds: Thresholds) -> Judgement:
     """Judges what was asked, and writes the page; repeated, it writes the same."""
     candidate, *others = sides(parts, row, release)
-    scored = _scored(parts, candidate, chosen, lenient=False)
-    live = _scored(parts, others[0], chosen, lenient=True) if others else {}
+    scored = _scored(parts, candidate, chosen)
+    live = _scored(parts, others[0], chosen) if others else {}
     lines = tuple(_line(p, scored.get(p.key), live.get(p.key), bool(others)) for p in chosen.prompts)
     judgement = judging.judged(
         _numbers([line.candidate for line in lines if line.candidate], failures_count=True),
@@ -103,20 +103,14 @@ def written(parts: Parts, row: Dataset, release: Release, chosen: Chosen, thresh
     return full
 
 
-def _scored(parts: Parts, side: Side, chosen: Chosen, *, lenient: bool) -> dict[str, Scored]:
-    """What one side made of the prompts it was asked, by key.
-
-    Lenient with live: what it could not answer is unknown, and what it answered counts as it is, flaws and all, so
-    that no doubt about live is the candidate's gain.
-    """
+def _scored(parts: Parts, side: Side, chosen: Chosen) -> dict[str, Scored]:
+    """What one side made of the prompts it was asked, by key. Equal answers score equally, whoever gave them."""
     found, limit = standing(parts, side), int(chosen.parameters.get("max_new_tokens", 0)) or 2**31
     scores = {}
     for prompt in chosen.prompts:
         tries = len(found.tried.get(prompt.key, ()))
         if prompt.key in found.answered:
-            kept = _kept(parts, side.answer(prompt.key))
-            if not lenient or (kept and (kept.text or "").strip()):
-                scores[prompt.key] = _score(kept, prompt, tries + 1, limit, lenient)
+            scores[prompt.key] = _score(_kept(parts, side.answer(prompt.key)), prompt, tries + 1, limit)
         elif tries:
             last = _kept(parts, f"{side.tries}{prompt.key}-{tries}.json")
             scores[prompt.key] = Scored(failed=_why(last), tries=tries)
@@ -130,11 +124,11 @@ def _kept(parts: Parts, name: str) -> Kept | None:
         return None
 
 
-def _score(kept: Kept | None, prompt: Prompt, tries: int, limit: int, lenient: bool) -> Scored:
+def _score(kept: Kept | None, prompt: Prompt, tries: int, limit: int) -> Scored:
     text = (kept.text if kept else "") or ""
     flaw = measures.flaw(text, prompt.reference, limit)
     like = measures.likeness(text, prompt.reference) if prompt.reference.strip() else None
-    if flaw and not lenient and like is not None:
+    if flaw and like is not None:
         like = 0.0
     return Scored(
         text=text,
@@ -162,8 +156,8 @@ def _line(prompt: Prompt, candidate: Scored | None, live: Scored | None, compare
             left_out = "not asked"
         elif live is None:
             left_out = "no stored answer of live"
-        elif live.failed:
-            left_out = f"live gave no answer: {live.failed}"
+        elif live.failed or live.flaw == "empty":
+            left_out = f"live gave no answer: {_briefly(live.failed or live.flaw)}"
     return Line(prompt=prompt.turns, reference=prompt.reference, candidate=candidate, live=live, left_out=left_out)
 
 
@@ -192,5 +186,10 @@ def _notes(lines: Sequence[Line], chosen: Chosen) -> list[str]:
         notes.append(f"what {' and '.join(chosen.unsearched)} was trained on is not there any more to be checked")
     failures = [s.failed or s.flaw for line in lines if (s := line.candidate) and (s.failed or s.flaw)]
     if failures:
-        notes.append(f"the first that went wrong: {failures[0].partition(':')[0]}")  # the rest may quote an answer
+        notes.append(f"the first that went wrong: {_briefly(failures[0])}")
     return notes
+
+
+def _briefly(failure: str) -> str:
+    """A failure without what came after it: that may quote an answer, and judgements are kept in the ledger."""
+    return failure.partition(":")[0]

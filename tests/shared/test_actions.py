@@ -108,7 +108,7 @@ def test_what_waits_goes_on_at_once_when_it_is_excused_and_that_is_on_record() -
     assert actions.override(desk.parts, SNAPSHOT, "me").done
     row = desk.row(KEY)
     assert (row.state, row.overrides, row.next_look_at) == (S.VALIDATED, ("quota",), START + 100)
-    assert row.history[-1].reason == "override of quota by me"
+    assert row.history[-1].reason == "override by me: excused from quota"
     assert desk.sent() == [f"{KEY}?"]
     assert actions.override(desk.parts, SNAPSHOT, "me").text.endswith("already")
     assert len(desk.sent()) == 1

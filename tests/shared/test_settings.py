@@ -76,7 +76,9 @@ def test_every_missing_setting_is_named_with_its_help() -> None:
         ("SCORING_TIMEOUT_SECONDS", "181", "less than or equal to 180"),
         ("GATE_MAX_ERROR_PERCENT", "100", "less than 100"),
         ("IDLE_HOURS", "0", "greater than 0"),
-        ("HYPERPARAMETERS", "{nope", "must be a JSON object"),
+        ("HYPERPARAMETERS", "{nope", 'must be a JSON object, e.g. {"num_train_epochs": 2}'),
+        ("PRICES", "3.1 EUR", 'must be a JSON object, e.g. {"Standard_NC6s_v3": 3.1}'),
+        ("GATE_PARAMETERS", "{'do_sample': False}", 'must be a JSON object, e.g. {"do_sample": false}'),
         ("HYPERPARAMETERS", "[1]", "valid dictionary"),
     ],
 )

@@ -1,0 +1,111 @@
+"""The gate within the whole app: who is released, who is withheld with which numbers, and who may say otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared import actions, evaluation, status
+from shared.scoring import Answer
+from tests.fakes import World, dialogues
+
+NAME = "support-bot"
+
+
+def _world(**settings: Any) -> World:
+    """A release that is live and knows the answers."""
+    world = World(settings=settings)
+    world.scorer.answers = lambda deployment, question: Answer(200, _right(question))
+    world.drop(f"{NAME}.jsonl", dialogues(200))
+    world.run()
+    assert _newest(world)["state"] == "LIVE"
+    return world
+
+
+def _right(question: str) -> str:
+    """The answer that the dialogues have."""
+    return f"It is {question.removeprefix('What is ').removesuffix('?')[::-1]}."
+
+
+def _next(world: World, answer: Any = _right) -> dict[str, Any]:
+    """A second snapshot, whose model answers so; its row once all is over."""
+    live = set(world.workspace.created_deployments)
+    right = world.scorer.answers
+    world.scorer.answers = lambda deployment, question: (
+        right(deployment, question) if deployment in live else Answer(200, answer(question))
+    )
+    world.clock.now += 5
+    world.drop(f"{NAME}/next.jsonl", dialogues(300))
+    world.run()
+    return _newest(world)
+
+
+def _newest(world: World) -> dict[str, Any]:
+    return status.snapshots(world.parts)[0]
+
+
+def test_a_second_snapshot_that_answers_as_well_takes_over() -> None:
+    world = _world()
+    row = _next(world)
+    assert (row["state"], row["gate"]["against_live"]) == ("LIVE", "not worse")
+    assert row["gate"]["lead"]["prompts"] >= 8
+    assert row["gate"]["live"]["asked"] == row["gate"]["lead"]["prompts"]
+
+
+def test_a_worse_one_is_withheld_with_its_numbers_and_live_stays() -> None:
+    world = _world()
+    before = dict(world.workspace.deployments)
+    row = _next(world, lambda question: "Ask somebody else.")
+    gate = row["gate"]
+    assert (row["state"], gate["passed"], gate["against_live"]) == ("WITHHELD", False, "worse")
+    assert "worse than live: live is +" in row["reason"]
+    assert "margin 10" in row["reason"]
+    assert gate["lead"]["low"] > 10
+    assert (row["blocked"], row["needs_attention"]) == (["gate"], False)
+    assert set(world.workspace.deployments) == set(before)
+    assert list(world.states().values())[1] == "LIVE"
+    page = evaluation.read(world.parts, gate["evaluation"])
+    assert {line.candidate.text for line in page.prompts if line.candidate} == {"Ask somebody else."}
+
+
+def test_a_person_may_release_it_all_the_same_and_that_is_on_record() -> None:
+    world = _world()
+    row = _next(world, lambda question: "Ask somebody else.")
+    assert not actions.override(world.parts, row["id"], "ada", ["quota"]).done
+    assert actions.override(world.parts, row["id"], "ada", ["gate"]).done
+    world.run()
+    row = _newest(world)
+    assert (row["state"], row["overrides"]) == ("LIVE", ["gate"])
+    assert (row["gate"]["passed"], row["gate"]["overridden_by"]) == (False, "ada")
+    assert "override by ada: released whatever the gate says" in [entry["reason"] for entry in row["history"]]
+    told = [entry["reason"] for entry in status.dataset(world.parts, NAME)["history"]]
+    assert any("released all the same, overridden by ada" in reason for reason in told)
+
+
+def test_the_gate_may_be_excused_before_it_is_reached() -> None:
+    world = _world(max_runs_per_day=1)
+    world.clock.now += 5
+    world.drop(f"{NAME}/next.jsonl", dialogues(300))
+    world.run(until=4000)
+    waiting = _newest(world)
+    assert waiting["blocked"] == ["daily_runs"]
+    world.scorer.answers = lambda deployment, question: Answer(200, "")
+    assert actions.override(world.parts, waiting["id"], "ada", ["gate", "daily_runs"]).done
+    world.run()
+    row = _newest(world)
+    assert (row["state"], row["gate"]["overridden_by"]) == ("LIVE", "ada")
+
+
+def test_what_was_not_withheld_needs_no_override() -> None:
+    world = _world()
+    answer = actions.override(world.parts, _newest(world)["id"], "ada", ["gate"])
+    assert (answer.done, "was not withheld" in answer.text) == (False, True)
+
+
+def test_a_candidate_beside_a_sleeping_release_is_compared_with_its_stored_answers() -> None:
+    world = _world()
+    actions.ask(world.parts, NAME, "sleep", "me")
+    world.run()
+    row = _next(world, lambda question: "Ask somebody else.")
+    assert (row["state"], row["gate"]["against_live"]) == ("WITHHELD", "worse")
+    assert status.dataset(world.parts, NAME)["state"] == "ASLEEP"
+    assert not world.workspace.endpoints
