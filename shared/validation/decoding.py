@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from shared.validation.problems import Problem, shown
+from shared.validation.problems import Problem, printable, shown
 
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -60,13 +60,16 @@ def depth_of(line: bytes, enough: int) -> int:
 def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
     odd: list[Problem] = []
     no_numbers: list[str] = []
+    hidden: list[Any] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
-        if len(found) != len(items) and not odd:
-            names = [name for name, _ in items]
-            twice = next(name for at, name in enumerate(names) if name in names[:at])
-            odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
+        if len(found) != len(items):
+            hidden.extend(value for _, value in items)
+            if not odd:
+                names = [name for name, _ in items]
+                twice = next(name for at, name in enumerate(names) if name in names[:at])
+                odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
         return found
 
     def constant(name: str) -> float:
@@ -92,12 +95,14 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
         return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
     except RecursionError as wrong:
         return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]
+    repeats = bool(odd)  # then the first one may be gone from the value, and the path would be that of another one
     if no_numbers:
-        # beside a repeated key the first one may be gone from the value, and another one be found
-        path = None if odd else _path_to(value, _is_no_number)
+        path = None if repeats else _path_to(value, _is_no_number)
         odd.append(Problem("not-a-number", path, no_numbers[0], "a number or null"))
-    elif not odd and (path := _path_to(value, _is_surrogate)) is not None:
-        odd.append(Problem("lone-surrogate", path, "half of a surrogate pair", "whole characters"))
+    path = _path_to([value, hidden] if repeats else value, _is_surrogate)
+    if path is not None:
+        found, expected = "half of a surrogate pair", "whole characters"
+        odd.append(Problem("lone-surrogate", None if repeats else path, found, expected))
     return value, odd
 
 
@@ -116,7 +121,7 @@ def _path_to(value: Any, wanted: Callable[[object], bool], path: str = "") -> st
         for name, inner in value.items():
             if wanted(name):
                 return f"{path}.a key".lstrip(".")
-            if (found := _path_to(inner, wanted, f"{path}.{shown(name)[1:-1]}".lstrip("."))) is not None:
+            if (found := _path_to(inner, wanted, f"{path}.{printable(name)}".lstrip("."))) is not None:
                 return found
     if isinstance(value, list):
         for at, inner in enumerate(value):

@@ -15,6 +15,7 @@ from shared.validation.lineup import Lineup
 from shared.validation.measures import Measures
 from shared.validation.partial import Spot
 from shared.validation.policy import Policy
+from shared.validation.problems import printable
 from shared.validation.report import Finding, Place, Report
 from shared.validation.rules import RULES
 from shared.validation.sources import Source
@@ -125,7 +126,7 @@ class Fold:
             if first is None:
                 first = columns
             elif columns != first:
-                odd = ", ".join(name[:40] for name in sorted(columns ^ first)[:5])
+                odd = ", ".join(printable(name) for name in sorted(columns ^ first)[:5])
                 self.add("mixed-columns", odd, "the columns of the first file", file.source)
 
     def _find_repeated_rows(self) -> None:

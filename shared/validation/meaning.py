@@ -16,10 +16,12 @@ from shared.validation.turns import Dialogue
 
 TOKEN_ESTIMATE = "UTF-8 bytes / 4, and about 4 for each turn"
 
-_MARKER = re.compile(
-    r"<\|(?:system|user|assistant|end|endoftext|im_start|im_end|im_sep|begin_of_text|eot_id|start_header_id"
-    r"|end_header_id|tool|tool_call)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+MARKERS = (
+    *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
+    *("<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>"),
+    *("<|end_header_id|>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>"),
 )
+_MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 _CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
 _CONTROL_BYTES = bytes(code for code in (*range(1, 9), 0x0B, *range(0x0E, 0x20), 0x7F))
 # One character is found much faster than several: the first column is looked for before the second.
@@ -28,12 +30,14 @@ _SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
     ("K", "AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
     ("=", "AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
     ("-", "sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
-    ("_", "gh", "a GitHub token", re.compile(r"\b(?:gh[opsru]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})")),
+    ("_", "gh", "a GitHub token", re.compile(r"\bgh[opsru]_[A-Za-z0-9]{36,}")),
+    ("_", "github_pat_", "a GitHub token", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
     ("-", "xox", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
     ("_", "hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
     ("I", "AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
     ("J", "eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
 )
+SECRETS = tuple(dict.fromkeys(name for _, _, name, _ in _SECRETS))
 _TAIL = 24
 
 

@@ -8,16 +8,26 @@ from __future__ import annotations
 import sys
 
 from shared.validation.examples import EXAMPLES
+from shared.validation.meaning import MARKERS, SECRETS, TOKEN_ESTIMATE
 from shared.validation.policy import LIMITS, Policy, setting_of
 from shared.validation.rule import Rule, Scope
 from shared.validation.rules import RULES
 from shared.validation.templates import ANY, TEMPLATES
 
+
+def _looked_for() -> str:
+    markers = ", ".join(f"`{marker}`" for marker in MARKERS)
+    return (
+        f"Template markers looked for: {markers}.\n\nSecrets looked for, and never printed: {', '.join(SECRETS)}.\n\n"
+        f"Tokens are estimated: {TOKEN_ESTIMATE}."
+    )
+
+
 _SECTIONS: tuple[tuple[Scope, str, str], ...] = (
     ("file", "Files", "About a whole file or snapshot."),
     ("line", "Lines", "About a row as it is written. Blank lines and CRLF are harmless."),
     ("turns", "Dialogues", "About what a row holds; the same for JSONL and parquet."),
-    ("meaning", "Meaning", "Warnings about good rows. They never refuse anything."),
+    ("meaning", "Meaning", "Warnings about good rows. They never refuse anything.\n\n" + _looked_for()),
 )
 _LONGEST = 160
 
@@ -46,6 +56,20 @@ rejected, 2: could not be checked). The report is described by
 
 What is trained on is `messages` with `role` and `content` of each turn, and nothing else. Duplicates are
 kept once. Every row read is counted once: as good, bad or a duplicate.
+
+## What is told
+
+Everything that is wrong with a row, at once; but one mistake is told once:
+
+- A line that is too long, not UTF-8, nested too deep or not JSON is looked at no further. Its dialogue is looked at
+  only if nothing is wrong with how the line is written.
+- The order of turns is judged only where all turns have roles that the model knows.
+- What a row means is looked at only if the row is good.
+- Whatever is wrong with a file ends the reading of that file, and a limit on bytes or rows that of the snapshot; rows
+  before that are told. Then `too-few-rows` and `no-train-rows` are not looked at.
+- Files are read in this order: test, validation, then the others. A dialogue (roles and contents) that was there before
+  is a duplicate, or has leaked if it was in another split.
+- In parquet, a field of a turn that is null counts as absent, but for `role` and `content`.
 """
 
 _DEFAULTS = """\

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from shared.validation.parts import Part
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
-from shared.validation.reading import FileFault, Meter, Row, sniff
+from shared.validation.reading import FileFault, Meter, Row, sniff, too_long
 from shared.validation.sources import Readable, Watched
-from shared.validation.turns import Turns
+from shared.validation.turns import Dialogue, Turns
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -51,8 +51,8 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
     reader = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
     names = reader.schema_arrow.names
     _check_columns(reader.schema_arrow)
-    extras = [name for name in names if name != "messages" and name not in _READ_BESIDES]
-    columns = ["messages", *(name for name in _READ_BESIDES if _is_text_column(reader.schema_arrow, name))]
+    columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(reader.schema_arrow, name))]
+    extras = [name for name in names if name not in columns]
     groups = range(part.start, reader.num_row_groups if part.end is None else part.end)
     number = 1
     for at in groups:
@@ -96,8 +96,13 @@ def is_text(kind: pyarrow.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _is_text_column(schema: pyarrow.Schema, name: str) -> bool:
-    return schema.names.count(name) == 1 and is_text(schema.field(name).type)
+def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
+    import pyarrow.types as types
+
+    if schema.names.count(name) != 1:
+        return False
+    kind = schema.field(name).type
+    return is_text(kind) or bool(types.is_integer(kind))
 
 
 def _batch_rows(
@@ -114,13 +119,15 @@ def _batch_rows(
         problems: list[Problem] = []
         if dialogue is None:
             dialogue, problems = turns.examine(value)
-        elif len(dialogue.text) > policy.max_line_bytes:
-            found = f"{len(dialogue.text)} characters"
-            dialogue, problems = (
-                None,
-                [Problem("row-too-long", None, found, f"at most {policy.max_line_bytes} bytes")],
-            )
+        if dialogue is not None and (size := _size(dialogue, policy.max_line_bytes)) > policy.max_line_bytes:
+            dialogue, problems = None, [too_long(size, policy)]
         yield Row(row_number, None, value, dialogue, problems, None)
+
+
+def _size(dialogue: Dialogue, enough: int) -> int:
+    """The bytes of a dialogue; no more than `enough` is said of one that is surely shorter."""
+    characters = len(dialogue.text)
+    return enough if 4 * characters <= enough else len(dialogue.text.encode())
 
 
 def _values(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | Problem]:

@@ -18,11 +18,17 @@ class Problem(NamedTuple):
     shift: int = 0
 
 
+def printable(name: str, limit: int = 40) -> str:
+    """Cut a name (a role, a key, a file) short, so that it can be printed anywhere."""
+    kept = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:limit])
+    return kept if len(name) <= limit else f"{kept}…"
+
+
 def shown(value: object, limit: int = 40) -> str:
-    """Show a short name (a role, a key, a file) so that it can be printed anywhere."""
+    """Show a name in quotes, with its length if it was cut."""
     text = value if isinstance(value, str) else repr(value)[: 4 * limit]
-    kept = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])
-    return f'"{kept}"' if len(text) <= limit else f'"{kept}…" ({len(text)} characters)'
+    kept = f'"{printable(text, limit)}"'
+    return kept if len(text) <= limit else f"{kept} ({len(text)} characters)"
 
 
 def kind_of(value: object) -> str:

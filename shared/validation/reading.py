@@ -24,6 +24,7 @@ from shared.validation.turns import Dialogue, Turns
 
 _EXPANSION_FROM = 64 * 2**20
 _KNOWN_COLUMNS = 1000
+_TELLING = 16  # bytes that tell a format
 _MAGIC = (
     (b"PAR1", "parquet"),
     (b"\x1f\x8b", "gzip"),
@@ -104,7 +105,7 @@ def _jsonl_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: 
     loads, glance, is_plain = orjson.loads, turns.glance, _Plain().is_plain
     for number, offset, length, line in lines_of(owned(read, part.start, part.end), policy.max_line_bytes):
         if line is None:
-            yield Row(number, offset, None, None, [_too_long(length, policy)], None)
+            yield Row(number, offset, None, None, [too_long(length, policy)], None)
             continue
         try:
             value = loads(line)
@@ -161,7 +162,8 @@ def _careful_row(number: int, offset: int, line: bytes, turns: Turns, policy: Po
     return Row(number, offset, value, dialogue, problems, line)
 
 
-def _too_long(length: int, policy: Policy) -> Problem:
+def too_long(length: int, policy: Policy) -> Problem:
+    """The problem of a row of so many bytes."""
     return Problem("row-too-long", None, f"{length} bytes", f"at most {policy.max_line_bytes} bytes")
 
 
@@ -170,12 +172,14 @@ def _plain(part: Part, file: Watched, meter: Meter) -> Callable[[int], bytes]:
     at = max(0, start - 1)
     if start:
         file.seek(at)
+    first = b""
 
     def read(size: int) -> bytes:
-        nonlocal at
+        nonlocal at, first
         data = file.read(size)
-        if at == 0 and data:
-            sniff(data, "JSONL")
+        if start == 0 and len(first) < _TELLING:
+            first += data[:_TELLING]
+            sniff(first, "JSONL")
         before, at = at, at + len(data)
         own = max(0, (at if end is None else min(at, end)) - max(before, start))
         meter.add(own, meter.bytes_out + own)
@@ -186,19 +190,20 @@ def _plain(part: Part, file: Watched, meter: Meter) -> Callable[[int], bytes]:
 
 def _unzipped(file: Watched, meter: Meter) -> Callable[[int], bytes]:
     unzipped = gzip.GzipFile(fileobj=file, mode="rb")
-    given = 0
+    first = b""
 
     def read(size: int) -> bytes:
-        nonlocal given
+        nonlocal first
         try:
             data = unzipped.read1(size)  # read would lose what came before the damage
         except (EOFError, zlib.error, gzip.BadGzipFile) as damage:
             file.raise_failure()
-            rule = "file-format" if given == 0 and isinstance(damage, gzip.BadGzipFile) else "file-unreadable"
-            raise FileFault(rule, str(damage)[:120], "gzip") from damage
-        if given == 0:
-            sniff(data, "JSONL")
-        given += len(data)
+            sniff(file.start, "gzip")
+            rule = "file-unreadable" if b"\x1f\x8b".startswith(file.start[:2]) else "file-format"
+            raise FileFault(rule, str(damage)[:120].rstrip("."), "a whole gzip file") from damage
+        if len(first) < _TELLING:  # the first member may hold a few bytes only
+            first += data[:_TELLING]
+            sniff(first, "JSONL")
         meter.add(len(data), max(file.bytes_read, 1))
         return data
 

@@ -75,6 +75,8 @@ class Watched:
     def __init__(self, file: Readable, beat: Callable[[], None]) -> None:
         self._file, self._beat = file, beat
         self.failure: BaseException | None = None
+        self.start = b""
+        """What the first read gave."""
         self.bytes_read = 0
         self.closed = False
 
@@ -94,6 +96,7 @@ class Watched:
         except BaseException as failure:
             self.failure = failure
             raise
+        self.start = self.start or data
         self.bytes_read += len(data)
         return data
 

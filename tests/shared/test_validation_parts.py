@@ -69,7 +69,7 @@ def some_lines(seed: int) -> bytes:
     return b"\n".join(lines) + rng.choice([b"", b"\n"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([None, "train", "test", "validation"])), max_size=3),
     st.integers(1, 3000),

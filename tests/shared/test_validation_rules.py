@@ -229,14 +229,14 @@ def test_summary_of_an_unreadable_file_names_it_and_ends_in_one_full_stop(rule: 
     summary = check(data, path).summary
     assert f" {path}: found " in summary
     assert ".." not in summary
-    assert summary.endswith("parquet file." if path.endswith("parquet") else "expected gzip.")
+    assert summary.endswith("a whole parquet file." if path.endswith("parquet") else "a whole gzip file.")
 
 
 def test_summary_tells_of_bad_rows_beside_an_unreadable_file() -> None:
     whole = gzip.compress(b"{}\n" + b"\n".join(a_row(number) for number in range(5000)), compresslevel=1)
     report = check(whole[: len(whole) // 2], "data.jsonl.gz")
     assert " data.jsonl.gz: found " in report.summary
-    assert report.summary.endswith(f"expected gzip. 1 of {report.rows} rows are bad: messages-missing (1)")
+    assert report.summary.endswith(f"a whole gzip file. 1 of {report.rows} rows are bad: messages-missing (1)")
 
 
 def test_too_few_rows_are_told_with_the_number_needed_and_the_setting() -> None:

@@ -16,16 +16,13 @@ import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.splits import SPLITS, Cuts, Split
 from shared.validation import BadRow, Frozen, Policy, Source, freeze
 from shared.validation.__main__ import main
-from shared.validation.decoding import decode_slowly
-from shared.validation.reading import is_bad
 from shared.validation.staging import BlockWriter
-from shared.validation.turns import Turns
 
 
 class Blocks:
@@ -322,86 +319,6 @@ def test_damaged_files_never_raise(data: st.DataObject, path: str) -> None:
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     report = freeze([source(bytes(damaged), path)], Policy()).report
     assert report.rows == report.good_rows + report.bad_rows + report.duplicate_rows
-
-
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3),
-)
-TURN = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "role": st.sampled_from(["user", "assistant", "system", "tool", "User", ""]) | JSON,
-            "content": st.sampled_from(["Hi", 'say "no"', "\\", 'a\\"b', "", " \n", "\0", "é\U0001f600", "\ud83d"])
-            | JSON,
-        },
-        optional={"weight": JSON, "name": JSON},
-    ),
-    JSON,
-)
-ROW = st.one_of(
-    st.fixed_dictionaries({"messages": st.lists(TURN, max_size=4) | JSON}, optional={"prompt": JSON, "x": JSON}),
-    st.lists(st.sampled_from(["q", 'q"', "é"]), min_size=2, max_size=4).map(
-        lambda texts: {
-            "messages": [
-                {"role": ("user", "assistant")[at % 2], "content": text}
-                for at, text in enumerate(texts[: len(texts) & -2])
-            ]
-        }
-    ),
-    JSON,
-)
-MUTATIONS = [
-    b'"',
-    b",",
-    b"{",
-    b"}",
-    b"\\",
-    b"\xff",
-    b'"role": "user", ',
-    b'"a":1,',
-    b"\\u0022",
-    b"NaN",
-    b"\x00",
-    b"\\ud800",
-]
-
-
-@st.composite
-def lines(draw: st.DrawFn) -> bytes:
-    """A line that is JSON, or nearly."""
-    line = json.dumps(draw(ROW), ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
-    for _ in range(draw(st.integers(0, 2))):
-        at = draw(st.integers(0, len(line)))
-        line = line[:at] + draw(st.sampled_from(MUTATIONS)) + line[at + draw(st.integers(0, 2)) :]
-    return line.replace(b"\n", b"")
-
-
-def plainly(line: bytes) -> set[str]:
-    """The slow, obvious reading of a line: no fast path, no memory of earlier rows."""
-    policy = Policy()
-    value, problems = decode_slowly(line, policy.max_depth)
-    if not is_bad(problems):
-        problems = problems + Turns(policy).examine(value)[1]
-    return {problem.rule for problem in problems}
-
-
-@settings(max_examples=1000, deadline=None)
-@given(st.lists(lines(), min_size=1, max_size=4))
-@example([b'{"messages": []}', b'{"messages": [null, 1.3407807929872134e+154, [[false, -6,1000000000000004e302]]]}'])
-@example([b'{"score": 1e400, "messages": [null]}', b'{"messages": [], "n": -1' + b"0" * 5000 + b"}"])
-@example([b'{"score": 1e400, "score": 1, "messages": [NaN]}'])
-def test_fast_path_agrees_with_the_slow_one(some: list[bytes]) -> None:
-    before = jsonl([a_row(number) for number in range(12)])
-    policy = Policy(min_rows=12, meaning=False, places=0)
-    report = freeze([source(before + b"\n".join(some) + b"\n")], policy).report
-    told: dict[int, set[str]] = {}
-    for finding in report.findings:
-        for place in finding.places:
-            if finding.rule != "duplicate-row":
-                told.setdefault(place.row or 0, set()).add(finding.rule)
-    expected = {13 + at: plainly(line) for at, line in enumerate(some) if line.strip()}
-    assert told == {row: rules for row, rules in expected.items() if rules}
 
 
 # The command line
