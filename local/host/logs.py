@@ -41,7 +41,7 @@ def set_up() -> None:
 
 def quieten() -> None:
     """Keep chatty libraries down; again after the app was imported, since uvicorn sets up its own logging."""
-    for name in ("azure", "httpx", "uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("azure", "uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
         logger.handlers.clear()

@@ -108,6 +108,13 @@ def test_words_come_as_they_are_said(azureml: AzureMl, ml: Any, endpoint: str) -
     assert after["words"] - before["words"] == 1
 
 
+def test_whoever_accepts_events_gets_a_stream(azureml: AzureMl, ml: Any, endpoint: str) -> None:
+    serve(azureml, endpoint, streams=True)
+    accepting = {"Accept": "text/event-stream, application/json"}
+    answer = stream(azureml, ml, endpoint, accepting, stream=False)
+    assert len(list(chunks(answer))) == WORDS + 2
+
+
 def test_question_without_stream_is_answered_whole_by_a_deployment_that_streams(
     azureml: AzureMl, ml: Any, endpoint: str
 ) -> None:

@@ -27,11 +27,11 @@ from local.azureml.endpoints.deployments import Deployment
 from local.azureml.endpoints.models import Endpoint
 from local.azureml.endpoints.replica import Replica
 from local.azureml.scoring.exceptions import BadKey, NothingToAsk, TimedOut, TooMany
+from local.azureml.serving.server import EVENTS
 from local.azureml.serving.server import HEADER as SERVING_HEADER
 from local.azureml.wire.errors import WireError
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-EVENTS = "text/event-stream"
 _UNFIT_FOR_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -54,6 +54,7 @@ class Call:
     # Times of the running loop.
     begun: float
     deadline: float
+    accept: str
     status: int = 500
 
     def count(self) -> None:
@@ -89,7 +90,8 @@ async def score(request: Request) -> Response:
     deployment = _choose(cloud, endpoint, request.headers.get(DEPLOYMENT_HEADER))
     body = await request.body()
     now = asyncio.get_running_loop().time()
-    call = Call(cloud, deployment, cloud.deployments.replica(deployment), now, now + deployment.timeout)
+    replica, accept = cloud.deployments.replica(deployment), request.headers.get("accept", "*/*")
+    call = Call(cloud, deployment, replica, now, now + deployment.timeout, accept)
     async with AsyncExitStack() as held:
         held.callback(call.count)
         try:
@@ -168,7 +170,7 @@ async def _ask_model(call: Call, body: bytes, held: AsyncExitStack) -> ModelAnsw
         return ModelAnswer(502, b'{"error": "The model container is not running."}')
     # After a restart of the cloud the process may still be starting: the request waits for it.
     await replica.ready.wait()
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": call.accept}
     if serving := call.cloud.pacer.settings.serving_of(deployment.key):
         headers[SERVING_HEADER] = msgspec.json.encode(serving).decode()
     asking = call.cloud.session.post(f"http://127.0.0.1:{replica.port}/score", data=body, headers=headers)

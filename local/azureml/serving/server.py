@@ -25,6 +25,7 @@ from local.azureml.serving.payload import BadPayload, Question, parse
 from local.azureml.settings import Serving
 
 HEADER = "x-serving"
+EVENTS = "text/event-stream"
 _AS_IT_IS = Serving()
 _decode = msgspec.json.Decoder(Serving).decode
 
@@ -57,8 +58,8 @@ class InferenceServer:
             await asyncio.sleep(serving.answer_seconds)
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._threads, self._model.predict, question.model_input())
-        if question.stream and serving.streams:
-            return StreamingResponse(self._said(answer["output"], question, serving), media_type="text/event-stream")
+        if serving.streams and (question.stream or EVENTS in request.headers.get("accept", "")):
+            return StreamingResponse(self._said(answer["output"], question, serving), media_type=EVENTS)
         self._counts["answered"] += 1
         return Response(orjson.dumps(shaped(serving.shape, answer["output"], question)), media_type="application/json")
 

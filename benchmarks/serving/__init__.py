@@ -1,0 +1,1 @@
+"""What the measurements of scoring have in common: a served dataset, callers, and apps to compare with."""

@@ -1,0 +1,165 @@
+"""A local cloud in which the example dataset is live, and other apps hosted beside it that ask the same endpoint."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.serving.callers import Question
+from local.cloud import Cloud
+from local.droptune import Droptune
+from local.host import keys
+from local.parts import ROOT, app_environment, base_environment
+from local.ports import free_port
+
+DATASET = "support-bot"
+QUESTION = "Where should I put the file with my training data?"
+# What a deployment must take for 64 callers at once, and no timer or idle time in between.
+SETTINGS = {"SERVING_CONCURRENCY": "64", "SLEEP_SCHEDULE": "0 0 0 1 1 *", "MIN_ROWS": "20"}
+LIMIT = 120.0
+
+
+@dataclass
+class Served:
+    """The cloud, somebody at it, and the addresses of the dataset's endpoint."""
+
+    cloud: Cloud
+    app: Droptune
+
+    @cached_property
+    def ml(self) -> Any:
+        """The SDK's client, in this process; it finds the local cloud by the environment that `served` set."""
+        from azure.ai.ml import MLClient
+        from azure.identity import DefaultAzureCredential
+
+        given = self.cloud.wiring
+        return MLClient(DefaultAzureCredential(), given.subscription_id, given.resource_group, given.workspace)
+
+    @cached_property
+    def endpoint(self) -> str:
+        """The dataset's endpoint."""
+        return str(self.app.get(f"datasets/{DATASET}")["endpoint"])
+
+    @cached_property
+    def answer(self) -> str:
+        """What the live model answers, with the escapes that JSON needs left out by taking the part before any."""
+        found = self.app.ask(DATASET, QUESTION).raise_for_status().json()["output"]
+        return str(found).split('"')[0].split("\n")[0]
+
+    @property
+    def native(self) -> dict[str, Any]:
+        """The recipe's body."""
+        parameters = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200}
+        return {"input_data": {"input_string": [{"role": "user", "content": QUESTION}], "parameters": parameters}}
+
+    def direct(self) -> Question:
+        """A POST to the scoring URI itself."""
+        uri = self.ml.online_endpoints.get(self.endpoint).scoring_uri
+        key = self.ml.online_endpoints.get_keys(self.endpoint).primary_key
+        return Question(uri, self.native, {"Authorization": f"Bearer {key}"}, self.answer)
+
+    def completion(self) -> Question:
+        """A chat completion of the app, as a client sends it."""
+        body = {"model": DATASET, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 200}
+        return self._of_the_app("v1/chat/completions", body)
+
+    def score(self) -> Question:
+        """The app's native route."""
+        return self._of_the_app(f"score/{DATASET}", self.native)
+
+    def _of_the_app(self, route: str, body: Mapping[str, Any]) -> Question:
+        given = self.cloud.description
+        headers = {"Authorization": f"Bearer {given['app_key']}", "x-functions-key": given["app_key"]}
+        return Question(f"{given['app_url']}/api/{route}", body, headers, self.answer)
+
+    @property
+    def host(self) -> psutil.Process:
+        """The process of the Functions host with the app in it."""
+        process = self.cloud.record.parts["host"].process.process
+        assert process is not None, "the host runs"
+        return process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an app in this cloud is given, and which endpoint to ask."""
+        settings = app_environment(self.cloud.wiring, self.cloud.settings)
+        return {**base_environment(), **settings, "ENDPOINT": self.endpoint}
+
+
+@contextmanager
+def served(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """Starts a cloud and returns once the example is live; sets this process's environment for the SDK."""
+    with Cloud(folder, {**SETTINGS, **(settings or {})}) as cloud, Droptune(cloud.description) as app:
+        before = dict(os.environ)
+        os.environ.update(app_environment(cloud.wiring, cloud.settings))
+        try:
+            app.drop(f"{DATASET}.jsonl", ROOT / "examples" / f"{DATASET}.jsonl")
+            app.wait_for(DATASET, "LIVE", timeout=LIMIT)
+            yield Served(cloud, app)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A Functions app in a host of its own."""
+
+    url: str
+    key: str
+    process: subprocess.Popen[bytes]
+
+    def question(self, route: str, body: Mapping[str, Any], expected: str) -> Question:
+        """A POST to one of its functions."""
+        headers = {"x-functions-key": self.key, "Authorization": f"Bearer {self.key}"}
+        return Question(f"{self.url}/api/{route}", body, headers, expected)
+
+
+@contextmanager
+def hosted(app: Path, state: Path, environment: Mapping[str, str]) -> Iterator[Host]:
+    """Starts a host and does not wait for it: it listens at once and lets early questions wait until it is ready."""
+    state.mkdir(parents=True, exist_ok=True)
+    port, key = free_port(), keys.load(state).function
+    command = [sys.executable, "-m", "local.host", "--app", str(app), "--port", str(port), "--folder", str(state)]
+    own = {**environment, "SCORING_KEYS": key}
+    with (state / "host.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log)
+        try:
+            yield Host(f"http://127.0.0.1:{port}", key, process)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def first_answer(host: Host, question: Question) -> bytes:
+    """The first answer of a host that is starting. Raises RuntimeError when it is none that was wanted."""
+    import json
+
+    deadline = time.monotonic() + LIMIT
+    path = question.url.removeprefix(host.url)
+    while time.monotonic() < deadline and host.process.poll() is None:
+        connection = http.client.HTTPConnection(host.url.removeprefix("http://"), timeout=LIMIT)
+        try:
+            connection.request("POST", path, json.dumps(question.body), dict(question.headers))
+            answer = connection.getresponse()
+            body = answer.read()
+        except ConnectionRefusedError:
+            time.sleep(0.005)
+            continue
+        finally:
+            connection.close()
+        if answer.status != 200 or question.expected.encode() not in body:
+            raise RuntimeError(f"{question.url}: HTTP {answer.status}: {body[:500]!r}")
+        return body
+    raise RuntimeError(f"{host.url} did not answer within {LIMIT:.0f} s")
