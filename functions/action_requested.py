@@ -49,6 +49,14 @@ def sleep_dataset(req: Request) -> Response:
     return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "sleep", _by(req)))
 
 
+@blueprint.route(route="datasets/{name}/rollback", methods=["POST"])
+def roll_back_dataset(req: Request) -> Response:
+    """Goes back to the release before, while its deployment is kept; during a rollout, takes the candidate back."""
+    from shared import actions
+
+    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "roll_back", _by(req)))
+
+
 @blueprint.route(route="datasets/{name}/resume", methods=["POST"])
 def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""

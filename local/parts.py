@@ -23,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 SETTINGS = {
     "LOOK_SECONDS": "1",
     "FAULT_SECONDS": "1",
+    "ROLLOUT_BAKE_MINUTES": "0.05",
+    "ROLLOUT_WAIT_MINUTES": "0.05",
+    "ROLLOUT_MIN_REQUESTS": "5",
     "SWEEP_SCHEDULE": "*/20 * * * * *",
     "SLEEP_SCHEDULE": "0 0 2 * * *",
 }

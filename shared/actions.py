@@ -75,7 +75,7 @@ def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> 
 
 
 def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
-    """Records the wish that a dataset sleeps or wakes. Raises Unknown for an unknown dataset."""
+    """Records the wish that a dataset sleeps, wakes or rolls back. Raises Unknown for an unknown dataset."""
     key = f"dataset/{dataset}"
     wish = Request(what=what, by=by, at=parts.clock())
     answer = Answer(False, "")
@@ -95,7 +95,7 @@ def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
     parts.ledger.change(key, edit)
     if answer.done and not answer.text:
         parts.ledger.hint(key)
-        return Answer(True, f"{dataset} will {what}")
+        return Answer(True, f"{dataset} will {_verb(what)}")
     return answer
 
 
@@ -112,14 +112,37 @@ def _may(row: Dataset, wish: Request) -> Answer:
     there = {
         "sleep": (DatasetState.ASLEEP, DatasetState.SLEEPING),
         "wake": (DatasetState.LIVE, DatasetState.WAKING),
+        "roll_back": (),
     }
     if row.state in there[what]:
         return Answer(True, f"{row.name} is {row.state} already")
+    if what == "roll_back" and (answer := _may_roll_back(row, wish)):
+        return answer
     if DATASET.decide(row.state, what) == Verdict.RUN:
-        return Answer(True, f"{row.name} will {what}" if _same(row, wish) else "")
+        return _to_record(row, wish)
     if row.state == DatasetState.EMPTY:
         return Answer(False, f"{row.name} has no release yet")
     return Answer(False, f"{row.name} is {row.state}: ask again when that is over")
+
+
+def _to_record(row: Dataset, wish: Request) -> Answer:
+    """The wish is taken, and recorded unless it is on record already."""
+    return Answer(True, f"{row.name} will {_verb(wish.what)}" if _same(row, wish) else "")
+
+
+def _may_roll_back(row: Dataset, wish: Request) -> Answer | None:
+    """During a rollout the candidate is taken back; else the release before must be kept. None: the table says."""
+    if row.candidate is not None:
+        returned = f"{row.name} goes back to {row.candidate.snapshot} already" if row.candidate.returned_by else ""
+        return Answer(True, returned) if returned else _to_record(row, wish)
+    if row.state == DatasetState.LIVE and not row.can_go_back(wish.at):
+        gone = f"; the deployment of {row.previous.snapshot} is not kept any more" if row.previous else ""
+        return Answer(False, f"{row.name} is {row.state} and has nothing to go back to{gone}")
+    return None
+
+
+def _verb(what: str) -> str:
+    return what.replace("_", " ")
 
 
 def _withdraws(row: Dataset, wish: Request) -> bool:

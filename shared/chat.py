@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared import actions, counts, scoring
+from shared import actions, health, scoring
 from shared.errors import PipelineError, Unknown
 from shared.lifecycle import DatasetState
 
@@ -214,7 +214,7 @@ class Desk:
 
     def _count(self, row: Dataset, found: scoring.Answer, seconds: float) -> None:
         """How the call ended, for its release; where none is named, any with traffic may have been asked."""
-        how = counts.ending(found.status, found.good)
+        how = health.ending(found.status, found.good)
         may_be = [found.deployment] if found.deployment else [name for name, share in row.traffic.items() if share]
         for deployment in may_be:
             self.parts.counts.note(row.name, deployment, how, seconds, watched=row.candidate is not None)

@@ -16,11 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from shared.errors import PipelineError, Unknown
+from shared.health import Ending, Tally
 
 if TYPE_CHECKING:
     from shared.storage import Storage
@@ -34,28 +35,6 @@ WATCHED_SECONDS = 1.0
 # Latencies are kept as powers of this: a percentile is off by 5 % at most, and counts of many processes add up.
 _STEP = 1.1
 
-type Ending = Literal["answered", "failed", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How the questions to one deployment ended.
-
-    `failed`: 5xx, 424, no answer in time, or an answer nobody can use. `refused`: 4xx, 429 among them. The seconds
-    are those of answered questions; None when there is none.
-    """
-
-    asked: int = 0
-    failed: int = 0
-    refused: int = 0
-    p50_seconds: float | None = None
-    p95_seconds: float | None = None
-
-    @property
-    def error_percent(self) -> float:
-        """Share of the questions that failed."""
-        return 100.0 * self.failed / self.asked if self.asked else 0.0
-
 
 class _Second(msgspec.Struct):
     """One second's counts, and of the answered questions how many took `_STEP ** n` seconds."""
@@ -67,13 +46,6 @@ class _Second(msgspec.Struct):
 
 
 type _Minute = dict[int, _Second]
-
-
-def ending(status: int, usable: bool) -> Ending:
-    """How a question ended, by the endpoint's HTTP status (0: it did not answer)."""
-    if status == 200:
-        return "answered" if usable else "failed"
-    return "refused" if 400 <= status < 500 and status not in (408, 424) else "failed"
 
 
 @dataclass
@@ -147,7 +119,13 @@ def since(storage: Storage, dataset: str, deployment: str, since: float) -> Tall
             total.refused += second.refused
             took.update(second.took)
     asked = total.answered + total.failed + total.refused
-    return Tally(asked, total.failed, total.refused, _percentile(took, 0.5), _percentile(took, 0.95))
+    return Tally(
+        asked=asked,
+        failed=total.failed,
+        refused=total.refused,
+        p50_seconds=_percentile(took, 0.5),
+        p95_seconds=_percentile(took, 0.95),
+    )
 
 
 def forget(storage: Storage, before: float) -> int:

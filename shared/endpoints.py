@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.errors import PermanentError, Refused, ServiceBusy
 from shared.lifecycle import Part
-from shared.records import Dataset, DeploymentSpec, Endpoint, Judgement, Release
+from shared.records import Dataset, DeploymentSpec, Endpoint, Judgement, Release, Stage
 
 if TYPE_CHECKING:
     from shared.clients import Parts
@@ -22,11 +22,21 @@ _MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
 class Failure(PermanentError):
-    """A release cannot be served; its reason becomes the snapshot's. `gate`: what the gate said of it, if it did."""
+    """A release cannot be served; its reason becomes the snapshot's.
 
-    def __init__(self, reason: str, part: Part = Part.DEPLOY_FAILED, gate: Judgement | None = None) -> None:
+    `part`: what the snapshot becomes; None: that depends on how far it had come. `gate`, `stages`: what was found of
+    it, if it came so far.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        part: Part | None = None,
+        gate: Judgement | None = None,
+        stages: tuple[Stage, ...] = (),
+    ) -> None:
         super().__init__(reason)
-        self.part, self.gate = part, gate
+        self.part, self.gate, self.stages = part, gate, stages
 
 
 def raised(parts: Parts, row: Dataset, release: Release) -> bool:
@@ -119,14 +129,19 @@ def _deployment(parts: Parts, row: Dataset, release: Release) -> DeploymentSpec:
     )
 
 
-def with_logs(parts: Parts, row: Dataset, release: Release, failure: Failure) -> str:
-    """The reason of a failure, with the place where the deployment's last log lines were saved before its removal."""
+def saved_log(parts: Parts, row: Dataset, release: Release) -> str:
+    """The blob in `evaluations` with the last log lines of a deployment that is about to be removed; empty: none."""
     try:
         logs = parts.workspace.deployment_logs(row.endpoint, release.deployment)
     except ServiceBusy:
         logs = {}
     if not logs:
-        return str(failure)
+        return ""
     name = f"{release.snapshot}/{release.deployment}.log.json"
     parts.storage.put("evaluations", name, json.dumps(logs, indent=1).encode())
-    return f"{failure}; its log is in evaluations/{name}"
+    return name
+
+
+def with_log(reason: str, log: str | None) -> str:
+    """A reason with the place of the log, if there is one."""
+    return f"{reason}; its log is in evaluations/{log}" if log else reason

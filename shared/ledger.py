@@ -237,7 +237,7 @@ def _one_step(
         ledger.come_back(key, kept.row.next_look_at)
     for other in outcome.then:
         ledger.hint(other)
-    if kept.row.state != acting:
+    if kept.row.state != acting or outcome.reason:
         tell(key, acting, kept.row.state, kept.row.reason)
     log.log(
         logging.INFO if kept.row.state != before or kept.row.fault else logging.DEBUG,
@@ -321,9 +321,11 @@ def _changed(row: AnyRow, outcome: Outcome, now: float) -> AnyRow:
 
 
 def _rest(ledger: Ledger, kept: Kept) -> None:
-    """Nothing to do: no further look is planned until something happens."""
+    """Nothing to do: no further look is planned until something happens, or until the row itself knows a time."""
     if kept.row.next_look_at is not None and kept.row.next_look_at <= ledger.clock():
-        ledger.write(kept, kept.row.but(next_look_at=None))
+        kept = ledger.write(kept, kept.row.but(next_look_at=kept.row.comes_due))
+        if kept.row.next_look_at is not None:
+            ledger.come_back(kept.row.key, kept.row.next_look_at)
 
 
 def _blob(key: str) -> str:

@@ -194,6 +194,8 @@ SNAPSHOT = Table(
 DATASET = Table(
     "dataset",
     (
+        # Before the deployment that it goes back to is removed.
+        Step("roll_back", (_D.LIVE,), (_D.SHIFTING, _D.LIVE), asked=True),
         # Before the next release: it would forget the one before the last, which costs money.
         Step("retire", (_D.LIVE,), (_D.LIVE,)),
         Step("deploy", (_D.EMPTY, _D.LIVE, _D.ASLEEP), (_D.DEPLOYING,)),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.health import Measured
 from shared.lifecycle import DatasetState, Part, SnapshotState
 
 # Histories are for people; the newest entries tell the story, and a row must stay small.
@@ -137,6 +138,11 @@ class Row(Struct, frozen=True, kw_only=True):
         """Why the present state was entered."""
         return self.history[-1].reason if self.history else ""
 
+    @property
+    def comes_due(self) -> float | None:
+        """When something is to be done although nothing happens."""
+        return None
+
 
 class Snapshot(Row, frozen=True, kw_only=True):
     """The ledger row of one dropped snapshot, from RECEIVED to REGISTERED.
@@ -229,8 +235,26 @@ class Judgement(Struct, frozen=True, kw_only=True):
     overridden_by: str = ""
 
 
+class Stage(Struct, frozen=True, kw_only=True):
+    """One stage of a shift: the candidate's share of the traffic, and what was said of it when the stage was over.
+
+    `since` is when the endpoint was seen with that traffic (0: not yet). `healthy`: not worse than live. `unjudged`:
+    too little was known within the time allowed, and the gate's evidence had to do. `measured` are the numbers.
+    """
+
+    percent: int
+    since: float = 0.0
+    verdict: Literal["", "healthy", "unjudged", "breach"] = ""
+    why: str = ""
+    measured: tuple[Measured, ...] = ()
+
+
 class Release(Struct, frozen=True, kw_only=True):
-    """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed."""
+    """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed.
+
+    `stages` are those of its shift, the last one under way. `returned_by` says who asked to go back to it, while that
+    is done. `log` is the blob with its last log lines: None before they were looked for, empty if there were none.
+    """
 
     snapshot: str
     model: ModelRef
@@ -239,6 +263,14 @@ class Release(Struct, frozen=True, kw_only=True):
     failed: str = ""
     failed_as: Part | None = None
     gate: Judgement | None = None
+    stages: tuple[Stage, ...] = ()
+    returned_by: str = ""
+    log: str | None = None
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether any stage of its shift went by without enough known of it."""
+        return any(stage.verdict == "unjudged" for stage in self.stages)
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -249,12 +281,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
     reason: str = ""
     attempt: int = 1
     gate: Judgement | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 class Dataset(Row, frozen=True, kw_only=True):
     """The ledger row of what is served under one dataset name. Going live is one conditional write of it.
 
-    After a wake that failed, no question wakes the dataset before `wake_not_before`; a person's wish does.
+    `previous` is what was live before; its deployment stays until `kept_until`, so that one can go back to it. After a
+    wake that failed, no question wakes the dataset before `wake_not_before`; a person's wish does.
     """
 
     name: str
@@ -267,6 +301,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     live: Release | None = None
     candidate: Release | None = None
     previous: Release | None = None
+    kept_until: float = 0.0
     resting: DatasetState = DatasetState.EMPTY
     traffic: dict[str, int] = {}
     requested: Request | None = None
@@ -274,6 +309,16 @@ class Dataset(Row, frozen=True, kw_only=True):
     last_asked_at: float = 0.0
     wake_failures: int = 0
     wake_not_before: float = 0.0
+
+    @property
+    def comes_due(self) -> float | None:
+        """When something is to be done although nothing happens: a kept deployment's time is over."""
+        kept = self.state == DatasetState.LIVE and self.previous is not None and self.previous.deployment
+        return self.kept_until if kept else None
+
+    def can_go_back(self, now: float) -> bool:
+        """Whether what was live before is kept to go back to."""
+        return self.previous is not None and bool(self.previous.deployment) and now < self.kept_until
 
     @property
     def key(self) -> str:

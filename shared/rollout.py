@@ -1,4 +1,4 @@
-"""The steps of a release: deploy, watch, gate, shift, retire.
+"""The steps of a release up to its gate: deploy, watch, gate. How it gets traffic is in `shifting`.
 
 Each look makes the next thing that is missing. A rollout that fails first removes what it made, and nothing else, and
 only then gives the dataset back; so no failed deployment is left behind, however often it was cut off.
@@ -82,7 +82,7 @@ def waiting(listed: Iterable[Listed], row: Dataset) -> str:
     return "" if newest in row.outcomes or newest <= live else newest
 
 
-class _Rollout:
+class Rollout:
     """What watch, gate and shift have in common: a candidate, and what to do when it fails."""
 
     parts: Parts
@@ -98,10 +98,15 @@ class _Rollout:
         if not candidate.failed:
             try:
                 _not_for_ever(row)
+                _not_against_a_wish(row)
                 return self._go_on(row, candidate, lease)
             except endpoints.Failure as failure:
-                reason = endpoints.with_logs(self.parts, row, candidate, failure)
-                failed = candidate.but(failed=reason, failed_as=failure.part, gate=failure.gate or candidate.gate)
+                failed = candidate.but(
+                    failed=str(failure),
+                    failed_as=failure.part or _part(row, candidate),
+                    gate=failure.gate or candidate.gate,
+                    stages=failure.stages or candidate.stages,
+                )
                 traffic = {row.live.deployment: 100} if row.live and row.resting == D.LIVE else {}
                 return Outcome(row.state, "", {"candidate": failed, "traffic": traffic})
         return self._give_back(row, candidate)
@@ -113,28 +118,43 @@ class _Rollout:
         raise NotImplementedError
 
     def _give_back(self, row: Dataset, candidate: Release) -> Outcome:
-        """Traffic back where it was, then the candidate gone, then the dataset as it was before."""
+        """Traffic back where it was, the log saved, the candidate gone; then the dataset as it was before."""
         awake = row.resting == D.LIVE
-        if awake and endpoints.shifted(self.parts, row) is None:
-            return self._later(row)
+        try:
+            if awake and endpoints.shifted(self.parts, row) is None:
+                return self._later(row)
+        except endpoints.Failure as failure:
+            return self._ended(row, candidate, D.ASLEEP, f"; {failure}", traffic={}, scoring_uri="", previous=None)
+        if candidate.returned_by:  # this rollout has not made it
+            kept = candidate.but(failed="", failed_as=None, returned_by="")
+            return Outcome(row.resting, f"{candidate.failed}", {"candidate": None, "previous": kept})
+        if candidate.log is None:
+            logged = candidate.but(log=endpoints.saved_log(self.parts, row, candidate))
+            return Outcome(row.state, "", {"candidate": logged})
         if not endpoints.removed(self.parts, row, candidate, whole_endpoint=not awake):
             return self._later(row)
+        return self._ended(row, candidate, row.resting)
+
+    def _ended(self, row: Dataset, candidate: Release, state: D, also: str = "", **changes: Any) -> Outcome:
+        """The dataset without the candidate, whose end is kept with its reason."""
         ended = Ended(
             part=candidate.failed_as or Part.DEPLOY_FAILED,
             at=self.parts.clock(),
-            reason=candidate.failed,
+            reason=endpoints.with_log(candidate.failed, candidate.log),
             attempt=candidate.attempt,
             gate=candidate.gate,
+            stages=candidate.stages,
         )
-        changes = {"candidate": None, "outcomes": {**row.outcomes, candidate.snapshot: ended}}
-        return Outcome(row.resting, f"{candidate.snapshot}: {ended.part}: {candidate.failed}", changes)
+        wish = None if _taken_back(row) else row.requested
+        changes |= {"candidate": None, "outcomes": {**row.outcomes, candidate.snapshot: ended}, "requested": wish}
+        return Outcome(state, f"{candidate.snapshot}: {ended.part}: {ended.reason}{also}", changes)
 
     def _later(self, row: Dataset) -> Outcome:
         return Outcome(row.state, look_in=self.parts.settings.look_seconds)
 
 
 @dataclass(frozen=True)
-class Watch(_Rollout):
+class Watch(Rollout):
     """DEPLOYING -> EVALUATING, or back when the deployment fails or takes too long."""
 
     parts: Parts
@@ -151,8 +171,8 @@ class Watch(_Rollout):
 
 
 @dataclass(frozen=True)
-class Gate(_Rollout):
-    """EVALUATING -> SHIFTING with the new split on record, or back and WITHHELD."""
+class Gate(Rollout):
+    """EVALUATING -> SHIFTING, or back and WITHHELD."""
 
     parts: Parts
 
@@ -162,8 +182,7 @@ class Gate(_Rollout):
             return Outcome(row.state, look_in=found.look_in)
         if not found.passed:
             found = self._overridden(candidate.snapshot, found)
-        changes = {"candidate": candidate.but(gate=found), "traffic": {candidate.deployment: 100}}
-        return Outcome(D.SHIFTING, evaluation.told(found), changes)
+        return Outcome(D.SHIFTING, evaluation.told(found), {"candidate": candidate.but(gate=found)})
 
     def _overridden(self, snapshot: str, found: Judgement) -> Judgement:
         """The judgement with the name of who releases the snapshot all the same; without one, that is its failure."""
@@ -174,57 +193,27 @@ class Gate(_Rollout):
         return overridden
 
 
-@dataclass(frozen=True)
-class Shift(_Rollout):
-    """SHIFTING -> LIVE once the endpoint's traffic is the split on record."""
-
-    parts: Parts
-
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
-        endpoint = endpoints.shifted(self.parts, row)
-        if endpoint is None:
-            return self._later(row)
-        outcomes = dict(row.outcomes)
-        # A release that slept has no deployment any more: only one that was up needs retiring.
-        previous = row.live if row.live and row.resting == D.LIVE else None
-        if row.live:
-            outcomes[row.live.snapshot] = Ended(
-                part=Part.RETIRED, at=self.parts.clock(), attempt=row.live.attempt, gate=row.live.gate
-            )
-        changes = {
-            "live": candidate,
-            "previous": previous,
-            "candidate": None,
-            "outcomes": outcomes,
-            "scoring_uri": endpoint.scoring_uri,
-        }
-        return Outcome(D.LIVE, f"{candidate.snapshot} serves", changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """LIVE -> LIVE: the deployment of the release before is removed, so that nobody pays for two."""
-
-    parts: Parts
-
-    def ready(self, row: Dataset) -> bool:
-        """Whether there is still one."""
-        return bool(row.previous and row.previous.deployment)
-
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
-        """Removes it; the release stays on record."""
-        assert row.previous is not None
-        if not endpoints.removed(self.parts, row, row.previous, whole_endpoint=False):
-            return Outcome(row.state, look_in=self.parts.settings.look_seconds)
-        return Outcome(row.state, "", {"previous": row.previous.but(deployment="")})
-
-    def failed(self, row: Dataset, error: PermanentError) -> None:
-        """It costs money: a person has a look."""
-
-
 def _not_for_ever(row: Dataset) -> None:
     """A candidate that keeps failing is given back before a person is needed: it costs money meanwhile."""
     if row.fault and row.fault.count >= FAULTS_BEFORE_ATTENTION - 1:
         raise endpoints.Failure(
             f"{row.fault.step} failed {row.fault.count} times: {row.fault.type}: {row.fault.message}"
         )
+
+
+def _not_against_a_wish(row: Dataset) -> None:
+    """A person who asks to roll back during a rollout wants what was there before."""
+    if _taken_back(row):
+        assert row.requested is not None
+        raise endpoints.Failure(f"taken back by {row.requested.by}", Part.ROLLED_BACK)
+
+
+def _taken_back(row: Dataset) -> bool:
+    """Whether somebody asked to roll back during this rollout; one that goes back itself is meant by that already."""
+    returns = row.candidate is not None and row.candidate.returned_by
+    return row.requested is not None and row.requested.what == "roll_back" and not returns
+
+
+def _part(row: Dataset, candidate: Release) -> Part:
+    """What a failed candidate's snapshot becomes: one that had traffic beside what is live was rolled back."""
+    return Part.ROLLED_BACK if candidate.stages and row.resting == D.LIVE else Part.DEPLOY_FAILED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -217,6 +218,27 @@ class Settings(BaseSettings):
         "withhold", description="What is done when the interval is too wide to tell whether the margin is kept."
     )
 
+    # How traffic moves, and back
+    rollout_stages: Annotated[tuple[int, ...], NoDecode] = Field(
+        (10, 50, 100), description="Shares of the traffic, in percent, that a candidate gets one after the other."
+    )
+    rollout_bake_minutes: float = Field(15.0, gt=0, description="How long each stage lasts at least.")
+    rollout_wait_minutes: float = Field(
+        30.0, ge=0, description="How much longer a stage waits for requests; then it goes on `unjudged`."
+    )
+    rollout_min_requests: int = Field(
+        20, ge=1, description="Requests of a stage that it takes to say that a candidate is not worse than live."
+    )
+    rollout_max_error_points: float = Field(
+        2.0, ge=0, lt=100, description="Percentage points by which a candidate's share of errors may be above live's."
+    )
+    rollout_max_latency_ratio: float = Field(
+        1.5, ge=1, description="How many times live's 95th percentile of the latency a candidate's may be."
+    )
+    rollback_keep_hours: float = Field(
+        24.0, ge=0, description="How long the deployment before stays, to go back to; it costs what a live one does."
+    )
+
     # When things happen
     look_seconds: int = Field(60, ge=1, description="Pause between looks at something that runs in Azure.")
     fault_seconds: int = Field(30, ge=1, description="First pause after a failed step; it doubles each time.")
@@ -241,6 +263,19 @@ class Settings(BaseSettings):
             return json.loads(value)
         except ValueError as error:
             raise ValueError(f"must be a JSON object, e.g. {_EXAMPLES[str(info.field_name)]}; {error}") from error
+
+    @field_validator("rollout_stages", mode="before")
+    @classmethod
+    def _stages(cls, value: object) -> object:
+        """Shares that rise up to 100, e.g. from `10,50,100`."""
+        shares = value.split(",") if isinstance(value, str) else value
+        try:
+            found = tuple(int(share) for share in shares)  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise ValueError("must be whole numbers between commas, e.g. 10,50,100") from error
+        if not found or found[0] < 1 or found[-1] != 100 or any(a >= b for a, b in pairwise(found)):
+            raise ValueError("must rise from 1 or more to 100, e.g. 10,50,100")
+        return found
 
     @field_validator("keep_warm")
     @classmethod

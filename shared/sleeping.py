@@ -84,7 +84,7 @@ class Wake:
             split = {live.deployment: 100}
             endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
         except endpoints.Failure as failure:
-            reason = endpoints.with_logs(self.parts, row, live, failure)
+            reason = endpoints.with_log(str(failure), endpoints.saved_log(self.parts, row, live))
             return Outcome(row.state, "", {"live": live.but(failed=reason)})
         if endpoint is None:
             return self._later(row)

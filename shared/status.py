@@ -83,6 +83,7 @@ def dataset(parts: Parts, name: str) -> dict[str, Any]:
         "live": _plain(row.live),
         "candidate": _plain(row.candidate),
         "previous": _plain(row.previous),
+        "kept_until": _time(row.kept_until) if row.comes_due is not None else None,
         "requested": _plain(row.requested),
         "last_asked_at": _time(row.last_asked_at) if row.last_asked_at else None,
         "wake_not_before": _time(row.wake_not_before) if row.wake_failures else None,
@@ -160,8 +161,13 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    gate = _plain(outcome.gate)
-    return {"state": outcome.part.value, "at": _time(outcome.at), "reason": outcome.reason, "gate": gate}
+    return {
+        "state": outcome.part.value,
+        "at": _time(outcome.at),
+        "reason": outcome.reason,
+        "gate": _plain(outcome.gate),
+        "stages": _plain(outcome.stages),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared import admission, notifications, registration, rollout, sleeping, training
+from shared import admission, notifications, registration, rollout, shifting, sleeping, training
 from shared.ledger import advance
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def hands(parts: Parts) -> Mapping[str, Mapping[str, Hand]]:
             "deploy": rollout.Deploy(parts),
             "watch": rollout.Watch(parts),
             "gate": rollout.Gate(parts),
-            "shift": rollout.Shift(parts),
-            "retire": rollout.Retire(parts),
+            "shift": shifting.Shift(parts),
+            "roll_back": shifting.RollBack(parts),
+            "retire": shifting.Retire(parts),
             "sleep": sleeping.Sleep(parts),
             "wake": sleeping.Wake(parts),
         },

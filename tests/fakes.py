@@ -15,7 +15,8 @@ from typing import Any
 
 from shared import scoring
 from shared.clients import Parts
-from shared.metrics import Requests
+from shared.health import Measured, Tally
+from shared.metrics import Requests, Since
 from shared.settings import Settings
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
@@ -24,16 +25,27 @@ from tests.fake_workspace import GPU, FakeWorkspace
 __all__ = ["GPU", "START", "Clock", "FakeStorage", "FakeWorkspace", "Killed", "Process", "World", "dialogues"]
 
 
+# Stages that nobody asks anything in go by in two minutes, and nothing is kept to go back to.
+QUICK = {"rollout_bake_minutes": 1, "rollout_wait_minutes": 1, "rollback_keep_hours": 0}
+
+
 class FakeMetrics:
     """Questions asked past the app, by endpoint and time. A deployment is measured from when it was up.
 
-    `rate` is asked of every endpoint besides; None: not known.
+    `rate` is asked of every endpoint besides; None: not known. `tallies` says how the questions to a deployment ended;
+    without it nobody asked.
     """
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         self.workspace = workspace
         self.rate: float | None = 0.0
         self.asked: dict[str, list[float]] = {}
+        self.tallies: Callable[[str], Tally] = lambda deployment: Tally()
+
+    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> Measured:
+        if self.rate is None:
+            return Measured(source="metrics", why="they could not be read (HttpResponseError)")
+        return Measured(source="metrics", candidate=self.tallies(candidate[0]), live=self.tallies(live[0]))
 
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
         if self.rate is None:
@@ -92,6 +104,7 @@ class World:
             "azure_resource_group": "g",
             "azureml_workspace": "w",
             "min_rows": 10,
+            **QUICK,
             **self.settings,
         }
         fake: Any = self

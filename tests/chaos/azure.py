@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from shared import naming, scoring
 from shared.errors import Held, Refused
+from shared.health import Measured, Tally
 from shared.metrics import Requests
 from shared.records import DeploymentSpec, JobSpec
 from shared.storage import LEASE_SECONDS
@@ -197,11 +198,15 @@ class ChaosMetrics:
     def _requests(self) -> Requests:
         return Requests(self.rate, "" if self.rate is not None else "metrics could not be read")
 
+    def _compared(self) -> Measured:
+        known = None if self.rate is None else Tally()
+        return Measured(source="metrics", candidate=known, live=known, why="" if known else "metrics could not be read")
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def asked(*args: Any, **more: Any) -> Any:
-            return self.stage.call("metrics", name, args, self._requests)
+            return self.stage.call("metrics", name, args, self._requests if name == "requests" else self._compared)
 
         return asked

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pytest
 from azure.identity import DefaultAzureCredential
 
+from shared.health import Measured, Tally
 from shared.metrics import Metrics
 from tests.contracts.workspaces import AzureSide, FakeSide, Shop
 from tests.local.azureml_server import AzureMl
@@ -62,6 +63,7 @@ class AzureMeter:
         given: Any = type("Given", (), {"metrics_endpoint": side.server.base})
         self.metrics = Metrics(given, DefaultAzureCredential(), side.workspace)
         self.offset = 0.0
+        self.advance(0)
 
     def now(self) -> float:
         return datetime.now(UTC).timestamp() + self.offset
@@ -70,8 +72,8 @@ class AzureMeter:
         self.server.control("POST", "/metrics", {"endpoint": endpoint, "deployment": "rel1", "count": times})
 
     def advance(self, seconds: float) -> None:
-        self.server.control("POST", "/clock", {"advance_seconds": seconds})
-        self.offset += seconds
+        present = self.server.control("POST", "/clock", {"advance_seconds": seconds})["now"]
+        self.offset = (datetime.fromisoformat(present) - datetime.now(UTC)).total_seconds()
 
     def broken(self) -> None:
         self.server.control("POST", "/faults", {"path": "metrics:getBatch", "status": 500, "times": None})
@@ -103,6 +105,35 @@ def test_an_endpoint_that_nobody_asks_is_known_to_be_quiet_only_while_it_was_mea
     meter.broken()
     broken = meter.metrics.requests(endpoint, ["rel1"], made, meter.now())
     assert (broken.most, "could not be read" in broken.why) == (None, True)
+
+
+def test_the_questions_to_two_deployments_are_told_apart_by_status_and_time(azure_shop: Shop) -> None:
+    meter = AzureMeter(_azure(azure_shop))
+    endpoint = azure_shop.served("rel1", "rel2")
+    asked = {"rel1": {200: 40, 500: 1}, "rel2": {200: 10, 424: 3, 429: 2, 503: 1}}
+    meter.advance(120 + 15 - meter.now() % 60)  # a while after it was made, and not at the turn of a minute
+    began = meter.now()
+    assert meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), began + 30) == Measured(
+        source="metrics", candidate=Tally(), live=Tally()
+    ), "no whole minute has passed"
+    meter.advance(60)
+    for deployment, ends in asked.items():
+        for status, count in ends.items():
+            question = {"endpoint": endpoint, "deployment": deployment, "status": status, "milliseconds": 1500}
+            meter.server.control("POST", "/metrics", {**question, "count": count})
+    meter.advance(60)
+    found = meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), meter.now())
+    seconds = {"p50_seconds": 1.5, "p95_seconds": 1.5}
+    assert found.candidate == Tally(asked=16, failed=4, refused=2, **seconds)
+    assert found.live == Tally(asked=41, failed=1, **seconds)
+    late = meter.metrics.compared(endpoint, ("rel2", meter.now()), ("rel1", began), meter.now() + 60)
+    assert late.candidate == Tally(), "what was asked before does not count"
+    missing = meter.metrics.compared(endpoint, ("rel3", began), ("rel1", began), meter.now())
+    assert (missing.candidate, missing.live) == (None, None)
+    assert "the capacity of rel3 is not known" in missing.why
+    meter.broken()
+    broken = meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), meter.now())
+    assert (broken.candidate, "could not be read" in broken.why) == (None, True)
 
 
 EMPTY = {"starttime": "2026-01-01T00:00:00Z", "endtime": "2026-01-01T02:00:00Z", "interval": "PT5M", "cost": 0}

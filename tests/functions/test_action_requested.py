@@ -14,8 +14,8 @@ from functions import action_requested as actions
 from shared.errors import ServiceBusy
 from shared.lifecycle import DatasetState as D
 from shared.lifecycle import SnapshotState as S
-from tests.builders import DATASET, SNAPSHOT, a_dataset, a_fault, a_snapshot
-from tests.fakes import World
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_release, a_snapshot
+from tests.fakes import START, World
 
 Make = Callable[..., Request]
 ROUTE = {"id": SNAPSHOT, "name": DATASET}
@@ -24,6 +24,7 @@ DONE = [
     (actions.override_snapshot, a_snapshot(S.REJECTED)),
     (actions.wake_dataset, a_dataset(D.ASLEEP)),
     (actions.sleep_dataset, a_dataset(D.LIVE)),
+    (actions.roll_back_dataset, a_dataset(D.LIVE, previous=a_release(NEWER), kept_until=2 * START)),
     (actions.resume_dataset, a_dataset(D.DEPLOYING, attention=True, fault=a_fault())),
 ]
 NOT_NOW = [
@@ -31,6 +32,7 @@ NOT_NOW = [
     (actions.override_snapshot, a_snapshot(S.TRAINING)),
     (actions.wake_dataset, a_dataset(D.DEPLOYING)),
     (actions.sleep_dataset, a_dataset(D.EMPTY)),
+    (actions.roll_back_dataset, a_dataset(D.LIVE)),
 ]
 EVERY = [act for act, _ in DONE]
 

@@ -18,6 +18,7 @@ ROUTES = {
     "override_snapshot": ("POST", "snapshots/{id}/override"),
     "wake_dataset": ("POST", "datasets/{name}/wake"),
     "sleep_dataset": ("POST", "datasets/{name}/sleep"),
+    "roll_back_dataset": ("POST", "datasets/{name}/rollback"),
     "resume_dataset": ("POST", "datasets/{name}/resume"),
     "score": ("POST", "score/{dataset}"),
     "chat_completions": ("POST", "v1/chat/completions"),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from shared import counts
-from shared.counts import Counts, Tally, ending
+from shared.counts import Counts
 from shared.errors import ServiceBusy
+from shared.health import Tally, ending
 from tests.fakes import World
 
 DATASET, DEPLOYMENT = "support-bot", "r1"

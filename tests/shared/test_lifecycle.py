@@ -33,6 +33,7 @@ SNAPSHOT_VERDICTS = {
 }
 DATASET_VERDICTS = {
     # none, EMPTY, DEPLOYING EVALUATING SHIFTING, LIVE SLEEPING ASLEEP WAKING
+    "roll_back": "e d ddd rddd",
     "retire": "e d ddd rddd",
     "deploy": "e r ddd rdrd",
     "watch": "e d rdd dddd",
@@ -112,12 +113,12 @@ def test_every_dataset_can_still_go_live(state: D) -> None:
 
 def test_steps_are_tried_in_the_order_of_the_table() -> None:
     assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["supersede", "reserve", "submit"]
-    assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["retire", "deploy", "sleep"]
+    assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["roll_back", "retire", "deploy", "sleep"]
 
 
 def test_what_a_person_asks_for_is_marked() -> None:
     asked = {step.name for table in (SNAPSHOT, DATASET) for step in table.steps if step.asked}
-    assert asked == {"retry", "retry_registration", "override", "sleep", "wake"}
+    assert asked == {"retry", "retry_registration", "override", "roll_back", "sleep", "wake"}
 
 
 def test_an_unknown_step_is_an_error_that_names_it() -> None:
