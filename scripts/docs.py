@@ -44,6 +44,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value == "" or isinstance(value, SecretStr):
         return ""
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
     return f"`{json.dumps(value) if isinstance(value, bool | dict) else value}`"
 
 
