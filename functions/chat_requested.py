@@ -1,12 +1,17 @@
-"""Somebody asks a model (HTTP): the recipe's native payload, and chat completions without streaming."""
+"""Somebody asks a model (HTTP): chat completions, whole or streamed, and the recipe's native payload.
+
+The platform lets everybody in here: clients of the protocol send their key in a way that it does not read. So the app
+checks the key, before anything else is looked at.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
 import time
 import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
@@ -15,78 +20,182 @@ from functions.web import Request, Response
 from shared import clients
 
 if TYPE_CHECKING:
-    from shared.chat import Desk
+    from shared.access import Access
+    from shared.protocol import ChatRequest
+    from shared.serving import Answered, Desk, Question
 
 blueprint = func.Blueprint()
+log = logging.getLogger(__name__)
+
+OPEN = func.AuthLevel.ANONYMOUS
 
 
-@blueprint.route(route="score/{dataset}", methods=["POST"])
-async def score(req: Request) -> Response:
-    """The notebook's payload in, the text and who answered out."""
-    from pydantic import ValidationError
-
-    from shared.chat import NativeRequest, Unanswered
-
-    try:
-        asked = NativeRequest.model_validate_json(await web.body(req))
-        found = await _desk().answer(
-            req.path_params["dataset"],
-            asked.input_data.input_string,
-            asked.input_data.parameters.model_dump(exclude_none=True),
-            _request_id(req),
-        )
-    except web.TooLarge:
-        return web.too_large()
-    except ValidationError as error:
-        return web.malformed(error)
-    except Unanswered as error:
-        return web.unanswered(error)
-    return web.answer(
-        {
-            "output": found.text,
-            "dataset": found.dataset,
-            "release": found.release,
-            "deployment": found.deployment,
-        }
-    )
-
-
-@blueprint.route(route="v1/chat/completions", methods=["POST"])
+@blueprint.route(route="v1/chat/completions", methods=["POST"], auth_level=OPEN)
 async def chat_completions(req: Request) -> Response:
     """Chat completions; `model` is the dataset's name."""
-    from pydantic import ValidationError
+    return await _answered(req, _chat)
 
-    from shared.chat import ChatRequest, Unanswered
+
+@blueprint.route(route="v1/models", methods=["GET"], auth_level=OPEN)
+async def list_models(req: Request) -> Response:
+    """The datasets whose models can be asked."""
+    return await _answered(req, _models)
+
+
+@blueprint.route(route="v1/models/{model}", methods=["GET"], auth_level=OPEN)
+async def get_model(req: Request) -> Response:
+    """One dataset whose model can be asked."""
+    return await _answered(req, _model)
+
+
+@blueprint.route(route="score/{dataset}", methods=["POST"], auth_level=OPEN)
+async def score(req: Request) -> Response:
+    """The notebook's payload in, the text and who answered out."""
+    return await _answered(req, _score)
+
+
+async def _chat(req: Request, given: bytes, request_id: str) -> Response:
+    from shared.protocol import AnswerMessage, ChatCompletion, ChatRequest, Choice
+
+    asked = ChatRequest.model_validate_json(given)
+    question = _question(req, request_id, asked.model, asked.messages, asked.parameters(), asked.stops())
+    if asked.stream:
+        return await _streamed(question, asked)
+    found = await _desk().answer(question)
+    assert found.ended is not None
+    assert found.usage is not None
+    choice = Choice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
+    return web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage))
+
+
+async def _models(req: Request, given: bytes, request_id: str) -> Response:
+    from shared.protocol import ModelList
+
+    return web.model(ModelList(data=await _desk().catalog.models()))
+
+
+async def _model(req: Request, given: bytes, request_id: str) -> Response:
+    return web.model(await _desk().catalog.model(req.path_params["model"]))
+
+
+async def _score(req: Request, given: bytes, request_id: str) -> Response:
+    from shared.protocol import NativeAnswer, NativeRequest
+
+    asked = NativeRequest.model_validate_json(given)
+    dataset = req.path_params["dataset"]
+    found = await _desk().answer(_question(req, request_id, dataset, asked.input_data.input_string, asked.parameters()))
+    assert found.ended is not None
+    assert found.usage is not None
+    return web.model(
+        NativeAnswer(
+            output=found.text,
+            dataset=found.dataset,
+            release=found.release,
+            deployment=found.deployment,
+            finish_reason=found.ended,
+            usage=found.usage,
+        )
+    )
+
+
+async def _streamed(question: Question, asked: ChatRequest) -> Response:
+    """The answer as events, once its first piece is there: until then an error is an ordinary one."""
+    pieces = _desk().stream(question)
+    first = await anext(pieces)
+    with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    return web.Events(_events(first, pieces, with_usage, question.request_id))
+
+
+async def _events(
+    first: Answered, pieces: AsyncGenerator[Answered], with_usage: bool, request_id: str
+) -> AsyncGenerator[str]:
+    from shared.protocol import ChatChunk, ChunkChoice, Delta, Unanswered
+
+    heading = _heading(first)
+
+    def event(delta: Delta, ended: Any = None) -> str:
+        return web.event(ChatChunk(**heading, choices=[ChunkChoice(delta=delta, finish_reason=ended)]))
 
     try:
-        asked = ChatRequest.model_validate_json(await web.body(req))
-        found = await _desk().answer(asked.model, asked.messages, asked.parameters(), _request_id(req))
-    except web.TooLarge:
-        return web.too_large()
-    except ValidationError as error:
-        return web.malformed(error)
+        yield event(Delta(role="assistant", content=first.text))
+        last = first
+        async for last in pieces:
+            if last.text:
+                yield event(Delta(content=last.text))
+        yield event(Delta(), last.ended)
+        if with_usage:
+            yield web.event(ChatChunk(**heading, choices=[], usage=last.usage))
+        yield "data: [DONE]\n\n"
     except Unanswered as error:
-        return web.unanswered(error)
-    message = {"role": "assistant", "content": found.text}
-    return web.answer(
-        {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": f"{found.dataset}@{found.release}",
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        }
-    )
+        log.warning("request %s: the answer broke off: %s", request_id, error.code)
+        yield web.event(error.body())
+    finally:
+        await pieces.aclose()
+
+
+async def _answered(req: Request, act: Callable[[Request, bytes, str], Awaitable[Response]]) -> Response:
+    """What every route here has in common: key, bounded body, request id, one shape of errors, one line in the log."""
+    from shared.protocol import Unanswered
+
+    request_id, started = web.request_id(req), time.perf_counter()
+    try:
+        _access().check(req.headers, req.query_params)
+        given = await web.body(req, clients.settings().call_max_bytes)
+        response = await web.unless_left(req, _acted(act, req, given, request_id))
+    except Unanswered as error:
+        response = web.unanswered(error)
+    except web.TooLarge as error:
+        response = web.refusal(413, "too_large", str(error))
+    except web.Left:
+        response = Response(status_code=499)
+    response.headers["x-request-id"] = request_id
+    seconds = time.perf_counter() - started
+    log.info("%s: HTTP %d after %.3f s, request %s", act.__name__.strip("_"), response.status_code, seconds, request_id)
+    return response
+
+
+async def _acted(
+    act: Callable[[Request, bytes, str], Awaitable[Response]], req: Request, given: bytes, request_id: str
+) -> Response:
+    from pydantic import ValidationError
+
+    from shared.protocol import Unanswered
+
+    try:
+        return await act(req, given, request_id)
+    except ValidationError as error:
+        raise web.malformed(error) from None  # its text holds what was sent
+    except Unanswered:
+        raise
+    except Exception as error:
+        log.exception("request %s failed", request_id)
+        raise Unanswered(500, "internal_error", f"this is our fault; the log has request {request_id}") from error
+
+
+def _question(
+    req: Request, request_id: str, model: str, turns: Any, parameters: dict[str, Any], stops: tuple[str, ...] = ()
+) -> Question:
+    from shared.serving import Question
+
+    return Question(model, turns, parameters, stops, request_id, web.patience(req))
+
+
+def _heading(found: Answered) -> dict[str, Any]:
+    """What all events of an answer have in common."""
+    name = f"{found.dataset}@{found.release}"
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
 
 
 @cache
 def _desk() -> Desk:
-    from shared.chat import Desk
+    from shared.serving import Desk
 
     return Desk(clients.parts())
 
 
-def _request_id(req: Request) -> str:
-    """The caller's request id, if it is one that Azure takes, else a new one."""
-    told = req.headers.get("x-request-id", "")
-    return told if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", told) else uuid.uuid4().hex
+@cache
+def _access() -> Access:
+    from shared.access import Access
+    from shared.settings import keys_in
+
+    return Access(keys_in(clients.settings().scoring_keys))

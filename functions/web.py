@@ -1,4 +1,4 @@
-"""How the HTTP functions read and answer: bounded bodies, JSON, and from the app's errors to status codes.
+"""How the HTTP functions read and answer: bounded bodies, JSON, events, and from the app's errors to status codes.
 
 The one place that knows the HTTP classes. Importing Microsoft's extension makes the runtime stream all HTTP functions
 of the app; their requests and responses are then those of Starlette.
@@ -6,35 +6,85 @@ of the app; their requests and responses are then those of Starlette.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import uuid
+from collections.abc import AsyncGenerator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped] # noqa: F401
 from starlette.requests import Request as Request
 from starlette.responses import Response as Response
+from starlette.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
+    from starlette.types import Receive, Scope, Send
 
-    from shared.chat import Unanswered
+    from shared.protocol import Unanswered
 
-MOST_BYTES = 1_000_000
+_CODES = {"extra_forbidden": "unsupported_parameter", "missing": "missing_parameter", "json_invalid": "invalid_json"}
 
 
 class TooLarge(Exception):
-    """The request's body is larger than `MOST_BYTES`; the rest of it was not read."""
+    """The request's body is larger than so many bytes; the rest of it was not read."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"at most {most} bytes are taken")
 
 
-async def body(req: Request) -> bytes:
-    """The whole body. Raises TooLarge as soon as that is known."""
+class Left(Exception):
+    """The caller has hung up: there is nobody to answer."""
+
+
+async def body(req: Request, most: int) -> bytes:
+    """The whole body, of so many bytes at most. Raises TooLarge as soon as that is known."""
     found = bytearray()
-    if (told := req.headers.get("content-length", "")).isdigit() and int(told) > MOST_BYTES:
-        raise TooLarge
+    if (told := req.headers.get("content-length", "")).isdigit() and int(told) > most:
+        raise TooLarge(most)
     async for chunk in req.stream():
         found += chunk
-        if len(found) > MOST_BYTES:
-            raise TooLarge
+        if len(found) > most:
+            raise TooLarge(most)
     return bytes(found)
+
+
+async def unless_left[T](req: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, unless the caller hangs up first: then the work is cancelled. Raises Left.
+
+    To be called once the body was read: from then on the only message to come is that the caller has left.
+    """
+    doing, leaving = asyncio.ensure_future(work), asyncio.ensure_future(req.receive())
+    try:
+        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return await doing
+        raise Left
+    finally:
+        for task in (doing, leaving):
+            task.cancel()
+        await asyncio.wait((doing, leaving))
+
+
+class Events(StreamingResponse):
+    """Server-sent events. When the caller leaves, or after the last one, what makes them is closed at once."""
+
+    def __init__(self, events: AsyncGenerator[str]) -> None:
+        super().__init__(events, 200, {"Cache-Control": "no-cache"}, "text/event-stream")
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._events.aclose()
+
+
+def event(data: BaseModel, *, without_nulls: bool = False) -> str:
+    """One server-sent event."""
+    return f"data: {data.model_dump_json(exclude_none=without_nulls)}\n\n"
 
 
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -42,37 +92,65 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(json.dumps(body, ensure_ascii=False), status, headers, "application/json")
 
 
+def model(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer, of a pydantic model."""
+    return Response(body.model_dump_json(), status, headers, "application/json")
+
+
 def refusal(status: int, code: str, message: str, retry_after: int | None = None) -> Response:
     """An error in the shape that chat clients know, which suits the other routes as well."""
-    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
-    return answer({"error": {"message": message, "type": kind, "code": code, "param": None}}, status, headers)
+    from shared.protocol import Unanswered
 
-
-def too_large() -> Response:
-    """413, for a body nobody reads to its end."""
-    return refusal(413, "too_large", f"at most {MOST_BYTES} bytes are allowed")
+    return unanswered(Unanswered(status, code, message, retry_after))
 
 
 def unanswered(error: Unanswered) -> Response:
     """The answer for a question that could not be answered."""
-    return refusal(error.status, error.code, str(error), error.retry_after)
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.asked:  # the clients of the protocol repeat every 5xx by themselves, unless they are told not to
+        headers["x-should-retry"] = "false"
+    return model(error.body(), error.status, headers)
 
 
-def malformed(error: ValidationError) -> Response:
+def malformed(error: ValidationError) -> Unanswered:
     """400 naming each wrong field: where it is, what is wrong; never what was sent."""
-    problems = [f"{'.'.join(map(str, e['loc']))[:80] or 'body'}: {_said(e)}" for e in error.errors(include_input=False)]
-    return refusal(400, "invalid_request", "; ".join(problems[:10]))
+    from shared.protocol import Unanswered
+
+    found = error.errors(include_input=False, include_url=False)
+    problems = [f"{_place(e) or 'body'}: {_said(e)}" for e in found]
+    code = _CODES.get(found[0]["type"], "invalid_value")
+    return Unanswered(400, code, "; ".join(problems[:10]), param=_place(found[0]) or None)
+
+
+def request_id(req: Request) -> str:
+    """The caller's request id, if it is one that Azure takes, else a new one."""
+    told = req.headers.get("x-request-id", "")
+    return told if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", told) else uuid.uuid4().hex
+
+
+def patience(req: Request) -> float:
+    """How many seconds the caller would rather wait than be told to come back: `Prefer: wait=20`."""
+    found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})\b", req.headers.get("prefer", ""))
+    return float(found[1]) if found else 0.0
+
+
+def _place(error: Any) -> str:
+    """A field as people write it: `messages[0].role`."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]]
+    return "".join(parts).removeprefix(".")[:80]
 
 
 def _said(error: Any) -> str:
     """What is wrong, in the words of a caller rather than of the library."""
-    where = str(error["loc"][-1]) if error["loc"] else ""
     match error["type"]:
         case "extra_forbidden":
             return "is not supported here"
         case "too_short":
             return "must not be empty"
-        case "literal_error" if where == "stream":
-            return "streaming is not offered yet: leave it out or send false"
+        case "literal_error":
+            return f"only {error['ctx']['expected']} is supported"
     return str(error["msg"]).removeprefix("Value error, ")

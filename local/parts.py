@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from local import azurite
+from local.host import keys
 from local.wiring import Wiring
 
 ROOT = Path(__file__).parent.parent
@@ -129,6 +130,8 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         "SSL_CERT_FILE": str(wiring.azureml_ca_bundle),
         "NOTIFY_TOPIC": f"{wiring.eventgrid_url}/topics/{TOPIC}/api/events",
         "NOTIFY_KEY": wiring.eventgrid_key,
+        # One key opens all routes: those that the host checks, and those that the app checks itself.
+        "SCORING_KEYS": keys.load(wiring.host_keys.parent).function,
         **SETTINGS,
         **settings,
     }

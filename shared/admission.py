@@ -18,7 +18,7 @@ from shared import hyperparameters, naming, precheck
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
-from shared.limits import policy_of
+from shared.limits import context_of, policy_of
 from shared.quarantine import Quarantine
 from shared.records import Check, ModelPin, ReportSummary, Snapshot
 from shared.splits import Cuts, Split
@@ -255,6 +255,7 @@ def _pinned(parts: Parts, row: Snapshot, model: BaseModel, options: dict[str, An
     )
     return {
         "base_model": ModelPin(registry=given.registry, name=model.name, version=model.version, id=model.id),
+        "context_tokens": context_of(model),
         "component": f"{given.component}:{component}",
         "hyperparameters": values.inputs(),
         "note": str(options.get("note", ""))[:500],

@@ -24,7 +24,7 @@ def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], mod
     """The policy of a snapshot. Raises BadSnapshot for what its `snapshot.json` may not ask for."""
     given = _from_settings(settings)
     given["roles"] = template_of(model.name).roles
-    given["context_tokens"] = settings.validation_context_tokens or _context(model)
+    given["context_tokens"] = settings.validation_context_tokens or context_of(model) or Policy().context_tokens
     if "bad_rows" in row.overrides:
         given["max_bad_percent"] = 100.0
     asked = options.get("validation", {})
@@ -40,6 +40,7 @@ def _from_settings(settings: Settings) -> dict[str, Any]:
     return given
 
 
-def _context(model: BaseModel) -> int:
+def context_of(model: BaseModel) -> int:
+    """The tokens a model sees at once, as its tag says; 0 where it does not say."""
     told = model.tags.get(CONTEXT_TAG, "")
-    return max(1, int(told)) if told.isascii() and told.isdigit() else Policy().context_tokens
+    return max(1, int(told)) if told.isascii() and told.isdigit() else 0

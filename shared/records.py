@@ -153,6 +153,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
     who excused the gate. `job` is the job of
     this attempt from the moment a place is reserved for it; `silent_since` is set while it gives no sign of life.
+    `context_tokens` is what the base model sees at once, 0 where nobody told.
     """
 
     id: str
@@ -167,6 +168,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     blocked: tuple[str, ...] = ()
     overridden_by: str = ""
     base_model: ModelPin | None = None
+    context_tokens: int = 0
     component: str = ""
     hyperparameters: dict[str, Any] = {}
     digest: str = ""

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from shared import hours
 
+SHORTEST_KEY = 16
 CONFIG = Path(__file__).parent.parent / "config.json"
 # How the settings that hold a JSON object look.
 _EXAMPLES: dict[str, str] = {
@@ -167,6 +168,20 @@ class Settings(BaseSettings):
     serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
     scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
+    scoring_keys: SecretStr | None = Field(
+        None,
+        description="Keys of those who may ask models, 16 characters or more each, with blanks or commas between; "
+        "without one nobody can ask.",
+    )
+    call_seconds: float = Field(
+        200.0, ge=1, le=225, description="Longest a question may take in all; the platform cuts it off at 230 s."
+    )
+    calls_at_once: int = Field(
+        200, ge=1, description="Most questions one instance of the app works on at once; others are told to come back."
+    )
+    call_max_bytes: int = Field(1_000_000, ge=1000, description="Largest question, in bytes.")
+    call_max_messages: int = Field(1000, ge=1, description="Most messages of one question.")
+    call_max_characters: int = Field(200_000, ge=1, description="Longest message of a question.")
     deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
     idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
     idle_min_age_hours: float = Field(0.0, ge=0, description="An endpoint that came up less than so long ago stays.")
@@ -176,6 +191,9 @@ class Settings(BaseSettings):
         description="When the timer puts nothing to sleep, e.g. `Mon-Fri 08:00-18:00 Europe/Berlin`; several: `;`.",
     )
     wake_on_request: bool = Field(True, description="Whether a question wakes a sleeping dataset.")
+    wake_wait_seconds: float = Field(
+        120.0, ge=0, le=220, description="Longest a question waits for a wake, if it says `Prefer: wait=`."
+    )
     wake_backoff_minutes: float = Field(
         5.0,
         gt=0,
@@ -277,6 +295,13 @@ class Settings(BaseSettings):
             raise ValueError("must rise from 1 or more to 100, e.g. 10,50,100")
         return found
 
+    @field_validator("scoring_keys")
+    @classmethod
+    def _long_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and any(len(key) < SHORTEST_KEY for key in keys_in(value)):
+            raise ValueError(f"a key has at least {SHORTEST_KEY} characters")
+        return value
+
     @field_validator("keep_warm")
     @classmethod
     def _hours(cls, value: str) -> str:
@@ -314,6 +339,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first (tests), then the environment, then `config.json`."""
         return init_settings, env_settings, WorkspaceConfig(settings_cls)
+
+
+def keys_in(given: SecretStr | None) -> tuple[str, ...]:
+    """The keys in a setting that holds several."""
+    return tuple(given.get_secret_value().replace(",", " ").split()) if given else ()
 
 
 def load() -> Settings:

@@ -22,7 +22,10 @@ from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
 from tests.fake_workspace import GPU, FakeWorkspace
 
-__all__ = ["GPU", "START", "Clock", "FakeStorage", "FakeWorkspace", "Killed", "Process", "World", "dialogues"]
+# Opens the routes that ask a model.
+KEY = "the-key-of-a-caller"
+
+__all__ = ["GPU", "KEY", "START", "Clock", "FakeStorage", "FakeWorkspace", "Killed", "Process", "World", "dialogues"]
 
 
 # Stages that nobody asks anything in go by in two minutes, and nothing is kept to go back to.
@@ -105,6 +108,7 @@ class World:
             "azureml_workspace": "w",
             "min_rows": 10,
             **QUICK,
+            "scoring_keys": KEY,
             **self.settings,
         }
         fake: Any = self

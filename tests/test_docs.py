@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from scripts import docs
-from shared.chat import ChatRequest, NativeRequest
 from shared.intake import EXTENSIONS, MARKER, NotADrop, read_path
 from shared.lifecycle import Part, SnapshotState
+from shared.protocol import ChatRequest, NativeRequest
 from shared.records import Check
 from shared.settings import Settings, setting_name
 from shared.storage import CONTAINERS
@@ -111,7 +111,7 @@ def test_settings_named_in_the_pages_exist() -> None:
     states = {*SnapshotState, *Part, "SLEEPING", "WAKING", "EMPTY"}
     elsewhere = {"APP", "KEY", "SNAPSHOT", "STORAGE", "WORKSPACE", "FUNCTION_APP", MARKER, "ARM_CLOUD_METADATA_URL",
                  "REGISTRY_DISCOVERY_ENDPOINT_URL", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE",
-                 "SSL_CERT_FILE"}  # fmt: skip
+                 "SSL_CERT_FILE", "DONE"}  # fmt: skip
     for page in (ROOT / "README.md", ROOT / "docs" / "operate.md", *DECISIONS):
         named = set(re.findall(r"`\$?([A-Z][A-Z_]{2,})`", page.read_text("utf-8")))
         assert named - known - states - elsewhere == set(), page
@@ -133,8 +133,9 @@ def test_the_functions_table_is_the_app() -> None:
     assert sorted((row[0], row[1]) for row in rows(README, "Functions")) == sorted(wanted)
 
 
-def test_only_the_health_check_needs_no_key() -> None:
-    assert [f["function"] for f in functions() if f.get("authLevel") == "anonymous"] == ["health"]
+def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health() -> None:
+    open_routes = {path for _, path in routes() if path.startswith(("/api/v1/", "/api/score/"))} | {"/api/health"}
+    assert {f"/api/{f['route']}" for f in functions() if f.get("authLevel") == "anonymous"} == open_routes
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -155,7 +156,8 @@ def test_curl_examples_use_real_routes_with_their_key(command: str) -> None:
     path = re.search(r"\"\$APP(/api/[^\"]*)\"", command)
     assert path is not None
     assert is_route("POST" if "-X POST" in command else "GET", path[1])
-    assert ("x-functions-key: $KEY" in command) != path[1].startswith("/api/health")
+    keys = ("x-functions-key: $KEY", "Authorization: Bearer $KEY")
+    assert any(key in command for key in keys) != path[1].startswith("/api/health")
 
 
 def test_curl_examples_show_every_route_to_ask_a_model_with_a_body_it_takes() -> None:

@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shared import actions, idleness
-from shared.chat import Desk, Turn, Unanswered
 from shared.lifecycle import SnapshotState
+from shared.protocol import Turn, Unanswered
+from shared.serving import Desk, Question
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def question(history: History) -> None:
 
 async def _question(parts: Any, name: str) -> None:
     try:
-        await Desk(parts).answer(name, [Turn(role="user", content="What?")], {})
+        await Desk(parts).answer(Question(name, [Turn(role="user", content="What?")]))
     except Unanswered:
         return
 

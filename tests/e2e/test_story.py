@@ -45,8 +45,7 @@ def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live:
     by_question = {q["question"]: q["prompt_id"] for q in json.loads((EXAMPLES / "questions.json").read_text())}
     with openai.OpenAI(
         base_url=f"{cloud['app_url']}/api/v1",
-        api_key="unused",
-        default_headers={"x-functions-key": cloud["app_key"]},
+        api_key=cloud["app_key"],
         max_retries=0,
     ) as client:
         for question in _questions(app, str(live["id"])):
@@ -54,6 +53,14 @@ def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live:
                 model="support-bot", messages=[{"role": "user", "content": question}], temperature=0
             )
             assert done.choices[0].message.content == answers[by_question[question]]
+            streamed = client.chat.completions.create(
+                model=done.model, messages=[{"role": "user", "content": question}], temperature=0, stream=True
+            )
+            pieces = [chunk.choices[0].delta.content or "" for chunk in streamed]
+            assert "".join(pieces) == answers[by_question[question]]
+        assert [model.id for model in client.models.list()] == ["support-bot"]
+        with pytest.raises(openai.AuthenticationError):
+            client.with_options(api_key="not-one-of-the-keys").models.list()
         with pytest.raises(openai.NotFoundError, match="support-bot"):
             client.chat.completions.create(model="suport-bot", messages=[{"role": "user", "content": "hi"}])
         with pytest.raises(openai.BadRequestError, match="temperature"):

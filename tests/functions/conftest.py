@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from functions import chat_requested
 from shared import clients
-from tests.fakes import World
+from tests.fakes import KEY, World
 
 # What the app needs to be indexed: the schedules of its timers are settings.
 IDS = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_RESOURCE_GROUP": "g", "AZUREML_WORKSPACE": "w", "DATA": "fake"}
@@ -32,14 +32,17 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose parts every function gets."""
     made = World()
     monkeypatch.setattr(clients, "_parts", lambda: made.parts)
-    chat_requested._desk.cache_clear()
+    monkeypatch.setattr(clients, "settings", lambda: made.parts.settings)
+    for remembered in (chat_requested._desk, chat_requested._access):
+        remembered.cache_clear()
     yield made
-    chat_requested._desk.cache_clear()
+    for remembered in (chat_requested._desk, chat_requested._access):
+        remembered.cache_clear()
 
 
 @pytest.fixture
 def request_of() -> Callable[..., Request]:
-    """Makes an HTTP request as the runtime hands it over."""
+    """Makes an HTTP request as the runtime hands it over, with a key that opens."""
 
     def make(
         body: Any = b"",
@@ -61,7 +64,10 @@ def request_of() -> Callable[..., Request]:
             "path": "/api",
             "path_params": route or {},
             "query_string": urlencode(params or {}).encode(),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+            "headers": [
+                (name.lower().encode(), value.encode("latin-1"))
+                for name, value in {"x-functions-key": KEY, **(headers or {})}.items()
+            ],
         }
         return Request(scope, receive)
 

@@ -1,23 +1,26 @@
-"""Questions over HTTP: both payloads, what is refused before anybody is asked, and that nothing sent is echoed."""
+"""Questions over HTTP: both payloads, streams, what is refused before anybody is asked; nothing sent is echoed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.chat_requested import chat_completions, score
-from functions.web import MOST_BYTES
+from functions import web
+from functions.chat_requested import chat_completions, get_model, list_models, score
+from shared.answers import Text
 from shared.lifecycle import DatasetState as D
-from shared.scoring import Answer
+from shared.scoring import Answer, Broken
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
-from tests.fakes import World
+from tests.fakes import KEY, World
 
 Make = Callable[..., Request]
 TURN = {"role": "user", "content": "Why?"}
@@ -28,14 +31,31 @@ BOTH = pytest.mark.parametrize("act", [score, chat_completions], ids=["score", "
 
 
 class Endpoint:
-    """Answers every question alike and keeps what it was asked."""
+    """Answers every question alike, in `pieces` if it has any, and keeps what it was asked."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer, self.asked = answer, list[dict[str, Any]]()
+        self.pieces: list[Text | Exception] = []
+        self.closed = 0
 
     async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
         self.asked.append({"body": body, **more})
         return self.answer
+
+    @asynccontextmanager
+    async def stream(self, uri: str, key: str, body: Any, timeout: float, **more: Any) -> AsyncIterator[Answer]:
+        self.asked.append({"body": body, **more})
+        try:
+            yield replace(self.answer, pieces=self._coming()) if self.pieces else self.answer
+        finally:
+            self.closed += 1
+
+    async def _coming(self) -> AsyncIterator[Text]:
+        for piece in self.pieces:
+            await asyncio.sleep(0)
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
 
 
 def _live(world: World, answer: Answer | None = None, **changes: Any) -> Endpoint:
@@ -57,7 +77,15 @@ def test_the_recipes_payload_is_answered_with_the_text_and_who_gave_it(world: Wo
     endpoint = _live(world)
     status, body, _ = _answered(score, request_of(NATIVE, route=ROUTE))
     assert status == 200
-    assert body == {"output": "Because.", "dataset": DATASET, "release": SNAPSHOT, "deployment": DEPLOYMENT}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "estimated": True}
+    assert body == {
+        "output": "Because.",
+        "dataset": DATASET,
+        "release": SNAPSHOT,
+        "deployment": DEPLOYMENT,
+        "finish_reason": "stop",
+        "usage": usage,
+    }
     parameters = endpoint.asked[0]["body"]["input_data"]["parameters"]
     assert parameters == {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 50}
 
@@ -71,7 +99,7 @@ def test_a_chat_completion_has_the_shape_that_clients_know(world: World, request
     assert isinstance(body["created"], int)
     assert body["model"] == f"{DATASET}@{SNAPSHOT}"
     (choice,) = body["choices"]
-    assert choice["message"] == {"role": "assistant", "content": "Because."}
+    assert choice["message"] == {"role": "assistant", "content": "Because.", "refusal": None}
     assert (choice["index"], choice["finish_reason"]) == (0, "stop")
     assert endpoint.asked[0]["body"]["input_data"]["parameters"]["max_new_tokens"] == 7
 
@@ -111,16 +139,26 @@ def test_a_malformed_body_is_400_that_names_the_place_and_echoes_nothing(
     endpoint = _live(world)
     status, found, _ = _answered(act, request_of(body, route=ROUTE))
     assert status == 400
-    assert (found["error"]["type"], found["error"]["code"]) == ("invalid_request_error", "invalid_request")
+    assert found["error"]["type"] == "invalid_request_error"
+    assert found["error"]["code"] in ("invalid_json", "invalid_value", "missing_parameter")
     assert found["error"]["message"]
     assert "SECRET" not in json.dumps(found)
     assert not endpoint.asked
 
 
 def test_a_wrong_field_is_named(world: World, request_of: Make) -> None:
-    _, found, _ = _answered(chat_completions, request_of({**CHAT, "temperature": 9, "stream": True}))
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "temperature": 9, "n": 2, "tools": []}))
     assert "temperature: Input should be less than or equal to 2" in found["error"]["message"]
-    assert "stream: streaming is not offered yet" in found["error"]["message"]
+    assert "n: only 1 is supported" in found["error"]["message"]
+    assert "tools: is not supported here" in found["error"]["message"]
+    assert (found["error"]["param"], found["error"]["code"]) == ("temperature", "invalid_value")
+
+
+def test_a_field_that_is_not_supported_is_named(world: World, request_of: Make) -> None:
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "seed": 1}))
+    assert (found["error"]["param"], found["error"]["code"]) == ("seed", "unsupported_parameter")
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "messages": [{**TURN, "name": "x"}]}))
+    assert (found["error"]["param"], found["error"]["code"]) == ("messages[0].name", "unsupported_parameter")
 
 
 @BOTH
@@ -141,7 +179,7 @@ def test_an_endless_field_name_is_cut(world: World, request_of: Make) -> None:
 @BOTH
 def test_a_body_that_is_too_large_is_413_before_it_is_read(world: World, request_of: Make, act: Any) -> None:
     endpoint = _live(world)
-    status, found, _ = _answered(act, request_of(b"x" * (MOST_BYTES + 1), route=ROUTE))
+    status, found, _ = _answered(act, request_of(b"x" * (world.parts.settings.call_max_bytes + 1), route=ROUTE))
     assert (status, found["error"]["code"]) == (413, "too_large")
     assert not endpoint.asked
 
@@ -202,3 +240,187 @@ def test_turns_no_model_can_answer_are_400_before_any_model_is_asked(
     assert status == 400
     assert said in found["error"]["message"]
     assert not endpoint.asked
+
+
+# --- keys, ids, models ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [score, chat_completions, list_models, get_model])
+@pytest.mark.parametrize("headers", [{"x-functions-key": ""}, {"x-functions-key": "", "Authorization": "Bearer no"}])
+def test_without_a_right_key_nothing_is_looked_at(
+    world: World, request_of: Make, act: Any, headers: dict[str, str]
+) -> None:
+    endpoint = _live(world)
+    status, found, answered = _answered(act, request_of(b"{", route=ROUTE, headers=headers))
+    assert (status, found["error"]["code"], found["error"]["type"]) == (401, "invalid_api_key", "authentication_error")
+    assert answered["WWW-Authenticate"] == "Bearer"
+    assert KEY not in json.dumps(found)
+    assert not endpoint.asked
+
+
+def test_the_key_of_a_chat_client_opens(world: World, request_of: Make) -> None:
+    _live(world)
+    headers = {"x-functions-key": "", "Authorization": f"Bearer {KEY}"}
+    assert _answered(chat_completions, request_of(CHAT, headers=headers))[0] == 200
+    assert (
+        _answered(chat_completions, request_of(CHAT, headers={"x-functions-key": ""}, params={"code": KEY}))[0] == 200
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("body", [NATIVE, CHAT, b"{"])
+def test_every_answer_has_the_request_id(world: World, request_of: Make, act: Any, body: Any) -> None:
+    _live(world)
+    headers = _answered(act, request_of(body, route=ROUTE, headers={"X-Request-Id": "abc-1"}))[2]
+    assert headers["x-request-id"] == "abc-1"
+
+
+def test_the_models_are_the_datasets_that_have_a_release(world: World, request_of: Make) -> None:
+    _live(world)
+    world.parts.ledger.dataset("not-trained-yet")
+    status, found, _ = _answered(list_models, request_of(method="GET"))
+    name = f"{DATASET}@{SNAPSHOT}"
+    expected = {"id": DATASET, "object": "model", "owned_by": "droptune", "state": "LIVE", "releases": [name]}
+    assert (status, found["object"]) == (200, "list")
+    (model,) = found["data"]
+    assert model == {**expected, "created": model["created"]}
+    for asked in (DATASET, name):
+        one = _answered(get_model, request_of(method="GET", route={"model": asked}))
+        assert (one[0], one[1]) == (200, {**model, "id": asked})
+    for unknown in ("nobody", "not-trained-yet", f"{DATASET}@x", ""):
+        assert _answered(get_model, request_of(method="GET", route={"model": unknown}))[0] == 404
+
+
+# --- streams --------------------------------------------------------------------------------------------------
+
+
+def _streamed(request: Request, take: int = 1000) -> tuple[list[Any], Response]:
+    """The events of a streamed answer; after `take` of them the caller leaves."""
+
+    async def run() -> tuple[list[Any], Response]:
+        response: Any = await chat_completions(request)
+        assert isinstance(response, web.Events)
+        found: list[Any] = []
+        async for event in response.body_iterator:
+            text = str(event)
+            assert text.startswith("data: ")
+            assert text.endswith("\n\n")
+            data = text.removeprefix("data: ").strip()
+            found.append(data if data == "[DONE]" else json.loads(data))
+            if len(found) == take:
+                break
+        await response._events.aclose()
+        return found, response
+
+    return asyncio.run(run())
+
+
+def _texts(events: list[Any]) -> list[str]:
+    return [e["choices"][0]["delta"].get("content") or "" for e in events if e != "[DONE]" and e.get("choices")]
+
+
+STREAM = {**CHAT, "stream": True}
+
+
+def test_an_answer_is_passed_on_piece_by_piece(world: World, request_of: Make) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = [Text(""), Text(" Be"), Text("cause "), Text("so.", "stop", (7, 3))]
+    usage = {"stream_options": {"include_usage": True}}
+    events, response = _streamed(request_of({**STREAM, **usage}, headers={"x-request-id": "id-1"}))
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-request-id"] == "id-1"
+    *chunks, closing, told, done = events
+    assert _texts(chunks) == ["Be", "cause", " so."]
+    assert {(c["object"], c["id"], c["model"]) for c in [*chunks, closing, told]} == {
+        ("chat.completion.chunk", events[0]["id"], f"{DATASET}@{SNAPSHOT}")
+    }
+    assert [c["choices"][0]["finish_reason"] for c in [*chunks, closing]] == [None, None, None, "stop"]
+    assert events[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert (told["choices"], done) == ([], "[DONE]")
+    assert told["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10, "estimated": False}
+    assert endpoint.closed == 1
+
+
+def test_an_answer_that_does_not_stream_is_one_piece(world: World, request_of: Make) -> None:
+    _live(world)
+    events, _ = _streamed(request_of(STREAM))
+    assert _texts(events) == ["Because.", ""]
+    assert [e["usage"] for e in events[:-1]] == [None, None]
+
+
+def test_a_stop_ends_the_question_as_well(world: World, request_of: Make) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = [Text("one E"), Text("ND two"), AssertionError("nobody reads on")]
+    events, _ = _streamed(request_of({**STREAM, "stop": ["END"]}))
+    assert _texts(events) == ["one", "", ""][: len(_texts(events))]
+    assert events[-2]["choices"][0]["finish_reason"] == "stop"
+    assert endpoint.closed == 1
+
+
+def test_a_stop_is_applied_to_whole_answers_too(world: World, request_of: Make) -> None:
+    _live(world, an_answer(text=" one END two"))
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "stop": "END"}))
+    assert found["choices"][0]["message"]["content"] == "one"
+
+
+def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = [Text("one "), Text("two"), AssertionError("nobody reads on")]
+    _streamed(request_of(STREAM), take=1)
+    assert endpoint.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "pieces", "status"),
+    [
+        (an_answer(429), [], 429),
+        (an_answer(0, lost="late"), [], 504),
+        (an_answer(), [Broken("cut")], 502),
+        (an_answer(), [Text(" "), Broken("late", late=True)], 504),
+        (an_answer(), [Text(" "), Text("\n")], 502),
+    ],
+)
+def test_before_its_first_piece_a_stream_that_fails_is_an_ordinary_error(
+    world: World, request_of: Make, answer: Answer, pieces: Any, status: int
+) -> None:
+    endpoint = _live(world, answer)
+    endpoint.pieces = pieces
+    found = _answered(chat_completions, request_of(STREAM))
+    assert found[0] == status
+    assert found[1]["error"]["code"]
+    assert endpoint.closed == 1
+
+
+def test_after_its_first_piece_a_stream_that_fails_ends_with_the_error(world: World, request_of: Make) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = [Text("one"), Broken("the connection was cut")]
+    events, _ = _streamed(request_of(STREAM))
+    assert _texts(events[:1]) == ["one"]
+    assert (events[-1]["error"]["type"], events[-1]["error"]["code"]) == ("server_error", "answer_broken_off")
+
+
+def test_a_caller_who_leaves_before_the_answer_ends_the_question(world: World) -> None:
+    endpoint = _live(world)
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> Any:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    endpoint.ask = never  # type: ignore[method-assign]
+    body = {"type": "http.request", "body": json.dumps(CHAT).encode(), "more_body": False}
+
+    async def receive() -> Any:
+        if body:
+            return {key: body.pop(key) for key in list(body)}
+        await asked.wait()
+        return {"type": "http.disconnect"}
+
+    headers = [(b"x-functions-key", KEY.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/api", "query_string": b"", "headers": headers}
+    response = asyncio.run(chat_completions(Request(scope, receive)))
+    assert response.status_code == 499
+    assert ended.is_set()

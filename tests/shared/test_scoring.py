@@ -3,73 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from shared import scoring
-from shared.scoring import Answer, Scorer, UnknownAnswer, payload, text_of
+from shared.scoring import Answer, Broken, Scorer, payload
 
 KEY = "the-secret-key"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        '"hello"',
-        '{"output": "hello"}',
-        '{"output": ["hello"]}',
-        '{"output": {"content": "hello"}}',
-        '["hello"]',
-        '[["hello"]]',
-        '[{"0": "hello"}]',
-        '{"0": "hello"}',
-        '[{"generated_text": "hello"}]',
-        '[{"generated_text": "hello", "score": 1}, {"generated_text": "second"}]',
-        '{"generated_text": "hello"}',
-        '{"content": "hello"}',
-        '[{"output": "hello"}]',
-        '{"choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}], "usage": {}}',
-    ],
-)
-def test_every_known_shape_gives_its_text(body: str) -> None:
-    assert text_of(body.encode()) == "hello"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>502 Bad Gateway</html>",
-        b"\xff\xfe",
-        b"null",
-        b"5",
-        b"true",
-        b"{}",
-        b"[]",
-        b'["a", "b"]',
-        b'{"output": null}',
-        b'{"output": {"a": 1}}',
-        b'{"choices": []}',
-        b'{"choices": [{"message": {"content": null}}]}',
-        b'{"error": {"message": "boom"}}',
-        b"[" * 100_000,
-        b"[" * 900 + b"]" * 900,
-    ],
-)
-def test_any_other_shape_is_told_with_the_start_of_the_body(body: bytes) -> None:
-    with pytest.raises(UnknownAnswer) as unknown:
-        text_of(body)
-    assert body[:20].decode("utf-8", "replace") in str(unknown.value)
-    assert len(str(unknown.value)) < 400
-
-
-def test_an_empty_text_is_a_known_shape_but_no_good_answer() -> None:
-    assert text_of(b'{"output": ""}') == ""
+def test_an_empty_text_is_no_good_answer() -> None:
     assert not Answer(200, "  \n").good
     assert not Answer(200, None).good
     assert not Answer(424, "text").good
@@ -84,7 +32,11 @@ def test_the_payload_is_the_recipes_with_a_flat_list_of_turns() -> None:
             "parameters": {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200},
         }
     }
-    assert payload(turns, {"temperature": 0})["input_data"]["parameters"]["temperature"] == 0
+    assert payload(turns, {"temperature": 0.1})["input_data"]["parameters"]["temperature"] == 0.1
+
+
+def test_without_sampling_no_temperature_is_sent() -> None:
+    assert payload([], {"do_sample": False})["input_data"]["parameters"] == {"do_sample": False}
 
 
 class Endpoint:
@@ -149,7 +101,7 @@ def test_any_other_status_comes_back_with_the_start_of_its_body_after_one_questi
     endpoint = Endpoint(status, b"x" * 5000, **{"Retry-After": "7"})
     answer = _ask(endpoint.handle)
     assert (answer.status, answer.text, answer.retry_after) == (status, None, "7")
-    assert answer.detail == "x" * scoring._START_OF_BODY
+    assert answer.detail == "x" * 300
     assert len(endpoint.asked) == 1
 
 
@@ -172,7 +124,7 @@ def test_no_answer_in_time_is_status_0_and_is_not_asked_again() -> None:
             return answer, len(endpoint.asked)
 
     answer, asked = asyncio.run(run())
-    assert (answer.status, answer.text, asked) == (0, None, 1)
+    assert (answer.status, answer.text, answer.lost, asked) == (0, None, "late", 1)
     assert "no answer within" in answer.detail
 
 
@@ -180,7 +132,7 @@ def test_a_connection_that_is_cut_is_status_0_and_is_not_asked_again() -> None:
     """The model may have answered: a second question would be paid for twice."""
     endpoint = Endpoint()
     answer = _ask(endpoint.cut)
-    assert (answer.status, len(endpoint.asked)) == (0, 1)
+    assert (answer.status, answer.lost, len(endpoint.asked)) == (0, "cut", 1)
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1/score", "http://no.such.host.invalid/score", "not an address"])
@@ -193,9 +145,135 @@ def test_an_endpoint_that_cannot_be_reached_is_status_0_without_the_key(uri: str
             await scorer.close()
 
     answer = asyncio.run(run())
-    assert answer.status == 0
+    assert (answer.status, answer.lost) == (0, "unsent")
     assert "could not be reached" in answer.detail
     assert KEY not in repr(answer)
+
+
+class Streaming:
+    """A scoring address whose answer comes in events, each when the test says so; `end` is how it ends."""
+
+    def __init__(self, *pieces: bytes, end: str = "well") -> None:
+        self.pieces, self.end = pieces, end
+        self.goes_on = asyncio.Semaphore(0)
+        self.left = asyncio.Event()
+        self.accepted = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.accepted = request.headers["Accept"]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "azureml-model-deployment": "r2"})
+        await response.prepare(request)
+        try:
+            for piece in self.pieces:
+                await self.goes_on.acquire()
+                await response.write(b"data: " + piece + b"\n\n")
+            if self.end == "hanging":
+                await asyncio.Event().wait()
+        except (asyncio.CancelledError, ConnectionError):
+            self.left.set()
+            raise
+        if self.end == "cut":
+            assert request.transport is not None
+            request.transport.abort()
+        return response
+
+
+@contextlib.asynccontextmanager
+async def _serving(streaming: Streaming) -> AsyncIterator[tuple[Scorer, str]]:
+    app = web.Application()
+    app.router.add_post("/score", streaming.handle)
+    async with TestServer(app, handler_cancellation=True) as server:
+        scorer = Scorer()
+        try:
+            yield scorer, str(server.make_url("/score"))
+        finally:
+            await scorer.close()
+
+
+ONE, TWO = b'{"choices": [{"delta": {"content": "one"}}]}', b'{"output": " two"}'
+
+
+def test_an_answer_that_streams_is_read_piece_by_piece_as_it_comes() -> None:
+    async def run() -> None:
+        streaming = Streaming(ONE, TWO)
+        async with (
+            _serving(streaming) as (scorer, uri),
+            scorer.stream(uri, KEY, {}, 10, pause=10) as answer,
+        ):
+            assert (answer.status, answer.text, answer.deployment) == (200, None, "r2")
+            assert answer.pieces is not None
+            for text in ("one", " two"):  # the next one is made only once this one was read
+                streaming.goes_on.release()
+                assert (await anext(answer.pieces)).text == text
+            assert [piece async for piece in answer.pieces] == []
+            assert streaming.accepted == "text/event-stream, application/json"
+
+    asyncio.run(run())
+
+
+def test_a_reader_who_leaves_ends_the_answer() -> None:
+    async def run() -> None:
+        streaming = Streaming(ONE, end="hanging")
+        async with _serving(streaming) as (scorer, uri):
+            async with scorer.stream(uri, KEY, {}, 10, pause=10) as answer:
+                streaming.goes_on.release()
+                assert answer.pieces is not None
+                await anext(answer.pieces)
+            await asyncio.wait_for(streaming.left.wait(), 10)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "end", "late", "said"),
+    [
+        ([ONE], "cut", False, "the connection was cut"),
+        ([ONE], "hanging", True, "no answer within"),
+        ([ONE, b'{"error": {"message": "out of memory"}}'], "well", False, "out of memory"),
+    ],
+)
+def test_a_stream_that_breaks_says_how(pieces: list[bytes], end: str, late: bool, said: str) -> None:
+    async def run() -> None:
+        streaming = Streaming(*pieces, end=end)
+        for _ in pieces:
+            streaming.goes_on.release()
+        async with _serving(streaming) as (scorer, uri):
+            async with scorer.stream(uri, KEY, {}, 10, pause=0.3) as answer:
+                assert answer.pieces is not None
+                assert (await anext(answer.pieces)).text == "one"
+                with pytest.raises(Broken, match=said) as broken:
+                    await anext(answer.pieces)
+            assert broken.value.late == late
+            for _ in pieces:
+                streaming.goes_on.release()
+            whole = await scorer.ask(uri, KEY, {}, 0.3)  # the gate does not read piece by piece
+            assert (whole.status, whole.lost) == (0, "late" if late else "cut")
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_streams_unasked_is_put_together() -> None:
+    async def run() -> Answer:
+        streaming = Streaming(ONE, TWO, b'{"choices": [{"delta": {}, "finish_reason": "length"}]}')
+        for _ in streaming.pieces:
+            streaming.goes_on.release()
+        async with _serving(streaming) as (scorer, uri):
+            return await scorer.ask(uri, KEY, {}, 10)
+
+    assert asyncio.run(run()) == Answer(200, "one two", "r2", ended="length")
+
+
+def test_an_answer_that_does_not_stream_is_there_at_once() -> None:
+    async def run() -> None:
+        app = web.Application()
+        app.router.add_post("/score", Endpoint().handle)
+        async with TestServer(app) as server:
+            scorer = Scorer()
+            async with scorer.stream(str(server.make_url("/score")), KEY, {}, 10, pause=10) as answer:
+                assert (answer.text, answer.pieces) == ("hi", None)
+            await scorer.close()
+
+    asyncio.run(run())
 
 
 def test_connections_are_kept_within_a_loop_and_never_shared_between_loops() -> None:

@@ -74,6 +74,7 @@ def test_every_missing_setting_is_named_with_its_help() -> None:
         ("SYSTEM_TURNS", "maybe", "'allow', 'fold' or 'reject'"),
         ("ACCEPT_SINCE", "soon", "valid datetime"),
         ("SCORING_TIMEOUT_SECONDS", "181", "less than or equal to 180"),
+        ("CALL_SECONDS", "226", "less than or equal to 225"),
         ("GATE_MAX_ERROR_PERCENT", "100", "less than 100"),
         ("IDLE_HOURS", "0", "greater than 0"),
         ("HYPERPARAMETERS", "{nope", 'must be a JSON object, e.g. {"num_train_epochs": 2}'),
@@ -147,8 +148,14 @@ def test_accept_since_is_read_as_a_moment(monkeypatch: pytest.MonkeyPatch) -> No
 SECRETS = [f for f, info in Settings.model_fields.items() if SecretStr in get_args(info.annotation)]
 
 
+def test_a_key_that_could_be_guessed_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    _environment(monkeypatch, SCORING_KEYS="long-enough-to-be-a-key, short")
+    assert "  SCORING_KEYS = ***: a key has at least 16 characters" in _refused()
+    assert "short" not in _refused()
+
+
 def test_every_setting_that_holds_a_key_is_a_secret() -> None:
-    assert SECRETS == ["data", "notify_key"]
+    assert SECRETS == ["data", "scoring_keys", "notify_key"]
 
 
 @pytest.mark.parametrize(

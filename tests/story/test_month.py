@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from shared import actions, chat, nightly, status
+from shared import actions, nightly, status
 from shared.lifecycle import DatasetState as D
 from tests.fakes import World, dialogues
 
 HOUR, DAY = 3600.0, 86_400.0
 NAME = "support-bot"
-QUESTION = [chat.Turn(role="user", content="Where are you?")]
 
 
 def _row(world: World) -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from shared import counts
-from shared.chat import ASKED_SECONDS, Answered, Desk, Turn, Unanswered
+from shared.catalog import _Held
 from shared.errors import Refused, ServiceBusy
 from shared.lifecycle import DatasetState as D
+from shared.protocol import Turn, Unanswered, Usage
 from shared.records import Dataset
 from shared.scoring import Answer
+from shared.serving import ASKED_SECONDS, Answered, Desk, Question
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release, an_answer
 from tests.fakes import World
 
@@ -48,7 +50,7 @@ class Office:
             self.world.storage.messages.clear()
 
     def ask(self, dataset: str = DATASET, **parameters: Any) -> Answered:
-        return asyncio.run(self.desk.answer(dataset, TURNS, parameters, "request-1"))
+        return asyncio.run(self.desk.answer(Question(dataset, TURNS, parameters, request_id="request-1")))
 
     def refused(self, dataset: str = DATASET) -> Unanswered:
         with pytest.raises(Unanswered) as refused:
@@ -63,11 +65,12 @@ class Office:
 
 def test_a_live_release_answers_and_is_named() -> None:
     office = Office(a_dataset(), an_answer(text=" because \n"))
-    assert office.ask(temperature=0.1) == Answered("because", DATASET, SNAPSHOT, DEPLOYMENT)
+    usage = Usage(prompt_tokens=5, completion_tokens=1, total_tokens=6, estimated=True)
+    assert office.ask(temperature=0.1) == Answered("because", DATASET, SNAPSHOT, DEPLOYMENT, "stop", usage)
     (asked,) = office.endpoint.asked
     assert (asked["uri"], asked["key"], asked["request_id"]) == (URI, KEY, "request-1")
     assert asked["timeout"] == office.world.parts.settings.scoring_timeout_seconds
-    assert "deployment" not in asked
+    assert asked["deployment"] == ""
     assert asked["body"]["input_data"]["input_string"] == [{"role": "user", "content": "Why?"}]
     assert asked["body"]["input_data"]["parameters"] == {
         "temperature": 0.1,
@@ -86,13 +89,15 @@ def test_the_live_release_goes_on_answering_while_the_next_one_is_rolled_out(sta
 @pytest.mark.parametrize(
     ("answer", "status", "code", "told"),
     [
-        (an_answer(0, detail="no answer within 90 s"), 504, "timeout", "no answer within 90 s"),
+        (an_answer(0, detail="no answer within 90 s", lost="late"), 504, "timeout", "no answer within 90 s"),
+        (an_answer(0, detail="could not be reached", lost="unsent"), 503, "unavailable", "nobody was asked"),
+        (an_answer(0, detail="the connection was cut", lost="cut"), 502, "connection_lost", "was cut"),
         (an_answer(408), 504, "timeout", "took too long"),
         (an_answer(200, text=""), 502, "bad_answer", "an empty text"),
         (an_answer(200, text=" \n"), 502, "bad_answer", "an empty text"),
         (an_answer(200, text=None, detail="none of the known shapes: 5"), 502, "bad_answer", "known shapes"),
         (an_answer(424, detail="boom"), 502, "model_error", "boom"),
-        (an_answer(429, retry_after="7"), 429, "rate_limit", "busy"),
+        (an_answer(429, retry_after="7000"), 429, "rate_limit", "busy"),
         (an_answer(404), 503, "unavailable", "not ready"),
         (an_answer(503), 503, "unavailable", "not ready"),
         (an_answer(401), 502, "endpoint_error", "HTTP 401"),
@@ -100,7 +105,8 @@ def test_the_live_release_goes_on_answering_while_the_next_one_is_rolled_out(sta
         (an_answer(400), 502, "endpoint_error", "HTTP 400"),
         (an_answer(500), 502, "endpoint_error", "HTTP 500"),
         (an_answer(502), 502, "endpoint_error", "HTTP 502"),
-        (an_answer(504), 502, "endpoint_error", "HTTP 504"),
+        (an_answer(504), 504, "timeout", "took too long"),
+        (an_answer(413), 413, "too_large", "so large"),
     ],
 )
 def test_every_way_of_not_answering_has_its_status_code_and_words(
@@ -112,10 +118,14 @@ def test_every_way_of_not_answering_has_its_status_code_and_words(
     assert told in str(refused)
     assert DATASET in str(refused)
     assert KEY not in str(refused)
-    assert len(office.endpoint.asked) == (2 if answer.status == 401 else 1)
+    again = answer.status in (401, 404) or answer.lost == "unsent"
+    assert len(office.endpoint.asked) == 1 + again
+    assert refused.asked == (status in (502, 504))
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("-1", 1)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7000", 7000), ("", 1), ("Wed, 21 Oct 2026 07:28:00 GMT", 1), ("-1", 1)]
+)
 def test_a_busy_endpoints_patience_is_passed_on(header: str, seconds: int) -> None:
     assert Office(a_dataset(), an_answer(429, retry_after=header)).refused().retry_after == seconds
 
@@ -160,7 +170,7 @@ def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -
     office.endpoint.ask = turned_over  # type: ignore[method-assign]
 
     async def many() -> list[Answered]:
-        return list(await asyncio.gather(*(office.desk.answer(DATASET, TURNS, {}) for _ in range(5))))
+        return list(await asyncio.gather(*(office.desk.answer(Question(DATASET, TURNS)) for _ in range(5))))
 
     assert {answer.text for answer in asyncio.run(many())} == {"an answer"}
     office.ask()
@@ -246,7 +256,7 @@ def test_a_sleeping_dataset_is_woken_once_for_many_callers() -> None:
 
     async def many() -> list[Any]:
         desks = [office.desk, others] * 10
-        return await asyncio.gather(*(d.answer(DATASET, TURNS, {}) for d in desks), return_exceptions=True)
+        return await asyncio.gather(*(d.answer(Question(DATASET, TURNS)) for d in desks), return_exceptions=True)
 
     assert {getattr(refused, "code", refused) for refused in asyncio.run(many())} == {"waking"}
     assert [message for _, _, message in office.world.storage.messages] == [f"dataset/{DATASET}?"]
@@ -330,7 +340,8 @@ def test_rows_are_remembered_for_a_moment_only() -> None:
     office.world.parts.ledger.read = counted  # type: ignore[method-assign]
     office.ask()
     assert reads == []
-    office.desk._rows[DATASET] = (0.0, office.desk._rows[DATASET][1])
+    held = office.desk.catalog._rows._held
+    held[DATASET] = _Held(held[DATASET].value, 0.0, held[DATASET].usable_until)
     office.ask()
     assert reads == [f"dataset/{DATASET}"]
 

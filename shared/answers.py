@@ -1,0 +1,124 @@
+"""The shapes in which deployments answer, reduced to a text, why it ended, and the tokens where somebody counted them.
+
+Which shape comes depends on the model's flavour: an object with `output`, a list with one text, a list of records, or a
+chat completion. A deployment that streams sends the same in events, mostly as pieces of a chat completion.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import PipelineError
+
+_START_OF_BODY = 300
+_END = "[DONE]"
+
+
+class UnknownAnswer(PipelineError):
+    """The deployment answered in a shape nobody knows; the text holds the start of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer, or a piece of one. `ended`: `stop`, `length`, or nothing where it is not told.
+
+    `tokens`: those of the question and of the answer, where the deployment counted them.
+    """
+
+    text: str
+    ended: str = ""
+    tokens: tuple[int, int] | None = None
+
+
+def read(body: bytes) -> Text:
+    """A whole answer. Raises UnknownAnswer."""
+    try:
+        found = json.loads(body)
+        text = _text(found)
+    except (ValueError, RecursionError) as error:
+        raise UnknownAnswer(f"not JSON: {start(body)}") from error
+    if text is None:
+        raise UnknownAnswer(f"none of the known shapes: {start(body)}")
+    return Text(text, _ended(found), _tokens(found))
+
+
+def read_piece(data: bytes) -> Text:
+    """One event of a streamed answer; some have no text. Raises UnknownAnswer."""
+    try:
+        found = json.loads(data)
+        text = _piece(found)
+    except (ValueError, RecursionError) as error:
+        raise UnknownAnswer(f"an event that is not JSON: {start(data)}") from error
+    if text is None:
+        raise UnknownAnswer(f"an event of none of the known shapes: {start(data)}")
+    return Text(text, _ended(found), _tokens(found))
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of server-sent events, up to `[DONE]` or the end."""
+    rest, data = b"", list[bytes]()
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line and data:
+                event, data = b"\n".join(data), []
+                if event == _END.encode():
+                    return
+                yield event
+    if data and (event := b"\n".join(data)) != _END.encode():
+        yield event
+
+
+def start(body: bytes) -> str:
+    """The start of a body, to be shown."""
+    return body[:_START_OF_BODY].decode("utf-8", "replace")
+
+
+def _text(found: Any) -> str | None:
+    match found:
+        case str():
+            return found
+        case {"output": output}:
+            return _text(output)
+        case {"choices": [{"message": {"content": str(content)}}, *_]}:
+            return content
+        case [{"0": str(text)}, *_] | [{"generated_text": str(text)}, *_]:
+            return text
+        case [first]:
+            return _text(first)
+        case {"generated_text": str(text)} | {"0": str(text)} | {"content": str(text)}:
+            return text
+    return None
+
+
+def _piece(found: Any) -> str | None:
+    match found:
+        case {"error": _}:
+            return None
+        case {"choices": [{"delta": {"content": str(content)}}, *_]}:
+            return content
+        case {"choices": [{"delta": dict()}, *_]} | {"choices": []}:
+            return ""
+        case {"token": {"text": str(text)}}:
+            return text
+    return _text(found)
+
+
+def _ended(found: Any) -> str:
+    match found:
+        case {"choices": [{"finish_reason": "stop" | "length" as reason}, *_]}:
+            return str(reason)
+    return ""
+
+
+def _tokens(found: Any) -> tuple[int, int] | None:
+    match found:
+        case {"usage": {"prompt_tokens": int(asked), "completion_tokens": int(answered)}}:
+            return asked, answered
+    return None
