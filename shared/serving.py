@@ -37,6 +37,8 @@ ASKED_SECONDS = 60.0
 WAKE_RETRY_SECONDS = 30
 _LOOK_SECONDS = 1.0
 _CROWDED_RETRY_SECONDS = 1
+# How a deployment is asked to stream; one that cannot takes no notice.
+_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 # With less time left than this, s, no question is sent.
 _TOO_LATE = 0.5
 
@@ -182,7 +184,13 @@ class Desk:
             yield await self.parts.scorer.ask(uri, key, body, timeout, deployment=target.deployment, request_id=given)
             return
         async with self.parts.scorer.stream(
-            uri, key, body, call.left, pause=min(most, call.left), deployment=target.deployment, request_id=given
+            uri,
+            key,
+            {**body, **_STREAM},
+            call.left,
+            pause=min(most, call.left),
+            deployment=target.deployment,
+            request_id=given,
         ) as found:
             yield found
 
