@@ -50,7 +50,7 @@ def retry(parts: Parts, snapshot: str, by: str) -> Answer:
     if row.state == SnapshotState.TRAINING_FAILED:
         return _retrain(parts, row, by)
     name = "retry_registration" if row.state == SnapshotState.REGISTER_FAILED else "retry"
-    return _moved(parts, row.key, name, by, attempt=row.attempt + 1)
+    return _moved(parts, row, name, by, attempt=row.attempt + 1)
 
 
 def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> Answer:
@@ -71,7 +71,7 @@ def override(parts: Parts, snapshot: str, by: str, what: Iterable[str] = ()) -> 
     changes, why = _excuse(row, wanted, by), f": excused from {', '.join(sorted(wanted))}" if wanted else ""
     if row.state == SnapshotState.TRAINING_FAILED and row.blocked:
         return _retrain(parts, row, by, why, **changes)
-    return _moved(parts, row.key, "override", by, why, **changes)
+    return _moved(parts, row, "override", by, why, **changes)
 
 
 def ask(parts: Parts, dataset: str, what: str, by: str) -> Answer:
@@ -118,6 +118,8 @@ def _may(row: Dataset, wish: Request) -> Answer:
         return Answer(True, f"{row.name} is {row.state} already")
     if what == "roll_back" and (answer := _may_roll_back(row, wish)):
         return answer
+    if row.requested and row.requested.what == "retry" and what != "roll_back":  # that one cannot wait
+        return Answer(False, f"{row.requested.snapshot} is to be released again first: ask again when that is over")
     if DATASET.decide(row.state, what) == Verdict.RUN:
         return _to_record(row, wish)
     if row.state == DatasetState.EMPTY:
@@ -154,24 +156,43 @@ def _withdraws(row: Dataset, wish: Request) -> bool:
 def _same(row: Dataset, wish: Request) -> bool:
     """Whether the wish is on record and on its way. A person's counts more than the timer's, which is checked again."""
     found = row.requested
-    if found is None or found.what != wish.what or row.attention:
+    if found is None or (found.what, found.snapshot) != (wish.what, wish.snapshot) or row.attention:
         return False
     return found.by != idleness.TIMER or wish.by == idleness.TIMER
 
 
 def _retry_release(parts: Parts, row: Snapshot, by: str) -> Answer:
     key = f"dataset/{row.dataset}"
-    dataset: Dataset = parts.ledger.read(key).row
-    if dataset.attention:
+    if parts.ledger.read(key).row.attention:
         return _resumed(parts, key, by)
-    ended = dataset.outcomes.get(row.id)
+    wish = Request(what="retry", by=by, at=parts.clock(), snapshot=row.id)
+    answer = Answer(False, "")
+
+    def edit(found: Dataset) -> Dataset:
+        nonlocal answer
+        answer = _may_retry(found, wish)
+        if not answer.done or _same(found, wish):
+            return found
+        wished: Dataset = found.but(requested=wish, next_look_at=wish.at)
+        return wished
+
+    parts.ledger.change(key, edit)
+    if answer.done:
+        parts.ledger.hint(key)
+    return answer
+
+
+def _may_retry(row: Dataset, wish: Request) -> Answer:
+    """Whether the release of a snapshot may be retried. No other wish is forgotten for it, but the timer's that nothing
+    was done about yet."""
+    ended, other = row.outcomes.get(wish.snapshot), row.requested
     if ended is None or ended.part not in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK):
         what = f"is {ended.part}" if ended else "has not failed"
-        return Answer(False, f"{row.id} {what}: there is nothing to retry")
-    wish = Request(what="retry", by=by, at=parts.clock(), snapshot=row.id)
-    parts.ledger.change(key, lambda d: d if d.requested == wish else d.but(requested=wish, next_look_at=parts.clock()))
-    parts.ledger.hint(key)
-    return Answer(True, f"{row.id} will be released again")
+        return Answer(False, f"{wish.snapshot} {what}: there is nothing to retry")
+    begun = row.state in (DatasetState.SLEEPING, DatasetState.WAKING)
+    if other and (other.by != idleness.TIMER or begun) and not _same(row, wish):
+        return Answer(False, f"{row.name} is to {_verb(other.what)} first: ask again when that is over")
+    return Answer(True, f"{wish.snapshot} will be released again")
 
 
 def _excuse(row: Snapshot, wanted: Iterable[str], by: str) -> dict[str, Any]:
@@ -184,7 +205,7 @@ def _retrain(parts: Parts, row: Snapshot, by: str, why: str = "", **changes: Any
     """A new attempt at the training, if nobody else is at the same content."""
     if holder := admission.claim(parts, row):
         return Answer(False, f"{holder} is training the same content now")
-    return _moved(parts, row.key, "retry", by, why, attempt=row.attempt + 1, blocked=(), **changes)
+    return _moved(parts, row, "retry", by, why, attempt=row.attempt + 1, blocked=(), **changes)
 
 
 def _excused(parts: Parts, row: Snapshot, wanted: set[str], by: str) -> Answer:
@@ -242,10 +263,13 @@ def _resumed(parts: Parts, key: str, by: str) -> Answer:
     return Answer(True, f"{key} goes on from {kept.row.state}")
 
 
-def _moved(parts: Parts, key: str, step: str, by: str, why: str = "", **changes: Any) -> Answer:
-    """Runs a step that a person asks for: it is one write, so there is no act and no intent."""
+def _moved(parts: Parts, row: Snapshot, step: str, by: str, why: str = "", **changes: Any) -> Answer:
+    """Runs a step that a person asks for: it is one write, so there is no act and no intent.
+
+    The wish is about the row as it was read: one that has moved on since, perhaps to the end of another attempt, is
+    left alone. Raises IllegalTransition.
+    """
     table: Table = SNAPSHOT
-    row = parts.ledger.read(key).row
     verdict = table.decide(row.state, step)
     if verdict == Verdict.ALREADY_DONE and any(e.reason.startswith(f"{step} by ") for e in row.history):
         return Answer(True, f"{row.id} is {row.state} already")
@@ -254,15 +278,16 @@ def _moved(parts: Parts, key: str, step: str, by: str, why: str = "", **changes:
     outcome = Outcome(table.step(step).ends[0], f"{step} by {by}{why}")
     now = parts.clock()
 
-    def edit(found: Any) -> Any:
-        if found.state != row.state:
-            raise IllegalTransition(f"{row.id} became {found.state} meanwhile")
+    def edit(found: Snapshot) -> Snapshot:
+        if found.history != row.history:
+            raise IllegalTransition(f"{row.id} moved on meanwhile and is {found.state}: ask again")
         entry = Entry(state=outcome.state, at=now, reason=outcome.reason)
         history = (*found.history, entry)[-HISTORY_KEPT:]
-        return found.but(state=outcome.state, history=history, next_look_at=now, **changes)
+        moved: Snapshot = found.but(state=outcome.state, history=history, next_look_at=now, **changes)
+        return moved
 
-    parts.ledger.change(key, edit)
-    parts.ledger.hint(key)
+    parts.ledger.change(row.key, edit)
+    parts.ledger.hint(row.key)
     return Answer(True, f"{row.id} is {outcome.state} again")
 
 

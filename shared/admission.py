@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import hyperparameters, naming, precheck
-from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown
+from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown, Waiting
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
 from shared.limits import context_of, policy_of
@@ -38,6 +38,7 @@ _WITHOUT_CLAIM = frozenset(
         SnapshotState.DUPLICATE,
         SnapshotState.SUPERSEDED,
         SnapshotState.TRAINING_FAILED,
+        SnapshotState.CLEANING,
         SnapshotState.CLEANED,
     }
 )
@@ -107,7 +108,9 @@ class Validate:
                 look_in=self._keep(),
             )
         # The cuts are kept with the dataset before any row is frozen by them: they never go down.
-        self.parts.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts))
+        kept = self.parts.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts)).row
+        if Cuts(kept.cut_test, kept.cut_validation) != frozen.cuts:
+            raise Waiting("another snapshot of the dataset holds out more rows since: the pass is made again", 1)
         frozen.commit(BlobStaging(self.parts.storage, row.id))
         return Outcome(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
 

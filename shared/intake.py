@@ -109,6 +109,8 @@ def receive(parts: Parts, path: str) -> str | None:
         blob = parts.storage.look(CONTAINER, path)
         if blob.uploaded_at < _told_since(parts):
             return None
+        if _known(parts, _id(drop, blob)):
+            return _id(drop, blob)
         files, options = _files(parts, drop, blob)
     except NotADrop as refusal:
         refuse(parts, path, str(refusal))
@@ -181,10 +183,22 @@ def _recorded(parts: Parts, drop: Drop, blob: Blob, files: tuple[File, ...], opt
         parts.ledger.create(row)
         log.info("%s received: %d file(s), %d bytes", row.id, len(files), sum(f.size for f in files))
     except LedgerConflict:
-        found = parts.ledger.read(row.key).row
-        if found.next_look_at is not None and found.next_look_at <= parts.clock():
-            parts.ledger.come_back(row.key, found.next_look_at)
+        _known(parts, row.id)
     return row.id
+
+
+def _known(parts: Parts, snapshot: str) -> bool:
+    """Whether the snapshot has its row, which is looked at again if its look is overdue.
+
+    Asked before its folder is listed: files that changed since are the validation's business, and no refusal.
+    """
+    try:
+        found = parts.ledger.read(f"snapshot/{snapshot}").row
+    except Unknown:
+        return False
+    if found.next_look_at is not None and found.next_look_at <= parts.clock():
+        parts.ledger.come_back(found.key, found.next_look_at)
+    return True
 
 
 def _id(drop: Drop, blob: Blob) -> str:

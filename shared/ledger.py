@@ -223,7 +223,7 @@ def _one_step(
         return "nothing to do"
     key, started, before = kept.row.key, ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
-        kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE))
+        kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE), acted=False)
         ledger.come_back(key, ledger.clock() + INTENT_GRACE)  # should this worker die; else the row has moved by then
         tell(key, before, chosen.intent, "")
     acting = kept.row.state
@@ -290,8 +290,11 @@ def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds
     return Outcome(row.state, "", {"fault": fault, "attention": attention}, delay)
 
 
-def _record(ledger: Ledger, kept: Kept, outcome: Outcome) -> Kept:
-    """Writes an outcome. A request that was recorded meanwhile is kept; a state changed meanwhile is a conflict."""
+def _record(ledger: Ledger, kept: Kept, outcome: Outcome, acted: bool = True) -> Kept:
+    """Writes an outcome. A request that was recorded meanwhile is kept; a state changed meanwhile is a conflict.
+
+    Before the act (an intent) another request is a conflict as well: it may take back what the step was to do.
+    """
     while True:
         try:
             return ledger.write(kept, _changed(kept.row, outcome, ledger.clock()))
@@ -300,6 +303,8 @@ def _record(ledger: Ledger, kept: Kept, outcome: Outcome) -> Kept:
             if fresh.row.history != kept.row.history or fresh.etag == kept.etag:
                 raise
             if getattr(fresh.row, "requested", None) != getattr(kept.row, "requested", None):
+                if not acted:
+                    raise
                 outcome = _beside_a_wish(outcome)
             kept = fresh
 

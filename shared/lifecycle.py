@@ -29,6 +29,7 @@ class SnapshotState(StrEnum):
     REGISTERING = "REGISTERING"
     REGISTERED = "REGISTERED"
     REGISTER_FAILED = "REGISTER_FAILED"
+    CLEANING = "CLEANING"
     CLEANED = "CLEANED"
 
 
@@ -187,6 +188,7 @@ SNAPSHOT = Table(
             "clean",
             (_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.REGISTER_FAILED),
             (_S.CLEANED,),
+            intent=_S.CLEANING,
         ),
     ),
 )

@@ -240,7 +240,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """End states -> CLEANED after the keep time: the files made of the snapshot are deleted, its row is kept."""
+    """End states -> CLEANING -> CLEANED after the keep time: files made of the snapshot are deleted, its row is kept.
+
+    From the intent on nobody can retry or override: there may be nothing left to go on with.
+    """
 
     parts: Parts
 

@@ -218,7 +218,7 @@ class Workspace:
 
     def cancel(self, name: str) -> None:
         """Asks for a job to be canceled; one that has ended or is gone is left as it is."""
-        with _translated(f"job {name}"):
+        with _written(f"job {name}"):
             _or_none(lambda: _or_none(lambda: self._client.jobs.begin_cancel(name)), status=400)
 
     def failure(self, name: str) -> RunFailure:

@@ -156,7 +156,7 @@ class FakeWorkspace:
             if job is not None and job.status not in ("Completed", "Failed"):
                 self.canceled.append(name)
 
-        self._call(act)
+        self._write(act)
 
     def failure(self, name: str) -> RunFailure:
         job = self._job(name)

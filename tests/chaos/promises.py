@@ -6,6 +6,7 @@ services and from what was dropped, never from the app's own account of itself.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,11 @@ _DEFECTS = {
     "Unknown", "ValueError",
 }  # fmt: skip
 _S = lifecycle.SnapshotState
-_TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANED}
+_TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANING, _S.CLEANED}
+# Changes that begin another attempt.
+_NEW_ATTEMPT = {(_S.TRAINING_FAILED, _S.VALIDATED), (_S.REGISTER_FAILED, _S.TRAINED)}
+# States that are entered because somebody asked for them, and what was asked.
+_ON_REQUEST = {lifecycle.DatasetState.SLEEPING: "sleep", lifecycle.DatasetState.WAKING: "wake"}
 _SECRET = b"key-of-"
 
 
@@ -47,10 +52,20 @@ class Promises:
 
     def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None:
         self.require(_SECRET not in new.data, f"a key of an endpoint is stored in {container}/{name}")
+        if container == "ledger" and name.startswith("_refused/"):
+            self._refused(json.loads(new.data)["path"])
         if container == "ledger" and name.startswith(("snapshots/", "datasets/")):
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
             self._row_written(key, _decode(key, old.data) if old else None, _decode(key, new.data), new.metadata)
+
+    def _refused(self, path: str) -> None:
+        """What is refused has no row."""
+        stored = self.world.storage.blobs.get(("snapshots", path))
+        sources = {
+            row.source for row in self.world.rows("snapshot") if stored and row.uploaded_at == stored.uploaded_at
+        }
+        self.require(path not in sources, f"{path} is refused and has a row")
 
     def _row_written(self, key: str, old: Any, new: Any, metadata: Mapping[str, str]) -> None:
         table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
@@ -81,7 +96,8 @@ class Promises:
         if old is None:
             return
         self.require(new.files == old.files, f"{new.id}: its files are not those that were pinned")
-        self.require(new.attempt >= old.attempt, f"{new.id}: attempt {old.attempt} -> {new.attempt}")
+        again = (old.state, new.state) in _NEW_ATTEMPT
+        self.require(new.attempt >= old.attempt + again, f"{new.id}: attempt {old.attempt} -> {new.attempt}")
         if new.state == lifecycle.SnapshotState.DUPLICATE and old.state != new.state:
             self._trained_by_another(new)
         if new.state == lifecycle.SnapshotState.SUPERSEDED and old.state == lifecycle.SnapshotState.VALIDATED:
@@ -104,6 +120,13 @@ class Promises:
             self.passed.add(new.candidate.deployment)
         if new.state == lifecycle.DatasetState.LIVE:
             self.require(new.live is not None, f"{new.name} is LIVE without a release")
+        if old and old.state != new.state and new.state in _ON_REQUEST:
+            asked = new.requested.what if new.requested else "nothing"
+            self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
+        if old and old.requested and old.requested.what == "retry" and new.requested != old.requested:
+            self.require(
+                new.state == lifecycle.DatasetState.DEPLOYING, f"{new.name}: the wish to retry is gone in {new.state}"
+            )
 
     # --- workspace ---
 

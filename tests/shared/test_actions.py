@@ -155,7 +155,7 @@ def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
         return replace(*args, **more)
 
     desk.world.storage.replace = late  # type: ignore[method-assign]
-    with pytest.raises(IllegalTransition, match="became VALIDATED meanwhile"):
+    with pytest.raises(IllegalTransition, match="moved on meanwhile and is VALIDATED"):
         actions.retry(desk.parts, SNAPSHOT, "he")
     assert desk.row(KEY).attempt == 2
     assert desk.sent() == [f"{KEY}?"]

@@ -18,18 +18,19 @@ LETTERS = {"r": V.RUN, "d": V.ALREADY_DONE, "e": V.TOO_EARLY, "-": V.IMPOSSIBLE}
 # What each step says: no row yet first, then the states in the order of their class.
 SNAPSHOT_VERDICTS = {
     #                     none, RECEIVED VALIDATING VALIDATED, REJECTED DUPLICATE SUPERSEDED,
-    #                     SUBMITTING TRAINING TRAINED, TRAINING_FAILED, REGISTERING REGISTERED REGISTER_FAILED, CLEANED
-    "receive": "r ddd ddd ddd d ddd d",
-    "validate": "e rrd ddd ddd d ddd d",
-    "supersede": "e ddr ddd ddd d ddd d",
-    "reserve": "e ddr ddd ddd d ddd d",
-    "submit": "e ddr ddd rdd d ddd d",
-    "finish": "e ddd ddd drd d ddd d",
-    "register": "e eee eee eer e rdd d",
-    "retry": "e ddd ddd ddd r ddd d",
-    "retry_registration": "e eee eee eed e ddr d",
-    "override": "e ddd rrr ddd d ddd d",
-    "clean": "e eee rrr eee r e-r d",
+    #                     SUBMITTING TRAINING TRAINED, TRAINING_FAILED, REGISTERING REGISTERED REGISTER_FAILED,
+    #                     CLEANING CLEANED
+    "receive": "r ddd ddd ddd d ddd dd",
+    "validate": "e rrd ddd ddd d ddd dd",
+    "supersede": "e ddr ddd ddd d ddd dd",
+    "reserve": "e ddr ddd ddd d ddd dd",
+    "submit": "e ddr ddd rdd d ddd dd",
+    "finish": "e ddd ddd drd d ddd dd",
+    "register": "e eee eee eer e rdd dd",
+    "retry": "e ddd ddd ddd r ddd dd",
+    "retry_registration": "e eee eee eed e ddr dd",
+    "override": "e ddd rrr ddd d ddd dd",
+    "clean": "e eee rrr eee r e-r rd",
 }
 DATASET_VERDICTS = {
     # none, EMPTY, DEPLOYING EVALUATING SHIFTING, LIVE SLEEPING ASLEEP WAKING

@@ -1,0 +1,261 @@
+"""Two things at once: what somebody does while a step is under way, or after a pause in which others went on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared import actions, fence, idleness, intake, status
+from shared.errors import Held, IllegalTransition
+from shared.lifecycle import DatasetState as D
+from tests.fakes import World, dialogues
+
+NAME = "support-bot"
+KEY = f"dataset/{NAME}"
+MONTH = 31 * 86_400.0
+
+
+def _world(**settings: Any) -> World:
+    world = World(settings=settings)
+    world.drop(f"{NAME}.jsonl", dialogues(40))
+    return world
+
+
+def _only(world: World) -> dict[str, Any]:
+    (row,) = status.snapshots(world.parts)
+    return row
+
+
+def _dataset(world: World) -> Any:
+    return world.parts.ledger.read(KEY).row
+
+
+def _states(world: World) -> list[str]:
+    return [entry.state for entry in _dataset(world).history]
+
+
+def _meanwhile(part: Any, name: str, act: Callable[[], Any], when: Callable[..., bool] = lambda *args: True) -> None:
+    """Does something just before the next call of a method, of those that `when` means."""
+    method = getattr(part, name)
+
+    def late(*args: Any, **more: Any) -> Any:
+        if when(*args):
+            setattr(part, name, method)
+            act()
+        return method(*args, **more)
+
+    setattr(part, name, late)
+
+
+# --- wishes ---
+
+
+@pytest.mark.parametrize(("first", "then", "state"), [("sleep", "wake", D.LIVE), ("wake", "sleep", D.ASLEEP)])
+def test_a_wish_withdrawn_while_its_step_begins_is_not_done(first: str, then: str, state: D) -> None:
+    world = _world()
+    world.run()
+    if state == D.ASLEEP:
+        actions.ask(world.parts, NAME, "sleep", "me")
+        world.run()
+    before = _states(world)
+    assert actions.ask(world.parts, NAME, first, "me").done
+    _meanwhile(world.storage, "replace", lambda: actions.ask(world.parts, NAME, then, "you"))
+    world.run()
+    assert (_dataset(world).state, _dataset(world).requested) == (state, None)
+    assert _states(world) == before
+
+
+@pytest.mark.parametrize(("what", "by"), [("sleep", "me"), ("sleep", idleness.TIMER), ("wake", "me")])
+def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) -> None:
+    world = _world(idle_hours=1)
+    world.run()
+    world.clock.now += 7200
+    good = set(world.workspace.created_deployments)
+    world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good or name.endswith("-2") else "Failed"
+    world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
+    world.run()
+    newest = status.snapshots(world.parts)[0]
+    assert newest["state"] == "DEPLOY_FAILED"
+    world.clock.now += 7200
+    if what == "wake":
+        actions.ask(world.parts, NAME, "sleep", "me")
+        world.run()
+    if by == idleness.TIMER:
+        assert idleness.request_sleep(world.parts) == [NAME]
+    else:
+        assert actions.ask(world.parts, NAME, what, by).done
+    world.run(until=5)
+    assert _dataset(world).state == (D.SLEEPING if what == "sleep" else D.WAKING)
+    assert f"is to {what} first" in actions.retry(world.parts, newest["id"], "me").text
+    world.run()
+    assert _dataset(world).state == (D.ASLEEP if what == "sleep" else D.LIVE)
+    assert actions.retry(world.parts, newest["id"], "me").done
+    world.run()
+    assert status.snapshots(world.parts)[0]["state"] == "LIVE"
+    assert _dataset(world).requested is None
+
+
+def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() -> None:
+    world = _world(idle_hours=1)
+    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.run()
+    failed = _only(world)["id"]
+    world.workspace.deployment_outcome = lambda name: "Succeeded"
+    world.clock.now += 5
+    world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
+    world.run()
+    world.clock.now += 7200
+    assert idleness.request_sleep(world.parts) == [NAME]
+    assert actions.retry(world.parts, failed, "me").done
+    world.run(until=600)
+    assert status.snapshots(world.parts)[1]["state"] == "LIVE"
+
+
+def test_one_wish_does_not_wipe_another() -> None:
+    world = _world()
+    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.run()
+    failed = _only(world)["id"]
+    world.workspace.deployment_outcome = lambda name: "Succeeded"
+    world.clock.now += 5
+    world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
+    world.run()
+    assert actions.retry(world.parts, failed, "me").done
+    assert not actions.ask(world.parts, NAME, "sleep", "you").done
+    assert _dataset(world).requested.what == "retry"
+    world.run()
+    assert actions.ask(world.parts, NAME, "sleep", "you").done
+    assert "has not failed" in actions.retry(world.parts, failed, "me").text
+    assert _dataset(world).requested.what == "sleep"
+
+
+# --- people who are slow ---
+
+
+def test_a_retry_that_comes_late_does_not_use_an_attempts_number_again() -> None:
+    world = _world()
+    world.workspace.job_outcome = lambda name: "Failed"
+    world.run()
+    snapshot = _only(world)["id"]
+
+    def another_attempt() -> None:
+        assert actions.retry(world.parts, snapshot, "she").done
+        world.run()
+        assert (_only(world)["state"], _only(world)["attempt"]) == ("TRAINING_FAILED", 2)
+
+    _meanwhile(world.storage, "replace", another_attempt)
+    with pytest.raises(IllegalTransition, match="moved on meanwhile and is TRAINING_FAILED"):
+        actions.retry(world.parts, snapshot, "he")
+    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+
+
+def test_a_release_that_went_live_meanwhile_is_not_retried() -> None:
+    world = _world()
+    world.workspace.deployment_outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
+    world.run()
+    snapshot = _only(world)["id"]
+
+    def another() -> None:
+        assert actions.retry(world.parts, snapshot, "she").done
+        world.run()
+
+    _meanwhile(world.storage, "replace", another)
+    answer = actions.retry(world.parts, snapshot, "he")
+    assert (answer.done, "nothing to retry" in answer.text) == (False, True)
+    world.run()
+    assert (_only(world)["state"], world.workspace.created_deployments[-1][-2:]) == ("LIVE", "-2")
+    assert len(world.workspace.created_deployments) == 2
+
+
+# --- cleaning ---
+
+
+def _failed(world: World) -> str:
+    world.workspace.job_outcome = lambda name: "Failed"
+    world.run()
+    world.clock.now += MONTH
+    return str(_only(world)["id"])
+
+
+@pytest.mark.parametrize("ask", [actions.retry, actions.override], ids=["retry", "override"])
+def test_what_is_being_cleaned_cannot_be_retried(ask: Any) -> None:
+    world = _world()
+    snapshot = _failed(world)
+    said: list[actions.Answer] = []
+    _meanwhile(world.storage, "delete", lambda: said.append(ask(world.parts, snapshot, "me")))
+    world.run()
+    assert (said[0].done, "is CLEANING" in said[0].text) == (False, True)
+    assert _only(world)["state"] == "CLEANED"
+    assert not [name for container, name in world.storage.blobs if container == "frozen"]
+
+
+def test_a_retry_before_it_is_cleaned_keeps_its_files() -> None:
+    world = _world()
+    snapshot = _failed(world)
+    world.workspace.job_outcome = lambda name: "Completed"
+    _meanwhile(world.storage, "replace", lambda: actions.retry(world.parts, snapshot, "me"))
+    world.run()
+    assert _only(world)["state"] == "LIVE"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_cleaning_that_was_cut_off_is_finished(before: bool) -> None:
+    whole = _world()
+    _failed(whole)
+    begin = whole.process.calls
+    whole.run()
+    for call in range(begin + 1, whole.process.calls + 1):
+        world = _world()
+        _failed(world)
+        world.process.die_at, world.process.before = call, before
+        world.run()
+        assert _only(world)["state"] == "CLEANED", call
+        assert not [name for container, name in world.storage.blobs if container == "frozen"], call
+
+
+# --- uploads ---
+
+
+def test_a_marker_told_of_again_after_its_folder_changed_is_no_refusal() -> None:
+    world = World()
+    world.drop(f"{NAME}/a/train.jsonl", dialogues(40))
+    world.drop(f"{NAME}/a/_SUCCESS", b"")
+    world.run()
+    world.clock.now += 60
+    world.drop(f"{NAME}/a/train.jsonl", dialogues(50))
+    world.events.clear()
+    assert intake.receive(world.parts, f"{NAME}/a/_SUCCESS") == _only(world)["id"]
+    assert intake.refusals(world.parts, 10) == []
+    assert _only(world)["state"] == "LIVE"
+
+
+def test_rows_that_another_snapshot_holds_out_meanwhile_are_not_trained_on() -> None:
+    world = _world()
+
+    def raise_cuts() -> None:
+        world.parts.ledger.change(KEY, lambda row: row.but(cut_test=0.4, cut_validation=0.5))
+
+    _meanwhile(world.storage, "look", raise_cuts, lambda box, name: bool(box == "snapshots" and world.storage.staged))
+    world.run()
+    row = _only(world)
+    assert row["state"] == "LIVE"
+    assert _dataset(world).cut_test == 0.4
+    assert row["rows"]["test"] >= 10  # and no longer the few of the first pass
+
+
+# --- leases ---
+
+
+def test_a_job_is_canceled_only_under_a_lease_that_is_still_held() -> None:
+    class Lost:
+        def check(self, left: float = 0) -> None:
+            raise Held("the lease was lost while the step ran")
+
+    world = _world()
+    world.run(until=60)
+    (job,) = world.workspace.submitted
+    with fence.under(Lost()), pytest.raises(Held):
+        world.workspace.cancel(job)
+    assert not world.workspace.canceled
