@@ -151,9 +151,9 @@ class Snapshot(Row, frozen=True, kw_only=True):
     events arrive means nothing.
 
     `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
-    who excused the gate. `job` is the job of
-    this attempt from the moment a place is reserved for it; `silent_since` is set while it gives no sign of life.
-    `context_tokens` is what the base model sees at once, 0 where nobody told.
+    who excused the gate. `job` is the job of this attempt from the moment a place is reserved for it; `silent_since` is
+    set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
+    what the base model sees at once, 0 where nobody told.
     """
 
     id: str
@@ -180,6 +180,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     job: str = ""
     job_status: str = ""
     silent_since: float | None = None
+    cancel_asked_at: float | None = None
     studio_url: str = ""
     model: ModelRef | None = None
 

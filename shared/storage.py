@@ -137,8 +137,14 @@ class Storage:
         from azure.core import MatchConditions
 
         condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
-        with contextlib.suppress(Unknown), _translated(f"{container}/{name}"):
-            self._blob(container, name).delete_blob(**condition)
+        client = self._blob(container, name)
+        try:
+            with contextlib.suppress(Unknown), _translated(f"{container}/{name}"):
+                client.delete_blob(**condition)
+        except LedgerConflict:
+            with _translated(f"{container}/{name}"):
+                if client.exists():  # else the condition was not met because nothing was there
+                    raise
 
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         """Every blob under a prefix, with metadata, in the order of names."""

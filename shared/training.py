@@ -7,6 +7,7 @@ whatever an event says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from shared.lifecycle import SnapshotState
 from shared.records import Check, JobSpec, Problem, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from shared.clients import Parts
     from shared.records import Job
     from shared.storage import Lease
@@ -29,6 +28,8 @@ _FAILED = ("Failed", "Canceled")
 _NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
 # What `job_status` says of a job that the workspace does not have; Azure has no such word.
 MISSING = "Missing"
+# What changes in a row whose job gives a sign of life.
+_HEARD: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None}
 # The end of a failed step's log that is told in the reason; the whole tail is kept in `reports`.
 _LINES_TOLD, _LETTERS_TOLD = 3, 300
 
@@ -121,7 +122,7 @@ class Submit:
         job = self.parts.workspace.job(name) or self._submitted(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise Refused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
-        changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, "silent_since": None}
+        changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, **_HEARD}
         return Outcome(S.TRAINING, f"job {name}", changes, look_in=self.parts.settings.look_seconds)
 
     def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
@@ -194,19 +195,19 @@ class Finish:
         status = job.status if job else MISSING
         if status == "Completed":
             budget.release(self.parts, row.job)
-            return Outcome(S.TRAINED, f"job {row.job} completed", {"job_status": status, "silent_since": None})
+            return Outcome(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_HEARD})
         if status in _FAILED:
             return self._ended(row, status)
         if status in (MISSING, "NotResponding"):
             return self._silent(row, status)
-        return self._later({"job_status": status, "silent_since": None})
+        return self._later({"job_status": status, **_HEARD})
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """The workspace will not tell: that is no reason to give the job up."""
 
     def _ended(self, row: Snapshot, status: str) -> Outcome:
         """Failed or canceled, in the words of the step that failed."""
-        if row.silent_since is not None and status == "Canceled":
+        if row.cancel_asked_at is not None and status == "Canceled":
             minutes = self.parts.settings.silence_minutes
             reason = f"job {row.job} did not respond for {minutes} minutes and was canceled"
         else:
@@ -217,7 +218,7 @@ class Finish:
         """No sign of life: not believed at the first look, and not waited for without end.
 
         A job that is not there has failed when it is missing at a second look. One that does not respond for
-        `SILENCE_MINUTES` is canceled, and has failed when it ends or after as long again.
+        `SILENCE_MINUTES` is canceled, and has failed when it ends or when as long again has passed since.
         """
         now, limit = self.parts.clock(), self.parts.settings.silence_minutes * 60
         since = row.silent_since if row.silent_since is not None and row.job_status == status else now
@@ -227,11 +228,13 @@ class Finish:
                 return self._later(changes)
             reason = f"job {row.job} is not in the workspace any more"
             return _training_failed(self.parts, row, reason, changes)
-        if now - since >= 2 * limit:
-            reason = f"job {row.job} did not respond for {limit // 30} minutes, though it was canceled"
+        asked = row.cancel_asked_at
+        if asked is not None and now - asked >= limit:
+            reason = f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes, though it was canceled"
             return _training_failed(self.parts, row, reason, changes)
         if now - since >= limit:
             self.parts.workspace.cancel(row.job)
+            changes["cancel_asked_at"] = now if asked is None else asked
         return self._later(changes)
 
     def _later(self, changes: dict[str, Any]) -> Outcome:

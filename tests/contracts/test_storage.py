@@ -102,6 +102,17 @@ def test_deleting_twice_is_deleting_once(storage: Storage, name: str) -> None:
     assert _names(storage, name) == []
 
 
+def test_one_version_is_deleted_or_another_is_left_and_none_there_is_fine(storage: Storage, name: str) -> None:
+    old = storage.create(BOX, name, b"one")
+    new = storage.replace(BOX, name, b"two", old)
+    with pytest.raises(LedgerConflict):
+        storage.delete(BOX, name, old)
+    assert _names(storage, name) == [name]
+    storage.delete(BOX, name, new)
+    storage.delete(BOX, name, new)
+    assert _names(storage, name) == []
+
+
 def test_a_listing_is_in_the_order_of_names_below_a_prefix_with_metadata(storage: Storage, name: str) -> None:
     for path in ("b", "a/2", "a-x", "a/10", "B"):
         storage.create(BOX, f"{name}/{path}", b"x" * len(path), {"path": path.replace("/", "-")})

@@ -180,6 +180,16 @@ def test_a_job_that_cannot_even_be_canceled_is_given_up() -> None:
     assert _only(world)["reason"].endswith("did not respond for 60 minutes, though it was canceled")
 
 
+def test_a_job_is_not_given_up_before_it_was_canceled_however_late_the_look_comes() -> None:
+    world = _world(silence_minutes=30)
+    world.workspace.job_outcome = lambda name: "NotResponding"
+    world.run(until=200)
+    world.clock.now += 86_400  # the app was stopped
+    world.run()
+    assert world.workspace.canceled == world.workspace.submitted
+    assert _only(world)["job"]["status"] == "Canceled"
+
+
 def test_a_job_that_responds_again_is_not_canceled() -> None:
     world = _world(silence_minutes=30)
     silent = world.clock() + 1500
