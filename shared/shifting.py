@@ -109,7 +109,7 @@ class Shift(Rollout):
             "candidate": None,
             "outcomes": outcomes,
         }
-        if by:
+        if by and row.requested and row.requested.what == "roll_back":
             changes["requested"] = None  # a wish that came while it was done: it meant this
         unjudged = ", unjudged" if candidate.unjudged and not by else ""
         return Outcome(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes)

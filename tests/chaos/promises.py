@@ -124,9 +124,10 @@ class Promises:
             asked = new.requested.what if new.requested else "nothing"
             self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
         if old and old.requested and old.requested.what == "retry" and new.requested != old.requested:
-            self.require(
-                new.state == lifecycle.DatasetState.DEPLOYING, f"{new.name}: the wish to retry is gone in {new.state}"
+            known = new.state == lifecycle.DatasetState.DEPLOYING or (
+                new.requested and new.requested.what == "roll_back"
             )
+            self.require(bool(known), f"{new.name}: the wish to retry is gone in {new.state}")
 
     # --- workspace ---
 

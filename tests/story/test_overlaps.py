@@ -109,7 +109,7 @@ def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() 
     world.clock.now += 7200
     assert idleness.request_sleep(world.parts) == [NAME]
     assert actions.retry(world.parts, failed, "me").done
-    world.run(until=600)
+    world.run()
     assert status.snapshots(world.parts)[1]["state"] == "LIVE"
 
 
