@@ -122,6 +122,7 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         "AZUREML_WORKSPACE": wiring.workspace,
         "TRAINING_DATASTORE": "droptune_frozen",
         "METRICS_ENDPOINT": wiring.azureml_url,
+        "RESOURCE_MANAGER": wiring.azureml_url,
         "IDENTITY_ENDPOINT": wiring.identity_endpoint,
         "IDENTITY_HEADER": wiring.identity_header,
         "ARM_CLOUD_METADATA_URL": f"{wiring.azureml_url}/metadata/endpoints?api-version=2022-09-01",

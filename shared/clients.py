@@ -74,6 +74,7 @@ def _parts() -> Parts:
         given.azure_resource_group,
         given.azureml_workspace,
         given.registry,
+        given.resource_manager,
     )
     return Parts(given, storage, workspace, Metrics(given, credential(), workspace), Scorer())
 

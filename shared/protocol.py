@@ -71,7 +71,7 @@ class ErrorAnswer(BaseModel):
 
 
 class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class TextPart(_Asked):

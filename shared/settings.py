@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     azure_subscription_id: str = Field(description="Subscription of the Azure ML workspace.")
     azure_resource_group: str = Field(description="Resource group of the Azure ML workspace.")
     azureml_workspace: str = Field(description="Name of the Azure ML workspace.")
+    resource_manager: str = Field(
+        "https://management.azure.com", description="Address of Azure's control plane, which national clouds have own."
+    )
     azure_client_id: str = Field("", description="Client id of the user-assigned identity, if there is one.")
     metrics_endpoint: str = Field(
         "", description="Address of Azure Monitor's metrics; empty: that of the workspace's region."

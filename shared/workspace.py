@@ -1,8 +1,9 @@
-"""The Azure ML workspace and registry: the only file that imports azure-ai-ml. Called by the steps.
+"""The Azure ML workspace and registry: the only file that imports azure-ai-ml. Called by the steps and by scoring.
 
 Reads return None where there is nothing; starts are create-or-get under the caller's derived name. Nothing here waits
 for a long operation: it is started, and its state is read at a later look. Requests are sent once (`retry_total=0`,
-bounded time): trying again is the ledger's business. States are Azure's words as plain text.
+bounded time): trying again is the ledger's business. States are Azure's words as plain text. The SDK takes seconds to
+import: callers who wait for a model's answer need `key` only, which does without it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from shared.records import (
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
+    from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ _REQUEST: dict[str, Any] = {
     "connection_timeout": fence.CONNECT_SECONDS,
     "read_timeout": fence.ANSWER_SECONDS,
 }
+_KEYS_API = "2022-02-01-preview"  # the version that the SDK asks for keys
 _LOG_LINES = 200
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
@@ -55,9 +58,18 @@ _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size start
 class Workspace:
     """One workspace and one registry, through the SDK."""
 
-    def __init__(self, credential: TokenCredential, subscription: str, group: str, name: str, registry: str) -> None:
+    def __init__(
+        self,
+        credential: TokenCredential,
+        subscription: str,
+        group: str,
+        name: str,
+        registry: str,
+        resource_manager: str = "https://management.azure.com",
+    ) -> None:
         self._credential, self._registry_name = credential, registry
         self._where = (subscription, group, name)
+        self._resource_manager = resource_manager.rstrip("/")
 
     @cached_property
     def _client(self) -> MLClient:
@@ -65,6 +77,16 @@ class Workspace:
 
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # "experimental class" lines at each submit
         return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **_REQUEST)
+
+    @cached_property
+    def _control_plane(self) -> PipelineClient[Any, Any]:
+        """The control plane without the SDK."""
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+
+        token = BearerTokenCredentialPolicy(self._credential, f"{self._resource_manager}/.default")
+        times = {name: value for name, value in _REQUEST.items() if name != "retry_total"}
+        return PipelineClient(self._resource_manager, policies=[token], **times)
 
     @cached_property
     def _registry(self) -> MLClient:
@@ -328,8 +350,14 @@ class Workspace:
 
     def key(self, endpoint: str) -> str:
         """The primary key of an endpoint. Never log it, never store it."""
-        with _translated(f"endpoint {endpoint}"):
-            return str(self._client.online_endpoints.get_keys(endpoint).primary_key)
+        from azure.core.rest import HttpRequest
+
+        with _answered(f"endpoint {endpoint}"):
+            path = f"{self.endpoint_id(endpoint)}/listKeys"
+            request = HttpRequest("POST", f"{self._resource_manager}{path}", params={"api-version": _KEYS_API})
+            response = self._control_plane.send_request(request)
+            response.raise_for_status()
+            return str(response.json()["primaryKey"])
 
     def deployment(self, endpoint: str, name: str) -> Deployment | None:
         """A deployment behind an endpoint."""
@@ -422,6 +450,17 @@ def _written(what: str) -> Iterator[None]:
 def _translated(what: str) -> Iterator[None]:
     """Turns the SDK's errors into the app's, cause attached and colour codes removed."""
     from azure.ai.ml.exceptions import MlException
+
+    try:
+        with _answered(what):
+            yield
+    except MlException as error:
+        raise Refused(f"{what}: {_text(error)}") from error
+
+
+@contextlib.contextmanager
+def _answered(what: str) -> Iterator[None]:
+    """The same for the errors that every Azure client raises."""
     from azure.core import exceptions as sdk
 
     try:
@@ -433,11 +472,9 @@ def _translated(what: str) -> Iterator[None]:
     except sdk.HttpResponseError as error:
         code = getattr(error.error, "code", "") or ""
         status = error.status_code or 0
-        if status in (403, 408, 409, 429) or status >= 500:
+        if status in (401, 403, 408, 409, 429) or status >= 500:
             raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
         raise Refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
-    except MlException as error:
-        raise Refused(f"{what}: {_text(error)}") from error
 
 
 def _patience(error: Any) -> float | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,13 @@ class FakeScorer:
             return scoring.Answer(self.status, self.text if good else None, more.get("deployment", ""), "")
 
         return self.process.call(act)
+
+    @asynccontextmanager
+    async def stream(
+        self, uri: str, key: str, body: Any, timeout: float, *, pause: float, **more: str
+    ) -> AsyncIterator[scoring.Answer]:
+        """The same: nothing here streams."""
+        yield await self.ask(uri, key, body, timeout, **more)
 
     async def close(self) -> None:
         """Nothing is pooled."""

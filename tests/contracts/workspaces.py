@@ -76,7 +76,7 @@ class AzureSide:
 
     def __init__(self, server: AzureMl) -> None:
         self.server = server
-        self.workspace = Workspace(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml")
+        self.workspace = Workspace(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", server.base)
         self._pace: dict[str, Any] = {}
 
     def settle(self) -> None:
