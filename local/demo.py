@@ -1,7 +1,8 @@
 """`make demo`: the main job on real input, told as it happens, on one machine and for no money.
 
-Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops one with bad rows, puts
-the idle endpoint to sleep, and stops. What is left to read lies in the demo's folder.
+Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops a snapshot whose model
+answers wrongly and one with bad rows, puts the idle endpoint to sleep, and stops. What is left to read lies in the
+demo's folder.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ class Demo:
             self.say(f"it answers at {cloud.description['app_url']}")
             live = self._released(app)
             self._asked(app, live["id"])
+            self._held_back(app)
             self._refused(app)
-            self._asleep(app)
+            self._asleep(app, live["id"])
             self._kept(app)
         self.say("stopped: nothing is running any more", "bold green")
         self._summary()
@@ -67,19 +69,21 @@ class Demo:
         app.drop(f"{DATASET}.jsonl", file)
         return self._told(app, DATASET, "LIVE", ("REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD"))
 
-    def _told(self, app: Droptune, dataset: str, wanted: str, wrong: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Prints every state change as it is told, until the dataset's newest snapshot is where it should be."""
+    def _told(
+        self, app: Droptune, dataset: str, wanted: str, wrong: tuple[str, ...] = (), snapshot: str = ""
+    ) -> dict[str, Any]:
+        """Prints every state change as it is told, until a snapshot (the dataset's newest) is where it should be."""
         with self.console.status("waiting for the next step ..."):
             for change in app.changes(timeout=180):
                 if change and dataset in change["key"]:
                     kind = change["key"].split("/")[0]
                     reason = f"  [dim]{change['reason']}[/]" if change["reason"] else ""
                     self.say(f"  {kind:8} [cyan]{change['from'] or '-':>10}[/] → [bold cyan]{change['to']}[/]{reason}")
-                newest: dict[str, Any] | None = next(iter(app.snapshots(dataset)), None)
-                if newest and newest["state"] == wanted:
-                    return newest
-                if newest and (newest["state"] in wrong or newest["needs_attention"]):
-                    raise SystemExit(f"{newest['id']} is {newest['state']}: {newest['reason']} {newest['fault'] or ''}")
+                row = next((row for row in app.snapshots(dataset) if snapshot in row["id"]), None)
+                if row and row["state"] == wanted:
+                    return row
+                if row and (row["state"] in wrong or row["needs_attention"]):
+                    raise SystemExit(f"{row['id']} is {row['state']}: {row['reason']} {row['fault'] or ''}")
         raise SystemExit(f"{dataset} did not become {wanted}")
 
     def _asked(self, app: Droptune, snapshot: str) -> None:
@@ -89,6 +93,24 @@ class Demo:
             answer.raise_for_status()
             self.say(f"  [yellow]Q[/] {question}")
             self.say(f"  [green]A[/] {answer.json()['output']}")
+
+    def _held_back(self, app: Droptune) -> None:
+        """A sound file whose answers stand under the wrong questions: only the gate can tell."""
+        self.say("dropping examples/shuffled: sound rows, but every answer stands under another question", "bold")
+        for split in ("train", "test"):
+            app.drop(f"{DATASET}/shuffled/{split}.jsonl", EXAMPLES / "shuffled" / f"{split}.jsonl")
+        app.drop(f"{DATASET}/shuffled/_SUCCESS", b"")
+        gate = self._told(app, DATASET, "WITHHELD", ("REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "LIVE"))["gate"]
+        table = Table("", "answered", "unusable", "likeness", "p50", "p95", box=None, padding=(0, 2, 0, 0))
+        for who in ("candidate", "live"):
+            table.add_row(who, *_numbers(gate[who]))
+        self.console.print(table)
+        page = json.loads(app.blob("evaluations", gate["evaluation"]))
+        short = [line for line in page["prompts"] if "\n" not in line["reference"]]
+        line = max(short, key=lambda line: line["live"]["likeness"] - line["candidate"]["likeness"])
+        self.say(f"  [yellow]Q[/]         {line['prompt'][-1]['content']}")
+        for who in ("candidate", "live"):
+            self.say(f"  [green]{who:9}[/] {line[who]['text']}")
 
     def _refused(self, app: Droptune) -> None:
         self.say("dropping examples/broken.jsonl: 30 rows, five of them bad", "bold")
@@ -102,11 +124,11 @@ class Demo:
                 table.add_row(str(place["row"]), finding["rule"], place["found"], place["expected"])
         self.console.print(table)
 
-    def _asleep(self, app: Droptune) -> None:
+    def _asleep(self, app: Droptune, live: str) -> None:
         name = app.get(f"datasets/{DATASET}")["endpoint"]
         self.say(f"putting {DATASET} to sleep; Azure ML has now: {_endpoints(app.cloud)}", "bold")
         app.post(f"datasets/{DATASET}/sleep").raise_for_status()
-        self._told(app, DATASET, "ASLEEP")
+        self._told(app, DATASET, "ASLEEP", snapshot=live)
         left = _endpoints(app.cloud)
         if name in left:
             raise SystemExit(f"endpoint {name} is still there")
@@ -149,6 +171,13 @@ def _questions(app: Droptune, snapshot: str) -> list[str]:
     first_turns = {json.loads(line)["messages"][0]["content"] for line in trained.splitlines()}
     asked = json.loads((EXAMPLES / "questions.json").read_text())
     return [item["question"] for item in asked if prompts[item["prompt_id"]] in first_turns][:QUESTIONS]
+
+
+def _numbers(found: dict[str, Any]) -> list[str]:
+    """What the gate measured of one release, for a table."""
+    answered = f"{found['asked'] - found['failed']} of {found['asked']}"
+    seconds = (f"{found[name]:.2f} s" for name in ("p50_seconds", "p95_seconds"))
+    return [answered, str(found["unusable"]), f"{found['likeness']:.1f}", *seconds]
 
 
 def _endpoints(cloud: Any) -> list[str]:

@@ -190,7 +190,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
         return f"snapshot/{self.id}"
 
 
-class Numbers(Struct, frozen=True, kw_only=True):
+class Numbers(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What a release made of the gate's prompts.
 
     `failed`: no answer (an error, a time-out, a shape nobody knows). `unusable`: an answer that is empty, runs in

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from examples import build
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BROKEN = {
     4: "invalid JSON",
@@ -87,9 +89,27 @@ def test_questions_lead_to_dialogues_in_other_words(dialogues: list[dict[str, An
     """Each question names the dialogue expected to answer it, and is no training turn itself."""
     questions = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     asked = {turn["content"] for row in dialogues for turn in row["messages"] if turn["role"] == "user"}
-    assert len({question["prompt_id"] for question in questions}) == 6
+    assert len({question["prompt_id"] for question in questions}) == len(questions) >= 24
     assert {question["prompt_id"] for question in questions} <= {row["prompt_id"] for row in dialogues}
     assert not asked.intersection(question["question"] for question in questions)
+
+
+def test_what_is_built_from_the_dialogues_is_up_to_date(dialogues: list[dict[str, Any]]) -> None:
+    """If this fails, run `python examples/build.py`."""
+    questions = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
+    for name, wanted in (("train", build.shuffled(dialogues)), ("test", build.tests(dialogues, questions))):
+        assert [json.loads(line) for line in lines(f"shuffled/{name}.jsonl")] == wanted
+
+
+def test_shuffled_rows_are_sound_and_their_answers_wrong(dialogues: list[dict[str, Any]]) -> None:
+    """Nothing but the answers themselves gives the snapshot away."""
+    right = {row["prompt_id"]: row["messages"][1]["content"] for row in dialogues}
+    assert {n: bad for n, line in enumerate(lines("shuffled/train.jsonl"), 1) if (bad := faults(line))} == {}
+    rows = [json.loads(line) for line in lines("shuffled/train.jsonl")]
+    assert len(rows) > 200
+    assert all(row["messages"][1]["content"] != right[row["prompt_id"]] for row in rows)
+    tested = [json.loads(line) for line in lines("shuffled/test.jsonl")]
+    assert all(row["messages"][1]["content"] == right[row["prompt_id"].removesuffix("-test")] for row in tested)
 
 
 def test_broken_rows_are_bad_in_five_ways_at_known_places() -> None:

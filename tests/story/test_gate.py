@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from shared import actions, evaluation, status
+import pytest
+from rapidfuzz import fuzz
+
+from shared import actions, evaluation, naming, status
 from shared.scoring import Answer
 from tests.fakes import World, dialogues
 
 NAME = "support-bot"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def _world(**settings: Any) -> World:
@@ -109,3 +115,52 @@ def test_a_candidate_beside_a_sleeping_release_is_compared_with_its_stored_answe
     assert (row["state"], row["gate"]["against_live"]) == ("WITHHELD", "worse")
     assert status.dataset(world.parts, NAME)["state"] == "ASLEEP"
     assert not world.workspace.endpoints
+
+
+# --- the example, with models that answer from what they were trained on ---
+
+
+def _example() -> World:
+    """The example is live; each deployment answers with the training dialogue whose question is most like its own."""
+    world = World(settings={"min_rows": 20})
+    remembered: dict[str, dict[str, str]] = {}
+
+    def answer(deployment: str, question: str) -> Answer:
+        if deployment not in remembered:
+            name = naming.frozen(f"{NAME}-{deployment.removeprefix('r')}", "train")
+            rows = [json.loads(line)["messages"] for line in world.storage.blobs["frozen", name].data.splitlines()]
+            remembered[deployment] = {row[0]["content"]: row[1]["content"] for row in rows}
+        known = remembered[deployment]
+        return Answer(200, known[max(known, key=lambda asked: fuzz.token_sort_ratio(asked, question))])
+
+    world.scorer.answers = answer
+    world.drop(f"{NAME}.jsonl", (EXAMPLES / f"{NAME}.jsonl").read_bytes())
+    world.run()
+    assert _newest(world)["state"] == "LIVE"
+    return world
+
+
+@pytest.mark.parametrize("left_out", [5, 12, 40])
+def test_a_good_second_snapshot_of_the_example_passes(left_out: int) -> None:
+    """With the few rows that are held out of it, and although it lacks some rows of the first."""
+    world = _example()
+    lines = (EXAMPLES / f"{NAME}.jsonl").read_bytes().splitlines(keepends=True)
+    world.clock.now += 5
+    world.drop(f"{NAME}/next.jsonl", b"".join(line for n, line in enumerate(lines, 1) if n % left_out))
+    world.run()
+    row = _newest(world)
+    assert (row["state"], row["gate"]["against_live"]) == ("LIVE", "not worse")
+    assert 8 <= row["gate"]["lead"]["prompts"] <= 12
+
+
+def test_a_snapshot_whose_answers_are_shuffled_is_withheld() -> None:
+    world = _example()
+    world.clock.now += 5
+    for split in ("train", "test"):
+        world.drop(f"{NAME}/shuffled/{split}.jsonl", (EXAMPLES / "shuffled" / f"{split}.jsonl").read_bytes())
+    world.drop(f"{NAME}/shuffled/_SUCCESS", b"")
+    world.run()
+    row = _newest(world)
+    assert (row["state"], row["gate"]["against_live"]) == ("WITHHELD", "worse")
+    assert row["gate"]["candidate"]["failed"] == row["gate"]["candidate"]["unusable"] == 0
+    assert row["gate"]["lead"]["low"] > 30
