@@ -1,0 +1,177 @@
+"""A blob that changes while it is read, by real writes between ranges: nothing mixed or unvalidated is trained."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from shared import intake, stepping
+from shared.clients import Parts
+from shared.errors import Unknown
+from shared.records import Snapshot
+from shared.splits import SPLITS
+from shared.storage import Storage
+from tests.fakes import World, dialogues
+
+RANGE = 512
+ROWS = 240
+
+pytestmark = pytest.mark.services
+
+
+@dataclass
+class Site:
+    """The app over Azurite and a fake workspace; `after` many ranges were read, `then` happens, once."""
+
+    path: str
+    blobs: Any
+    others: Any
+    queues: Any
+    ranges: int = 0
+    after: int = -1
+    then: Callable[[], None] = lambda: None
+    parts: Parts = field(init=False)
+
+    def __post_init__(self) -> None:
+        world: Any = World()
+        storage = Storage(self.blobs, self.queues, read_block=RANGE)
+        storage.prepare()
+        self.parts = Parts(world.parts.settings, storage, world.workspace, world.metrics, world.scorer)
+
+    def heard(self, request: Any) -> None:
+        """Every request of the app, before it is sent."""
+        asked = request.http_request
+        if asked.method != "GET" or f"/snapshots/{self.path}" not in asked.url or "comp=" in asked.url:
+            return
+        if self.ranges == self.after:
+            self.then()
+        self.ranges += 1
+
+    def upload(self, data: bytes) -> None:
+        self.others.get_blob_client("snapshots", self.path).upload_blob(data, overwrite=True)
+
+    def delete(self) -> None:
+        self.others.get_blob_client("snapshots", self.path).delete_blob()
+
+    def validated(self) -> Snapshot:
+        """The row of what is in the blob now, after its validation."""
+        id = intake.receive(self.parts, self.path)
+        assert id is not None
+        stepping.step(self.parts, f"snapshot/{id}?")
+        row: Snapshot = self.parts.ledger.read(f"snapshot/{id}").row
+        return row
+
+    def frozen(self, row: Snapshot) -> list[str]:
+        """The training rows of a snapshot that exist."""
+        lines: list[str] = []
+        for split in SPLITS:
+            try:
+                lines += self.parts.storage.read("frozen", f"{row.id}/{split}.jsonl")[0].decode().splitlines()
+            except Unknown:
+                continue
+        return sorted(lines)
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, azurite: Any) -> Iterator[Site]:
+    """A site with a blob of its own, JSONL if no other format is asked for."""
+    from azure.storage.blob import BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+    text = azurite.connection_string
+    heard: list[Callable[[Any], None]] = []
+    with (
+        BlobServiceClient.from_connection_string(text, raw_request_hook=lambda r: [h(r) for h in heard]) as blobs,
+        BlobServiceClient.from_connection_string(text) as others,
+        QueueServiceClient.from_connection_string(text) as queues,
+    ):
+        made = Site(f"changing-{uuid.uuid4().hex[:12]}.{getattr(request, 'param', 'jsonl')}", blobs, others, queues)
+        heard.append(made.heard)
+        yield made
+
+
+def packed(site: Site, seed: str, rows: int = ROWS) -> bytes:
+    """Rows in the site's format; no two seeds have a row in common."""
+    lines = dialogues(rows, seed)
+    if site.path.endswith(".gz"):
+        return gzip.compress(lines, compresslevel=1)
+    if site.path.endswith(".jsonl"):
+        return lines
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    out = io.BytesIO()
+    table = pa.Table.from_pylist([json.loads(line) for line in lines.splitlines()])
+    pq.write_table(table, out, row_group_size=40, compression="none")
+    return out.getvalue()
+
+
+def staged(seed: str, rows: int = ROWS) -> list[str]:
+    """The training rows that come of a seed."""
+    made = []
+    for line in dialogues(rows, seed).splitlines():
+        turns = [{"content": turn["content"], "role": turn["role"]} for turn in json.loads(line)["messages"]]
+        made.append(json.dumps({"messages": turns}, separators=(",", ":")))
+    return sorted(made)
+
+
+def many_ranges(site: Site) -> int:
+    """How many ranges an undisturbed pass over such a blob takes."""
+    site.upload(packed(site, "undisturbed"))
+    row = site.validated()
+    assert (row.state, site.frozen(row)) == ("VALIDATED", staged("undisturbed"))
+    assert site.ranges > 5
+    return site.ranges
+
+
+@pytest.mark.parametrize("site", ["jsonl", "jsonl.gz", "parquet"], indirect=True)
+def test_overwritten_blob_is_never_trained_in_parts_and_its_new_content_is(site: Site) -> None:
+    last = many_ranges(site) - 1
+    for after in (last // 2, last):
+        site.upload(packed(site, f"old {after}"))
+        site.ranges, site.after = 0, after
+        site.then = lambda after=after: site.upload(packed(site, f"new {after}"))  # type: ignore[misc]
+        old = site.validated()
+        assert (old.state, site.frozen(old)) == ("SUPERSEDED", [])
+        assert "overwritten" in old.reason
+        site.after = -1
+        new = site.validated()
+        assert (new.state, site.frozen(new)) == ("VALIDATED", staged(f"new {after}"))
+
+
+def test_deleted_blob_is_never_trained(site: Site) -> None:
+    last = many_ranges(site) - 1
+    for after in (1, last):
+        site.upload(packed(site, f"gone {after}"))
+        site.ranges, site.after, site.then = 0, after, site.delete
+        row = site.validated()
+        assert (row.state, site.frozen(row)) == ("SUPERSEDED", [])
+
+
+def test_grown_blob_is_trained_as_a_whole_or_not_at_all(site: Site) -> None:
+    """The new content starts with the old one: bytes alone would not tell."""
+    half = many_ranges(site) // 2
+    site.upload(packed(site, "growing"))
+    site.ranges, site.after = 0, half
+    site.then = lambda: site.upload(packed(site, "growing", 2 * ROWS))
+    old = site.validated()
+    assert (old.state, site.frozen(old)) == ("SUPERSEDED", [])
+    site.after = -1
+    new = site.validated()
+    assert (new.state, site.frozen(new)) == ("VALIDATED", staged("growing", 2 * ROWS))
+
+
+def test_rejected_reading_of_a_changed_blob_is_no_verdict(site: Site) -> None:
+    """A fault of the old content says nothing when the blob was overwritten meanwhile."""
+    many_ranges(site)
+    site.upload(packed(site, "few", 3))
+    site.ranges, site.after = 0, 0
+    site.then = lambda: site.upload(packed(site, "enough"))
+    assert site.validated().state == "SUPERSEDED"
