@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @blueprint.queue_trigger(arg_name="message", queue_name=QUEUE, connection="DATA")
 def step_due(message: func.QueueMessage) -> None:
-    """The message is the key of a row; a `?` at its end means: whatever was planned, look now."""
+    """The message is the key of a row; `?` at its end: whatever was planned, look now; `#<number>`: one file of it."""
     from shared import stepping
 
     text = message.get_body().decode()

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from shared import hyperparameters, naming, precheck
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown, Waiting
+from shared.filewise import Filewise
 from shared.ledger import Outcome
 from shared.lifecycle import SnapshotState
 from shared.limits import context_of, policy_of
 from shared.quarantine import Quarantine
 from shared.records import Check, ModelPin, ReportSummary, Snapshot
-from shared.splits import Cuts, Split
+from shared.splits import Cuts, Shares, Split
 from shared.validation import Frozen, Report, Source, freeze
+from shared.validation.snapshot import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,20 +82,22 @@ class Validate:
         return Outcome(SnapshotState.REJECTED, str(error), {"blocked": blocked}, look_in=self._keep())
 
     def _pass(self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease) -> Frozen:
-        dataset = self.parts.ledger.dataset(row.dataset).row
+        files = _filewise(self.parts, row, options, model)
         quarantine = Quarantine(self.parts.storage, row.id)
-        frozen = freeze(
-            _sources(self.parts, row),
-            policy_of(self.parts.settings, row, options, model),
-            seed=dataset.seed,
-            cuts=Cuts(dataset.cut_test, dataset.cut_validation),
-            staging=BlobStaging(self.parts.storage, row.id),
-            quarantine=quarantine.add,
-            heartbeat=lease.check,
-        )
-        for file in row.files:  # the pass is over: was it all of one version?
-            if self.parts.storage.look("snapshots", file.path).etag != file.etag:
-                raise LedgerConflict(f"{file.path} was overwritten")
+        if _is_spread(self.parts, row):
+            _look_unchanged(self.parts, row)
+            frozen = files.assemble(lease, self.parts.clock() - row.since)
+        else:
+            frozen = freeze(
+                files.sources,
+                files.policy,
+                seed=files.plan.seed,
+                cuts=files.plan.cuts,
+                staging=files.staging,
+                quarantine=quarantine.add,
+                heartbeat=lease.check,
+            )
+        _look_unchanged(self.parts, row)  # the pass is over: was it all of one version?
         quarantine.close()
         return frozen
 
@@ -116,6 +120,53 @@ class Validate:
 
     def _keep(self) -> float:
         return self.parts.settings.keep_days * 86_400
+
+
+def check_file(parts: Parts, key: str, number: str) -> str:
+    """Checks one file of a snapshot that is being validated, and says in a word or two what was done.
+
+    Harmless to repeat: what was done is not done again, and what is not wanted any more is not done.
+    """
+    try:
+        row: Snapshot = parts.ledger.read(key).row
+    except Unknown:
+        return "unknown"
+    if row.state != SnapshotState.VALIDATING or not _is_spread(parts, row):
+        return "not due"
+    if not number.isdecimal():
+        return "unknown"
+    try:
+        options = _options(parts, row)
+        files = _filewise(parts, row, options, _base_model(parts, row, options))
+    except (PermanentError, LedgerConflict, Unknown):
+        return "refused"  # by the step as well, with a reason on record
+    return files.check(int(number))
+
+
+def _is_spread(parts: Parts, row: Snapshot) -> bool:
+    """Whether the snapshot's files are checked one by one, by several instances."""
+    least = parts.settings.validation_spread_from_mb * 1e6
+    return len(row.files) > 1 and sum(file.size for file in row.files) >= least
+
+
+def _filewise(parts: Parts, row: Snapshot, options: dict[str, Any], model: BaseModel) -> Filewise:
+    dataset = parts.ledger.dataset(row.dataset).row
+    sources = _sources(parts, row)
+    return Filewise(
+        parts.ledger,
+        row.id,
+        sources,
+        policy_of(parts.settings, row, options, model),
+        plan_of(sources, dataset.seed, Cuts(dataset.cut_test, dataset.cut_validation), Shares()),
+        BlobStaging(parts.storage, row.id),
+    )
+
+
+def _look_unchanged(parts: Parts, row: Snapshot) -> None:
+    """Raises LedgerConflict or Unknown if a file is not the one that was dropped any more."""
+    for file in row.files:
+        if parts.storage.look("snapshots", file.path).etag != file.etag:
+            raise LedgerConflict(f"{file.path} was overwritten")
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,11 @@ def quarantine(snapshot: str) -> str:
     return f"{snapshot}/rows.jsonl"
 
 
+def work(snapshot: str, *conditions: str) -> str:
+    """The folder in `work` for what was found out about the files of a snapshot under these conditions."""
+    return f"{snapshot}/{short_hash(*conditions)}/"
+
+
 def training_log(snapshot: str, attempt: int) -> str:
     """The blob in `reports` that holds the end of the log of a training step that failed."""
     return f"{snapshot}.training-{attempt}.log"

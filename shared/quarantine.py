@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from shared import naming
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.storage import Storage
     from shared.validation import BadRow
 
@@ -21,10 +23,10 @@ BLOCK = 4 * 2**20
 
 
 class Quarantine:
-    """The quarantine file of one snapshot."""
+    """The quarantine file of one snapshot, or the share of it that one of its files has."""
 
-    def __init__(self, storage: Storage, snapshot: str) -> None:
-        self._storage, self._name = storage, naming.quarantine(snapshot)
+    def __init__(self, storage: Storage, snapshot: str, number: int = 0) -> None:
+        self._storage, self._name, self._number = storage, naming.quarantine(snapshot), number
         self._lines: list[bytes] = []
         self._held = 0
         self._blocks: list[str] = []
@@ -40,14 +42,22 @@ class Quarantine:
             self._flush()
 
     def close(self) -> None:
-        """Makes the file; without rows there is none."""
-        if self.rows:
-            self._flush()
-            self._storage.commit("quarantine", self._name, self._blocks)
+        """Makes the file of this share alone; without rows there is none."""
+        self.commit(self.leave())
+
+    def leave(self) -> list[str]:
+        """Stages what is still in memory; all blocks of this share in their order."""
+        self._flush()
+        return self._blocks
+
+    def commit(self, blocks: Sequence[str]) -> None:
+        """Makes the file of the blocks of all shares; without any there is none."""
+        if blocks:
+            self._storage.commit("quarantine", self._name, blocks)
 
     def _flush(self) -> None:
         if self._lines:
-            block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
+            block = base64.b64encode(f"{self._number:05d}-{len(self._blocks):06d}".encode()).decode()
             self._storage.stage("quarantine", self._name, block, b"".join(self._lines))
             self._blocks.append(block)
             self._lines, self._held = [], 0

@@ -153,6 +153,12 @@ class Settings(BaseSettings):
         0, ge=0, description="Tokens the model sees of a row; 0: what the base model's tag says, else 4096."
     )
     validation_meaning: bool = Field(True, description="Whether warnings about what good rows say are looked for.")
+    validation_spread_from_mb: float = Field(
+        256.0,
+        ge=0,
+        description="Snapshots of several files, together at least so large, are checked a file at a time by as many "
+        "instances as there are; in MB.",
+    )
     validation_places: int = Field(20, ge=1, le=1000, description="Places listed per rule in a report.")
     system_turns: Literal["allow", "fold", "reject"] = Field(
         "allow",

@@ -40,7 +40,13 @@ def hands(parts: Parts) -> Mapping[str, Mapping[str, Hand]]:
 
 
 def step(parts: Parts, message: str) -> str:
-    """Moves the row that a queue message names by one step; says what was done."""
+    """Moves the row that a queue message names by one step; says what was done.
+
+    `<key>#<number>` means one file of a snapshot that several workers check.
+    """
+    key, _, number = message.partition("#")
+    if number:
+        return admission.check_file(parts, key, number)
     return advance(
         parts.ledger,
         message,

@@ -52,6 +52,17 @@ class RowSet:
     def __init__(self, highest: int) -> None:
         self._bits = bytearray(highest // 8 + 1)
 
+    @classmethod
+    def unpacked(cls, bits: bytes) -> RowSet:
+        """The set that was `packed`."""
+        rows = cls(0)
+        rows._bits = bytearray(bits)
+        return rows
+
+    def packed(self) -> bytes:
+        """The set as bytes."""
+        return bytes(self._bits)
+
     def add(self, row: int) -> None:
         """Take a row."""
         self._bits[row >> 3] |= 1 << (row & 7)

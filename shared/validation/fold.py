@@ -32,6 +32,8 @@ class Fold:
         self._places: dict[str, list[Place]] = {}
         self.repeats: dict[int, RowSet] = {}
         """By part, its rows that were seen before."""
+        self.repeat_others: set[int] = set()
+        """The parts with rows that were seen in an earlier part."""
         self._repeats_of: Counter[Split] = Counter()
         for file in lineup.files:
             if file.fault:
@@ -137,6 +139,8 @@ class Fold:
             if part not in self.repeats:
                 self.repeats[part] = RowSet(lineup.partials[part].lines)
             self.repeats[part].add(found.again.row)
+            if part != found.first.part:
+                self.repeat_others.add(part)
             self._repeats_of[lineup.split(part)] += 1
             leaked = lineup.split(part) != lineup.split(found.first.part)
             told["leaked-row" if leaked else "duplicate-row"].add(found)

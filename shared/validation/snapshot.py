@@ -83,7 +83,7 @@ def freeze(
 
     counted = within_limits(whole(sources), policy, inspected, inspected)
     fold = fold_of(sources, Lineup(counted), policy)
-    now, rows = (stager.cut(), stager.rows) if stager else count_splits(fold, plan)
+    now, rows = (stager.cut(), stager.rows) if stager and stager.is_complete else count_splits(fold, plan)
     fold.judge(rows["train"])
     if stager and not fold.is_accepted:
         stager.stop()

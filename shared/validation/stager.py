@@ -73,6 +73,11 @@ class Stager:
         """The snapshot is known to be refused: further blocks would be in vain."""
         self._stopped = True
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all good rows were taken."""
+        return not self._stopped
+
     def cut(self) -> Cuts:
         """Assign the last rows of a whole snapshot; the cuts now in force."""
         return self._cutter.finish()

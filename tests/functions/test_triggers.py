@@ -138,7 +138,9 @@ def test_a_message_moves_its_row_by_one_step(world: World) -> None:
         assert status.snapshots(world.parts)[0]["state"] == state
 
 
-@pytest.mark.parametrize("text", ["", "?", "snapshot/x", "dataset/nobody", "hello", '{"key": 1}', "ü" * 999])
+@pytest.mark.parametrize(
+    "text", ["", "?", "snapshot/x", "snapshot/x#0", "#0", "dataset/nobody", "hello", '{"key": 1}', "ü" * 999]
+)
 def test_a_message_that_names_no_row_is_done_with(world: World, text: str) -> None:
     step_due(_message(text))
     assert not world.storage.messages
