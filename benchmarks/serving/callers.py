@@ -36,7 +36,11 @@ class Seen:
 
     def add(self, other: Seen) -> None:
         """Another stretch of the same."""
+        self.merge(other)
         self.seconds += other.seconds
+
+    def merge(self, other: Seen) -> None:
+        """Other callers in the same stretch."""
         self.latencies += other.latencies
         self.failures += other.failures
 
@@ -51,8 +55,8 @@ class Question:
     # A text that every good answer holds.
     expected: str
 
-    def bound_to(self, session: aiohttp.ClientSession) -> Ask:
-        """What a caller does: asks, and returns what was wrong with the answer, or nothing."""
+    def bound_to(self, session: aiohttp.ClientSession, note: Callable[[str], None] = lambda text: None) -> Ask:
+        """What a caller does: asks, and returns what was wrong with the answer, or nothing. `note` gets good ones."""
 
         async def ask() -> str:
             try:
@@ -62,7 +66,10 @@ class Question:
                 return f"{type(error).__name__}: {error}"
             if answer.status != 200:
                 return f"HTTP {answer.status}: {text[:200]}"
-            return "" if self.expected in text else f"HTTP 200 with another answer: {text[:200]}"
+            if self.expected not in text:
+                return f"HTTP 200 with another answer: {text[:200]}"
+            note(text)
+            return ""
 
         return ask
 
@@ -80,16 +87,17 @@ async def connections(authority: str) -> AsyncIterator[aiohttp.ClientSession]:
 async def ask_for(seconds: float, callers: int, ask: Ask) -> Seen:
     """So many callers for so long."""
     end = time.monotonic() + seconds
-    return await _watched(callers, ask, lambda: time.monotonic() < end)
+    return await ask_while(lambda: time.monotonic() < end, callers, ask)
 
 
 async def ask_times(calls: int, callers: int, ask: Ask) -> Seen:
     """So many calls, spread over the callers as they come."""
     left = iter(range(calls))
-    return await _watched(callers, ask, lambda: next(left, None) is not None)
+    return await ask_while(lambda: next(left, None) is not None, callers, ask)
 
 
-async def _watched(callers: int, ask: Ask, more: Callable[[], bool]) -> Seen:
+async def ask_while(more: Callable[[], bool], callers: int, ask: Ask) -> Seen:
+    """So many callers, each until there is no more to be asked."""
     seen = Seen()
 
     async def one() -> None:

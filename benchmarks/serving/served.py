@@ -101,6 +101,26 @@ class Served:
             found.update(counted)
         return dict(found)
 
+    def replace_key(self, kind: str) -> None:
+        """Has Azure ML make another `Primary` or `Secondary` key; the one before is refused from then on."""
+        given = self.cloud.wiring
+        query = {"resource": given.azureml_url, "api-version": "2019-08-01"}
+        told = httpx.get(given.identity_endpoint, params=query, headers={"X-IDENTITY-HEADER": given.identity_header})
+        token = told.raise_for_status().json()["access_token"]
+        path = (
+            f"/subscriptions/{given.subscription_id}/resourceGroups/{given.resource_group}/providers"
+            f"/Microsoft.MachineLearningServices/workspaces/{given.workspace}"
+            f"/onlineEndpoints/{self.endpoint}/regenerateKeys?api-version=2024-04-01"
+        )
+        answer = self._control.post(
+            f"{given.azureml_url}{path}", json={"keyType": kind}, headers={"Authorization": f"Bearer {token}"}
+        )
+        answer.raise_for_status()
+
+    def deployments(self) -> set[str]:
+        """The endpoint's deployments that run now."""
+        return set(self.control("GET", "serving"))
+
     def close(self) -> None:
         """Let go of connections."""
         self._control.close()
@@ -121,6 +141,12 @@ class Served:
         """A chat completion of the app, as a client sends it."""
         body = {"model": DATASET, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 200}
         return self._of_the_app("v1/chat/completions", body)
+
+    def streamed(self) -> Question:
+        """The same as a stream, read to its end."""
+        body = {"model": DATASET, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return Question(f"{self.base_url}/chat/completions", body, headers, "data: [DONE]")
 
     def score(self) -> Question:
         """The app's native route."""

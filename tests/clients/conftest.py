@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.serving.scenarios import QUICK
 from benchmarks.serving.served import Served
 from benchmarks.serving.served import served as start
 
@@ -13,7 +14,7 @@ from benchmarks.serving.served import served as start
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The cloud and the addresses in it."""
-    with start(tmp_path_factory.mktemp("cloud")) as served:
+    with start(tmp_path_factory.mktemp("cloud"), QUICK) as served:
         yield served
 
 

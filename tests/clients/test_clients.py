@@ -1,4 +1,4 @@
-"""The clients that people have, unchanged, against the app in the local cloud: whole, streamed, and refused."""
+"""The clients that people have, unchanged, against the app in the local cloud: whole, streamed, refused, and many."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import openai
 import pytest
 from langchain_openai import ChatOpenAI
 
+from benchmarks.serving.scenarios import THINKS, key_rotations, rollout
 from benchmarks.serving.served import DATASET, QUESTION, Served
 from local.parts import ROOT
 
@@ -276,3 +277,25 @@ def test_readme_asks_with_curl(served: Served) -> None:
         text = f"APP={served.app_url} KEY={served.key}\n{example}"
         done = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, timeout=60, check=False)
         assert json.dumps(served.answer, ensure_ascii=False)[1:-1] in done.stdout, done.stderr
+
+
+# --- many at once ----------------------------------------------------------------------------------------------
+
+
+def test_nobody_notices_a_rollout(served: Served) -> None:
+    """Whole answers and streams go on while traffic moves to another deployment and the one before is removed."""
+    served.serve(**THINKS)
+    before = served.deployments()
+    report = asyncio.run(rollout(served, callers=16, seconds=0))
+    assert report.seen.failures == {}
+    assert len(report.releases) == 2
+    assert not served.deployments() & before
+
+
+def test_nobody_notices_new_keys(served: Served) -> None:
+    served.serve(**THINKS)
+    served.control("DELETE", "requests")
+    report = asyncio.run(key_rotations(served, callers=16, seconds=3))
+    assert report.seen.failures == {}
+    statuses = [asked["status"] for asked in served.control("GET", "requests?method=POST&path=/score")["value"]]
+    assert 401 in statuses
