@@ -11,13 +11,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import PermanentError, Refused, ServiceBusy
-from shared.lifecycle import Part
+from shared.errors import NameTaken, PermanentError, Refused, ServiceBusy
+from shared.lifecycle import DatasetState, Part
 from shared.records import Dataset, DeploymentSpec, Endpoint, Judgement, Release, Stage
 
 if TYPE_CHECKING:
     from shared.clients import Parts
 
+# So many names are tried for an endpoint, besides the first.
+_MOST_NAMES = 9
 _MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
@@ -40,8 +42,10 @@ class Failure(PermanentError):
 
 
 def raised(parts: Parts, row: Dataset, release: Release) -> bool:
-    """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure."""
-    endpoint = _endpoint(parts, row)
+    """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure, NameTaken."""
+    endpoint = parts.workspace.endpoint(row.endpoint)
+    if endpoint is not None and not _ours(parts, endpoint):
+        raise NameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
     if endpoint is None:
         _may_take(parts, lambda: parts.workspace.write_endpoint(row.endpoint, _endpoint_tags(parts, row), {}))
         return False
@@ -64,8 +68,8 @@ def raised(parts: Parts, row: Dataset, release: Release) -> bool:
 
 def shifted(parts: Parts, row: Dataset) -> Endpoint | None:
     """The endpoint once its traffic is the split on record; writes it when it is not."""
-    endpoint = _endpoint(parts, row)
-    if endpoint is None:
+    endpoint = parts.workspace.endpoint(row.endpoint)
+    if endpoint is None or not _ours(parts, endpoint):
         raise Failure(f"endpoint {row.endpoint} is gone")
     if endpoint.state in _MOVING:
         return None
@@ -81,7 +85,7 @@ def removed(parts: Parts, row: Dataset, release: Release, whole_endpoint: bool) 
     What does not carry this installation's tag is not ours to remove.
     """
     endpoint = parts.workspace.endpoint(row.endpoint)
-    if endpoint is None or endpoint.tags.get(naming.TAG_INSTALLATION) != parts.installation:
+    if endpoint is None or not _ours(parts, endpoint):
         return True
     if endpoint.state in _MOVING:
         return False
@@ -96,17 +100,27 @@ def removed(parts: Parts, row: Dataset, release: Release, whole_endpoint: bool) 
     return False
 
 
-def _endpoint(parts: Parts, row: Dataset) -> Endpoint | None:
-    endpoint = parts.workspace.endpoint(row.endpoint)
-    if endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) != parts.installation:
-        raise Failure(f"endpoint name {row.endpoint} is taken by somebody else")
-    return endpoint
+def renamed(parts: Parts, row: Dataset, taken: NameTaken) -> dict[str, Any]:
+    """The changes to a row whose endpoint's name is taken: the next name, which the row remembers. Raises Failure.
+
+    Nothing of the dataset may be up: an endpoint that serves keeps its name.
+    """
+    suffix = row.endpoint_suffix + 1
+    if suffix > _MOST_NAMES or (row.live and row.resting == DatasetState.LIVE and row.state != DatasetState.WAKING):
+        raise Failure(str(taken)) from taken
+    return {"endpoint": naming.endpoint(parts.installation, row.name, suffix), "endpoint_suffix": suffix}
+
+
+def _ours(parts: Parts, endpoint: Endpoint) -> bool:
+    return endpoint.tags.get(naming.TAG_INSTALLATION) == parts.installation
 
 
 def _may_take(parts: Parts, start: Any) -> None:
     """Starts something that Azure may refuse for good: that is the release's failure, with Azure's own words."""
     try:
         start()
+    except NameTaken:
+        raise
     except Refused as error:
         raise Failure(str(error)) from error
 

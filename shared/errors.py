@@ -8,6 +8,7 @@
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
     │   ├── BadSnapshot                 what was dropped cannot be trained on
     │   ├── Refused                     Azure refused the request
+    │   │   └── NameTaken               somebody else in the region has an endpoint of that name
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
     ├── LedgerConflict                  the row changed since it was read: read and decide again
     └── Unknown                         no such snapshot, dataset or blob
@@ -52,6 +53,10 @@ class BadSnapshot(PermanentError):
 
 class Refused(PermanentError):
     """Azure understood the request and refused it."""
+
+
+class NameTaken(Refused):
+    """An endpoint's name has to be unique in the region, and is not: another one will do."""
 
 
 class IllegalTransition(PermanentError):

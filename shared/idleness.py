@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from shared.records import Dataset
 
 TIMER = "timer"
+# Who asks for sleep when the endpoint is not there any more.
+GONE = "the sweep: its endpoint is gone"
 _NO = ("", "0", "no", "off", "false")
 
 
@@ -68,10 +70,10 @@ def request_sleep(parts: Parts, found: Iterable[Finding] | None = None) -> list[
     """
     names = []
     for finding in findings(parts) if found is None else found:
-        wished = finding.row.requested is not None
-        if finding.verdict == "idle" and not wished and not parts.settings.idle_dry_run:
+        free = finding.row.requested is None
+        if finding.verdict == "idle" and free and not parts.settings.idle_dry_run:
             key = finding.row.key
-            parts.ledger.change(key, partial(_wished, wish=Request(what="sleep", by=TIMER, at=parts.clock())))
+            parts.ledger.change(key, partial(wished, wish=Request(what="sleep", by=TIMER, at=parts.clock())))
             parts.ledger.hint(key)
             names.append(finding.row.name)
     return names
@@ -125,7 +127,7 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
-def _wished(row: Dataset, wish: Request) -> Dataset:
+def wished(row: Dataset, wish: Request) -> Dataset:
     """The row with the wish on record, unless there is another one."""
-    wished: Dataset = row if row.requested else row.but(requested=wish, next_look_at=wish.at)
-    return wished
+    changed: Dataset = row if row.requested else row.but(requested=wish, next_look_at=wish.at)
+    return changed

@@ -6,7 +6,7 @@
 | job | `dt-<installation>-<snapshot id>-<attempt>` |
 | model | `<base model>-<dataset>`, "/" becomes "-" |
 | model version | `<yyyymmddhhmmss>-<8 hex>-<attempt>` |
-| endpoint | `<dataset, shortened>-<8 hex of installation and dataset>` |
+| endpoint | `<dataset, shortened>-<8 hex of installation and dataset>[-<n>]` |
 | deployment | `r<yyyymmddhhmmss>-<8 hex>[-<attempt>]` |
 
 The *installation* is a short hash of the ledger's address; it is also a tag on everything made, so that two
@@ -75,10 +75,11 @@ def model_version(snapshot: str, attempt: int) -> str:
     return f"{_tail(snapshot)}-{attempt}"
 
 
-def endpoint(installation: str, dataset: str) -> str:
-    """The endpoint of a dataset: 3 to 32 characters, unique in the region, stable."""
-    slug = re.sub(r"-+", "-", dataset if dataset[0].isalpha() else f"d{dataset}")[:23].rstrip("-")
-    return f"{slug}-{short_hash(installation, dataset)}"
+def endpoint(installation: str, dataset: str, suffix: int = 0) -> str:
+    """The endpoint of a dataset: 3 to 32 characters, stable. `suffix`, up to 99: where that name is taken."""
+    end = f"-{short_hash(installation, dataset)}" + (f"-{suffix}" if suffix else "")
+    slug = re.sub(r"-+", "-", dataset if dataset[0].isalpha() else f"d{dataset}")[: 32 - len(end)].rstrip("-")
+    return slug + end
 
 
 def deployment(snapshot: str, attempt: int) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared import idleness
+from shared import idleness, orphans
 from shared.lifecycle import DatasetState
 from shared.records import Struct
 
@@ -55,6 +55,7 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=False):
     asleep_hours: float
     saved: float | None
     currency: str
+    orphans: list[str]
 
 
 def look_round(parts: Parts) -> Report:
@@ -73,6 +74,7 @@ def look_round(parts: Parts) -> Report:
         asleep_hours=round(sum(line.asleep_hours for line in lines), 2),
         saved=round(sum(priced), 2) if len(priced) == len(lines) else None,
         currency=parts.settings.currency,
+        orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.known(parts).found],
     )
     name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
     parts.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
@@ -94,7 +96,7 @@ def _line(parts: Parts, finding: idleness.Finding, asked: bool, since: float, no
     prices = {size.lower(): price for size, price in given.prices.items()}
     price = prices.get(given.serving_instance_type.lower())
     asleep = asleep_seconds(row, since, now) / 3600
-    cost = None if price is None else price * given.serving_instances
+    one = None if price is None else price * given.serving_instances
     return Line(
         dataset=row.name,
         state=row.state,
@@ -102,12 +104,17 @@ def _line(parts: Parts, finding: idleness.Finding, asked: bool, since: float, no
         why=finding.why,
         asked_to_sleep=asked,
         happened=[f"{_time(e.at)} {e.state}: {e.reason}" for e in row.history if e.at > since and e.reason],
-        machines=given.serving_instances,
+        machines=given.serving_instances * _deployments(row),
         size=given.serving_instance_type,
-        cost_per_hour=cost,
+        cost_per_hour=None if one is None else one * _deployments(row),
         asleep_hours=round(asleep, 2),
-        saved=None if cost is None else round(asleep * cost, 2),
+        saved=None if one is None else round(asleep * one, 2),
     )
+
+
+def _deployments(row: Dataset) -> int:
+    """How many deployments a dataset pays for: that of what is kept to go back to counts as well."""
+    return 1 + (row.previous is not None and bool(row.previous.deployment))
 
 
 def _last(parts: Parts) -> float:

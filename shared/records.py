@@ -300,6 +300,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     cut_test: float = 0.0
     cut_validation: float = 0.0
     endpoint: str = ""
+    endpoint_suffix: int = 0
     scoring_uri: str = ""
     live: Release | None = None
     candidate: Release | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import endpoints, evaluation, naming
-from shared.errors import PermanentError
+from shared.errors import NameTaken, PermanentError
 from shared.ledger import FAULTS_BEFORE_ATTENTION, Outcome
 from shared.lifecycle import DatasetState, Part, SnapshotState
 from shared.records import Check, Dataset, Judgement, Release, Snapshot
@@ -161,7 +161,11 @@ class Watch(Rollout):
 
     def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
         limit = self.parts.settings.deploy_limit_minutes
-        if not endpoints.raised(self.parts, row, candidate):
+        try:
+            up = endpoints.raised(self.parts, row, candidate)
+        except NameTaken as error:
+            return Outcome(row.state, "", endpoints.renamed(self.parts, row, error))
+        if not up:
             if self.parts.clock() > row.since + limit * 60:
                 raise endpoints.Failure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
             return self._later(row)

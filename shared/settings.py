@@ -266,6 +266,12 @@ class Settings(BaseSettings):
         24.0, ge=0, description="How long the deployment before stays, to go back to; it costs what a live one does."
     )
 
+    orphan_grace_hours: float = Field(
+        6.0,
+        gt=0,
+        description="What carries this installation's tag and is in no row costs money; it is removed after so long.",
+    )
+
     # When things happen
     look_seconds: int = Field(60, ge=1, description="Pause between looks at something that runs in Azure.")
     fault_seconds: int = Field(30, ge=1, description="First pause after a failed step; it doubles each time.")
@@ -323,6 +329,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "DATA is missing: give the connection string as DATA, "
                 "or both DATA__blobServiceUri and DATA__queueServiceUri"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patient(self) -> Settings:
+        longest = max(self.deploy_limit_minutes, self.rollout_bake_minutes + self.rollout_wait_minutes)
+        if self.orphan_grace_hours * 60 <= longest:
+            raise ValueError(
+                f"ORPHAN_GRACE_HOURS = {self.orphan_grace_hours:g}: must be longer than any step, so more than "
+                f"{longest / 60:g} h (DEPLOY_LIMIT_MINUTES, ROLLOUT_BAKE_MINUTES + ROLLOUT_WAIT_MINUTES)"
             )
         return self
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import endpoints, idleness
-from shared.errors import PermanentError
+from shared.errors import NameTaken, PermanentError
 from shared.ledger import FAULTS_BEFORE_ATTENTION, Outcome
 from shared.lifecycle import DatasetState
 from shared.records import Dataset, Release
@@ -39,14 +39,20 @@ class Sleep:
         """Whether somebody asked for it, and the timer was right if it was the timer."""
         if row.requested is None or row.requested.what != "sleep":
             return False
-        if row.requested.by != idleness.TIMER:
-            return True
-        found = idleness.judge(self.parts, row)
-        if found.verdict == "idle":
+        if not (why := self._against(row, row.requested.by)):
             return True
         self.parts.ledger.change(row.key, lambda r: r.but(requested=None) if r.requested == row.requested else r)
-        log.info("%s is not put to sleep after all: %s", row.name, found.why)
+        log.info("%s is not put to sleep after all: %s", row.name, why)
         return False
+
+    def _against(self, row: Dataset, by: str) -> str:
+        """What now speaks against a wish that a timer recorded, or nothing; a person's wish is done as it is."""
+        if by == idleness.TIMER:
+            found = idleness.judge(self.parts, row)
+            return "" if found.verdict == "idle" else found.why
+        if by == idleness.GONE:
+            return "its endpoint is there" if self.parts.workspace.endpoint(row.endpoint) else ""
+        return ""
 
     def act(self, row: Dataset, lease: Lease) -> Outcome:
         """Removes the endpoint and looks until it is gone."""
@@ -79,8 +85,11 @@ class Wake:
             return self._give_up(row, live)
         try:
             self._in_time(row)
-            if not endpoints.raised(self.parts, row, live):
-                return self._later(row)
+            try:
+                if not endpoints.raised(self.parts, row, live):
+                    return self._later(row)
+            except NameTaken as error:
+                return Outcome(row.state, "", endpoints.renamed(self.parts, row, error))
             split = {live.deployment: 100}
             endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
         except endpoints.Failure as failure:

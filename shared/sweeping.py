@@ -10,7 +10,8 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from shared import budget, intake, rollout
+from shared import budget, intake, orphans, rollout
+from shared.errors import ServiceBusy
 from shared.lifecycle import DatasetState, SnapshotState
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
 def sweep(parts: Parts) -> list[str]:
     """Enqueues every row that is overdue and every dataset with a release waiting; returns their keys.
 
-    Places for jobs that nothing stands for any more are given back.
+    Places for jobs that nothing stands for any more are given back, and endpoints without a row are looked for.
     """
     now = parts.clock()
     snapshots, datasets = list(parts.ledger.list("snapshot")), list(parts.ledger.list("dataset"))
@@ -35,7 +36,16 @@ def sweep(parts: Parts) -> list[str]:
     for key in due:
         parts.ledger.hint(key)
     budget.audit(parts)
+    _orphans(parts)
     return due + [f"snapshot/{found}" for found in _lost_uploads(parts, snapshots)]
+
+
+def _orphans(parts: Parts) -> None:
+    """What costs money without a row. Azure ML may be busy; the next sweep looks again."""
+    try:
+        orphans.look(parts)
+    except ServiceBusy as error:
+        log.warning("orphans were not looked for: %s", error)
 
 
 def _releases_waiting(parts: Parts, snapshots: list[Listed], datasets: list[Listed]) -> list[str]:

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared import fence
-from shared.errors import Refused, ServiceBusy
+from shared.errors import NameTaken, Refused, ServiceBusy
 from shared.records import (
     BaseModel,
     Compute,
@@ -51,6 +51,8 @@ _REQUEST: dict[str, Any] = {
     "read_timeout": fence.ANSWER_SECONDS,
 }
 _KEYS_API = "2022-02-01-preview"  # the version that the SDK asks for keys
+# "Endpoint name needs to be unique within a region", "Endpoint names must be unique within the region"
+_TAKEN = re.compile(r"unique within (a|the) region", re.IGNORECASE)
 _LOG_LINES = 200
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
@@ -325,18 +327,18 @@ class Workspace:
         """An online endpoint."""
         with _translated(f"endpoint {name}"):
             found = _or_none(lambda: self._client.online_endpoints.get(name))
-        if found is None:
-            return None
-        return Endpoint(
-            name=name,
-            state=_word(found.provisioning_state),
-            traffic={k: int(v) for k, v in (found.traffic or {}).items() if v},
-            tags=dict(found.tags or {}),
-            scoring_uri=found.scoring_uri or "",
-        )
+        return None if found is None else _endpoint(found)
+
+    def list_endpoints(self) -> list[Endpoint]:
+        """All online endpoints of the workspace, whoever made them."""
+        with _translated("endpoints"):
+            return [_endpoint(found) for found in self._client.online_endpoints.list()]
 
     def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
-        """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write."""
+        """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write.
+
+        Raises NameTaken when it is to be created and somebody else in the region has one of that name.
+        """
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
         endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
@@ -363,9 +365,13 @@ class Workspace:
         """A deployment behind an endpoint."""
         with _translated(f"deployment {endpoint}/{name}"):
             found = _or_none(lambda: self._client.online_deployments.get(name, endpoint))
-        if found is None:
-            return None
-        return Deployment(name=name, state=_word(found.provisioning_state), tags=dict(found.tags or {}))
+        return None if found is None else _deployment(found)
+
+    def list_deployments(self, endpoint: str) -> list[Deployment]:
+        """All deployments behind an endpoint; none when there is no such endpoint."""
+        with _translated(f"deployments of {endpoint}"):
+            found = _or_none(lambda: list(self._client.online_deployments.list(endpoint)))
+        return [_deployment(one) for one in found or ()]
 
     def start_deployment(self, spec: DeploymentSpec) -> None:
         """Starts creating a deployment with the notebook's probe and request settings."""
@@ -421,6 +427,20 @@ def _job(found: Any) -> Job:
     )
 
 
+def _endpoint(found: Any) -> Endpoint:
+    return Endpoint(
+        name=found.name,
+        state=_word(found.provisioning_state),
+        traffic={k: int(v) for k, v in (found.traffic or {}).items() if v},
+        tags=dict(found.tags or {}),
+        scoring_uri=found.scoring_uri or "",
+    )
+
+
+def _deployment(found: Any) -> Deployment:
+    return Deployment(name=found.name, state=_word(found.provisioning_state), tags=dict(found.tags or {}))
+
+
 def _or_none(call: Any, status: int = 404) -> Any:
     """The call's result, or None when there is no such thing: which class the SDK raises depends on the look-up."""
     from azure.ai.ml.exceptions import ValidationException
@@ -474,7 +494,8 @@ def _answered(what: str) -> Iterator[None]:
         status = error.status_code or 0
         if status in (401, 403, 408, 409, 429) or status >= 500:
             raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
-        raise Refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
+        refused = NameTaken if _TAKEN.search(_text(error)) else Refused
+        raise refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
 
 
 def _patience(error: Any) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import fence
-from shared.errors import Refused, ServiceBusy
+from shared.errors import NameTaken, Refused, ServiceBusy
 from shared.records import (
     BaseModel,
     Compute,
@@ -38,7 +38,8 @@ class _Made:
 class FakeWorkspace:
     """Azure ML reduced to what the app may rely on. Things take `pace` seconds; `..._outcome` says how they end.
 
-    `quota` is what others use and what is allowed, by family; what is deployed here comes on top, 24 cores each.
+    Endpoint names in `taken` are somebody else's in the region. `quota` is what others use and what is allowed, by
+    family; what is deployed here comes on top, 24 cores each.
 
     While anything below an endpoint moves, the endpoint is Updating and refuses other writes.
     """
@@ -64,6 +65,7 @@ class FakeWorkspace:
         self.registered: list[str] = []
         self.created_endpoints: list[str] = []
         self.created_deployments: list[str] = []
+        self.taken: set[str] = set()
         self.busy: int = 0
 
     def _call[T](self, act: Callable[[], T]) -> T:
@@ -198,6 +200,20 @@ class FakeWorkspace:
 
         return self._call(act)
 
+    def list_endpoints(self) -> list[Endpoint]:
+        def act() -> list[Endpoint]:
+            names = [name for name in list(self.endpoints) if self._endpoint(name)]
+            return [self.endpoints[name].value.but(state=self._moving(name) or "Succeeded") for name in names]
+
+        return self._call(act)
+
+    def list_deployments(self, endpoint: str) -> list[Deployment]:
+        def act() -> list[Deployment]:
+            found = [(name, self._deployment(endpoint, name)) for at, name in list(self.deployments) if at == endpoint]
+            return [made.value.but(state=self._state(name, made)) for name, made in found if made]
+
+        return self._call(act)
+
     def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
         def act() -> None:
             for deployment in traffic:
@@ -206,6 +222,8 @@ class FakeWorkspace:
             if sum(traffic.values()) not in (0, 100):
                 raise Refused(f"traffic is not 0 or 100 % in all: {traffic}")
             if self._endpoint(name) is None:
+                if name in self.taken:
+                    raise NameTaken(f"endpoint {name}: names must be unique within the region")
                 self.created_endpoints.append(name)
             self._refuse_while_moving(name)
             split = {k: v for k, v in traffic.items() if v}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from shared import naming, scoring
 from shared.errors import Held, Refused
 from shared.health import Measured, Tally
-from shared.metrics import Requests
+from shared.metrics import Requests, Since
 from shared.records import DeploymentSpec, JobSpec
 from shared.storage import LEASE_SECONDS
 from tests.chaos.dice import Dice, weights
@@ -22,6 +22,7 @@ from tests.fake_workspace import FakeWorkspace
 _JOBS = ("Completed", "Failed", "Canceled", "NotResponding")
 _DEPLOYMENTS = ("Succeeded", "Failed", "Creating")
 _MODELS = ("good", "bad", "flaky")
+_SERVES = ("few", "well", "badly")
 
 
 class Watcher(Protocol):
@@ -30,6 +31,7 @@ class Watcher(Protocol):
     def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None: ...
     def submitted(self, spec: JobSpec) -> None: ...
     def registered(self, name: str, version: str, job: str) -> None: ...
+    def endpoint_removed(self, endpoint: str) -> None: ...
     def traffic_written(self, endpoint: str, traffic: Mapping[str, int]) -> None: ...
 
 
@@ -106,7 +108,7 @@ class ChaosWorkspace(FakeWorkspace):
     def fate(self, kind: str, name: str, choices: tuple[str, ...]) -> str:
         """How this one turns out."""
         if (kind, name) not in self.fates:
-            self.fates[kind, name] = choices[self.dice.roll(self.ends[kind])]
+            self.fates[kind, name] = choices[self.dice.fate(self.ends[kind])]
         return self.fates[kind, name]
 
     def _job_outcome(self, name: str) -> str:
@@ -120,6 +122,14 @@ class ChaosWorkspace(FakeWorkspace):
     def quality(self, snapshot: str) -> str:
         """What a snapshot's model is worth: it answers, never answers, or answers now and then."""
         return self.fate("model", snapshot, _MODELS)
+
+    def serves(self, deployment: str) -> str:
+        """How a deployment answers once people ask it: too seldom to tell, well, or badly."""
+        return self.fate("traffic", deployment, _SERVES)
+
+    def delete_endpoint(self, name: str) -> None:
+        self.watcher.endpoint_removed(name)
+        super().delete_endpoint(name)
 
     def submit(self, spec: JobSpec) -> Any:
         new = spec.name not in self.jobs
@@ -137,7 +147,7 @@ class ChaosWorkspace(FakeWorkspace):
 
     def start_deployment(self, spec: DeploymentSpec) -> None:
         new = (spec.endpoint, spec.name) not in self.deployments
-        if new and self.dice.roll(self.ends["quota"]):
+        if new and self.dice.fate(self.ends["quota"]):
             raise Refused("HTTP 400 OutOfQuota: not enough quota for the deployment")
         super().start_deployment(spec)
         if new:
@@ -151,6 +161,7 @@ def ends(job: float, deployment: float, model: float, quota: float) -> dict[str,
         "deployment": weights(1 - deployment, deployment * 0.7, deployment * 0.3),
         "model": weights(1 - model, model * 0.6, model * 0.4),
         "quota": weights(1 - quota, quota),
+        "traffic": weights(0.3, 0.5 - model / 2, 0.2 + model / 2),
     }
 
 
@@ -189,24 +200,33 @@ class ChaosScorer:
 
 
 class ChaosMetrics:
-    """The request rates of endpoints: zero, unknown or busy."""
+    """The request rates of endpoints: zero, unknown or busy; and how deployments serve, unless that is unknown."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, stage: Stage, workspace: ChaosWorkspace) -> None:
+        self.stage, self.workspace = stage, workspace
         self.rate: float | None = 0.0
+        self.readable = True
 
     def _requests(self) -> Requests:
         return Requests(self.rate, "" if self.rate is not None else "metrics could not be read")
 
-    def _compared(self) -> Measured:
-        known = None if self.rate is None else Tally()
-        return Measured(source="metrics", candidate=known, live=known, why="" if known else "metrics could not be read")
+    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> Measured:
+        def act() -> Measured:
+            if not self.readable:
+                return Measured(source="metrics", why="metrics could not be read")
+            serves = self.workspace.serves(candidate[0])
+            asked = 0 if serves == "few" else 100
+            tally = Tally(asked=asked, failed=asked if serves == "badly" else 0)
+            return Measured(source="metrics", candidate=tally, live=Tally(asked=100))
+
+        found: Measured = self.stage.call("metrics", "compared", (endpoint, *candidate), act)
+        return found
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
 
         def asked(*args: Any, **more: Any) -> Any:
-            return self.stage.call("metrics", name, args, self._requests if name == "requests" else self._compared)
+            return self.stage.call("metrics", name, args, self._requests)
 
         return asked

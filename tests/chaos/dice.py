@@ -26,6 +26,7 @@ class Dice:
         self._move = self._number = 0
         self.eventful: dict[tuple[int, int], int] = {}
         self.calm = False
+        self.kind = False
 
     def next_move(self) -> None:
         """A new move begins."""
@@ -33,7 +34,14 @@ class Dice:
 
     def roll(self, upto: Sequence[float]) -> int:
         """One of `len(upto)` choices; `upto` are the accumulated weights. Once calm, always 0."""
-        if self.calm:
+        return 0 if self.calm else self.fate(upto)
+
+    def fate(self, upto: Sequence[float]) -> int:
+        """The same for how a job, a deployment or a model turns out, which may be badly when all is calm, too.
+
+        While the dice are `kind`, it is always well.
+        """
+        if self.kind:
             return 0
         self._number += 1
         at = (self._move, self._number)

@@ -72,12 +72,16 @@ def _of_live(world: ChaosWorld, row: Any) -> Iterator[str]:
         found = world.workspace.deployment(row.endpoint, name)
         if found is None or found.state != "Succeeded":
             yield f"{row.name} is LIVE with traffic on {name}, which is {found.state if found else 'gone'}"
+    if row.comes_due is not None and row.comes_due < world.clock() - 600:
+        yield f"{row.name} still keeps {row.previous.deployment} to go back to"
     if not row.live or row.live.deployment not in endpoint.traffic:
         yield f"{row.name} is LIVE and its release has no traffic: {endpoint.traffic}"
 
 
 def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
-    """Whatever costs money and no row explains."""
+    """Whatever costs money and no row explains. Without any dataset the ledger explains nothing: then all is left."""
+    if not datasets:
+        return
     for name in list(world.workspace.endpoints):
         row = next((d for d in datasets.values() if d.endpoint == name), None)
         explained = row is not None and (row.attention or row.state == D.LIVE)

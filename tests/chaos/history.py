@@ -72,7 +72,9 @@ class History:
 
     def _played(self) -> list[str]:
         broken = self.world.promises.broken
-        moves.MOVES[1](self)
+        if self.profile.served:
+            self._served()
+        moves.drop(self)
         for _ in range(self.profile.length):
             self.dice.next_move()
             moves.MOVES[self.dice.roll(self.profile.moves) if len(self.stage.actors) < 5 else 0](self)
@@ -80,8 +82,8 @@ class History:
                 return broken
         self.stage.note("nobody", "the chaos is over")
         self.dice.calm = True
-        self.world.metrics.rate = None
-        for phase in (self._settle, self._operator):
+        self.world.metrics.rate, self.world.metrics.readable = None, True
+        for phase in (self._in_the_end, self._operator):
             phase()
             if broken:
                 return broken
@@ -91,16 +93,35 @@ class History:
         broken += [f"{row.key} still waits for a person" for row in self._waiting()]
         return broken
 
+    def _served(self) -> None:
+        """A first release, without any trouble."""
+        self.dice.calm = self.dice.kind = True
+        moves.drop(self)
+        self._settle()
+        self.stage.note("nobody", "had any trouble so far")
+        self.dice.calm = self.dice.kind = False
+
     def _waiting(self) -> list[Any]:
         return [row for kind in ("snapshot", "dataset") for row in self.world.rows(kind) if row.attention]
 
     def _operator(self) -> None:
         """A person resumes what waits for one."""
-        for row in self._waiting():
+        waiting = self._waiting()
+        for row in waiting:
             self.stage.note("ada", f"resumes {row.key}")
             name = row.key.split("/", 1)[1]
             ask = actions.retry if row.key.startswith("snapshot/") else actions.resume
             ask(self.world.bare, name, "ada")
+        if waiting:
+            self._in_the_end()
+
+    def _in_the_end(self) -> None:
+        """Until nothing moves; and what no row explains was found once and once more after the grace time."""
+        self._settle()
+        self.sweep()
+        self.clock.now += self.world.bare.settings.orphan_grace_hours * 3600
+        self.sweep()
+        self.clock.now += self.world.workspace.pace
         self._settle()
 
     def _settle(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from shared import actions, idleness
+from shared import actions, idleness, naming
+from shared.errors import PipelineError
 from shared.lifecycle import SnapshotState
 from shared.protocol import Turn, Unanswered
+from shared.records import DeploymentSpec
 from shared.serving import Desk, Question
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 
@@ -112,6 +115,7 @@ def sweep(history: History) -> None:
 def night(history: History) -> None:
     """The timer that looks for idle endpoints fires; metrics are zero, unknown or not zero."""
     history.world.metrics.rate = history.dice.pick((0.0, None, 3.0))
+    history.world.metrics.readable = history.dice.pick((True, False))
     parts = history.world.new_process()
     history.act("night", lambda: idleness.request_sleep(parts))
 
@@ -128,11 +132,11 @@ def ask(history: History) -> None:
         history.act(f"{what} {name}", lambda: _asked(parts, what, name))
 
 
-REQUESTS = ("retry", "override", "wake", "sleep", "resume")
+REQUESTS = ("retry", "override", "wake", "sleep", "roll_back", "resume")
 
 
 def _asked(parts: Any, what: str, name: str) -> None:
-    if what in ("wake", "sleep"):
+    if what in ("wake", "sleep", "roll_back"):
         actions.ask(parts, name, what, "ada")
     else:
         getattr(actions, what)(parts, name, "ada")
@@ -181,7 +185,40 @@ def azure(history: History) -> None:
             history.stage.note("somebody", f"deletes {job}")
 
 
+def stray(history: History) -> None:
+    """Something that no row explains: a write that comes late, a crash that took the row with it, a row that is lost.
+
+    A ledger that lost all its rows explains nothing, so one row at least stays; and nobody is working on the lost one.
+    """
+    dice, world = history.dice, history.world
+    datasets = list(world.rows("dataset"))
+    what = dice.pick(("endpoint", "deployment", "row"))
+    if what == "endpoint":
+        name = dice.pick(("gone-00000001", "b2-00000002"))
+        tags = {naming.TAG_INSTALLATION: world.bare.installation, naming.TAG_DATASET: name.rsplit("-", 1)[0]}
+        _late(history, name, lambda: world.workspace.write_endpoint(name, tags, {}))
+    elif what == "deployment" and datasets:
+        row = dice.pick(datasets)
+        tags = naming.tags(world.bare.installation, row.name, f"{row.name}-20260101000000-00000000", 1)
+        spec = DeploymentSpec(
+            endpoint=row.endpoint, name="stray", model_id="m", instance_type="s", instances=1, concurrency=1,
+            timeout_seconds=1, tags=tags,
+        )  # fmt: skip
+        _late(history, spec.name, lambda: world.workspace.start_deployment(spec))
+    elif what == "row" and len(datasets) > 1 and not history.stage.actors:
+        row = dice.pick(datasets)
+        history.stage.note("nobody", f"knows the row of {row.name}: it is lost")
+        del world.storage.blobs["ledger", f"datasets/{row.name}.json"]
+
+
+def _late(history: History, name: str, act: Callable[[], None]) -> None:
+    """A write that comes late takes effect, unless Azure refuses it."""
+    with contextlib.suppress(PipelineError):
+        act()
+        history.stage.note("nobody", f"waits for {name}: it is made all the same")
+
+
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure,
+    azure, stray,
 )  # fmt: skip

@@ -18,6 +18,8 @@ class Profile:
     ends: dict[str, tuple[float, ...]]
     length: int
     datasets: int
+    # Whether something is live before the trouble begins.
+    served: bool
 
 
 def profile(seed: int, moves: int) -> Profile:
@@ -37,4 +39,5 @@ def profile(seed: int, moves: int) -> Profile:
         ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2)),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),
+        served=rng.random() < 0.5,
     )

@@ -118,6 +118,11 @@ class Promises:
                 quality != "bad" or overridden, f"{new.candidate.snapshot} passed the gate without ever answering"
             )
             self.passed.add(new.candidate.deployment)
+        for release in (new.candidate, new.live):
+            healthy = any(stage.verdict == "healthy" for stage in release.stages) if release else False
+            if release and healthy and not release.failed:
+                serves = self.world.workspace.serves(release.deployment)
+                self.require(serves == "well", f"{release.snapshot} is healthy on record, and serves {serves}")
         if new.state == lifecycle.DatasetState.LIVE:
             self.require(new.live is not None, f"{new.name} is LIVE without a release")
         if old and old.state != new.state and new.state in _ON_REQUEST:
@@ -162,6 +167,11 @@ class Promises:
         """A model version comes into being."""
         self.versions[job].add(f"{name}:{version}")
         self.require(len(self.versions[job]) == 1, f"{job} is registered more than once: {sorted(self.versions[job])}")
+
+    def endpoint_removed(self, endpoint: str) -> None:
+        """An endpoint is removed."""
+        rows = [row for row in self.world.rows("dataset") if row.endpoint == endpoint]
+        self.require(not any(row.state == "LIVE" for row in rows), f"{endpoint} is removed while its dataset is LIVE")
 
     def traffic_written(self, endpoint: str, traffic: Mapping[str, int]) -> None:
         """Traffic is set."""

@@ -24,6 +24,8 @@ def _settings() -> Settings:
     return Settings(
         data="fake", azure_subscription_id="s", azure_resource_group="g", azureml_workspace="w",
         min_rows=10, gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
+        rollout_stages="20,100", rollout_bake_minutes=3, rollout_wait_minutes=3, rollback_keep_hours=3,
+        orphan_grace_hours=1, look_seconds=100,
     )  # fmt: skip
 
 
@@ -37,7 +39,7 @@ class ChaosWorld:
         self.stage = Stage(dice, self.clock, profile.fates)
         self.storage = self.new_storage()
         self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
-        self.scorer, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage)
+        self.scorer, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage, self.workspace)
         self.stage.on_wake = self.storage.lapse
         self.events: list[tuple[float, int, str]] = []
         self._wires: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Refused, ServiceBusy
+from shared.errors import NameTaken, Refused, ServiceBusy
 from tests.contracts.workspaces import TAGS, Shop
 
 MOVING = {"Creating", "Updating", "Deleting"}
@@ -23,6 +23,25 @@ def test_an_endpoint_is_nothing_then_moving_then_there_without_traffic(shop: Sho
     assert (found.name, found.state, found.traffic) == (shop.id, "Succeeded", {})
     assert found.tags.items() >= TAGS.items()
     assert shop.id in found.scoring_uri
+
+
+def test_endpoints_and_their_deployments_are_listed_with_their_tags(shop: Shop) -> None:
+    endpoint = shop.served("rel1", "rel2")
+    (found,) = [one for one in shop.workspace.list_endpoints() if one.name == endpoint]
+    assert found == shop.workspace.endpoint(endpoint)
+    below = shop.workspace.list_deployments(endpoint)
+    assert sorted(one.name for one in below) == ["rel1", "rel2"]
+    assert all(one.tags.items() >= TAGS.items() for one in below)
+    assert shop.workspace.list_deployments("no-such-endpoint") == []
+
+
+def test_a_name_that_is_taken_in_the_region_is_told_apart_from_other_refusals(shop: Shop) -> None:
+    shop.side.take(shop.id)
+    with pytest.raises(NameTaken, match=shop.id):
+        shop.workspace.write_endpoint(shop.id, TAGS, {})
+    with pytest.raises(Refused) as refused:
+        shop.workspace.write_endpoint(f"{shop.id}-x", TAGS, {"nothing": 100})
+    assert not isinstance(refused.value, NameTaken)
 
 
 def test_an_endpoint_that_moves_refuses_other_writes_for_the_time_being(shop: Shop) -> None:

@@ -41,6 +41,9 @@ class WorkspaceSide(Protocol):
     def busy(self, endpoint: str) -> None:
         """Lets the next write to this endpoint be answered with 503."""
 
+    def take(self, endpoint: str) -> None:
+        """Lets somebody else in the region have this endpoint's name."""
+
 
 class FakeSide:
     """FakeWorkspace."""
@@ -67,6 +70,9 @@ class FakeSide:
 
     def busy(self, endpoint: str) -> None:
         self.fake.busy = 1
+
+    def take(self, endpoint: str) -> None:
+        self.fake.taken.add(endpoint)
 
 
 class AzureSide:
@@ -96,6 +102,9 @@ class AzureSide:
     def fail_deployment(self, endpoint: str, name: str) -> None:
         body = {"outcome": "Failed", "log": "it broke"}
         self.server.control("POST", f"/deployments/{endpoint}/{name}", body)
+
+    def take(self, endpoint: str) -> None:
+        self.server.control("PUT", "/settings", {"taken_endpoint_names": [endpoint]})
 
     def busy(self, endpoint: str) -> None:
         # The write only: the SDK's pollers of earlier operations go on asking, and would take the fault instead.

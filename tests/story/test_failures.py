@@ -136,9 +136,39 @@ def test_an_endpoint_of_somebody_else_is_never_touched() -> None:
     other.workspace.write_endpoint(name, {"owner": "x"}, {})
     other.drop(DROP, dialogues(40))
     other.run()
-    assert _only(other)["state"] == "DEPLOY_FAILED"
-    assert "taken" in str(_only(other)["reason"])
-    assert name in other.workspace.endpoints
+    assert _only(other)["state"] == "LIVE"
+    assert status.dataset(other.parts, "support-bot")["endpoint"] == f"{name}-1"
+    assert other.workspace.endpoints[name].value.tags == {"owner": "x"}
+
+
+def test_a_name_that_is_taken_in_the_region_gets_a_suffix_that_is_remembered() -> None:
+    name = _named()
+    world = _world()
+    world.workspace.taken = {name, f"{name}-1"}
+    world.run()
+    assert status.dataset(world.parts, "support-bot")["endpoint"] == f"{name}-2"
+    actions.ask(world.parts, "support-bot", "sleep", "me")
+    world.run()
+    world.workspace.taken.add(f"{name}-2")
+    actions.ask(world.parts, "support-bot", "wake", "me")
+    world.run()
+    assert (_only(world)["state"], world.workspace.created_endpoints) == ("LIVE", [f"{name}-2", f"{name}-3"])
+
+
+def test_when_every_name_is_taken_the_release_fails_and_says_so() -> None:
+    name = _named()
+    world = _world()
+    world.workspace.taken = {name, *(f"{name}-{n}" for n in range(1, 20))}
+    world.run()
+    assert _only(world)["state"] == "DEPLOY_FAILED"
+    assert "unique within the region" in str(_only(world)["reason"])
+    assert not world.workspace.endpoints
+
+
+def _named() -> str:
+    world = _world()
+    world.run()
+    return str(status.dataset(world.parts, "support-bot")["endpoint"])
 
 
 def test_a_busy_service_is_waited_for() -> None:
