@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared import endpoints, registration, rollout, stepping, training
+from shared import endpoints, registration, rollout, shifting, stepping, training
+from shared.health import Measured, Tally
 from shared.ledger import Hand, advance
 from shared.lifecycle import DatasetState
 from shared.records import Dataset, JobSpec
@@ -87,6 +88,13 @@ class _EagerTraffic(rollout.Watch):
         return outcome
 
 
+class _BlindShift(shifting.Shift):
+    """Finds every candidate healthy."""
+
+    def _measured(self, row: Dataset, candidate: Any, live: Any) -> tuple[Measured, ...]:
+        return (Measured(source="counts", candidate=Tally(asked=1000), live=Tally(asked=1000)),)
+
+
 def _with_storage(storage: type[ChaosStorage]) -> Callable[..., ChaosWorld]:
     class World(ChaosWorld):
         def new_storage(self) -> ChaosStorage:
@@ -112,5 +120,6 @@ DEFECTS: dict[str, tuple[Callable[..., ChaosWorld], tuple[str, ...]]] = {
     "an overwritten file is read on": (_with_storage(_OverwrittenUnseen), ()),
     "a job has a new name each time": (_with_hand("snapshot", "submit", _NewNames), ("more than one job",)),
     "a model has a new version each time": (_with_hand("snapshot", "register", _NewVersions), ("more than once",)),
+    "a candidate that serves badly goes on": (_with_hand("dataset", "shift", _BlindShift), ("serves badly",)),
     "a candidate has traffic before its gate": (_with_hand("dataset", "watch", _EagerTraffic), ("no gate",)),
 }
