@@ -3,6 +3,9 @@
 The runtime then starts an inner HTTP server beside the app. `http` still finds the function and checks the
 key; the client's request goes to that server with the invocation's id, and at the same time the invocation is
 made with the route parameters only. The two meet inside of the runtime. This is what Azure's host does.
+
+A client that leaves closes the request to the inner server, before the answer as well as within it. The invocation goes
+on until the function notices.
 """
 
 import asyncio
@@ -77,10 +80,17 @@ class Forwarder:
 
     async def respond(self, request: Request, function: Function, rpc: RpcHttp) -> Response:
         """The inner server's response as it comes; an empty 500 if the function failed, 502 if that server did."""
-        invocation_id = new_id()
-        sent = asyncio.create_task(self._send(request, invocation_id))
+        invocation_id, read = new_id(), asyncio.Event()
+        sent = asyncio.create_task(self._send(request, invocation_id, read))
         call = asyncio.create_task(self._invoker.run(function, Input(TypedData(http=rpc)), invocation_id))
-        await asyncio.wait((sent, call), return_when=asyncio.FIRST_COMPLETED)
+        left = asyncio.create_task(_left(request, read))
+        try:
+            await asyncio.wait((sent, call, left), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+        if not sent.done() and not call.done():
+            self._close_later(_abandon(sent, call, invocation_id))
+            return Response(status_code=499)
         if sent.done() and sent.exception():
             call.cancel()
             return self._refusal(502, invocation_id)
@@ -118,7 +128,7 @@ class Forwarder:
         if "_client" in vars(self):
             await self._client.close()
 
-    async def _send(self, request: Request, invocation_id: str) -> "aiohttp.ClientResponse":
+    async def _send(self, request: Request, invocation_id: str, read: asyncio.Event) -> "aiohttp.ClientResponse":
         from yarl import URL
 
         headers = [
@@ -131,16 +141,41 @@ class Forwarder:
             request.method,
             URL(self._address + target.decode("latin-1"), encoded=True),
             headers=[*headers, ("x-ms-invocation-id", invocation_id)],
-            data=await _body(request),
+            data=await _body(request, read),
             allow_redirects=False,
         )
 
 
-async def _body(request: Request) -> bytes | AsyncIterator[bytes] | None:
-    """What to send on: small bodies whole, others as they come."""
+async def _body(request: Request, read: asyncio.Event) -> bytes | AsyncIterator[bytes] | None:
+    """What to send on: small bodies whole, others as they come. `read` is set when there is no more of it."""
     if 0 <= _length(request.headers.get("content-length")) <= _SMALL:
-        return await request.body()
-    return request.stream() if _has_body(request) else None
+        body = await request.body()
+        read.set()
+        return body
+    if _has_body(request):
+        return _coming(request, read)
+    read.set()
+    return None
+
+
+async def _coming(request: Request, read: asyncio.Event) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+    read.set()
+
+
+async def _left(request: Request, read: asyncio.Event) -> None:
+    """Returns when the client has left, looked for once its body was read."""
+    await read.wait()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _abandon(sent: asyncio.Task[Any], call: asyncio.Task[Any], invocation_id: str) -> None:
+    """Close the request of a client that left, and let the function find out."""
+    await _discard(sent)
+    await asyncio.wait((call,))
+    runtime.forget_stream(invocation_id)
 
 
 def _has_body(request: Request) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -35,10 +36,23 @@ def test_parts_arrive_as_they_are_made(host: HostProcess, witness: Witness) -> N
 def test_a_client_that_leaves_ends_the_generator(host: HostProcess, witness: Witness) -> None:
     with host.client.stream("GET", "/api/parts/name") as answer:
         witness.hear()
-        next(answer.iter_raw())
+        parts = answer.iter_raw()  # kept: without it the client leaves at once
+        next(parts)
         held = witness.hold()
     assert witness.hear() == {"at": "closed"}  # while it still waits for the answer
     held.answer()
+
+
+@pytest.mark.parametrize("size", [0, 100, 500_000])
+def test_a_client_that_leaves_before_the_answer_is_noticed_by_the_function(
+    host: HostProcess, witness: Witness, size: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", httpx.URL(host.url).port or 0)) as client:
+        head = f"POST /api/left HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+        client.sendall(head.encode() + b"x" * size)
+        assert witness.hear() == {"at": "waiting"}
+    assert witness.hear() == {"at": "left"}
+    assert host.client.post("/api/size", content=b"abc").text == "3 None"
 
 
 def test_a_request_body_is_streamed_too(host: HostProcess) -> None:

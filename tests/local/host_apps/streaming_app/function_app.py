@@ -27,6 +27,17 @@ async def parts(req: Request) -> StreamingResponse:
     return StreamingResponse(_parts(req.path_params["name"]), media_type="text/event-stream")
 
 
+@app.route("left", methods=["POST"])
+async def left(req: Request) -> Response:
+    """Answers nobody: it waits for the client to leave."""
+    await req.body()
+    await asyncio.to_thread(witness.tell, at="waiting")
+    while (await req.receive())["type"] != "http.disconnect":
+        pass
+    await asyncio.to_thread(witness.tell, at="left")
+    return Response()
+
+
 @app.route("size", methods=["POST"])
 async def size(req: Request) -> Response:
     total = 0
