@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--cold", type=int, default=5, help="cold starts of each app")
     parser.add_argument("--calls", type=int, default=20_000, help="calls over which memory is watched")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder, "cloud")) as cloud:
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder, "cloud")) as cloud, cloud.environment_set():
         asyncio.run(_warm(cloud, Path(folder), options.rounds, options.seconds))
         if options.cold:
             _cold(cloud, Path(folder), options.cold)

@@ -44,12 +44,23 @@ class Served:
 
     @cached_property
     def ml(self) -> Any:
-        """The SDK's client, in this process; it finds the local cloud by the environment that `served` set."""
+        """The SDK's client, in this process; it finds the local cloud by what `environment_set` sets."""
         from azure.ai.ml import MLClient
         from azure.identity import DefaultAzureCredential
 
         given = self.cloud.wiring
         return MLClient(DefaultAzureCredential(), given.subscription_id, given.resource_group, given.workspace)
+
+    @contextmanager
+    def environment_set(self) -> Iterator[None]:
+        """This process's environment as the SDK needs it, and afterwards as it was."""
+        before = dict(os.environ)
+        os.environ.update(app_environment(self.cloud.wiring, self.cloud.settings))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     @cached_property
     def endpoint(self) -> str:
@@ -172,18 +183,12 @@ class Served:
 
 @contextmanager
 def served(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
-    """Starts a cloud and returns once the example is live; sets this process's environment for the SDK."""
+    """Starts a cloud and returns once the example is live."""
     with Cloud(folder, {**SETTINGS, **(settings or {})}) as cloud, Droptune(cloud.description) as app:
-        before = dict(os.environ)
-        os.environ.update(app_environment(cloud.wiring, cloud.settings))
-        try:
-            app.drop(f"{DATASET}.jsonl", ROOT / "examples" / f"{DATASET}.jsonl")
-            app.wait_for(DATASET, "LIVE", timeout=LIMIT)
-            with closing(Served(cloud, app)) as found:
-                yield found
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        app.drop(f"{DATASET}.jsonl", ROOT / "examples" / f"{DATASET}.jsonl")
+        app.wait_for(DATASET, "LIVE", timeout=LIMIT)
+        with closing(Served(cloud, app)) as found:
+            yield found
 
 
 @dataclass(frozen=True)
