@@ -1,4 +1,4 @@
-"""Somebody wants to know (HTTP): snapshots and datasets as JSON, and whether the app is up."""
+"""Somebody wants to know (HTTP): snapshots and datasets as JSON, whether the app is up, and what can be asked of it."""
 
 from __future__ import annotations
 
@@ -52,3 +52,11 @@ def get_dataset(req: Request) -> Response:
 def health(req: Request) -> Response:
     """That the app is indexed and its settings are right; it asks no other service."""
     return web.answer({"status": "ok"})
+
+
+@blueprint.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def describe_routes(req: Request) -> Response:
+    """All routes as an OpenAPI document, for tools that make clients or pages of it."""
+    from shared import openapi
+
+    return web.answer(openapi.document())

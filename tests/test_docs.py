@@ -134,7 +134,10 @@ def test_the_functions_table_is_the_app() -> None:
 
 
 def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health() -> None:
-    open_routes = {path for _, path in routes() if path.startswith(("/api/v1/", "/api/score/"))} | {"/api/health"}
+    open_routes = {path for _, path in routes() if path.startswith(("/api/v1/", "/api/score/"))} | {
+        "/api/health",
+        "/api/openapi.json",
+    }
     assert {f"/api/{f['route']}" for f in functions() if f.get("authLevel") == "anonymous"} == open_routes
 
 
@@ -157,7 +160,7 @@ def test_curl_examples_use_real_routes_with_their_key(command: str) -> None:
     assert path is not None
     assert is_route("POST" if "-X POST" in command else "GET", path[1])
     keys = ("x-functions-key: $KEY", "Authorization: Bearer $KEY")
-    assert any(key in command for key in keys) != path[1].startswith("/api/health")
+    assert any(key in command for key in keys) != path[1].startswith(("/api/health", "/api/openapi.json"))
 
 
 def test_curl_examples_show_every_route_to_ask_a_model_with_a_body_it_takes() -> None:

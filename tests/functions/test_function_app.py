@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared import openapi
+
 TRIGGERS = {
     "snapshot_uploaded": "eventGridTrigger",
     "run_changed": "eventGridTrigger",
@@ -28,6 +30,7 @@ ROUTES = {
     "get_snapshot": ("GET", "snapshots/{id}"),
     "get_dataset": ("GET", "datasets/{name}"),
     "health": ("GET", "health"),
+    "describe_routes": ("GET", "openapi.json"),
 }
 
 
@@ -58,8 +61,17 @@ def test_each_route_has_one_method(bindings: dict[str, Any]) -> None:
 def test_the_platform_checks_no_key_where_the_app_does_or_nobody_has_to(bindings: dict[str, Any]) -> None:
     levels = {name: bindings[name]["authLevel"].value for name in ROUTES}
     by_the_app = {"score", "chat_completions", "list_models", "get_model"}
-    assert {name for name, level in levels.items() if level == "anonymous"} == {"health"} | by_the_app
-    assert set(levels.values()) == {"anonymous", "function"}
+    assert {name for name, level in levels.items() if level == "anonymous"} == {
+        "health",
+        "describe_routes",
+    } | by_the_app
+
+
+def test_every_route_is_in_the_openapi_document_and_no_other(bindings: dict[str, Any]) -> None:
+    described = {(route.method.upper(), route.path.removeprefix("/api/")): route.who for route in openapi.ROUTES}
+    assert set(described) == set(ROUTES.values())
+    for name, route in ROUTES.items():
+        assert (described[route] == "function") == (bindings[name]["authLevel"].value == "function"), name
 
 
 def test_steps_come_from_the_queue_of_the_data_account(bindings: dict[str, Any]) -> None:
