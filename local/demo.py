@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from local.cloud import Cloud
@@ -87,12 +88,18 @@ class Demo:
         raise SystemExit(f"{dataset} did not become {wanted}")
 
     def _asked(self, app: Droptune, snapshot: str) -> None:
-        self.say(f"asking the endpoint {QUESTIONS} questions it was not trained on in these words", "bold")
-        for question in _questions(app, snapshot):
-            answer = app.ask(DATASET, question)
-            answer.raise_for_status()
-            self.say(f"  [yellow]Q[/] {question}")
-            self.say(f"  [green]A[/] {answer.json()['output']}")
+        import openai
+
+        about = f"{QUESTIONS} questions it was not trained on in these words"
+        self.say(f"asking it {about}, through the openai client", "bold")
+        with openai.OpenAI(base_url=f"{app.cloud['app_url']}/api/v1", api_key=app.cloud["app_key"]) as client:
+            for question in _questions(app, snapshot):
+                self.say(f"  [yellow]Q[/] {escape(question)}")
+                chunks = client.chat.completions.create(
+                    model=DATASET, messages=[{"role": "user", "content": question}], stream=True
+                )
+                answer = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+                self.say(f"  [green]A[/] {escape(answer)}")
 
     def _held_back(self, app: Droptune) -> None:
         """A sound file whose answers stand under the wrong questions: only the gate can tell."""

@@ -185,6 +185,20 @@ def test_every_check_that_can_be_excused_is_named() -> None:
     assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(re.findall(r"`(\w+)`", cells)) == sorted(Check)
 
 
+def test_every_code_that_a_caller_may_get_is_explained() -> None:
+    asking = [ROOT / "functions" / "chat_requested.py", ROOT / "functions" / "web.py"]
+    asking += [ROOT / "shared" / f"{name}.py" for name in ("access", "catalog", "serving")]
+    raised = {
+        code
+        for path in asking
+        for codes in re.findall(r"(?:Unanswered|refusal)\(\w+, \"(\w+)\"|_CODES = \{(.*)\}", path.read_text())
+        for code in (codes[0], *re.findall(r': "(\w+)"', codes[1]))
+        if code
+    }
+    explained = {code for row in rows(OPERATE, "When a caller complains") for code in re.findall(r"`(\w+)`", row[0])}
+    assert raised | {"invalid_value", "answer_broken_off", "timeout"} == explained
+
+
 def test_every_container_is_explained() -> None:
     assert sorted(names(OPERATE, "Where things are")) == sorted(CONTAINERS)
 

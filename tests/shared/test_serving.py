@@ -16,7 +16,18 @@ from shared.protocol import Turn, Unanswered, Usage
 from shared.records import Dataset
 from shared.scoring import Answer
 from shared.serving import ASKED_SECONDS, Answered, Desk, Question
-from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release, an_answer
+from tests.builders import (
+    DATASET,
+    DEPLOYMENT,
+    ENDPOINT,
+    NEWER,
+    SNAPSHOT,
+    URI,
+    a_dataset,
+    a_release,
+    a_trained_snapshot,
+    an_answer,
+)
 from tests.fakes import World
 
 TURNS = [Turn(role="user", content="Why?")]
@@ -389,3 +400,174 @@ def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() 
     office = Office(a_dataset(traffic={DEPLOYMENT: 90, "r2": 10, "r3": 0}), Answer(0, None))
     office.refused()
     assert [_tally(office, name) for name in (DEPLOYMENT, "r2", "r3")] == [(1, 1, 0), (1, 1, 0), (0, 0, 0)]
+
+
+# --- what is asked --------------------------------------------------------------------------------------------
+
+
+def _asked(office: Office, *turns: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
+    """The turns that reached the endpoint."""
+    question = Question(DATASET, [Turn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
+    asyncio.run(office.desk.answer(question))
+    sent: list[dict[str, Any]] = office.endpoint.asked[-1]["body"]["input_data"]["input_string"]
+    return sent
+
+
+def _told(office: Office, *turns: tuple[str, str], **more: Any) -> Unanswered:
+    with pytest.raises(Unanswered) as refused:
+        _asked(office, *turns, **more)
+    assert not office.endpoint.asked
+    return refused.value
+
+
+SYSTEM = (("system", "Be brief."), ("user", "Why?"))
+
+
+def test_system_turns_follow_the_policy_of_the_training_data() -> None:
+    assert _asked(Office(a_dataset()), *SYSTEM)[0] == {"role": "system", "content": "Be brief."}
+    folding = Office(a_dataset(), system_turns="fold")
+    assert _asked(folding, *SYSTEM) == [{"role": "user", "content": "Be brief.\n\nWhy?"}]
+    refused = _told(Office(a_dataset(), system_turns="reject"), *SYSTEM)
+    assert (refused.status, refused.code, refused.param) == (400, "unsupported_role", "messages[0].role")
+
+
+def test_a_system_turn_that_the_models_template_would_drop_is_refused() -> None:
+    def phi(**settings: Any) -> Office:
+        office = Office(a_dataset(), **settings)
+        row = a_trained_snapshot()
+        assert row.base_model is not None
+        office.world.parts.ledger.create(row.but(base_model=row.base_model.but(name="Phi-3-mini-4k-instruct")))
+        return office
+
+    assert "drops system turns" in str(_told(phi(), *SYSTEM))
+    assert _asked(phi(system_turns="fold"), *SYSTEM)[0]["role"] == "user"
+    assert _asked(phi(), ("user", "Why?"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "turns", "code", "param"),
+    [
+        ({"call_max_messages": 2}, [("user", "a"), ("assistant", "b"), ("user", "c")], "too_many_messages", "messages"),
+        ({"call_max_characters": 5}, [("user", "a"), ("user", "sixsix")], "message_too_long", "messages[1].content"),
+        ({"validation_context_tokens": 50}, [("user", "x" * 200)], "context_length_exceeded", "messages"),
+    ],
+)
+def test_a_question_beyond_a_limit_is_422_that_says_which(
+    settings: dict[str, Any], turns: list[tuple[str, str]], code: str, param: str
+) -> None:
+    refused = _told(Office(a_dataset(), **settings), *turns)
+    assert (refused.status, refused.code, refused.param) == (422, code, param)
+
+
+def test_an_answer_gets_the_room_that_the_question_leaves() -> None:
+    office = Office(a_dataset(), validation_context_tokens=100)
+    _asked(office, ("user", "x" * 200))
+    assert office.endpoint.asked[-1]["body"]["input_data"]["parameters"]["max_new_tokens"] == 100 - 54
+    _asked(office, ("user", "x" * 200), parameters={"max_new_tokens": 46})
+    refused = _refusal(office, ("user", "x" * 200), parameters={"max_new_tokens": 47})
+    assert (refused.status, refused.code) == (422, "context_length_exceeded")
+
+
+def _refusal(office: Office, *turns: tuple[str, str], **more: Any) -> Unanswered:
+    with pytest.raises(Unanswered) as refused:
+        _asked(office, *turns, **more)
+    return refused.value
+
+
+def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
+    office = Office(a_dataset(), calls_at_once=2)
+
+    async def run() -> list[Any]:
+        held = asyncio.Event()
+
+        async def hold(*_: Any, **__: Any) -> Answer:
+            await held.wait()
+            return an_answer()
+
+        office.endpoint.ask = hold  # type: ignore[method-assign]
+        asking = [asyncio.create_task(office.desk.answer(Question(DATASET, TURNS))) for _ in range(3)]
+        done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        held.set()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert len(done) == 1
+        return [*found, await office.desk.answer(Question(DATASET, TURNS))]
+
+    refused, *answered = sorted(asyncio.run(run()), key=lambda found: isinstance(found, Answered))
+    assert (refused.status, refused.code, refused.retry_after) == (429, "too_many_calls", 1)
+    assert len(answered) == 3
+
+
+def test_a_pinned_release_is_asked_by_name() -> None:
+    office = Office(a_dataset(previous=a_release(NEWER)))
+    asyncio.run(office.desk.answer(Question(f"{DATASET}@{NEWER}", TURNS)))
+    assert office.endpoint.asked[0]["deployment"] == a_release(NEWER).deployment
+
+
+# --- asking once more -----------------------------------------------------------------------------------------
+
+
+def test_a_question_that_reached_nobody_is_asked_once_more() -> None:
+    office = Office(a_dataset(), an_answer(0, lost="unsent"), an_answer())
+    assert office.ask().text == "an answer"
+    assert len(office.endpoint.asked) == 2
+
+
+@pytest.mark.parametrize("lost", ["cut", "late"])
+def test_a_question_that_may_have_been_answered_is_not(lost: Any) -> None:
+    office = Office(a_dataset(), an_answer(0, lost=lost), an_answer())
+    assert office.refused().asked
+    assert len(office.endpoint.asked) == 1
+
+
+def test_an_endpoint_that_moved_is_found_again() -> None:
+    office = Office(a_dataset(), an_answer(404), an_answer())
+    asyncio.run(office.desk.catalog.find(DATASET))
+    office.world.parts.ledger.change(f"dataset/{DATASET}", lambda row: row.but(scoring_uri="https://new/score"))
+    assert office.ask().text == "an answer"
+    assert [asked["uri"] for asked in office.endpoint.asked] == [URI, "https://new/score"]
+
+
+def test_an_endpoint_that_was_put_to_sleep_meanwhile_is_woken() -> None:
+    office = Office(a_dataset(), an_answer(404))
+    asyncio.run(office.desk.catalog.find(DATASET))
+    office.world.parts.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(D.ASLEEP, history=row.history))
+    assert office.refused().code == "waking"
+    assert office.row.requested is not None
+
+
+# --- asleep ---------------------------------------------------------------------------------------------------
+
+
+def test_after_a_wake_that_failed_the_caller_is_told_when_questions_wake_again() -> None:
+    office = Office(a_dataset(D.ASLEEP, wake_not_before=1_790_000_000.0 + 240))
+    refused = office.refused()
+    assert (refused.status, refused.code, refused.retry_after) == (503, "wake_paused", 240)
+    assert office.row.requested is None
+
+
+def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> None:
+    office = Office(a_dataset(D.ASLEEP))
+
+    async def run() -> Answered:
+        asking = asyncio.create_task(office.desk.answer(Question(DATASET, TURNS, wait=30)))
+        while office.row.requested is None:
+            await asyncio.sleep(0.01)
+        office.world.parts.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(history=row.history))
+        return await asking
+
+    assert asyncio.run(run()).text == "an answer"
+
+
+@pytest.mark.parametrize(("wait", "most"), [(0.5, 120), (30, 0), (0, 120)])
+def test_nobody_waits_for_longer_than_wanted_and_allowed(wait: float, most: float) -> None:
+    office = Office(a_dataset(D.ASLEEP), wake_wait_seconds=most)
+    with pytest.raises(Unanswered) as refused:
+        asyncio.run(office.desk.answer(Question(DATASET, TURNS, wait=wait)))
+    assert refused.value.code == "waking"
+
+
+def test_waiting_does_not_help_where_nothing_will_wake_it() -> None:
+    office = Office(a_dataset(D.ASLEEP), wake_on_request=False)
+    with pytest.raises(Unanswered) as refused:
+        asyncio.run(office.desk.answer(Question(DATASET, TURNS, wait=30)))
+    assert refused.value.code == "asleep"
