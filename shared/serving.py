@@ -142,6 +142,10 @@ class Desk:
                     yield Answered(text, *who)
                 if cut.done:
                     break
+        except (GeneratorExit, asyncio.CancelledError):
+            if sent:  # the caller left; what came until then was an answer
+                self._count(target.row, found.deployment, "answered", started)
+            raise
         except scoring.Broken as broken:
             self._count(target.row, found.deployment, "failed", started)
             raise _broken(target.row.name, broken) from broken
@@ -160,10 +164,8 @@ class Desk:
     ) -> AsyncIterator[tuple[Target, scoring.Answer, float]]:
         """Asks until there is an answer, or none to be had. Raises Unanswered."""
         while True:
-            target = await self._awake(call)
-            body = self._body(call.question, target, await self.catalog.nature(target.release))
-            await self._note_asked(target.row)
-            key, started = await self._keys.get(target.row.endpoint), time.monotonic()
+            target, body, key = await self._ready(call)
+            started = time.monotonic()
             async with self._sent(call, target, key, body, how) as found:
                 if found.status == 200 and (found.pieces or found.good):
                     yield target, found, started
@@ -171,6 +173,17 @@ class Desk:
             if not await self._mended(call, target, key, found):
                 self._count(target.row, found.deployment, health.ending(found.status, found.good), started)
                 raise _unanswered(target.row.name, found)
+
+    async def _ready(self, call: _Call) -> tuple[Target, dict[str, Any], str]:
+        """Whom to ask, what to send, and the key. Raises Unanswered."""
+        try:
+            async with asyncio.timeout(call.left):
+                target = await self._awake(call)
+                body = self._body(call.question, target, await self.catalog.nature(target.release))
+                await self._note_asked(target.row)
+                return target, body, await self._keys.get(target.row.endpoint)
+        except TimeoutError as error:
+            raise Unanswered(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
 
     @asynccontextmanager
     async def _sent(

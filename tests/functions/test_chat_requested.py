@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
+from shared import counts
 from shared.answers import Text
 from shared.lifecycle import DatasetState as D
 from shared.scoring import Answer, Broken
@@ -368,6 +369,9 @@ def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -
     endpoint.pieces = [Text("one "), Text("two"), AssertionError("nobody reads on")]
     _streamed(request_of(STREAM), take=1)
     assert endpoint.closed == 1
+    world.parts.counts.flush()
+    tally = counts.since(world.parts.storage, DATASET, DEPLOYMENT, 0)
+    assert (tally.asked, tally.failed) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -207,6 +208,28 @@ def test_an_endpoint_that_somebody_deleted_is_503() -> None:
     office.world.workspace.delete_endpoint(ENDPOINT)
     office.world.clock.now += 3600
     assert (office.refused().status, office.refused().code) == (503, "unavailable")
+
+
+def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
+    office = Office(a_dataset())
+    office.desk.parts.settings = office.desk.parts.settings.model_copy(update={"call_seconds": 0.7})
+    over = threading.Event()
+
+    def key(endpoint: str) -> str:
+        over.wait(20)
+        return KEY
+
+    office.world.workspace.key = key  # type: ignore[method-assign]
+
+    async def run() -> Unanswered:
+        with pytest.raises(Unanswered) as refused:
+            await office.desk.answer(Question(DATASET, TURNS))
+        over.set()
+        return refused.value
+
+    refused = asyncio.run(run())
+    assert (refused.status, refused.code, refused.asked) == (504, "timeout", False)
+    assert not office.endpoint.asked
 
 
 def test_storage_that_is_busy_is_503() -> None:
