@@ -6,6 +6,7 @@ checks the key, before anything else is looked at.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -61,7 +62,7 @@ async def _chat(req: Request, given: bytes, request_id: str) -> Response:
     question = _question(req, request_id, asked.model, asked.messages, asked.parameters(), asked.stops())
     if asked.stream:
         return await _streamed(question, asked)
-    found = await _desk().answer(question)
+    found = await (await _desk()).answer(question)
     assert found.ended is not None
     assert found.usage is not None
     choice = Choice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
@@ -71,11 +72,11 @@ async def _chat(req: Request, given: bytes, request_id: str) -> Response:
 async def _models(req: Request, given: bytes, request_id: str) -> Response:
     from shared.protocol import ModelList
 
-    return web.model(ModelList(data=await _desk().catalog.models()))
+    return web.model(ModelList(data=await (await _desk()).catalog.models()))
 
 
 async def _model(req: Request, given: bytes, request_id: str) -> Response:
-    return web.model(await _desk().catalog.model(req.path_params["model"]))
+    return web.model(await (await _desk()).catalog.model(req.path_params["model"]))
 
 
 async def _score(req: Request, given: bytes, request_id: str) -> Response:
@@ -83,7 +84,8 @@ async def _score(req: Request, given: bytes, request_id: str) -> Response:
 
     asked = NativeRequest.model_validate_json(given)
     dataset = req.path_params["dataset"]
-    found = await _desk().answer(_question(req, request_id, dataset, asked.input_data.input_string, asked.parameters()))
+    question = _question(req, request_id, dataset, asked.input_data.input_string, asked.parameters())
+    found = await (await _desk()).answer(question)
     assert found.ended is not None
     assert found.usage is not None
     return web.model(
@@ -100,7 +102,7 @@ async def _score(req: Request, given: bytes, request_id: str) -> Response:
 
 async def _streamed(question: Question, asked: ChatRequest) -> Response:
     """The answer as events, once its first piece is there: until then an error is an ordinary one."""
-    pieces = _desk().stream(question)
+    pieces = (await _desk()).stream(question)
     first = await anext(pieces)
     with_usage = asked.stream_options is not None and asked.stream_options.include_usage
     return web.Events(_events(first, pieces, with_usage, question.request_id))
@@ -186,8 +188,13 @@ def _heading(found: Answered) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
 
 
+async def _desk() -> Desk:
+    """This process's desk. The first caller has it made beside the loop, since that connects to storage."""
+    return _made_desk() if _made_desk.cache_info().currsize else await asyncio.to_thread(_made_desk)
+
+
 @cache
-def _desk() -> Desk:
+def _made_desk() -> Desk:
     from shared.serving import Desk
 
     return Desk(clients.parts())

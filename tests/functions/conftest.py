@@ -33,10 +33,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World()
     monkeypatch.setattr(clients, "_parts", lambda: made.parts)
     monkeypatch.setattr(clients, "settings", lambda: made.parts.settings)
-    for remembered in (chat_requested._desk, chat_requested._access):
+    for remembered in (chat_requested._made_desk, chat_requested._access):
         remembered.cache_clear()
     yield made
-    for remembered in (chat_requested._desk, chat_requested._access):
+    for remembered in (chat_requested._made_desk, chat_requested._access):
         remembered.cache_clear()
 
 

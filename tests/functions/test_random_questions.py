@@ -67,10 +67,10 @@ def world() -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, "_parts", lambda: made.parts)
         patch.setattr(clients, "settings", lambda: made.parts.settings)
-        for remembered in (chat_requested._desk, chat_requested._access):
+        for remembered in (chat_requested._made_desk, chat_requested._access):
             remembered.cache_clear()
         yield made
-        for remembered in (chat_requested._desk, chat_requested._access):
+        for remembered in (chat_requested._made_desk, chat_requested._access):
             remembered.cache_clear()
 
 
