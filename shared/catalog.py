@@ -72,6 +72,7 @@ class Memory[V]:
         held = self._held.get(name)
         if held and (value is None or held.value == value):
             del self._held[name]
+            self._reading.pop(name, None)  # it began when what is forgotten was still right
 
     def _begin(self, name: str) -> asyncio.Task[V]:
         reading = asyncio.ensure_future(self._keep(name))
@@ -81,8 +82,9 @@ class Memory[V]:
 
     async def _keep(self, name: str) -> V:
         value = await self._read(name)
-        now = time.monotonic()
-        self._held[name] = _Held(value, now + self._fresh, now + self._usable)
+        if self._reading.get(name) is asyncio.current_task():
+            now = time.monotonic()
+            self._held[name] = _Held(value, now + self._fresh, now + self._usable)
         return value
 
     def _over(self, name: str, task: asyncio.Task[V]) -> None:

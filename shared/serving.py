@@ -144,15 +144,15 @@ class Desk:
                     break
         except (GeneratorExit, asyncio.CancelledError):
             if sent:  # the caller left; what came until then was an answer
-                self._count(target.row, found.deployment, "answered", started)
+                self._count(target, found.deployment, "answered", started)
             raise
         except scoring.Broken as broken:
-            self._count(target.row, found.deployment, "failed", started)
+            self._count(target, found.deployment, "failed", started)
             raise _broken(target.row.name, broken) from broken
         rest = cut.rest()
         sent += len(rest.encode())
         usable = bool(sent) or cut.done
-        self._count(target.row, found.deployment, health.ending(found.status, usable), started)
+        self._count(target, found.deployment, health.ending(found.status, usable), started)
         if not usable:
             raise _unanswered(target.row.name, found)
         ended: FinishReason = "length" if last.ended == "length" and not cut.done else "stop"
@@ -171,7 +171,7 @@ class Desk:
                     yield target, found, started
                     return
             if not await self._mended(call, target, key, found):
-                self._count(target.row, found.deployment, health.ending(found.status, found.good), started)
+                self._count(target, found.deployment, health.ending(found.status, found.good), started)
                 raise _unanswered(target.row.name, found)
 
     async def _ready(self, call: _Call) -> tuple[Target, dict[str, Any], str]:
@@ -322,11 +322,11 @@ class Desk:
 
     # --- what is noted --------------------------------------------------------------------------------------
 
-    def _count(self, row: Dataset, deployment: str, how: health.Ending, started: float) -> None:
+    def _count(self, target: Target, answered: str, how: health.Ending, started: float) -> None:
         """How the call ended, for its release; where none is named, any with traffic may have been asked."""
-        seconds = time.monotonic() - started
-        may_be = [deployment] if deployment else [name for name, share in row.traffic.items() if share]
-        for name in may_be:
+        row, seconds = target.row, time.monotonic() - started
+        named = answered or target.deployment
+        for name in [named] if named else [name for name, share in row.traffic.items() if share]:
             self.parts.counts.note(row.name, name, how, seconds, watched=row.candidate is not None)
 
     async def _note_asked(self, row: Dataset) -> None:

@@ -125,6 +125,25 @@ def test_a_value_is_forgotten_unless_it_is_another_by_now() -> None:
     _in_a_loop(act)
 
 
+def test_a_read_that_began_before_a_value_was_forgotten_is_not_remembered() -> None:
+    async def act() -> None:
+        source = Source()
+        memory = Memory(source.read, 0, 100)
+        await memory.get("a")
+        source.gate.clear()
+        early = asyncio.create_task(memory.get("a"))
+        await asyncio.sleep(0)
+        memory.forget("a", "a1")
+        late = asyncio.create_task(memory.get("a"))
+        await asyncio.sleep(0)
+        source.gate.set()
+        assert (await early, await late) == ("a2", "a3")
+        source.error = ServiceBusy("no")
+        assert await memory.get("a") == "a3"
+
+    _in_a_loop(act)
+
+
 # --- names ----------------------------------------------------------------------------------------------------
 
 

@@ -520,10 +520,13 @@ def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
     assert len(answered) == 3
 
 
-def test_a_pinned_release_is_asked_by_name() -> None:
-    office = Office(a_dataset(previous=a_release(NEWER)))
-    asyncio.run(office.desk.answer(Question(f"{DATASET}@{NEWER}", TURNS)))
-    assert office.endpoint.asked[0]["deployment"] == a_release(NEWER).deployment
+def test_a_pinned_release_is_asked_by_name_and_counted_though_it_says_nothing() -> None:
+    office = Office(a_dataset(previous=a_release(NEWER)), Answer(424, None))
+    with pytest.raises(Unanswered):
+        asyncio.run(office.desk.answer(Question(f"{DATASET}@{NEWER}", TURNS)))
+    pinned = a_release(NEWER).deployment
+    assert office.endpoint.asked[0]["deployment"] == pinned
+    assert [_tally(office, name) for name in (pinned, DEPLOYMENT)] == [(1, 1, 0), (0, 0, 0)]
 
 
 # --- asking once more -----------------------------------------------------------------------------------------
