@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -274,6 +275,23 @@ def test_every_answer_has_the_request_id(world: World, request_of: Make, act: An
     _live(world)
     headers = _answered(act, request_of(body, route=ROUTE, headers={"X-Request-Id": "abc-1"}))[2]
     assert headers["x-request-id"] == "abc-1"
+
+
+def test_the_log_has_the_request_id_and_neither_a_key_nor_what_was_said(
+    world: World, request_of: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    endpoint = _live(world, an_answer(text="a-secret-answer"))
+    turns = [{"role": "user", "content": "a-secret-question"}]
+    for number, body in enumerate(
+        [CHAT, {**CHAT, "messages": turns}, {**CHAT, "messages": turns, "n": 2}, b"{a-secret"]
+    ):
+        _answered(chat_completions, request_of(body, headers={"x-request-id": f"id-{number}"}))
+        assert f"request id-{number}" in caplog.text
+    endpoint.answer = an_answer(424)
+    _answered(chat_completions, request_of(CHAT))
+    for secret in (KEY, f"key-of-{ENDPOINT}", "a-secret"):
+        assert secret not in caplog.text
 
 
 def test_the_models_are_the_datasets_that_have_a_release(world: World, request_of: Make) -> None:
