@@ -133,9 +133,10 @@ class ChaosWorkspace(FakeWorkspace):
 
     def submit(self, spec: JobSpec) -> Any:
         new = spec.name not in self.jobs
+        job = super().submit(spec)
         if new:
             self.watcher.submitted(spec)
-        return super().submit(spec)
+        return job
 
     def register(self, name: str, version: str, job: str, tags: dict[str, str]) -> None:
         super().register(name, version, job, tags)

@@ -1,21 +1,59 @@
-"""Defects, each planted into one history's services or hands: the chaos must find them, or it proves nothing."""
+"""Defects, each planted into one history's services, hands or rules: the chaos must find them, or it proves nothing.
+
+Each names a seed whose history breaks the promise that it should; when the app or the chaos changes, another one is
+looked for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
-from shared import endpoints, registration, rollout, shifting, stepping, training
+from shared import endpoints, fence, intake, ledger, lifecycle, registration, rollout, shifting, stepping, training
 from shared.health import Measured, Tally
-from shared.ledger import Hand, advance
-from shared.lifecycle import DatasetState
-from shared.records import Dataset, JobSpec
-from tests.chaos.azure import ChaosStorage
+from shared.ledger import Hand, Outcome, advance
+from shared.lifecycle import DatasetState, Table
+from shared.records import Dataset, JobSpec, Judgement, Numbers
+from tests.chaos.azure import ChaosStorage, HeldLease
+from tests.chaos.history import Verdict, play
 from tests.chaos.world import ChaosWorld
 
 _COUNT = itertools.count()
+# So many histories are tried from the known seed on.
+TRIED = 4000
+
+type Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Defect:
+    """What is planted: another world, or other attributes of the app. `words`: the promise to be broken has one."""
+
+    seed: int
+    words: tuple[str, ...] = ()
+    world: Callable[..., ChaosWorld] = ChaosWorld
+    patches: tuple[Patch, ...] = ()
+
+    def found(self) -> Verdict | None:
+        """The first history that sees it."""
+        with self._planted():
+            for seed in range(self.seed, self.seed + TRIED):
+                verdict = play(seed, make=self.world)
+                if verdict.broken and (not self.words or any(word in verdict.broken[0] for word in self.words)):
+                    return verdict
+        return None
+
+    @contextlib.contextmanager
+    def _planted(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for thing, name, value in self.patches:
+                stack.enter_context(mock.patch.object(thing, name, value))
+            yield
 
 
 class _AnyVersion(ChaosStorage):
@@ -47,6 +85,14 @@ class _OverwrittenUnseen(ChaosStorage):
 
     def first(self, name: str, etag: str) -> str:
         return self.__dict__.setdefault("seen", {}).setdefault(name, etag)  # type: ignore[no-any-return]
+
+
+class _LeasesForAll(ChaosStorage):
+    """Gives a lease to whoever asks, and tells nobody that it was lost."""
+
+    def hold(self, name: str) -> Any:
+        self.held.pop(name, None)
+        return super().hold(name)
 
 
 class _NewNames(training.Submit):
@@ -95,6 +141,28 @@ class _BlindShift(shifting.Shift):
         return (Measured(source="counts", candidate=Tally(asked=1000), live=Tally(asked=1000)),)
 
 
+class _BlindGate(rollout.Gate):
+    """Lets everybody pass."""
+
+    def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
+        passed = Judgement(passed=True, against_live="first", candidate=Numbers(asked=0))
+        return Outcome(DatasetState.SHIFTING, "looks fine", {"candidate": candidate.but(gate=passed)})
+
+
+class _Spendthrift(ChaosWorld):
+    """Its app knows no limits."""
+
+    def _parts(self, storage: Any, workspace: Any) -> Any:
+        parts = super()._parts(storage, workspace)
+        limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day"), 99)
+        parts.settings = parts.settings.model_copy(update=limits)
+        return parts
+
+
+def _without_intents(table: Table) -> Table:
+    return Table(table.name, tuple(dataclasses.replace(step, intent=None) for step in table.steps))
+
+
 def _with_storage(storage: type[ChaosStorage]) -> Callable[..., ChaosWorld]:
     class World(ChaosWorld):
         def new_storage(self) -> ChaosStorage:
@@ -113,13 +181,50 @@ def _with_hand(table: str, step: str, hand: Callable[[Any], Any]) -> Callable[..
     return World
 
 
-# What is planted, and words of the promise that must be seen broken (any of them).
-DEFECTS: dict[str, tuple[Callable[..., ChaosWorld], tuple[str, ...]]] = {
-    "rows are written without their ETag": (_with_storage(_AnyVersion), ()),
-    "claims are given to everybody": (_with_storage(_ClaimsForAll), ("is trained by",)),
-    "an overwritten file is read on": (_with_storage(_OverwrittenUnseen), ()),
-    "a job has a new name each time": (_with_hand("snapshot", "submit", _NewNames), ("more than one job",)),
-    "a model has a new version each time": (_with_hand("snapshot", "register", _NewVersions), ("more than once",)),
-    "a candidate that serves badly goes on": (_with_hand("dataset", "shift", _BlindShift), ("serves badly",)),
-    "a candidate has traffic before its gate": (_with_hand("dataset", "watch", _EagerTraffic), ("no gate",)),
+def _each_event_is_new(id_of: Callable[..., str]) -> Callable[..., str]:
+    """Another id at each look at an upload."""
+
+    def new(drop: Any, blob: Any) -> str:
+        return id_of(drop, dataclasses.replace(blob, etag=f"{blob.etag}-{next(_COUNT)}"))
+
+    return new
+
+
+def _as_if_acted(record: Callable[..., Any]) -> Callable[..., Any]:
+    """Writes an intent over whatever wish was recorded meanwhile."""
+    return lambda book, kept, outcome, acted=True: record(book, kept, outcome)
+
+
+def _deaf(self: Any, left: float = 0) -> None:
+    """A lease that is never lost."""
+
+
+DEFECTS: dict[str, Defect] = {
+    "rows are written without their ETag": Defect(0, world=_with_storage(_AnyVersion)),
+    "claims are given to everybody": Defect(0, ("is trained by",), _with_storage(_ClaimsForAll)),
+    "an overwritten file is read on": Defect(0, world=_with_storage(_OverwrittenUnseen)),
+    "a job has a new name each time": Defect(0, ("more than one job",), _with_hand("snapshot", "submit", _NewNames)),
+    "a model has a new version each time": Defect(
+        0, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
+    ),
+    "a candidate has traffic before its gate": Defect(0, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
+    "a candidate that serves badly goes on": Defect(0, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)),
+    "the gate is blind": Defect(0, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
+    "the limits are ignored": Defect(0, ("runs beside", "within a day"), _Spendthrift),
+    "leases keep nobody out": Defect(0, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
+    "a lost lease is not noticed": Defect(0, patches=((HeldLease, "check", _deaf),)),
+    "writes to Azure ML are not fenced": Defect(0, patches=((fence, "check", lambda: None),)),
+    "intents are not written": Defect(
+        0,
+        patches=(
+            (lifecycle, "SNAPSHOT", _without_intents(lifecycle.SNAPSHOT)),
+            (lifecycle, "DATASET", _without_intents(lifecycle.DATASET)),
+        ),
+    ),
+    "an event that comes twice is two uploads": Defect(0, patches=((intake, "_id", _each_event_is_new(intake._id)),)),
+    "a withdrawn wish is done": Defect(
+        0,
+        ("asked for is",),
+        patches=((ledger, "_record", _as_if_acted(ledger._record)),),
+    ),
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 S, D = SnapshotState, DatasetState
 _ENDS = {S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.REGISTERED, S.CLEANED}
+_UNTRAINED = {S.REJECTED, S.DUPLICATE, S.SUPERSEDED}
 _RESTS = {D.EMPTY, D.LIVE, D.ASLEEP}
 
 
@@ -27,6 +28,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
         newest = max(registered, default="")
         yield from _of_dataset(world, row, newest)
     yield from _leftovers(world, datasets)
+    yield from _jobs(world, snapshots)
     yield from _drops(world, set(snapshots))
     status.snapshots(world.bare)
     for name in datasets:
@@ -94,6 +96,16 @@ def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
         explained = {r.deployment for r in (row.live, row.previous, row.candidate) if r}
         if name not in explained:
             yield f"deployment {endpoint}/{name} is left over"
+
+
+def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
+    """Whatever is trained and no row waits for."""
+    for name, made in world.workspace.jobs.items():
+        row = snapshots[made.value.tags[naming.TAG_SNAPSHOT]]
+        if world.runs(name) and not (row.job == name and (row.state == S.TRAINING or row.attention)):
+            yield f"job {name} runs and {row.id} is {row.state}"
+        if row.state in _UNTRAINED and row.attempt == int(made.value.tags[naming.TAG_ATTEMPT]):
+            yield f"job {name} was submitted and {row.id} is {row.state}"
 
 
 def _drops(world: ChaosWorld, ids: set[str]) -> Iterator[str]:

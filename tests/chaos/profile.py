@@ -20,6 +20,8 @@ class Profile:
     datasets: int
     # Whether something is live before the trouble begins.
     served: bool
+    max_runs: int
+    max_runs_per_day: int
 
 
 def profile(seed: int, moves: int) -> Profile:
@@ -40,4 +42,6 @@ def profile(seed: int, moves: int) -> Profile:
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),
         served=rng.random() < 0.5,
+        max_runs=rng.choice((1, 4)),
+        max_runs_per_day=rng.choice((2, 20, 20)),
     )

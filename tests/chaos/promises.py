@@ -13,8 +13,9 @@ from typing import Any
 
 from shared import lifecycle, naming
 from shared.ledger import _decode, _metadata
-from shared.records import HISTORY_KEPT, Dataset, JobSpec, Snapshot
+from shared.records import HISTORY_KEPT, Check, Dataset, JobSpec, Snapshot
 from tests.chaos.contents import rows_of
+from tests.chaos.stage import STALLS
 from tests.fake_storage import _Stored
 
 # A fault of one of these kinds is a defect of the app, whatever the services did.
@@ -29,6 +30,8 @@ _NEW_ATTEMPT = {(_S.TRAINING_FAILED, _S.VALIDATED), (_S.REGISTER_FAILED, _S.TRAI
 # States that are entered because somebody asked for them, and what was asked.
 _ON_REQUEST = {lifecycle.DatasetState.SLEEPING: "sleep", lifecycle.DatasetState.WAKING: "wake"}
 _SECRET = b"key-of-"
+# A place for a job is taken up to an hour before it is submitted, and is counted from then on.
+_WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
 
 
 class Promises:
@@ -40,6 +43,7 @@ class Promises:
         self.passed: set[str] = set()
         self.dropped: dict[str, frozenset[str]] = {}
         self.jobs: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.begun: dict[str, float] = {}
         self.contents: dict[tuple[str, ...], list[str]] = defaultdict(list)
         self.versions: dict[str, set[str]] = defaultdict(set)
 
@@ -60,12 +64,12 @@ class Promises:
             self._row_written(key, _decode(key, old.data) if old else None, _decode(key, new.data), new.metadata)
 
     def _refused(self, path: str) -> None:
-        """What is refused has no row."""
+        """What is refused has no row, or got it while whoever refuses it was stalled."""
         stored = self.world.storage.blobs.get(("snapshots", path))
-        sources = {
-            row.source for row in self.world.rows("snapshot") if stored and row.uploaded_at == stored.uploaded_at
-        }
-        self.require(path not in sources, f"{path} is refused and has a row")
+        before = self.world.clock() - max(STALLS) - 100
+        rows = [row for row in self.world.rows("snapshot") if row.source == path and row.history[0].at < before]
+        has_row = stored is not None and any(row.uploaded_at == stored.uploaded_at for row in rows)
+        self.require(not has_row, f"{path} is refused and has a row")
 
     def _row_written(self, key: str, old: Any, new: Any, metadata: Mapping[str, str]) -> None:
         table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
@@ -144,11 +148,25 @@ class Promises:
         self.require(len(names) == 1, f"attempt {attempt} of {snapshot} has more than one job: {sorted(names)}")
         self._trains_what_was_dropped(snapshot, spec)
         row = self.world.row(f"snapshot/{snapshot}")
+        self._within_limits(row, spec.name)
         content = (row.dataset, row.digest, spec.model_id, spec.component, str(sorted(row.hyperparameters.items())))
         at_work = [job for job in self.contents[content] if self.world.counts_as_training(job)]
         if "duplicate" not in row.overrides:
             self.require(not at_work, f"the content of {snapshot} is trained by {at_work} already")
         self.contents[content].append(spec.name)
+
+    def _within_limits(self, row: Snapshot, job: str) -> None:
+        """What may be spent is not exceeded, but for what a person excused."""
+        given, now = self.world.settings, self.world.clock()
+        others = [name for name in self.begun if self.world.runs(name)]
+        own = [name for name in others if f"-{row.dataset}-2" in name]
+        today = [name for name, at in self.begun.items() if at > now - _WITHIN_A_DAY]
+        self.begun[job] = now
+        if Check.CONCURRENT_RUNS not in row.overrides:
+            self.require(len(others) < given.max_runs, f"{job} runs beside {others}, allowed are {given.max_runs}")
+            self.require(len(own) < given.max_runs_per_dataset, f"{job} runs beside {own} of its dataset")
+        if Check.DAILY_RUNS not in row.overrides:
+            self.require(len(today) < given.max_runs_per_day, f"{job} is begun after {today} within a day")
 
     def _trains_what_was_dropped(self, snapshot: str, spec: JobSpec) -> None:
         row = self.world.row(f"snapshot/{snapshot}")

@@ -20,12 +20,14 @@ from tests.fake_process import Clock
 
 
 @cache
-def _settings() -> Settings:
+def settings(max_runs: int, max_runs_per_day: int) -> Settings:
+    """The app's settings in a history."""
     return Settings(
         data="fake", azure_subscription_id="s", azure_resource_group="g", azureml_workspace="w",
         min_rows=10, gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
         rollout_stages="20,100", rollout_bake_minutes=3, rollout_wait_minutes=3, rollback_keep_hours=3,
         orphan_grace_hours=1, look_seconds=100,
+        max_runs=max_runs, max_runs_per_day=max_runs_per_day,
     )  # fmt: skip
 
 
@@ -36,6 +38,7 @@ class ChaosWorld:
         self.clock = Clock()
         self.promises = Promises()
         self.promises.world = self
+        self.settings = settings(profile.max_runs, profile.max_runs_per_day)
         self.stage = Stage(dice, self.clock, profile.fates)
         self.storage = self.new_storage()
         self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
@@ -60,7 +63,7 @@ class ChaosWorld:
     def _parts(self, storage: Any, workspace: Any) -> Parts:
         metrics: Any = self.metrics
         scorer: Any = self.scorer
-        return Parts(_settings(), storage, workspace, metrics, scorer, self.clock)
+        return Parts(self.settings, storage, workspace, metrics, scorer, self.clock)
 
     def step(self, parts: Parts, message: str) -> str:
         """Moves a row by one step."""
@@ -90,6 +93,11 @@ class ChaosWorld:
         for (container, name), stored in sorted(self.storage.blobs.items()):
             if container == "ledger" and name.startswith(f"{kind}s/"):
                 yield _decode(f"{kind}/", stored.data)
+
+    def runs(self, job: str) -> bool:
+        """Whether a job costs money now."""
+        found = self.workspace._job(job)
+        return found is not None and found.status not in ("Completed", "Failed", "Canceled")
 
     def counts_as_training(self, job: str) -> bool:
         """Whether a job trains or has trained: it was not lost, and did not fail."""
