@@ -29,6 +29,8 @@ DAY = 86_400.0
 ENDED = ("Completed", "Failed", "Canceled")
 # A row that waits for a person gives its place to others after this long (s); it takes one again when it goes on.
 ATTENTION_GRACE = 3600.0
+# A place is for a job that begins within so long (s).
+_PLACE_SECONDS = 3600.0
 # The longest pause (s) until what waits for the day's limit looks again: limits are settings and may be raised.
 _LONGEST_LOOK = 900.0
 
@@ -49,15 +51,23 @@ class Budget(Struct, frozen=True, kw_only=True):
 
 
 def reserve(parts: Parts, row: Snapshot, job: str) -> list[Problem]:
-    """Takes a place for a job, or says which limits are in the way. A job that has one keeps it."""
+    """Takes a place for a job, or says which limits are in the way. A job that has one keeps it.
+
+    Asked again right before the job is submitted: a place that was taken long ago would count for another day, so it
+    is taken anew.
+    """
     found: list[Problem] = []
 
     def edit(budget: Budget) -> Budget:
-        found[:] = [] if _held(budget, job) else problems(parts, budget, row)
-        if found or _held(budget, job):
+        if _held(budget, job) and budget.runs[job].begun > parts.clock() - _PLACE_SECONDS:
+            found[:] = []
+            return budget
+        others = {name: run for name, run in budget.runs.items() if name != job}
+        found[:] = problems(parts, Budget(runs=others), row)
+        if found:
             return budget
         run = Run(snapshot=row.id, dataset=row.dataset, begun=parts.clock())
-        return Budget(runs={**budget.runs, job: run})
+        return Budget(runs={**others, job: run})
 
     _change(parts, edit)
     return found

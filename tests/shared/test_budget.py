@@ -40,6 +40,24 @@ def test_a_place_is_taken_once_however_often_it_is_asked_for() -> None:
     assert _running(world) == [SNAPSHOT]
 
 
+def test_a_place_taken_long_ago_counts_from_when_its_job_begins() -> None:
+    world = _world(max_runs_per_day=1)
+    assert _reserve(world) == []
+    world.clock.now += 23 * 3600
+    assert _reserve(world) == []
+    world.clock.now += 2 * 3600
+    assert _reserve(world, OTHER) == ["1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"]
+
+
+def test_a_place_taken_long_ago_is_no_way_around_the_limits() -> None:
+    world = _world(max_runs_per_day=1)
+    assert _reserve(world) == []
+    world.clock.now += 25 * 3600
+    assert _reserve(world, OTHER) == []
+    assert _reserve(world) == ["1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"]
+    assert _running(world) == [SNAPSHOT, OTHER]
+
+
 def test_no_more_run_at_once_than_allowed_and_a_place_given_back_is_free() -> None:
     world = _world()
     assert _reserve(world) == _reserve(world, OTHER) == []
