@@ -16,7 +16,7 @@ import pytest
 
 from scripts import docs
 from shared.intake import EXTENSIONS, MARKER, NotADrop, read_path
-from shared.lifecycle import Part, SnapshotState
+from shared.lifecycle import DatasetState, Part, SnapshotState
 from shared.protocol import ChatRequest, NativeRequest
 from shared.records import Check
 from shared.settings import Settings, setting_name
@@ -174,8 +174,9 @@ def test_every_state_that_people_see_is_explained() -> None:
     assert sorted(names(README, "What comes back")) == sorted({*map(str, SnapshotState), *map(str, Part)})
 
 
-def test_states_that_need_a_person_are_states() -> None:
-    assert set(names(OPERATE, "When a person is needed")) <= {*map(str, SnapshotState), *map(str, Part)}
+def test_the_manual_says_what_to_do_in_every_state_that_a_person_may_meet() -> None:
+    states = {*map(str, SnapshotState), *map(str, Part), *map(str, DatasetState)}
+    assert sorted(names(OPERATE, "When a person is needed")) == sorted(states)
 
 
 def test_every_check_that_can_be_excused_is_named() -> None:

@@ -15,7 +15,6 @@ from shared import lifecycle, naming
 from shared.ledger import _decode, _metadata
 from shared.records import HISTORY_KEPT, Check, Dataset, JobSpec, Snapshot
 from tests.chaos.contents import rows_of
-from tests.chaos.stage import STALLS
 from tests.fake_storage import _Stored
 
 # A fault of one of these kinds is a defect of the app, whatever the services did.
@@ -64,9 +63,9 @@ class Promises:
             self._row_written(key, _decode(key, old.data) if old else None, _decode(key, new.data), new.metadata)
 
     def _refused(self, path: str) -> None:
-        """What is refused has no row, or got it while whoever refuses it was stalled."""
-        stored = self.world.storage.blobs.get(("snapshots", path))
-        before = self.world.clock() - max(STALLS) - 100
+        """What is refused has no row, or got it after whoever refuses it began to look."""
+        stored, actor = self.world.storage.blobs.get(("snapshots", path)), self.world.stage.current()
+        before = actor.began_at if actor else self.world.clock()
         rows = [row for row in self.world.rows("snapshot") if row.source == path and row.history[0].at < before]
         has_row = stored is not None and any(row.uploaded_at == stored.uploaded_at for row in rows)
         self.require(not has_row, f"{path} is refused and has a row")

@@ -68,6 +68,7 @@ class Actor:
         self.turn = threading.Lock()
         self.turn.acquire()
         self.started = self.ended = self.dead = False
+        self.began_at = stage.clock()
         self.stalled_at: float | None = None
         self.ended_at = 0.0
         self.wakes_at = 0.0

@@ -1,4 +1,4 @@
-"""Thirty days in seconds: questions on some days, two rollouts, sleep, wake by a question, and the bill."""
+"""Thirty days in seconds: questions on some days, rollouts good and bad, sleep, wake by a question, and the bill."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from shared import actions, nightly, status
 from shared.lifecycle import DatasetState as D
+from shared.scoring import Answer
 from tests.fakes import World, dialogues
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -44,7 +45,11 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
     for day in range(30):
         morning = start + day * DAY + 8 * HOUR
         _until(world, morning)
-        if day in (9, 23):  # new data; once while it is asked every day, once in a quiet week
+        if day in (9, 16, 23):  # new data; once while it is asked every day, once bad, once in a quiet week
+            known = set(world.workspace.created_deployments)
+            world.scorer.answers = lambda name, question, known=known, bad=day == 16: (  # type: ignore[misc]
+                Answer(200, "") if bad and name not in known else None
+            )
             world.drop(f"{NAME}/{day}.jsonl", dialogues(60, str(day)))
             world.run()
         if day % 7 < 4 and day < 21:  # four days of three weeks; then nobody comes any more
@@ -59,8 +64,9 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
     assert (slept, woken) == (4, 2)
     assert _row(world).state == D.ASLEEP
     assert not world.workspace.endpoints
-    assert len(world.workspace.submitted) == 3
-    assert sorted(world.states().values()) == ["ASLEEP", "RETIRED", "RETIRED"]
+    assert len(world.workspace.submitted) == 4
+    assert sorted(world.states().values()) == ["ASLEEP", "RETIRED", "RETIRED", "WITHHELD"]
+    assert not world.workspace.deployments
     reports = [
         json.loads(s.data) for (c, n), s in world.storage.blobs.items() if c == "reports" and n.startswith("idle/")
     ]
