@@ -24,7 +24,9 @@ def test_a_seed_replays_its_history() -> None:
     assert [str(line) for line in first.lines] == [str(line) for line in second.lines]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect: str) -> None:
-    assert DEFECTS[defect].found(), f"{TRIED} histories did not see it"
+    verdict = DEFECTS[defect].found()
+    assert verdict, f"{TRIED} histories did not see it"
+    sound = play(verdict.seed)
+    assert not sound.broken, told(sound)
