@@ -2,8 +2,9 @@
 
 One local cloud, one model server behind all. Compared at 1, 16 and 64 callers on kept connections: a direct POST to the
 scoring URI, an empty function in the same kind of host, both routes of the app, the SDK's `invoke` in this process and
-a handler built on it. All take turns, so that a busy moment of the machine hits each. Then: time from a cold process to
-the first answer, and the app's memory over many calls.
+a handler built on it. All take turns, so that a busy moment of the machine hits each. Once with a model that answers at
+once, so that only what is around it is measured, and once with one that thinks as long as a short answer takes. Then:
+time from a cold process to the first answer, and the app's memory over many calls.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,7 +29,11 @@ CALLERS = (1, 16, 64)
 DIRECT, EMPTY, COMPLETION, SCORE = "direct POST", "empty function", "app, chat completion", "app, score route"
 NAIVE, INVOKE = "handler on invoke", "invoke in this process"
 MEASURED = (DIRECT, EMPTY, COMPLETION, SCORE, NAIVE, INVOKE)
+# What a language model needs for a short answer on a good machine.
+THINKING = 0.5
 MIB = 2**20
+
+type Table = dict[tuple[str, int], Seen]
 
 
 def main() -> None:
@@ -40,7 +45,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20_000, help="calls over which memory is watched")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, served(Path(folder, "cloud")) as cloud, cloud.environment_set():
-        asyncio.run(_warm(cloud, Path(folder), options.rounds, options.seconds))
+        if options.rounds:
+            asyncio.run(_warm(cloud, Path(folder), options.rounds, options.seconds))
         if options.cold:
             _cold(cloud, Path(folder), options.cold)
         if options.calls:
@@ -51,7 +57,6 @@ def main() -> None:
 
 
 async def _warm(cloud: Served, folder: Path, rounds: int, seconds: float) -> None:
-    seen = {(name, callers): Seen() for name in MEASURED for callers in CALLERS}
     with _others(cloud, folder) as others:
         questions = {DIRECT: cloud.direct(), COMPLETION: cloud.completion(), SCORE: cloud.score(), **others}
         async with connections(str(cloud.cloud.wiring.azureml_ca)) as session:
@@ -59,11 +64,22 @@ async def _warm(cloud: Served, folder: Path, rounds: int, seconds: float) -> Non
             asks[INVOKE] = _invoke(cloud, folder)
             for ask in asks.values():
                 await ask_for(seconds / 3, 4, ask)
-            for _ in range(rounds):
-                for callers in CALLERS:
-                    for name, ask in asks.items():
-                        seen[name, callers].add(await ask_for(seconds, callers, ask))
-    _report(seen)
+            print("\nThe model answers at once.\n")
+            _report(await _in_turns(asks, CALLERS, rounds, seconds), CALLERS)
+            print(f"\nThe model thinks {THINKING:g} s.\n")
+            cloud.serve(answer_seconds=THINKING)
+            # Long enough for the slowest contender to answer each caller a few times.
+            _report(await _in_turns(asks, CALLERS[-1:], 1, seconds + 24 * THINKING), CALLERS[-1:])
+            cloud.serve()
+
+
+async def _in_turns(asks: Mapping[str, Ask], callers: Sequence[int], rounds: int, seconds: float) -> Table:
+    seen: Table = {(name, many): Seen() for name in MEASURED for many in callers}
+    for _ in range(rounds):
+        for many in callers:
+            for name in MEASURED:
+                seen[name, many].add(await ask_for(seconds, many, asks[name]))
+    return seen
 
 
 @contextmanager
@@ -101,10 +117,10 @@ def _invoke(cloud: Served, folder: Path) -> Ask:
     return ask
 
 
-def _report(seen: Mapping[tuple[str, int], Seen]) -> None:
+def _report(seen: Table, counts: Sequence[int]) -> None:
     print("| asked | callers | p50, ms | p99, ms | good answers a second | failed |")
     print("|---|---|---|---|---|---|")
-    for callers in CALLERS:
+    for callers in counts:
         for name in MEASURED:
             each = seen[name, callers]
             p50, p99 = each.percentile(0.5), each.percentile(0.99)
@@ -114,12 +130,12 @@ def _report(seen: Mapping[tuple[str, int], Seen]) -> None:
         for wrong, times in each.failures.most_common(3):
             print(f"failed: {name}, {callers} callers, {times} times: {wrong}")
     print()
-    for callers in CALLERS:
+    for callers in counts:
         for name in (COMPLETION, SCORE):
             _compare(seen, name, callers)
 
 
-def _compare(seen: Mapping[tuple[str, int], Seen], name: str, callers: int) -> None:
+def _compare(seen: Table, name: str, callers: int) -> None:
     ours, direct, empty = seen[name, callers], seen[DIRECT, callers], seen[EMPTY, callers]
     added = [ours.percentile(share) - direct.percentile(share) for share in (0.5, 0.99)]
     beyond = [more - empty.percentile(share) for more, share in zip(added, (0.5, 0.99), strict=True)]
