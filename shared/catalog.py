@@ -190,7 +190,7 @@ class Catalog:
         return row
 
     async def _nature(self, snapshot: str) -> Nature:
-        from shared.validation.templates import ANY, template_of
+        from shared.templates import ANY, template_of
 
         try:
             row: Any = (await asyncio.to_thread(self._parts.ledger.read, f"snapshot/{snapshot}")).row

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import BadSnapshot
+from shared.templates import template_of
 from shared.validation.policy import LIMITS, Policy, setting_of
-from shared.validation.templates import template_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

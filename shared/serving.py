@@ -16,7 +16,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared import actions, health, scoring
+from shared import health, scoring
 from shared.answers import Text
 from shared.catalog import Catalog, Memory, Nature, Target, is_up
 from shared.errors import PipelineError
@@ -252,6 +252,8 @@ class Desk:
         if row.state == DatasetState.ASLEEP:
             if not self.parts.settings.wake_on_request:
                 raise Unanswered(503, "asleep", f"{name} is asleep; POST /api/datasets/{name}/wake wakes it")
+            from shared import actions  # brings the checks of admission, which no first answer is to wait for
+
             wish = await asyncio.to_thread(actions.ask, self.parts, name, "wake", actions.QUESTION)
             if not wish.done and (pause := row.wake_not_before - self.parts.clock()) > 0:
                 text = f"{name} is asleep and could not be woken lately; questions wake it again in {pause:.0f} s"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 
+from shared.templates import ANY, TEMPLATES
 from shared.validation.examples import EXAMPLES
 from shared.validation.meaning import MARKERS, SECRETS, TOKEN_ESTIMATE
 from shared.validation.policy import LIMITS, Policy, setting_of
 from shared.validation.rule import Rule, Scope
 from shared.validation.rules import RULES
-from shared.validation.templates import ANY, TEMPLATES
 
 
 def _looked_for() -> str:

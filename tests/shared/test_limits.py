@@ -11,8 +11,8 @@ import pytest
 from shared.errors import BadSnapshot
 from shared.limits import policy_of
 from shared.settings import Settings
+from shared.templates import TEMPLATES, template_of
 from shared.validation.policy import LIMITS, Policy, SystemTurns, setting_of
-from shared.validation.templates import TEMPLATES, template_of
 from tests.builders import a_base_model, a_file, a_snapshot
 
 
