@@ -23,6 +23,7 @@ from shared.errors import PipelineError
 from shared.lifecycle import DatasetState
 from shared.protocol import FinishReason, Turn, Unanswered, Usage
 from shared.stops import Cut
+from shared.tokens import estimated_tokens
 
 if TYPE_CHECKING:
     from shared.clients import Parts
@@ -356,14 +357,10 @@ async def _all_of(found: scoring.Answer) -> AsyncIterator[Text]:
 
 
 def _estimated(turns: Sequence[Mapping[str, Any]]) -> int:
-    from shared.validation.meaning import estimated_tokens
-
     return estimated_tokens(sum(len(turn["content"].encode()) for turn in turns), len(turns))
 
 
 def _usage(question: Question, answered_bytes: int, told: tuple[int, int] | None) -> Usage:
-    from shared.validation.meaning import estimated_tokens
-
     asked, answered = told or (
         _estimated([turn.model_dump() for turn in question.turns]),
         estimated_tokens(answered_bytes, 0),

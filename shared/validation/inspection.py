@@ -14,6 +14,7 @@ from typing import NamedTuple
 import xxhash
 
 from shared.splits import Split
+from shared.tokens import estimated_tokens
 from shared.validation import meaning
 from shared.validation.digests import Entries
 from shared.validation.partial import Fault, Partial
@@ -135,7 +136,7 @@ class _Inspection:
         digest = xxhash.xxh3_128_digest(data, dialogue.seed)
         self._digests.add(digest, row.number, row.offset)
         turns = len(dialogue.roles)
-        tokens = meaning.estimated_tokens(len(data), turns)
+        tokens = estimated_tokens(len(data), turns)
         self._lengths.append(turns)
         self._characters.append(len(dialogue.text) + 1 - turns)
         self._tokens.append(tokens)

@@ -14,8 +14,6 @@ from shared.validation.policy import Policy
 from shared.validation.problems import Problem
 from shared.validation.turns import Dialogue
 
-TOKEN_ESTIMATE = "UTF-8 bytes / 4, and about 4 for each turn"
-
 MARKERS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
     *("<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>"),
@@ -39,11 +37,6 @@ _SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
 )
 SECRETS = tuple(dict.fromkeys(name for _, _, name, _ in _SECRETS))
 _TAIL = 24
-
-
-def estimated_tokens(size: int, turns: int) -> int:
-    """Estimate the tokens of a dialogue of so many bytes; see TOKEN_ESTIMATE."""
-    return size // 4 + 4 * turns
 
 
 def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy) -> Iterator[Problem]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 
 from shared.templates import ANY, TEMPLATES
+from shared.tokens import TOKEN_ESTIMATE
 from shared.validation.examples import EXAMPLES
-from shared.validation.meaning import MARKERS, SECRETS, TOKEN_ESTIMATE
+from shared.validation.meaning import MARKERS, SECRETS
 from shared.validation.policy import LIMITS, Policy, setting_of
 from shared.validation.rule import Rule, Scope
 from shared.validation.rules import RULES
