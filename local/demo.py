@@ -1,16 +1,18 @@
 """`make demo`: the main job on real input, told as it happens, on one machine and for no money.
 
-Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops a snapshot whose model
-answers wrongly and one with bad rows, puts the idle endpoint to sleep, and stops. What is left to read lies in the
-demo's folder.
+Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops a second snapshot that
+gets the traffic stage by stage, one whose model answers wrongly and one with bad rows, puts the endpoint to sleep,
+wakes it by a question, and stops. What is left to read lies in the demo's folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +56,13 @@ class Demo:
         self.say("starting the local cloud: storage, Functions host, Event Grid, Azure ML ...", "bold")
         with Cloud(self.folder) as cloud, Droptune(cloud.description) as app:
             self.say(f"it answers at {cloud.description['app_url']}")
-            live = self._released(app)
-            self._asked(app, live["id"])
+            first = self._released(app)
+            self._asked(app, first["id"])
+            live = self._shifted(app)
             self._held_back(app)
             self._refused(app)
             self._asleep(app, live["id"])
+            self._woken(app, live["id"])
             self._kept(app)
         self.say("stopped: nothing is running any more", "bold green")
         self._summary()
@@ -101,6 +105,21 @@ class Demo:
                 answer = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
                 self.say(f"  [green]A[/] {escape(answer)}")
 
+    def _shifted(self, app: Droptune) -> dict[str, Any]:
+        """A second snapshot, rolled out while people go on asking."""
+        self.say("dropping the example with a dozen rows weeded out, while people go on asking", "bold")
+        app.drop(f"{DATASET}/second.jsonl", _weeded())
+        with _asking(app):
+            wrong = ("REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD", "ROLLED_BACK")
+            row = self._told(app, DATASET, "LIVE", wrong)
+        table = Table("stage", "candidate", "live", "verdict", box=None, padding=(0, 2, 0, 0))
+        for stage in app.get(f"datasets/{DATASET}")["live"]["stages"]:
+            counted = next(found for found in stage["measured"] if found["source"] == "counts")
+            sides = (_tally(counted[side]) for side in ("candidate", "live"))
+            table.add_row(f"{stage['percent']} %", *sides, stage["verdict"])
+        self.console.print(table)
+        return row
+
     def _held_back(self, app: Droptune) -> None:
         """A sound file whose answers stand under the wrong questions: only the gate can tell."""
         self.say("dropping examples/shuffled: sound rows, but every answer stands under another question", "bold")
@@ -141,6 +160,18 @@ class Demo:
             raise SystemExit(f"endpoint {name} is still there")
         self.say(f"  endpoint {name} is gone; endpoints that cost money now: {len(left)}")
 
+    def _woken(self, app: Droptune, live: str) -> None:
+        """A question finds it asleep, and wakes it."""
+        question = _questions(app, live)[0]
+        refused = app.ask(DATASET, question)
+        wait = refused.headers["Retry-After"]
+        self.say(f"asking all the same: HTTP {refused.status_code}, come back in {wait} s, for it is waking", "bold")
+        self._told(app, DATASET, "LIVE", snapshot=live)
+        answer = app.ask(DATASET, question)
+        answer.raise_for_status()
+        self.say(f"  [yellow]Q[/] {question}")
+        self.say(f"  [green]A[/] {answer.json()['output']}")
+
     def _kept(self, app: Droptune) -> None:
         """Copies what people want to read out of the storage account, which stops with the demo."""
         for container in ("ledger", "reports", "evaluations"):
@@ -168,6 +199,40 @@ def _alone(folder: Path) -> Iterator[None]:
     with folder.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+@contextlib.contextmanager
+def _asking(app: Droptune) -> Iterator[None]:
+    """People ask one question after the other, as long as the block lasts."""
+    asked = json.loads((EXAMPLES / "questions.json").read_text())
+    over = threading.Event()
+
+    def ask() -> None:
+        for item in itertools.cycle(asked):
+            if over.is_set():
+                return
+            with contextlib.suppress(httpx.HTTPError):
+                app.ask(DATASET, item["question"])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _weeded() -> bytes:
+    """The example without a dozen of its rows."""
+    rows = (EXAMPLES / f"{DATASET}.jsonl").read_text("utf-8").splitlines(keepends=True)
+    return "".join(row for number, row in enumerate(rows) if number % 20 != 10).encode()
+
+
+def _tally(found: dict[str, Any]) -> str:
+    """How the questions to one side ended, for a table."""
+    p95 = f", p95 {found['p95_seconds']:.2f} s" if "p95_seconds" in found else ""
+    return f"{found.get('failed', 0)} of {found.get('asked', 0)} failed{p95}"
 
 
 def _questions(app: Droptune, snapshot: str) -> list[str]:
