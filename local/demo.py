@@ -253,20 +253,27 @@ def _numbers(found: dict[str, Any]) -> list[str]:
 
 
 def _endpoints(cloud: Any) -> list[str]:
-    """The endpoints that Azure ML has, asked with the token of the managed identity."""
+    """The endpoints that Azure ML has."""
+    answer = _arm(cloud, "GET", "/onlineEndpoints").raise_for_status()
+    return [endpoint["name"] for endpoint in answer.json()["value"]]
+
+
+def _arm(cloud: Any, method: str, path: str, body: Any = None) -> httpx.Response:
+    """A request to the workspace, with the token of the managed identity."""
     headers = {"X-IDENTITY-HEADER": cloud["identity_header"]}
     query = {"resource": cloud["azureml_url"], "api-version": "2019-08-01"}
     token = httpx.get(cloud["identity_endpoint"], params=query, headers=headers).raise_for_status().json()
-    path = (
+    address = (
         f"/subscriptions/{cloud['subscription_id']}/resourceGroups/{cloud['resource_group']}/providers"
-        f"/Microsoft.MachineLearningServices/workspaces/{cloud['workspace']}/onlineEndpoints?api-version=2024-04-01"
+        f"/Microsoft.MachineLearningServices/workspaces/{cloud['workspace']}{path}?api-version=2024-04-01"
     )
-    answer = httpx.get(
-        f"{cloud['azureml_url'].rstrip('/')}{path}",
+    return httpx.request(
+        method,
+        f"{cloud['azureml_url'].rstrip('/')}{address}",
+        json=body,
         headers={"Authorization": f"Bearer {token['access_token']}"},
         verify=_trusting(cloud["azureml_ca"]),
     )
-    return [endpoint["name"] for endpoint in answer.raise_for_status().json()["value"]]
 
 
 def _trusting(ca: str) -> Any:

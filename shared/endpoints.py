@@ -8,6 +8,7 @@ be repeated or cut off anywhere, and the next one goes on from what it finds. Tr
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
@@ -16,6 +17,8 @@ from shared.lifecycle import DatasetState, Part
 from shared.records import Dataset, DeploymentSpec, Endpoint, Judgement, Release, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.clients import Parts
 
 # So many names are tried for an endpoint, besides the first.
@@ -41,29 +44,37 @@ class Failure(PermanentError):
         self.part, self.gate, self.stages = part, gate, stages
 
 
-def raised(parts: Parts, row: Dataset, release: Release) -> bool:
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Whether a release is up, and the operation that was started now to make its deployment."""
+
+    up: bool = False
+    operation: str = ""
+
+
+def raised(parts: Parts, row: Dataset, release: Release) -> Raised:
     """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure, NameTaken."""
     endpoint = parts.workspace.endpoint(row.endpoint)
     if endpoint is not None and not _ours(parts, endpoint):
         raise NameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
     if endpoint is None:
-        _may_take(parts, lambda: parts.workspace.write_endpoint(row.endpoint, _endpoint_tags(parts, row), {}))
-        return False
+        _may_take(lambda: parts.workspace.write_endpoint(row.endpoint, _endpoint_tags(parts, row), {}))
+        return Raised()
     if endpoint.state in _MOVING:
-        return False
+        return Raised()
     if endpoint.state != "Succeeded":
         raise Failure(f"endpoint {row.endpoint} is {endpoint.state}")
     found = parts.workspace.deployment(row.endpoint, release.deployment)
     if found is None:
-        _may_take(parts, lambda: parts.workspace.start_deployment(_deployment(parts, row, release)))
-        return False
+        return Raised(operation=_may_take(lambda: parts.workspace.start_deployment(_deployment(parts, row, release))))
     if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
         raise Failure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
     if found.state in _MOVING:
-        return False
+        return Raised()
     if found.state != "Succeeded":
-        raise Failure(f"deployment {release.deployment} is {found.state}")
-    return True
+        why = parts.workspace.failure_of(release.operation)
+        raise Failure(f"deployment {release.deployment} is {found.state}" + (f": {why}" if why else ""))
+    return Raised(up=True)
 
 
 def shifted(parts: Parts, row: Dataset) -> Endpoint | None:
@@ -115,10 +126,10 @@ def _ours(parts: Parts, endpoint: Endpoint) -> bool:
     return endpoint.tags.get(naming.TAG_INSTALLATION) == parts.installation
 
 
-def _may_take(parts: Parts, start: Any) -> None:
+def _may_take[T](start: Callable[[], T]) -> T:
     """Starts something that Azure may refuse for good: that is the release's failure, with Azure's own words."""
     try:
-        start()
+        return start()
     except NameTaken:
         raise
     except Refused as error:

@@ -257,6 +257,7 @@ class Release(Struct, frozen=True, kw_only=True):
 
     `stages` are those of its shift, the last one under way. `returned_by` says who asked to go back to it, while that
     is done. `log` is the blob with its last log lines: None before they were looked for, empty if there were none.
+    `operation` is where Azure tells of its deployment being made.
     """
 
     snapshot: str
@@ -269,6 +270,7 @@ class Release(Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...] = ()
     returned_by: str = ""
     log: str | None = None
+    operation: str = ""
 
     @property
     def unjudged(self) -> bool:

@@ -162,10 +162,13 @@ class Watch(Rollout):
     def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
         limit = self.parts.settings.deploy_limit_minutes
         try:
-            up = endpoints.raised(self.parts, row, candidate)
+            raised = endpoints.raised(self.parts, row, candidate)
         except NameTaken as error:
             return Outcome(row.state, "", endpoints.renamed(self.parts, row, error))
-        if not up:
+        if raised.operation:
+            started = candidate.but(operation=raised.operation)
+            return Outcome(row.state, "", {"candidate": started}, self.parts.settings.look_seconds)
+        if not raised.up:
             if self.parts.clock() > row.since + limit * 60:
                 raise endpoints.Failure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
             return self._later(row)

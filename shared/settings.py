@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     call_max_bytes: int = Field(1_000_000, ge=1000, description="Largest question, in bytes.")
     call_max_messages: int = Field(1000, ge=1, description="Most messages of one question.")
     call_max_characters: int = Field(200_000, ge=1, description="Longest message of a question.")
-    deploy_limit_minutes: int = Field(90, ge=1, description="A deployment not ready by then has failed.")
+    deploy_limit_minutes: float = Field(90, gt=0, description="A deployment not ready by then has failed.")
     idle_hours: float = Field(24.0, gt=0, description="An endpoint nobody asked for so long is put to sleep.")
     idle_min_age_hours: float = Field(0.0, ge=0, description="An endpoint that came up less than so long ago stays.")
     idle_dry_run: bool = Field(False, description="Whether the timer only reports which endpoints are idle.")

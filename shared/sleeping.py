@@ -86,10 +86,11 @@ class Wake:
         try:
             self._in_time(row)
             try:
-                if not endpoints.raised(self.parts, row, live):
-                    return self._later(row)
+                raised = endpoints.raised(self.parts, row, live)
             except NameTaken as error:
                 return Outcome(row.state, "", endpoints.renamed(self.parts, row, error))
+            if not raised.up:
+                return self._later(row, live.but(operation=raised.operation or live.operation))
             split = {live.deployment: 100}
             endpoint = endpoints.shifted(self.parts, row.but(traffic=split))
         except endpoints.Failure as failure:
@@ -125,5 +126,6 @@ class Wake:
         }
         return Outcome(D.ASLEEP, f"could not wake: {live.failed}; no question wakes it for {pause / 60:g} min", changes)
 
-    def _later(self, row: Dataset) -> Outcome:
-        return Outcome(row.state, look_in=self.parts.settings.look_seconds)
+    def _later(self, row: Dataset, live: Release | None = None) -> Outcome:
+        changes = {"live": live} if live else {}
+        return Outcome(row.state, "", changes, self.parts.settings.look_seconds)

@@ -53,6 +53,8 @@ _REQUEST: dict[str, Any] = {
 _KEYS_API = "2022-02-01-preview"  # the version that the SDK asks for keys
 # "Endpoint name needs to be unique within a region", "Endpoint names must be unique within the region"
 _TAKEN = re.compile(r"unique within (a|the) region", re.IGNORECASE)
+# "The same operation was sent twice": it is to be sent again a minute later.
+_PASSING = ("OperationCanceled",)
 _LOG_LINES = 200
 _PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 
@@ -373,8 +375,11 @@ class Workspace:
             found = _or_none(lambda: list(self._client.online_deployments.list(endpoint)))
         return [_deployment(one) for one in found or ()]
 
-    def start_deployment(self, spec: DeploymentSpec) -> None:
-        """Starts creating a deployment with the notebook's probe and request settings."""
+    def start_deployment(self, spec: DeploymentSpec) -> str:
+        """Starts creating a deployment with the notebook's probe and request settings.
+
+        Returns the address of the operation, for `failure_of`; empty when the service names none.
+        """
         from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
 
         deployment = ManagedOnlineDeployment(
@@ -391,7 +396,22 @@ class Workspace:
             tags=spec.tags,
         )
         with _written(f"deployment {spec.endpoint}/{spec.name}"):
-            self._client.online_deployments.begin_create_or_update(deployment)
+            return _operation(self._client.online_deployments.begin_create_or_update(deployment))
+
+    def failure_of(self, operation: str) -> str:
+        """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
+
+        The deployment's own document says that it failed, and not why.
+        """
+        from azure.core.rest import HttpRequest
+
+        if not operation.startswith(f"{self._resource_manager}/"):  # the token is for nobody else
+            return ""
+        with contextlib.suppress(Exception):
+            response = self._control_plane.send_request(HttpRequest("GET", operation))
+            error = response.json()["error"]
+            return f"{error['code']}: {error['message']}"[:600]
+        return ""
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Starts deleting a deployment."""
@@ -407,6 +427,14 @@ class Workspace:
                     name, endpoint, lines=200, container_type=container
                 )
         return found
+
+
+def _operation(poller: Any) -> str:
+    """The address under which the service tells of a long operation."""
+    with contextlib.suppress(AttributeError):
+        headers = poller.polling_method()._initial_response.http_response.headers
+        return str(headers.get("Azure-AsyncOperation", ""))
+    return ""
 
 
 def _which(version: str) -> dict[str, str]:
@@ -492,7 +520,7 @@ def _answered(what: str) -> Iterator[None]:
     except sdk.HttpResponseError as error:
         code = getattr(error.error, "code", "") or ""
         status = error.status_code or 0
-        if status in (401, 403, 408, 409, 429) or status >= 500:
+        if status in (401, 403, 408, 409, 429) or status >= 500 or code in _PASSING:
             raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
         refused = NameTaken if _TAKEN.search(_text(error)) else Refused
         raise refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error

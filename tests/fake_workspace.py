@@ -258,8 +258,8 @@ class FakeWorkspace:
 
         return self._call(act)
 
-    def start_deployment(self, spec: DeploymentSpec) -> None:
-        def act() -> None:
+    def start_deployment(self, spec: DeploymentSpec) -> str:
+        def act() -> str:
             if self._endpoint(spec.endpoint) is None:
                 raise Refused(f"HTTP 404: no endpoint {spec.endpoint}")
             self._refuse_while_moving(spec.endpoint)
@@ -267,8 +267,15 @@ class FakeWorkspace:
                 self.created_deployments.append(spec.name)
             value = Deployment(name=spec.name, state="", tags=spec.tags)
             self.deployments[spec.endpoint, spec.name] = _Made(value, self.clock() + self.pace)
+            return f"/operations/{spec.endpoint}/{spec.name}"
 
-        self._write(act)
+        return self._write(act)
+
+    def failure_of(self, operation: str) -> str:
+        endpoint, _, name = operation.removeprefix("/operations/").partition("/")
+        made = self._deployment(endpoint, name)
+        failed = made is not None and self._state(name, made) == "Failed"
+        return self._call(lambda: "ResourceNotReady: the container ended" if failed else "")
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         def act() -> None:

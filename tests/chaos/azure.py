@@ -146,13 +146,14 @@ class ChaosWorkspace(FakeWorkspace):
         super().write_endpoint(name, tags, traffic)
         self.watcher.traffic_written(name, traffic)
 
-    def start_deployment(self, spec: DeploymentSpec) -> None:
+    def start_deployment(self, spec: DeploymentSpec) -> str:
         new = (spec.endpoint, spec.name) not in self.deployments
         if new and self.dice.fate(self.ends["quota"]):
             raise Refused("HTTP 400 OutOfQuota: not enough quota for the deployment")
-        super().start_deployment(spec)
+        operation = super().start_deployment(spec)
         if new:
             self.fates.pop(("deployment", spec.name), None)
+        return operation
 
 
 def ends(job: float, deployment: float, model: float, quota: float) -> dict[str, tuple[float, ...]]:

@@ -211,7 +211,7 @@ def stray(history: History) -> None:
         del world.storage.blobs["ledger", f"datasets/{row.name}.json"]
 
 
-def _late(history: History, name: str, act: Callable[[], None]) -> None:
+def _late(history: History, name: str, act: Callable[[], object]) -> None:
     """A write that comes late takes effect, unless Azure refuses it."""
     with contextlib.suppress(PipelineError):
         act()

@@ -31,6 +31,17 @@ def app(cloud: Cloud) -> Iterator[Droptune]:
         yield app
 
 
+def run_now(cloud: Cloud, timer: str) -> None:
+    """Lets a timer function run, whatever its schedule says."""
+    keys = json.loads((cloud.folder / "host" / "keys.json").read_text())
+    httpx.post(
+        f"{cloud.description['app_url']}/admin/functions/{timer}",
+        headers={"x-functions-key": keys["master"]},
+        json={"input": ""},
+        timeout=60,
+    ).raise_for_status()
+
+
 class AzureML:
     """The control side of the local Azure ML: what arrived there, and what should go wrong."""
 
@@ -52,6 +63,11 @@ class AzureML:
         """Returns once the fault was hit."""
         answer = self.http.get(f"faults/{fault}/reached", params={"timeout": 100}).raise_for_status().json()
         assert answer["reached"], f"nothing came to {fault}: {json.dumps(answer)}"
+
+    def came(self, fault: str, seconds: float) -> bool:
+        """Whether the fault was hit within so many seconds."""
+        answer = self.http.get(f"faults/{fault}/reached", params={"timeout": seconds})
+        return answer.status_code == 200 and bool(answer.json()["reached"])
 
     def release(self, fault: str) -> None:
         """Lets held requests go."""

@@ -12,7 +12,7 @@ import pytest
 from local.cloud import Cloud
 from local.demo import _endpoints, _questions
 from local.droptune import Droptune
-from tests.e2e.conftest import AzureML
+from tests.e2e.conftest import AzureML, run_now
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATH = [
@@ -133,15 +133,8 @@ def test_a_folder_with_an_archived_model_is_refused_before_anything_is_paid(app:
 def test_the_nightly_timer_puts_an_idle_endpoint_to_sleep_and_a_question_wakes_it(
     cloud: Cloud, app: Droptune, live: dict[str, object]
 ) -> None:
-    keys = json.loads((cloud.folder / "host" / "keys.json").read_text())
-
     def asleep() -> bool:
-        httpx.post(
-            f"{app.cloud['app_url']}/admin/functions/sleep_due",
-            headers={"x-functions-key": keys["master"]},
-            json={"input": ""},
-            timeout=60,
-        ).raise_for_status()
+        run_now(cloud, "sleep_due")
         return bool(app.get("datasets/support-bot")["state"] == "ASLEEP")
 
     app.wait(asleep)

@@ -137,7 +137,7 @@ def test_a_wake_that_keeps_failing_is_given_up_before_it_needs_a_person() -> Non
     world = _asleep()
     start = world.workspace.start_deployment
 
-    def defect(spec: Any) -> None:
+    def defect(spec: Any) -> str:
         raise RuntimeError("unexpected")
 
     world.workspace.start_deployment = defect  # type: ignore[method-assign]

@@ -26,6 +26,8 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     method: str = "*"
     # Searched for in the path with its query.
     path: str = ""
+    # So many matching requests are let through first.
+    skip: int = 0
     # None: until the fault is deleted.
     times: int | None = 1
     status: int | None = None
@@ -47,7 +49,7 @@ class Fault:
     def __init__(self, wanted: FaultRequest) -> None:
         self.id = uuid.uuid4().hex
         self.wanted = wanted
-        self.hits = 0
+        self.hits = self.passed = 0
         self.reached = asyncio.Event()
         self.released = asyncio.Event()
         self._path = re.compile(wanted.path)
@@ -117,6 +119,9 @@ class Faults:
         """The fault for a request at the door, counted as hit."""
         for fault in self._faults.values():
             if fault.wanted.deployment is None and fault.hits_request(method, target):
+                if fault.passed < fault.wanted.skip:
+                    fault.passed += 1
+                    continue
                 fault.hits += 1
                 return fault
         return None

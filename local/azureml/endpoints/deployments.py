@@ -6,6 +6,7 @@ model or size of requests differ, and only changes its documents otherwise. Dele
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class PlannedFailure(msgspec.Struct, forbid_unknown_fields=True):
     message: str = "User container has crashed or terminated."
     # What the container is to have written before it died.
     log: str = ""
+    # It is being made for so long first.
+    after_seconds: float = 0.0
 
 
 @dataclass
@@ -95,7 +98,7 @@ class Deployments:
     clock: Clock
     subscription: str
     replicas: dict[str, Replica] = field(default_factory=dict)
-    # By "endpoint/deployment" (control API).
+    # By "endpoint/deployment", or "endpoint/*" for the next one (control API).
     to_fail: dict[str, PlannedFailure] = field(default_factory=dict)
 
     # -- looking ---------------------------------------------------------------------------------
@@ -202,9 +205,10 @@ class Deployments:
         # One that never ran is started itself: after a restart of the cloud, requests wait on it already.
         new = old if old.child is None else Replica(old.folder)
         new.folder.mkdir(parents=True, exist_ok=True)
-        if planned := self.to_fail.pop(deployment.key.lower(), None):
+        if planned := self._planned(deployment):
             with (new.folder / SERVER_LOG).open("a") as log_file:
                 log_file.write(f"{planned.log or planned.message}\n")
+            await asyncio.sleep(planned.after_seconds)
             raise OperationFailed(planned.code, planned.message)
         limit = self.pacer.settings.deployment_timeout_seconds
         try:
@@ -215,6 +219,11 @@ class Deployments:
         self.operations.watch(self._watch(deployment.key, new))
         if old is not new:
             await old.stop()
+
+    def _planned(self, deployment: Deployment) -> PlannedFailure | None:
+        """What is to go wrong with this write: planned for this deployment, or for the next behind its endpoint."""
+        by_name = self.to_fail.pop(deployment.key.lower(), None)
+        return by_name or self.to_fail.pop(f"{deployment.endpoint}/*".lower(), None)
 
     def _specification(self, deployment: Deployment) -> dict[str, Any]:
         place = self.datastores.place(self._model_of(deployment).uri)

@@ -150,7 +150,8 @@ def _deployment_document(request: Request, row: Deployment) -> dict[str, Any]:
 async def set_outcome(request: Request) -> Response:
     """POST /_control/deployments/{endpoint}/{name}: let the next write fail, or crash now.
 
-    `{"outcome": "Failed", "code", "message", "log"}` or `{"outcome": "crash"}`.
+    `{"outcome": "Failed", "code", "message", "log", "after_seconds"}` or `{"outcome": "crash"}`. The name `*` is that
+    of the next deployment behind the endpoint, which need not be there yet.
     """
     cloud, parameters = cloud_of(request), request.path_params
     body = await request.json()
