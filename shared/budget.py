@@ -50,6 +50,10 @@ class Budget(Struct, frozen=True, kw_only=True):
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
 
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_BUDGET = msgspec.json.Decoder(Budget)
+
+
 def reserve(parts: Parts, row: Snapshot, job: str) -> list[Problem]:
     """Takes a place for a job, or says which limits are in the way. A job that has one keeps it.
 
@@ -146,7 +150,7 @@ def _read(parts: Parts) -> tuple[Budget, str]:
         data, etag = parts.storage.read(CONTAINER, BLOB)
     except Unknown:
         return Budget(), ""
-    return msgspec.json.decode(data, type=Budget), etag
+    return _BUDGET.decode(data), etag
 
 
 def _change(parts: Parts, edit: Callable[[Budget], Budget]) -> None:

@@ -47,6 +47,9 @@ class _Second(msgspec.Struct):
 
 type _Minute = dict[int, _Second]
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_MINUTE = msgspec.json.Decoder(dict[int, _Second])
+
 
 @dataclass
 class Counts:
@@ -140,7 +143,7 @@ def forget(storage: Storage, before: float) -> int:
 
 def _seconds(storage: Storage, name: str, since: float) -> Iterator[_Second]:
     try:
-        minute = msgspec.json.decode(storage.read(CONTAINER, name)[0], type=dict[int, _Second])
+        minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
     except Unknown:  # forgotten meanwhile
         return
     yield from (second for at, second in minute.items() if at + 1 > since)

@@ -46,6 +46,10 @@ class _Left(msgspec.Struct):
     quarantine: list[str] = []
 
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_LEFT = msgspec.msgpack.Decoder(_Left)
+
+
 @dataclass(frozen=True, slots=True)
 class Filewise:
     """The files of one snapshot under one policy and plan, known by their numbers in reading order."""
@@ -167,7 +171,7 @@ class Filewise:
         return self.ledger.storage.read("work", self._folder + name)[0]
 
     def _left(self, name: str) -> _Left:
-        return msgspec.msgpack.decode(self._bytes(name), type=_Left)
+        return _LEFT.decode(self._bytes(name))
 
     def _leave(self, name: str, data: bytes) -> None:
         with contextlib.suppress(LedgerConflict):  # somebody left the same before

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONTAINER = "ledger"
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
 # A fault this often in a row waits for a person.
 FAULTS_BEFORE_ATTENTION = 5
 # After an intent was written, somebody looks again this much later (s): longer than a lease, so that a crashed worker's
@@ -345,8 +347,8 @@ def _blob(key: str) -> str:
 
 def _decode(key: str, data: bytes) -> AnyRow:
     if key.startswith("snapshot/"):
-        return msgspec.json.decode(data, type=Snapshot)
-    return msgspec.json.decode(data, type=Dataset)
+        return _SNAPSHOT.decode(data)
+    return _DATASET.decode(data)
 
 
 def _metadata(row: AnyRow) -> dict[str, str]:

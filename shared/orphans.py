@@ -58,6 +58,10 @@ class Orphans(Struct, frozen=True, kw_only=True):
     removed: tuple[Orphan, ...] = ()
 
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_ORPHANS = msgspec.json.Decoder(Orphans)
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     record: Orphans
@@ -183,7 +187,7 @@ def _read(parts: Parts) -> _Kept:
         data, etag = parts.storage.read(CONTAINER, BLOB)
     except Unknown:
         return _Kept(Orphans(), "")
-    return _Kept(msgspec.json.decode(data, type=Orphans), etag)
+    return _Kept(_ORPHANS.decode(data), etag)
 
 
 def _written(parts: Parts, kept: _Kept, record: Orphans) -> _Kept:

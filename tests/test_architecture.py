@@ -45,6 +45,13 @@ def requirements(name: str) -> set[str]:
     return {re.split(r"[=\[; ]", line, maxsplit=1)[0] for line in lines if line and not line.startswith(("#", " "))}
 
 
+def calls(path: Path, name: str) -> Iterator[ast.Call]:
+    """The calls of a function or method of that name."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+            yield node
+
+
 def package_name(requirement: str) -> str:
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert found is not None, requirement
@@ -148,3 +155,10 @@ def test_nothing_is_deployed_for_development_alone() -> None:
 def test_requirements_name_no_index() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         assert "://" not in (ROOT / name).read_text(), name
+
+
+@pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_type_is_first_looked_at_by_two_threads(path: Path) -> None:
+    """msgspec crashes the process then, so decoders are made at import. Seen in a host that was started busy."""
+    lazy = [call.lineno for call in calls(path, "decode") if "type" in {keyword.arg for keyword in call.keywords}]
+    assert not lazy, "make a Decoder at import"

@@ -15,6 +15,9 @@ from local.host.parts import Parts
 
 log = logging.getLogger("host")
 
+# As in Azure's host, whose web server keeps idle connections for so long: with uvicorn's own 5 s, a client that looks
+# every 5 s asks now and then just when its connection is closed.
+_KEEP_SECONDS = 130
 _LAST_WORDS = 1.0  # for what is left once no function runs: responses, deletions of messages
 
 
@@ -27,7 +30,14 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._web = uvicorn.Server(
-            uvicorn.Config(parts.application, lifespan="off", log_config=None, access_log=False, ws="none")
+            uvicorn.Config(
+                parts.application,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                ws="none",
+                timeout_keep_alive=_KEEP_SECONDS,
+            )
         )
 
     def stop(self) -> None:

@@ -69,9 +69,13 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     prompts: tuple[Line, ...]
 
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_EVALUATION, _KEPT = msgspec.json.Decoder(Evaluation), msgspec.json.Decoder(Kept)
+
+
 def read(parts: Parts, name: str) -> Evaluation:
     """An evaluation as it was written. Raises Unknown."""
-    return msgspec.json.decode(parts.storage.read(CONTAINER, name)[0], type=Evaluation)
+    return _EVALUATION.decode(parts.storage.read(CONTAINER, name)[0])
 
 
 def written(parts: Parts, row: Dataset, release: Release, chosen: Chosen, thresholds: Thresholds) -> Judgement:
@@ -119,7 +123,7 @@ def _scored(parts: Parts, side: Side, chosen: Chosen) -> dict[str, Scored]:
 
 def _kept(parts: Parts, name: str) -> Kept | None:
     try:
-        return msgspec.json.decode(parts.storage.read(CONTAINER, name)[0], type=Kept)
+        return _KEPT.decode(parts.storage.read(CONTAINER, name)[0])
     except Unknown:
         return None
 

@@ -74,6 +74,10 @@ class Search(Struct, frozen=True, kw_only=True):
     unsearched: tuple[str, ...] = ()
 
 
+# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
+_CHOSEN, _SEARCH = msgspec.json.Decoder(Chosen), msgspec.json.Decoder(Search)
+
+
 def folder(release: Release) -> str:
     """Where all that is known of a release's answers is kept."""
     return f"{release.snapshot}/{release.deployment}"
@@ -83,7 +87,7 @@ def chosen(parts: Parts, row: Dataset, release: Release, lease: Lease) -> Chosen
     """The prompts of this gate; None while the training files are still being searched."""
     name = f"{folder(release)}/prompts.json"
     try:
-        return msgspec.json.decode(parts.storage.read(CONTAINER, name)[0], type=Chosen)
+        return _CHOSEN.decode(parts.storage.read(CONTAINER, name)[0])
     except Unknown:
         pass
     parameters = _parameters(parts)
@@ -154,7 +158,7 @@ def _searched(
 
 def _so_far(parts: Parts, name: str) -> Search:
     try:
-        return msgspec.json.decode(parts.storage.read(CONTAINER, name)[0], type=Search)
+        return _SEARCH.decode(parts.storage.read(CONTAINER, name)[0])
     except Unknown:
         return Search()
 

@@ -69,7 +69,7 @@ def serve(folder: Path, concurrency: int, lifeline: Lifeline) -> None:
     # Listening before the port is told: the probe follows at once.
     listener.listen(2048)
     app = build_app(model, concurrency, log)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=120)
     lifeline.send({"port": listener.getsockname()[1]})
     log.info("serving on port %d", listener.getsockname()[1])
     uvicorn.Server(config).run([listener])
