@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -24,7 +23,6 @@ CALL_SECONDS = 0.01
 # How long a worker may stall (s): shorter and longer than a lease, and longer than any time-out.
 STALLS = (12.0, 25.0, 45.0, 90.0, 400.0)
 _STUCK_SECONDS = 60
-_POOL = ThreadPoolExecutor(max_workers=64, thread_name_prefix="chaos")
 _ACTOR: contextvars.ContextVar[Actor | None] = contextvars.ContextVar("actor", default=None)
 
 
@@ -132,7 +130,8 @@ class Stage:
             actor.turn.release()
         else:
             actor.started = True
-            _POOL.submit(contextvars.Context().run, actor.run)
+            # Not from a pool: that may count on a worker which was taken just then, and the actor would never start.
+            threading.Thread(target=contextvars.Context().run, args=(actor.run,), name=actor.name, daemon=True).start()
         if not self.back.acquire(timeout=_STUCK_SECONDS):
             raise RuntimeError(f"{actor.name} neither ends nor calls anything")
         if actor.ended:

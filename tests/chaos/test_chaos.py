@@ -12,7 +12,7 @@ from tests.chaos.shrinking import shrunk
 CHUNK = 250
 
 
-@pytest.mark.parametrize("chunk", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 12))])
+@pytest.mark.parametrize("chunk", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 8))])
 def test_every_history_keeps_its_promises(chunk: int) -> None:
     for seed in range(BASE + chunk * CHUNK, BASE + (chunk + 1) * CHUNK):
         verdict = play(seed)
