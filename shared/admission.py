@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared import hyperparameters, naming, precheck
+from shared import hyperparameters, naming, precheck, snapshot_options
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown, Waiting
 from shared.filewise import Filewise
 from shared.ledger import Outcome
@@ -44,7 +44,6 @@ _WITHOUT_CLAIM = frozenset(
         SnapshotState.CLEANED,
     }
 )
-_OPTION_KEYS = ("hyperparameters", "base_model", "base_model_version", "note", "validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,29 +250,9 @@ def _options(parts: Parts, row: Snapshot) -> dict[str, Any]:
     """The snapshot's own `snapshot.json`, as it was dropped. Raises BadSnapshot for what it may not hold."""
     if row.options is None:
         return {}
-    if row.options.size > 65_536:
-        raise BadSnapshot(f"{row.options.path}: {row.options.size} bytes; at most 65536 are allowed")
-    try:
-        with parts.storage.open("snapshots", row.options.path, row.options.etag) as file:
-            found = json.loads(file.read())
-    except ValueError as error:
-        raise BadSnapshot(f"{row.options.path}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadSnapshot(f"{row.options.path}: expected an object, found {type(found).__name__}")
-    for key, value in found.items():
-        if key not in _OPTION_KEYS:
-            raise BadSnapshot(f"{row.options.path}: unknown key {key!r}{_nearest(key)}")
-        wanted = dict if key in ("hyperparameters", "validation") else str
-        if not isinstance(value, wanted):
-            raise BadSnapshot(f"{row.options.path}: {key} must be {wanted.__name__}, found {type(value).__name__}")
-    return found
-
-
-def _nearest(key: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(key, _OPTION_KEYS, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_OPTION_KEYS)}"
+    path, size = row.options.path, row.options.size
+    with parts.storage.open("snapshots", path, row.options.etag) as file:
+        return snapshot_options.parsed(file.read(min(size, snapshot_options.MOST_BYTES + 1)), path)
 
 
 def _base_model(parts: Parts, row: Snapshot, options: dict[str, Any]) -> BaseModel:

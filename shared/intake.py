@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared import naming
+from shared.data_files import EXTENSIONS, printable, seems_to_hold_rows
 from shared.errors import LedgerConflict, Unknown
 from shared.lifecycle import SnapshotState
 from shared.records import File, Snapshot
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 CONTAINER = "snapshots"
 MARKER = "_SUCCESS"
 OPTIONS = "snapshot.json"
-EXTENSIONS = (".jsonl", ".jsonl.gz", ".parquet")
 FORM = (
     "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
     "and then an empty _SUCCESS; .jsonl.gz and .parquet are fine too; "
@@ -75,8 +75,13 @@ def read_path(path: str) -> Drop | None:
     """What a blob's path means; None for a file that waits for its folder's marker. Raises NotADrop."""
     *folders, name = path.split("/")
     if not folders:
-        return _single(_stem(name, path), name)
+        stem = _stem(name, path)
+        if split_of(name):
+            raise NotADrop(f"{path}: is named like a split, not like a dataset; {FORM}")
+        return _single(stem, name)
     dataset = _named(folders[0], path)
+    if "" in folders:
+        raise NotADrop(f"{path}: has a folder without a name; {FORM}")
     if len(folders) == 1:
         if name == MARKER:
             raise NotADrop(f"{path}: the marker belongs into a folder <dataset>/<name>/; {FORM}")
@@ -122,6 +127,7 @@ def receive(parts: Parts, path: str) -> str | None:
 
 def refuse(parts: Parts, path: str, reason: str) -> None:
     """Records a refused upload once, under a hash of its path and ETag: another upload of it has another chance."""
+    reason = printable(reason, 2000)
     text = json.dumps(asdict(Refusal(path[:1024], reason, parts.clock()))).encode()
     with contextlib.suppress(LedgerConflict, Unknown):
         parts.storage.create("ledger", _refusal(parts.storage.look(CONTAINER, path)), text)
@@ -224,7 +230,9 @@ def _files(parts: Parts, drop: Drop, blob: Blob) -> tuple[tuple[File, ...], File
             f"{late[0]} is newer than {blob.name}: upload the marker last; upload {MARKER} again to try again"
         )
     options = next((_file(b, None) for b in found if b.name == f"{drop.folder}/{OPTIONS}"), None)
-    data = [b for b in found if b.name.endswith(EXTENSIONS)]
+    if deep := next((b.name for b in found if b.name.count("/") > drop.folder.count("/") + 1), None):
+        raise NotADrop(f"{deep}: more than two folders deep; {FORM}")
+    data = [b for b in found if seems_to_hold_rows(b.name)]
     if not data:
         raise NotADrop(f"{drop.folder}/ holds no file that ends in {', '.join(EXTENSIONS)}")
     return tuple(_file(b, split_of(b.name)) for b in data), options
@@ -241,7 +249,7 @@ def _single(dataset: str, name: str, path: str = "") -> Drop:
 
 def _stem(name: str, path: str) -> str:
     """The file's name without its extension. Raises NotADrop for any other extension."""
-    for extension in sorted(EXTENSIONS, key=len, reverse=True):
+    for extension in EXTENSIONS:
         if name.endswith(extension) and len(name) > len(extension):
             return name.removesuffix(extension)
     raise NotADrop(f"{path}: expected a name that ends in {', '.join(EXTENSIONS)}; {FORM}")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from scripts import docs
-from shared.intake import EXTENSIONS, MARKER, NotADrop, read_path
+from shared.data_files import EXTENSIONS
+from shared.intake import MARKER, NotADrop, read_path
 from shared.lifecycle import DatasetState, Part, SnapshotState
 from shared.protocol import ChatRequest, NativeRequest
 from shared.records import Check

@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from shared.validation.problems import Problem, printable, shown
+from shared.data_files import printable
+from shared.validation.problems import Problem, shown
 
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -92,6 +93,8 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
         found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
+        if text[: wrong.pos].endswith("\r"):
+            found += ", after a carriage return; lines end with a line feed"
         return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
     except RecursionError as wrong:
         return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from shared.data_files import printable
 from shared.splits import Split
 from shared.validation.digests import Repeated, RowSet, content_digest, distinct, repeated
 from shared.validation.lineup import Lineup
 from shared.validation.measures import Measures
 from shared.validation.partial import Spot
 from shared.validation.policy import Policy
-from shared.validation.problems import printable
 from shared.validation.report import Finding, Place, Report
 from shared.validation.rules import RULES
 from shared.validation.sources import Source
@@ -74,9 +74,11 @@ class Fold:
     @property
     def is_accepted(self) -> bool:
         """Whether the snapshot may be trained on, by what was found so far."""
-        if self._has_file_error:
-            return False
-        return self._lineup.bad * 100 <= self._policy.max_bad_percent * max(self._lineup.rows, 1)
+        return not self._has_file_error and not self._too_many_bad
+
+    @property
+    def _too_many_bad(self) -> bool:
+        return self._lineup.bad * 100 > self._policy.max_bad_percent * max(self._lineup.rows, 1)
 
     def digest(self) -> str:
         """Digest of the content, by split as dropped."""
@@ -212,12 +214,16 @@ class Fold:
         if self.is_accepted:
             left_out = f", {bad} bad ones left out" if bad else ""
             return f"{self.good} of {rows} rows are used{left_out}"
-        first, *others = errors = [finding for finding in self._findings() if finding.severity == "error"]
-        if not bad:
-            return first.sentences()
-        start, named = (first.sentences() + " ", others) if first.is_about_a_file else ("", errors)
-        names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])
-        return f"{start}{bad} of {rows} rows are bad: {names}" + (", ..." if len(named) > 5 else "")
+        errors = [finding for finding in self._findings() if finding.severity == "error"]
+        told = [finding.sentences() for finding in errors if RULES[finding.rule].scope == "file"][:1]
+        if told and self._too_many_bad and errors[0].rule == "too-few-rows":
+            told = []  # few are good because many are bad
+        if bad:
+            named = [finding for finding in errors if RULES[finding.rule].scope != "file"]
+            names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])
+            told.append(f"{bad} of {rows} rows are bad: {names}" + (", and others." if len(named) > 5 else "."))
+            told.append(named[0].sentences())
+        return " ".join(told)
 
 
 class _Firsts:

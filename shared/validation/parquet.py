@@ -1,17 +1,23 @@
-"""Rows of a parquet file, a few megabytes at a time. The only module here that loads pyarrow, when called."""
+"""Rows of a parquet file, a few megabytes at a time. Loads pyarrow when called.
+
+A few kilobytes of parquet can stand for gigabytes: endless lists of nothing, texts that many rows share. So the footer
+is asked first, and texts stay shared (`texts`) until it is known how much they come to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from shared.validation import texts
 from shared.validation.parts import Part
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
-from shared.validation.reading import FileFault, Meter, Row, sniff, too_long
+from shared.validation.reading import FileFault, Meter, Row, check_expansion, sniff, too_long
 from shared.validation.sources import Readable, Watched
-from shared.validation.turns import Dialogue, Turns
+from shared.validation.turns import Turns
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
 _READ_BESIDES = ("prompt", "prompt_id")
+_VALUE_BYTES = 8
+"""What even a null takes in memory."""
 
 
 def row_groups(file: Readable) -> int:
@@ -48,21 +56,55 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
 
     sniff(file.read(16), "parquet")
     file.seek(0)
-    reader = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
-    names = reader.schema_arrow.names
-    _check_columns(reader.schema_arrow)
-    columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(reader.schema_arrow, name))]
-    extras = [name for name in names if name not in columns]
-    groups = range(part.start, reader.num_row_groups if part.end is None else part.end)
+    whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+    metadata, schema = whole.metadata, whole.schema_arrow
+    _check_columns(schema)
+    columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
+    extras = [name for name in schema.names if name not in columns]
+    leaves = _leaves(metadata, columns)
+    _check_size(metadata, leaves, part.source.size, policy)
+
+    @cache
+    def reader(*shared: str) -> pq.ParquetFile:
+        return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared)
+
     number = 1
-    for at in groups:
-        group = reader.metadata.row_group(at)
-        meter.add(group.total_byte_size, max(part.source.size, 1))
+    for at in range(part.start, metadata.num_row_groups if part.end is None else part.end):
+        group = metadata.row_group(at)
+        meter.add(max(0, group.total_byte_size), part.source.size)
         size = max(1, min(_MOST_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
-        for batch in reader.iter_batches(batch_size=size, row_groups=[at], columns=columns, use_threads=False):
+        rows = reader(*texts.repeated(group, leaves)).iter_batches(
+            size, row_groups=[at], columns=columns, use_threads=False
+        )
+        decoded = 0
+        for batch in rows:
             file.beat()
-            yield from _batch_rows(batch, number, extras, turns, policy)
+            repeated = texts.size_of(batch)
+            decoded += repeated
+            check_expansion(decoded, part.source.size, policy)
+            yield from _batch_rows(batch, number, extras, turns, policy, may_be_long=repeated > policy.max_line_bytes)
             number += batch.num_rows
+
+
+def _leaves(metadata: pyarrow.parquet.FileMetaData, columns: list[str]) -> list[int]:
+    """The stored columns that are read: those below `messages`, and others."""
+    if not metadata.num_row_groups:
+        return []
+    group = metadata.row_group(0)
+    paths = (group.column(at).path_in_schema for at in range(group.num_columns))
+    return [at for at, path in enumerate(paths) if path.split(".", 1)[0] in columns]
+
+
+def _check_size(metadata: pyarrow.parquet.FileMetaData, leaves: list[int], stored: int, policy: Policy) -> None:
+    """Stop before anything is read of a file that says itself that it holds too much."""
+    if metadata.num_rows > policy.max_rows:
+        raise FileFault("too-many-rows", f"{metadata.num_rows} rows", f"at most {policy.max_rows}")
+    size = 0
+    for at in range(metadata.num_row_groups):
+        group = metadata.row_group(at)
+        values = sum(max(0, group.column(leaf).num_values) for leaf in leaves)
+        size += max(0, group.total_byte_size) + _VALUE_BYTES * values
+    check_expansion(size, stored, policy)
 
 
 def _first_line(damage: BaseException) -> str:
@@ -82,18 +124,9 @@ def _check_columns(schema: pyarrow.Schema) -> None:
         turn = kind.value_type
         if types.is_struct(turn):
             fields = {turn.field(at).name: turn.field(at).type for at in range(turn.num_fields)}
-            if all(name in fields and is_text(fields[name]) for name in ("role", "content")):
+            if all(name in fields and texts.is_text(fields[name]) for name in ("role", "content")):
                 return
     raise FileFault("messages-column-type", str(kind)[:120], expected)
-
-
-def is_text(kind: pyarrow.DataType) -> bool:
-    """Whether Arrow gives texts for this type."""
-    import pyarrow.types as types
-
-    if types.is_dictionary(kind):
-        return is_text(kind.value_type)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
@@ -102,32 +135,34 @@ def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
     if schema.names.count(name) != 1:
         return False
     kind = schema.field(name).type
-    return is_text(kind) or bool(types.is_integer(kind))
+    return texts.is_text(kind) or bool(types.is_integer(kind))
 
 
 def _batch_rows(
-    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy, *, may_be_long: bool
 ) -> Iterator[Row]:
-    blank = dict.fromkeys(extras)
+    blank, most = dict.fromkeys(extras), policy.max_line_bytes
     for at, value in enumerate(_values(batch)):
         row_number = number + at
         if isinstance(value, Problem):
             yield Row(row_number, None, None, None, [value], None)
             continue
         value.update(blank)
-        dialogue = turns.glance(value["messages"])
+        dialogue = None if may_be_long else turns.glance(value["messages"])
         problems: list[Problem] = []
-        if dialogue is None:
-            dialogue, problems = turns.examine(value)
-        if dialogue is not None and (size := _size(dialogue, policy.max_line_bytes)) > policy.max_line_bytes:
-            dialogue, problems = None, [too_long(size, policy)]
+        if dialogue is None or 4 * len(dialogue.text) > most:
+            size = _size(value)
+            if size > most:
+                dialogue, problems = None, [too_long(size, policy)]
+            elif dialogue is None:
+                dialogue, problems = turns.examine(value)
         yield Row(row_number, None, value, dialogue, problems, None)
 
 
-def _size(dialogue: Dialogue, enough: int) -> int:
-    """The bytes of a dialogue; no more than `enough` is said of one that is surely shorter."""
-    characters = len(dialogue.text)
-    return enough if 4 * characters <= enough else len(dialogue.text.encode())
+def _size(row: dict[str, Any]) -> int:
+    """The bytes of what is said in a row, which is all that a parquet file tells of its length."""
+    contents = (turn.get("content") for turn in row["messages"] or () if turn)
+    return sum(len(content.encode()) for content in contents if content)
 
 
 def _values(batch: pyarrow.RecordBatch) -> Iterator[dict[str, Any] | Problem]:
@@ -151,7 +186,7 @@ def _single(row: pyarrow.RecordBatch) -> dict[str, Any] | Problem:
 
 
 def _column(array: pyarrow.Array, name: str) -> list[Any]:
-    return _dialogues(array) if name == "messages" else array.to_pylist()
+    return _dialogues(array) if name == "messages" else texts.as_python(array)
 
 
 def _dialogues(array: pyarrow.Array) -> list[Any]:
@@ -160,9 +195,9 @@ def _dialogues(array: pyarrow.Array) -> list[Any]:
 
     turns = array.flatten()
     if array.null_count or turns.null_count or turns.type.num_fields != 2:
-        return [_without_nulls(row) for row in array.to_pylist()]
-    roles = pc.struct_field(turns, "role").to_pylist()
-    contents = pc.struct_field(turns, "content").to_pylist()
+        return [_without_nulls(row) for row in texts.as_python(array)]
+    roles = texts.as_python(pc.struct_field(turns, "role"))
+    contents = texts.as_python(pc.struct_field(turns, "content"))
     flat = [{"content": content, "role": role} for role, content in zip(roles, contents, strict=True)]
     ends = [0]
     for length in pc.list_value_length(array).to_pylist():

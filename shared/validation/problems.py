@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from shared.data_files import printable
+
 
 class Problem(NamedTuple):
     """One broken rule in a row. `shift` is where in the line it is (bytes), where that is known."""
@@ -16,12 +18,6 @@ class Problem(NamedTuple):
     found: str
     expected: str
     shift: int = 0
-
-
-def printable(name: str, limit: int = 40) -> str:
-    """Cut a name (a role, a key, a file) short, so that it can be printed anywhere."""
-    kept = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:limit])
-    return kept if len(name) <= limit else f"{kept}…"
 
 
 def shown(value: object, limit: int = 40) -> str:

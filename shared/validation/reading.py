@@ -24,7 +24,7 @@ from shared.validation.turns import Dialogue, Turns
 
 _EXPANSION_FROM = 64 * 2**20
 _KNOWN_COLUMNS = 1000
-_TELLING = 16  # bytes that tell a format
+_TELLING = 16  # bytes that tell any format
 _MAGIC = (
     (b"PAR1", "parquet"),
     (b"\x1f\x8b", "gzip"),
@@ -85,9 +85,14 @@ class Meter:
         self.bytes_out += size
         if self.bytes_out > self._room:
             raise FileFault("too-large", "more bytes than allowed", f"at most {self._policy.max_total_bytes} bytes")
-        if self.bytes_out > _EXPANSION_FROM and self.bytes_out > self._policy.max_expansion * stored:
-            found = f"{self.bytes_out} bytes from {stored}"
-            raise FileFault("file-expands", found, f"at most {self._policy.max_expansion:g} times the stored size")
+        check_expansion(self.bytes_out, stored, self._policy)
+
+
+def check_expansion(size: int, stored: int, policy: Policy) -> None:
+    """Raise if so many bytes are out of proportion to the stored ones they came from."""
+    if size > _EXPANSION_FROM and size > policy.max_expansion * stored:
+        found = f"{size} bytes from {stored}"
+        raise FileFault("file-expands", found, f"at most {policy.max_expansion:g} times the stored size")
 
 
 def rows_of(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row | None]:
@@ -198,9 +203,10 @@ def _unzipped(file: Watched, meter: Meter) -> Callable[[int], bytes]:
             data = unzipped.read1(size)  # read would lose what came before the damage
         except (EOFError, zlib.error, gzip.BadGzipFile) as damage:
             file.raise_failure()
-            sniff(file.start, "gzip")
-            rule = "file-unreadable" if b"\x1f\x8b".startswith(file.start[:2]) else "file-format"
-            raise FileFault(rule, str(damage)[:120].rstrip("."), "a whole gzip file") from damage
+            if not b"\x1f\x8b".startswith(file.start[:2]):
+                sniff(file.start + file.read(_TELLING), "gzip")
+                raise FileFault("file-format", f"bytes {file.start[:2].hex(' ')}", "gzip (bytes 1f 8b)") from damage
+            raise FileFault("file-unreadable", str(damage)[:120].rstrip("."), "a whole gzip file") from damage
         if len(first) < _TELLING:  # the first member may hold a few bytes only
             first += data[:_TELLING]
             sniff(first, "JSONL")

@@ -43,15 +43,12 @@ class Finding(_Value):
     places: list[Place] = Field(description="the first ones, in reading order")
     more: int = Field(0, description="places that are not listed; 0: all are (since 1.1)")
 
-    @property
-    def is_about_a_file(self) -> bool:
-        """Whether a whole file is what is wrong, not a row or the snapshot."""
-        return self.places[0].file is not None and self.places[0].row is None
-
     def sentences(self) -> str:
         """What the rule means, and the first place it was broken at."""
         place = self.places[0]
-        found = "Found" if place.file is None else f"{place.file}: found"
+        row = None if place.row is None else f"row {place.row}"
+        where = ", ".join(part for part in (place.file, row, place.path) if part)
+        found = f"{where}: found" if where else "Found"
         return f"{self.explanation} {found} {place.found}; expected {place.expected}."
 
 

@@ -22,7 +22,7 @@ FILE: tuple[tuple[str, Severity, str, str], ...] = (
     (
         "file-extension",
         "error",
-        "Only .jsonl, .jsonl.gz and .parquet are read.",
+        "Only .jsonl, .jsonl.gz and .parquet are read, written in lower case.",
         "Convert the file, or correct its name.",
     ),
     (

@@ -6,14 +6,9 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from shared.data_files import inner_ending
 from shared.splits import WORDS, split_of
 from shared.validation.sources import Source
-
-_DATA_ENDINGS = {
-    *("jsonl", "ndjson", "json", "parquet", "csv", "tsv", "txt", "arrow", "feather", "orc", "avro", "xls", "xlsx"),
-    *("zip", "gz", "bz2", "xz", "zst", "tar", "tgz", "7z", "rar"),
-}
-_OURS = (".jsonl.gz", ".jsonl", ".parquet")
 
 
 class Shape(NamedTuple):
@@ -35,22 +30,12 @@ def shape_of(sources: Sequence[Source]) -> Iterator[Shape]:
     for source in sources:
         if told and source.split is None:
             yield Shape("split-unknown", source, _name(source)[-40:], _likely(source))
-        if ending := _inner_ending(_name(source)):
+        if ending := inner_ending(_name(source)):
             yield Shape("double-extension", source, f"{ending} inside {_name(source)[-40:]}", "one format in the name")
 
 
 def _name(source: Source) -> str:
     return source.path.rsplit("/", 1)[-1]
-
-
-def _inner_ending(name: str) -> str:
-    """The ending of some data format left in a name once the last one is taken off; `2026.11.01.jsonl` has none."""
-    lower = name.lower()
-    for ending in _OURS:
-        if lower.endswith(ending):
-            inner = lower.removesuffix(ending).rpartition(".")[2]
-            return f".{inner}" if inner in _DATA_ENDINGS and "." in lower.removesuffix(ending) else ""
-    return ""
 
 
 def _likely(source: Source) -> str:

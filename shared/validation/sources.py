@@ -7,20 +7,15 @@ caller's file raised, so that readers can tell the two apart and raise it again.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from shared.data_files import Format, format_of, seems_to_hold_rows
 from shared.splits import Split, split_of
-
-Format = Literal["jsonl", "jsonl.gz", "parquet"]
-_ENDINGS: tuple[tuple[str, Format], ...] = (
-    (".jsonl.gz", "jsonl.gz"),
-    (".jsonl", "jsonl"),
-    (".parquet", "parquet"),
-)
 
 
 class Readable(Protocol):
@@ -30,12 +25,6 @@ class Readable(Protocol):
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def tell(self) -> int: ...
     def close(self) -> None: ...
-
-
-def format_of(path: str) -> Format | None:
-    """Format by the file's ending (upper case counts), or None."""
-    lower = path.lower()
-    return next((form for ending, form in _ENDINGS if lower.endswith(ending)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +44,37 @@ class Source:
 
 
 def local_source(path: str | os.PathLike[str], *, alone: bool = True) -> Source:
-    """Make a source of a file on disk. In a folder (`alone=False`) its name says the split."""
+    """Make a source of a file on disk. In a folder (`alone=False`) its name says the split.
+
+    Raises ValueError for what is no file: a pipe or a device never ends.
+    """
     file = Path(path)
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} is {_kind(status.st_mode)}, not a file")
     return Source(
-        path=str(path),
+        path=str(path).encode("utf-8", "backslashreplace").decode(),
         open=partial(_opened, file),
-        size=file.stat().st_size,
+        size=status.st_size,
         split=None if alone else split_of(file.name),
     )
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def files_of(path: str | os.PathLike[str]) -> list[Path]:
+    """The files of a folder that make a snapshot: all but its marker, its options, and what holds no rows.
+
+    Raises ValueError for a folder in it, whose files would be passed over.
+    """
+    inside = [file for file in sorted(Path(path).iterdir()) if not file.name.startswith((".", "_SUCCESS"))]
+    for folder in inside:
+        if folder.is_dir():
+            raise ValueError(f"{folder} is a folder inside a folder; the files of a snapshot are in one folder")
+    return [file for file in inside if seems_to_hold_rows(file.name)]
 
 
 def _opened(file: Path) -> Readable:
@@ -76,7 +88,7 @@ class Watched:
         self._file, self._beat = file, beat
         self.failure: BaseException | None = None
         self.start = b""
-        """What the first read gave."""
+        """The first bytes that were read."""
         self.bytes_read = 0
         self.closed = False
 
@@ -96,7 +108,7 @@ class Watched:
         except BaseException as failure:
             self.failure = failure
             raise
-        self.start = self.start or data
+        self.start = self.start or data[:16]
         self.bytes_read += len(data)
         return data
 

@@ -8,16 +8,21 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from azure.core.exceptions import HttpResponseError
 
 from local.cloud import Cloud
 from local.demo import _endpoints, _questions
 from local.droptune import Droptune
 from tests.e2e.conftest import AzureML, run_now
+from tests.hostile import FILES, UPLOADS, Upload
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATH = [
     "RECEIVED", "VALIDATING", "VALIDATED", "SUBMITTING", "TRAINING", "TRAINED", "REGISTERING", "REGISTERED",
 ]  # fmt: skip
+
+# Storage takes no name with `..` in it: it looks elsewhere, and finds nothing there.
+NEVER_STORED = {"parent-folder", "parent-inside"}
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +133,53 @@ def test_a_folder_with_an_archived_model_is_refused_before_anything_is_paid(app:
     row = app.wait_for("old-model", "REJECTED", "TRAINING")
     assert "archived" in row["reason"]
     assert azureml.wrote("/jobs/") == before
+
+
+@pytest.mark.timeout(400)
+def test_everything_hostile_is_refused_on_record_with_its_reason(app: Droptune, azureml: AzureML) -> None:
+    before = azureml.wrote("/jobs/")
+    for hostile in FILES:
+        app.drop(hostile.file, hostile.data())
+    for upload in UPLOADS:
+        if upload.name in NEVER_STORED:
+            with pytest.raises(HttpResponseError):
+                app.drop(upload.path, upload.data)
+        else:
+            _drop(app, upload)
+    expected = {hostile.file: hostile.reason for hostile in FILES}
+    expected |= {upload.path: upload.reason for upload in UPLOADS if upload.name not in NEVER_STORED}
+
+    told: dict[str, str] = {}
+    seen: set[str] = set()
+
+    def all_told() -> bool:
+        for name in [*app.names("ledger", "snapshots/"), *app.names("ledger", "_refused/")]:
+            if name not in seen and (found := _told(app, name)):
+                seen.add(name)
+                told.update([found])
+        return set(expected) <= set(told)
+
+    try:
+        app.wait(all_told, timeout=240)
+    except TimeoutError as late:
+        raise AssertionError(f"nobody said why: {sorted(set(expected) - set(told))}") from late
+    assert {path: reason for path, reason in expected.items() if reason not in told[path]} == {}
+    assert azureml.wrote("/jobs/") == before
+    assert app.get("health")
+
+
+def _drop(app: Droptune, upload: Upload) -> None:
+    for path, data in upload.beside:
+        app.drop(path, data)
+    app.drop(upload.path, upload.data)
+
+
+def _told(app: Droptune, name: str) -> tuple[str, str] | None:
+    """An upload and why it was refused, on arrival or by a row of the ledger; None if it is not yet."""
+    row = json.loads(app.blob("ledger", name))
+    if name.startswith("_refused/"):
+        return row["path"], row["reason"]
+    return (row["source"], row["history"][-1]["reason"]) if row["state"] == "REJECTED" else None
 
 
 def test_the_nightly_timer_puts_an_idle_endpoint_to_sleep_and_a_question_wakes_it(

@@ -13,6 +13,7 @@ from shared.intake import Drop, NotADrop, read_path
 from shared.lifecycle import SnapshotState as S
 from shared.records import Snapshot
 from tests.fakes import START, World, dialogues
+from tests.hostile import UPLOADS, Upload
 
 FOLDER = "support-bot/2026-09-21"
 ROWS = dialogues(3)
@@ -280,3 +281,16 @@ def test_the_first_start_is_remembered_by_every_later_process(world: World) -> N
     first = intake.accept_since(world.parts)
     world.clock.now += 1000
     assert intake.accept_since(world.new_process()) == first == START
+
+
+@pytest.mark.parametrize("upload", UPLOADS, ids=lambda upload: upload.name)
+def test_hostile_upload_is_refused_on_record_with_its_reason(world: World, upload: Upload) -> None:
+    for path, data in (*upload.beside, (upload.path, upload.data)):
+        world.drop(path, data)
+    world.run()
+    rows = [json.loads(blob.data) for (c, name), blob in world.storage.blobs.items() if name.startswith("snapshots/")]
+    told = [row["history"][-1]["reason"] for row in rows if row["state"] == "REJECTED"]
+    told += [refusal["reason"] for refusal in _refusals(world) if refusal["path"] == upload.path]
+    assert len(told) == 1
+    assert upload.reason in told[0]
+    assert told[0].isprintable()

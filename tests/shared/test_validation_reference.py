@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from shared.splits import Cuts, Shares, split_of
+from shared.splits import Cuts, Shares, Split, split_of
 from shared.validation import BadRow, Policy, Report, Source, freeze
 from shared.validation.inspection import inspect
 from shared.validation.lineup import Lineup, within_limits
@@ -121,8 +121,17 @@ def test_engine_agrees_with_the_reference_where_it_once_did_not() -> None:
 def by_engine(files: Sequence[File], policy: Policy) -> tuple[Verdict, list[tuple[str, int]]]:
     """One pass in this process; and the rows for the quarantine."""
     bad: list[BadRow] = []
-    report = freeze(sources_of(files), policy, quarantine=bad.append).report
-    return told(report), [(row.file, row.row) for row in bad]
+    frozen = freeze(sources_of(files), policy, staging=Blocks(), quarantine=bad.append)
+    assert frozen.rows == frozen.report.splits
+    return told(frozen.report), [(row.file, row.row) for row in bad]
+
+
+class Blocks:
+    """Staging that keeps nothing."""
+
+    def stage(self, split: Split, block_id: str, data: bytes) -> None: ...
+
+    def commit(self, split: Split, block_ids: tuple[str, ...]) -> None: ...
 
 
 def in_pieces(files: Sequence[File], policy: Policy, piece: int) -> Verdict:

@@ -215,7 +215,7 @@ type Rows = list[tuple[int, int | None, Any, list[Fault]]]
 
 def rows_of(file: File, policy: Policy, room: int) -> tuple[Rows, str | None]:
     """The rows of a file, and the rule that the file as a whole breaks."""
-    name, data = file.path.lower(), file.data
+    name, data = file.path, file.data
     if not name.endswith((".jsonl", ".jsonl.gz", ".parquet")):
         return [], "file-extension"
     if len(data) > policy.max_file_bytes:
@@ -284,6 +284,8 @@ def parquet_rows(data: bytes, policy: Policy) -> tuple[Rows, str | None]:
         return [], "messages-column-missing"
     if not re.search(r"list<.*struct<.*role: (large_)?string", str(table.schema.field("messages").type)):
         return [], "messages-column-type"
+    if table.num_rows > policy.max_rows:
+        return [], "too-many-rows"
     rows: Rows = []
     for at in range(table.num_rows):
         try:
@@ -296,10 +298,9 @@ def parquet_rows(data: bytes, policy: Policy) -> tuple[Rows, str | None]:
             turn and {name: value for name, value in turn.items() if value is not None or name in ("role", "content")}
             for turn in row["messages"]
         ]
-        faults = about_row(row, policy)
-        if not faults and len("\0".join(turn["content"] for turn in row["messages"]).encode()) > policy.max_line_bytes:
-            faults = [Fault("row-too-long")]
-        rows.append((at + 1, None, row, faults))
+        said = "".join(turn["content"] or "" for turn in row["messages"] or [] if turn)
+        too_long = len(said.encode()) > policy.max_line_bytes
+        rows.append((at + 1, None, row, [Fault("row-too-long")] if too_long else about_row(row, policy)))
     return rows, None
 
 
