@@ -66,7 +66,10 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
 
     @cache
     def reader(*shared: str) -> pq.ParquetFile:
-        return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared)
+        try:
+            return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared)
+        except KeyError as unknown:
+            raise ValueError(f"row groups have column {unknown}, and the schema has not") from unknown
 
     number = 1
     for at in range(part.start, metadata.num_row_groups if part.end is None else part.end):

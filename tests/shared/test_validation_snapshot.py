@@ -321,6 +321,14 @@ def test_damaged_files_never_raise(data: st.DataObject, path: str) -> None:
     assert report.rows == report.good_rows + report.bad_rows + report.duplicate_rows
 
 
+def test_parquet_whose_row_groups_and_schema_disagree_is_unreadable() -> None:
+    damaged = parquet([a_row(number) for number in range(15)])
+    at = damaged.rindex(b"role")  # in the footer, where the row group names its columns
+    report = freeze([source(damaged[:at] + b"rule" + damaged[at + 4 :], "a.parquet")], Policy()).report
+    assert [(finding.rule, finding.count) for finding in report.findings][:1] == [("file-unreadable", 1)]
+    assert "rule" in (report.findings[0].places[0].found or "")
+
+
 # The command line
 
 
