@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check up down status bench docs requirements clean
 .NOTPARALLEL:
+# Where it is set, every process compiles all it imports once more: azure-ai-ml then takes three times as long to load.
+unexport PYTHONDONTWRITEBYTECODE
 
 python := .venv/bin/python
 # No header and no index address: neither this machine's paths nor its mirrors belong in the files.

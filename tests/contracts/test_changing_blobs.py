@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Site:
     after: int = -1
     then: Callable[[], None] = lambda: None
     parts: Parts = field(init=False)
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         world: Any = World()
@@ -50,9 +52,10 @@ class Site:
         asked = request.http_request
         if asked.method != "GET" or f"/snapshots/{self.path}" not in asked.url or "comp=" in asked.url:
             return
-        if self.ranges == self.after:
-            self.then()
-        self.ranges += 1
+        with self.counting:  # ranges are read by several threads
+            if self.ranges == self.after:
+                self.then()
+            self.ranges += 1
 
     def upload(self, data: bytes) -> None:
         self.others.get_blob_client("snapshots", self.path).upload_blob(data, overwrite=True)
@@ -123,33 +126,36 @@ def staged(seed: str, rows: int = ROWS) -> list[str]:
 
 
 def many_ranges(site: Site) -> int:
-    """How many ranges an undisturbed pass over such a blob takes."""
+    """How many ranges every pass over such a blob takes: one or two fewer than this one took, which nothing disturbed.
+
+    Compressed, no two blobs have quite the same size, and what is read ahead may have to be read again.
+    """
     site.upload(packed(site, "undisturbed"))
     row = site.validated()
     assert (row.state, site.frozen(row)) == ("VALIDATED", staged("undisturbed"))
-    assert site.ranges > 5
-    return site.ranges
+    assert site.ranges > 7
+    return site.ranges - 2
 
 
 @pytest.mark.parametrize("site", ["jsonl", "jsonl.gz", "parquet"], indirect=True)
 def test_overwritten_blob_is_never_trained_in_parts_and_its_new_content_is(site: Site) -> None:
     last = many_ranges(site) - 1
     for after in (last // 2, last):
-        site.upload(packed(site, f"old {after}"))
+        site.upload(packed(site, f"old {after:07}"))
         site.ranges, site.after = 0, after
-        site.then = lambda after=after: site.upload(packed(site, f"new {after}"))  # type: ignore[misc]
+        site.then = lambda after=after: site.upload(packed(site, f"new {after:07}"))  # type: ignore[misc]
         old = site.validated()
         assert (old.state, site.frozen(old)) == ("SUPERSEDED", [])
         assert "overwritten" in old.reason
         site.after = -1
         new = site.validated()
-        assert (new.state, site.frozen(new)) == ("VALIDATED", staged(f"new {after}"))
+        assert (new.state, site.frozen(new)) == ("VALIDATED", staged(f"new {after:07}"))
 
 
 def test_deleted_blob_is_never_trained(site: Site) -> None:
     last = many_ranges(site) - 1
     for after in (1, last):
-        site.upload(packed(site, f"gone {after}"))
+        site.upload(packed(site, f"gone {after:06}"))
         site.ranges, site.after, site.then = 0, after, site.delete
         row = site.validated()
         assert (row.state, site.frozen(row)) == ("SUPERSEDED", [])
@@ -158,14 +164,14 @@ def test_deleted_blob_is_never_trained(site: Site) -> None:
 def test_grown_blob_is_trained_as_a_whole_or_not_at_all(site: Site) -> None:
     """The new content starts with the old one: bytes alone would not tell."""
     half = many_ranges(site) // 2
-    site.upload(packed(site, "growing"))
+    site.upload(packed(site, "growing up."))
     site.ranges, site.after = 0, half
-    site.then = lambda: site.upload(packed(site, "growing", 2 * ROWS))
+    site.then = lambda: site.upload(packed(site, "growing up.", 2 * ROWS))
     old = site.validated()
     assert (old.state, site.frozen(old)) == ("SUPERSEDED", [])
     site.after = -1
     new = site.validated()
-    assert (new.state, site.frozen(new)) == ("VALIDATED", staged("growing", 2 * ROWS))
+    assert (new.state, site.frozen(new)) == ("VALIDATED", staged("growing up.", 2 * ROWS))
 
 
 def test_rejected_reading_of_a_changed_blob_is_no_verdict(site: Site) -> None:
