@@ -30,7 +30,7 @@ make_environment() {
     say "installing the Python packages"
     # uv is ten times faster, but does not read pip's settings: where only pip knows an index, pip does it all.
     .venv/bin/python -m pip install -qq --disable-pip-version-check "uv==$uv_version" || say "no uv; pip will do"
-    if ! with_either_certificates .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements-dev.txt 2>/dev/null; then
+    if ! with_either_certificates .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements-dev.txt 2>/dev/null; then
         say "uv could not install them; pip takes longer"
         .venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
     fi
