@@ -16,11 +16,13 @@ from typing import Any
 import orjson
 
 from shared.data_files import printable
+from shared.validation import scan
 from shared.validation.problems import Problem, shown
 
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+(QUOTE,) = b'"'
 _SURELY_FINITE = 308  # digits: the largest double has 309
 
 
@@ -150,23 +152,25 @@ def decode(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
 def _hides_something(line: bytes, value: Any, max_depth: int) -> bool:
     """Whether the line may hold what its value does not show (a repeated key), or is nested too deep."""
     try:
-        strings, inner, depth = _measure(value)
+        strings, inner, depth = measure(value)
     except RecursionError:
         return True
     return depth > max_depth or not quotes_agree(line, strings, inner)
 
 
-def quotes_agree(line: bytes, strings: int, inner: int) -> bool:
-    """Whether a line's quotes are just those of its value's strings (keys too) and `inner` ones inside them.
+def quotes_agree(data: bytes, strings: int, inner: int) -> bool:
+    """Whether the quotes in some lines are just those of their values' strings (keys too) and `inner` ones inside them.
 
-    Every string takes two quotes in the line, and every quote inside one more, so a dropped key shows as a
-    surplus. Only quotes escaped as \\u0022 could hide one: such lines are read slowly.
+    Every string takes two quotes, and every quote inside one more, so a dropped key shows as a surplus. Only quotes
+    escaped as \\u0022 could hide one: lines that have such are read slowly.
     """
-    return line.count(b'"') == 2 * strings + inner and not (inner and b"\\u0022" in line)
+    if scan.count(data, QUOTE) != 2 * strings + inner:
+        return False
+    return not inner or not scan.holds_numbered_quote(data)
 
 
-def _measure(value: Any) -> tuple[int, int, int]:
-    """Strings in a value, quotes inside them, and its depth."""
+def measure(value: Any) -> tuple[int, int, int]:
+    """Strings in a value, quotes inside them, and its depth. Raises RecursionError for a nesting bomb."""
     if isinstance(value, str):
         return 1, value.count('"'), 0
     if isinstance(value, dict):
@@ -177,6 +181,13 @@ def _measure(value: Any) -> tuple[int, int, int]:
         return 0, 0, 0
     depth = 0
     for part in parts:
-        more, quotes, deeper = _measure(part)
+        more, quotes, deeper = measure(part)
         strings, inner, depth = strings + more, inner + quotes, max(depth, deeper)
     return strings, inner, depth + 1
+
+
+def has_null_in_list(value: Any) -> bool:
+    """Whether a list in a value, however deep, holds a null. Raises RecursionError as `measure` does."""
+    if isinstance(value, dict):
+        return any(map(has_null_in_list, value.values()))
+    return isinstance(value, list) and (None in value or any(map(has_null_in_list, value)))

@@ -27,9 +27,12 @@ class Entries:
         self._pieces: list[bytes] = []
         self._sorted: list[bytes] = []
 
-    def add(self, digest: bytes, row: int, offset: int | None) -> None:
-        """Remember one row."""
-        self._pieces.append(digest + (row << 48 | (_NO_OFFSET if offset is None else offset)).to_bytes(12))
+    def extend(self, digests: Iterable[bytes], rows: Iterable[int], offsets: Iterable[int | None]) -> None:
+        """Remember rows."""
+        self._pieces += [
+            digest + (row << 48 | (_NO_OFFSET if offset is None else offset)).to_bytes(12)
+            for digest, row, offset in zip(digests, rows, offsets, strict=True)
+        ]
         if len(self._pieces) >= _SLICE:
             self._close()
 

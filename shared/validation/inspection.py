@@ -7,7 +7,8 @@ partial, wherever and however often it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,12 +21,12 @@ from shared.validation.digests import Entries
 from shared.validation.partial import Fault, Partial
 from shared.validation.parts import Part
 from shared.validation.policy import Policy
-from shared.validation.reading import FileFault, Meter, Row, is_bad, rows_of
+from shared.validation.reading import Batch, FileFault, Meter, Row, is_bad, rows_of
 from shared.validation.rules import RULES
 from shared.validation.sources import Watched
 from shared.validation.stager import Stager
 from shared.validation.tally import Tally
-from shared.validation.turns import Dialogue, Turns
+from shared.validation.turns import Turns
 
 _AT_A_TIME = 1 << 12
 _LONGEST_NAMES = 4096
@@ -106,16 +107,22 @@ class _Inspection:
             raise FileFault("too-large", f"{source.size} bytes", f"at most {most} bytes")
 
     def _read(self, heartbeat: Callable[[], None], room: Room) -> None:
-        partial, take = self._partial, self._take
+        partial = self._partial
         watched = Watched(self._source.open(), heartbeat)
         meter = Meter(self._policy, room.size)
         try:
-            for row in rows_of(self._part, watched, self._turns, self._policy, meter):
-                if row is None:
+            for rows in rows_of(self._part, watched, self._turns, self._policy, meter):
+                if rows is None:
                     partial.blank += 1
                     continue
-                partial.rows += 1
-                take(row)
+                left = room.rows - partial.rows
+                if isinstance(rows, Batch):
+                    batch = rows if len(rows) <= left else rows.head(left + 1)
+                    partial.rows += len(batch)
+                    self._take_batch(batch)
+                else:
+                    partial.rows += 1
+                    self._take_row(rows)
                 if partial.rows > room.rows:
                     most = self._policy.max_rows
                     raise FileFault("too-many-rows", "more rows than allowed", f"at most {most}")
@@ -123,54 +130,65 @@ class _Inspection:
             partial.bytes_out = meter.bytes_out
             watched.close()
 
-    # -- one row
+    # -- rows
 
-    def _take(self, row: Row) -> None:
+    def _take_row(self, row: Row) -> None:
         for problem in row.problems:
             self._tally.add(problem, row.number, row.offset)
-        dialogue = row.dialogue
-        if dialogue is None:
+        if row.dialogue is None:
             self._leave_out(row)
             return
-        data = dialogue.text.encode()
-        digest = xxhash.xxh3_128_digest(data, dialogue.seed)
-        self._digests.add(digest, row.number, row.offset)
-        turns = len(dialogue.roles)
-        tokens = estimated_tokens(len(data), turns)
-        self._lengths.append(turns)
-        self._characters.append(len(dialogue.text) + 1 - turns)
-        self._tokens.append(tokens)
+        if row.dialogue.fields:
+            self._partial.measures.fields.add("\0".join(row.dialogue.fields)[:_LONGEST_NAMES])
+        self._take_batch(row.as_batch())
+
+    def _take_batch(self, batch: Batch) -> None:
+        dialogues, offsets = batch.dialogues, batch.offsets
+        numbers = range(batch.number, batch.number + len(batch))
+        digests = list(map(xxhash.xxh3_128_digest, dialogues.data, dialogues.seeds))
+        self._digests.extend(digests, numbers, offsets)
+        tokens = self._measure(batch)
+        if self._policy.meaning:
+            for at, problem in meaning.remarks(dialogues, batch.prompts, tokens, self._policy):
+                self._tally.add(problem, numbers[at], offsets[at])
+            self._remember(batch, numbers)
+        if self._stager is not None:
+            for digest, dialogue, number in zip(digests, dialogues.each(), numbers, strict=True):
+                self._stager.add(digest, dialogue, self._source.split, number)
+
+    def _measure(self, batch: Batch) -> list[int]:
+        """Count what the statistics tell; the estimated tokens of each row."""
+        dialogues, measures = batch.dialogues, self._partial.measures
+        turns = list(map(len, dialogues.roles))
+        tokens = list(map(estimated_tokens, map(len, dialogues.data), turns))
+        self._lengths += turns
+        self._characters += [len(text) + 1 - count for text, count in zip(dialogues.texts, turns, strict=True)]
+        self._tokens += tokens
         if len(self._lengths) >= _AT_A_TIME:
             self._flush()
-        self._name(row, dialogue)
-        if self._policy.meaning:
-            for problem in meaning.remarks(row.value, dialogue, tokens, self._policy):
-                self._tally.add(problem, row.number, row.offset)
-            self._remember(row, dialogue)
-        if self._stager is not None:
-            self._stager.add(digest, dialogue, self._source.split, row.number)
-
-    def _name(self, row: Row, dialogue: Dialogue) -> None:
-        measures = self._partial.measures
-        measures.patterns.add("\0".join(dialogue.roles))
-        columns = tuple(row.value)
-        measures.columns.add("\0".join(columns)[:_LONGEST_NAMES])
+        for roles, rows in Counter(dialogues.roles).items():
+            measures.patterns.add("\0".join(roles), rows)
+        for columns, rows in Counter(batch.columns).items():
+            measures.columns.add("\0".join(columns)[:_LONGEST_NAMES], rows)
         if self._partial.columns is None:
-            self._partial.columns = list(columns)
-        if dialogue.fields:
-            measures.fields.add("\0".join(dialogue.fields)[:_LONGEST_NAMES])
+            self._partial.columns = list(batch.columns[0])
+        return tokens
 
-    def _remember(self, row: Row, dialogue: Dialogue) -> None:
+    def _remember(self, batch: Batch, numbers: Sequence[int]) -> None:
         """What the fold compares with other rows."""
-        identity = row.value.get("prompt_id")
-        if isinstance(identity, str | int) and identity != "":
-            data = str(identity).encode("utf-8", "surrogatepass")
-            self._prompts.add(xxhash.xxh3_128_digest(data), row.number, row.offset)
+        told = [at for at, identity in enumerate(batch.prompt_ids) if isinstance(identity, str | int) and identity != ""]
+        names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in told]
+        places = [numbers[at] for at in told], [batch.offsets[at] for at in told]
+        self._prompts.extend(list(map(xxhash.xxh3_128_digest, names)), *places)
         partial = self._partial
-        if not partial.answers_differ:
-            answer = xxhash.xxh3_128_digest(dialogue.contents[-1].encode())
+        if partial.answers_differ:
+            return
+        for contents in batch.dialogues.contents:
+            answer = xxhash.xxh3_128_digest(contents[-1].encode())
             partial.answers_differ = partial.answer is not None and answer != partial.answer
             partial.answer = answer
+            if partial.answers_differ:
+                return
 
     def _flush(self) -> None:
         measures, most = self._partial.measures, self._policy.context_tokens

@@ -1,70 +1,80 @@
 """Warnings about what good rows say: nothing here refuses a row, and nothing here repeats what a turn says.
 
-Called for every good, distinct row, so each rule first asks something cheap that almost all rows answer
-with no.
+Called for every good row, so what almost no row has is first looked for in many rows at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+from shared.validation import scan
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
-from shared.validation.turns import Dialogue
+from shared.validation.turns import Dialogue, Dialogues
 
 MARKERS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
     *("<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>"),
     *("<|end_header_id|>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>"),
 )
+_MARKER_SIGNS = (("|", b"<|"), ("]", b"INST]"), (">", b"SYS>>"), (">", b"_of_turn>"))
+"""One of these is in each marker, with that of its characters which is seldom in text."""
 _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 _CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
-_CONTROL_BYTES = bytes(code for code in (*range(1, 9), 0x0B, *range(0x0E, 0x20), 0x7F))
-# One character is found much faster than several: the first column is looked for before the second.
-_SECRETS: tuple[tuple[str, str, str, re.Pattern[str]], ...] = (
-    ("-", "-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
-    ("K", "AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
-    ("=", "AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
-    ("-", "sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
-    ("_", "gh", "a GitHub token", re.compile(r"\bgh[opsru]_[A-Za-z0-9]{36,}")),
-    ("_", "github_pat_", "a GitHub token", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
-    ("-", "xox", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
-    ("_", "hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
-    ("I", "AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
-    ("J", "eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
-)
-SECRETS = tuple(dict.fromkeys(name for _, _, name, _ in _SECRETS))
 _TAIL = 24
 
 
-def remarks(row: dict[str, Any], dialogue: Dialogue, tokens: int, policy: Policy) -> Iterator[Problem]:
-    """What should be told about a good row."""
-    text = dialogue.text
-    if tokens > policy.context_tokens:
-        found = f"about {tokens} tokens"
-        yield Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
-    if _may_hold_marker(text):
-        yield from _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True)
-    data = text.encode()
-    if len(data.translate(None, _CONTROL_BYTES)) != len(data):
-        yield from _each(dialogue, _CONTROL, "control-character", "visible text", named=False)
-    for rare, sign, name, pattern in _SECRETS:
-        if rare in text and sign in text:
-            for at, content in enumerate(dialogue.contents):
-                if pattern.search(content):
-                    yield Problem("likely-secret", f"messages[{at}].content", f"what looks like {name}", "no secrets")
-    yield from _prompt(row, dialogue)
-    yield from _loop(dialogue, policy.max_repeats)
+class _Secret(NamedTuple):
+    """A kind of secret: how it is seen soon (a sign, and the rare character in it), and for certain."""
+
+    rare: str
+    sign: bytes
+    name: str
+    pattern: re.Pattern[str]
 
 
-def _may_hold_marker(text: str) -> bool:
-    return (
-        ("|" in text and "<|" in text)
-        or ("[" in text and "INST]" in text)
-        or (">" in text and ("SYS>>" in text or "_of_turn>" in text))
-    )
+_SECRETS = (
+    _Secret("-", b"-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    _Secret("K", b"AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
+    _Secret("=", b"AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
+    _Secret("-", b"sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
+    _Secret("_", b"gh?_", "a GitHub token", re.compile(r"\bgh[opsru]_[A-Za-z0-9]{36,}")),
+    _Secret("_", b"github_pat_", "a GitHub token", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
+    _Secret("-", b"xox?-", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
+    _Secret("_", b"hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
+    _Secret("I", b"AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
+    _Secret("J", b"eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
+)
+SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
+
+
+def remarks(
+    dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
+) -> Iterator[tuple[int, Problem]]:
+    """What should be told about good rows: which of them (from 0 on), and what."""
+    may_hold_marker = any(scan.holds(dialogues.whole, sign, ord(rare)) for rare, sign in _MARKER_SIGNS)
+    may_hold_control = scan.holds_control_character(dialogues.whole)
+    suspected = [secret for secret in _SECRETS if scan.holds(dialogues.whole, secret.sign, ord(secret.rare))]
+    for at, dialogue in enumerate(dialogues.each()):
+        if tokens[at] > policy.context_tokens:
+            found = f"about {tokens[at]} tokens"
+            yield at, Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
+        if may_hold_marker:
+            for problem in _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True):
+                yield at, problem
+        if may_hold_control:
+            for problem in _each(dialogue, _CONTROL, "control-character", "visible text", named=False):
+                yield at, problem
+        for secret in suspected:
+            for turn, content in enumerate(dialogue.contents):
+                if secret.pattern.search(content):
+                    path, found = f"messages[{turn}].content", f"what looks like {secret.name}"
+                    yield at, Problem("likely-secret", path, found, "no secrets")
+        for remark in (_prompt(prompts[at], dialogue), _loop(dialogue, policy.max_repeats)):
+            if remark is not None:
+                yield at, remark
 
 
 def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool) -> Iterator[Problem]:
@@ -74,25 +84,27 @@ def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str
             yield Problem(rule, f"messages[{at}].content", f"{what} as character {match.start() + 1}", expected)
 
 
-def _prompt(row: dict[str, Any], dialogue: Dialogue) -> Iterator[Problem]:
-    prompt = row.get("prompt")
-    if isinstance(prompt, str):
-        first = dialogue.contents[dialogue.roles.index("user")]
-        if prompt != first and prompt.strip() != first.strip():
-            yield Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
+def _prompt(prompt: Any, dialogue: Dialogue) -> Problem | None:
+    if not isinstance(prompt, str):
+        return None
+    first = dialogue.contents[dialogue.roles.index("user")]
+    if prompt == first or prompt.strip() == first.strip():
+        return None
+    return Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
 
 
-def _loop(dialogue: Dialogue, times: int) -> Iterator[Problem]:
+def _loop(dialogue: Dialogue, times: int) -> Problem | None:
     """An answer whose last words come over and over, right up to its end."""
     answer = dialogue.contents[-1].rstrip()
     if len(answer) < times * _TAIL:
-        return
+        return None
     tail = answer[-_TAIL:]
     period = len(answer) - _TAIL - answer.rfind(tail, 0, len(answer) - 1)
     if period > len(answer) // times:
-        return
+        return None
     looped = period * times
-    if answer[-looped:-period] == answer[-looped + period :] and not set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
-        found = f"the last {period} characters at least {times} times"
-        path = f"messages[{len(dialogue.contents) - 1}].content"
-        yield Problem("repetitive-answer", path, found, "an answer that ends")
+    if answer[-looped:-period] != answer[-looped + period :] or set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
+        return None
+    found = f"the last {period} characters at least {times} times"
+    path = f"messages[{len(dialogue.contents) - 1}].content"
+    return Problem("repetitive-answer", path, found, "an answer that ends")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from shared.validation import texts
+from shared.validation.lines import CHUNK
 from shared.validation.parts import Part
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem
-from shared.validation.reading import FileFault, Meter, Row, check_expansion, sniff, too_long
+from shared.validation.reading import FEW, Batch, FileFault, Meter, Row, Rows, check_expansion, sniff, too_long
 from shared.validation.sources import Readable, Watched
 from shared.validation.turns import Turns
 
@@ -40,7 +40,7 @@ def row_groups(file: Readable) -> int:
         return 1
 
 
-def parquet_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
+def parquet_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Rows]:
     """Rows of a parquet file. Extra columns but prompt and prompt_id are named and not read."""
     import pyarrow as pa
 
@@ -51,7 +51,7 @@ def parquet_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter:
         raise FileFault("file-unreadable", _first_line(damage), "a whole parquet file") from damage
 
 
-def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Row]:
+def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Rows]:
     import pyarrow.parquet as pq
 
     sniff(file.read(16), "parquet")
@@ -85,7 +85,11 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
             repeated = texts.size_of(batch)
             decoded += repeated
             check_expansion(decoded, part.source.size, policy)
-            yield from _batch_rows(batch, number, extras, turns, policy, may_be_long=repeated > policy.max_line_bytes)
+            may_be_long = repeated > policy.max_line_bytes
+            step = max(1, batch.num_rows * CHUNK // max(batch.nbytes, CHUNK))
+            for start in range(0, batch.num_rows, step):
+                few = batch.slice(start, step)
+                yield from _batch_rows(few, number + start, extras, turns, policy, may_be_long=may_be_long)
             number += batch.num_rows
 
 
@@ -143,22 +147,56 @@ def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
 
 def _batch_rows(
     batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy, *, may_be_long: bool
+) -> Iterator[Rows]:
+    """All at once if they are plainly good, else a few at once, else each by itself."""
+    plain = None if may_be_long else _plain_batch(batch, number, extras, turns, policy)
+    if plain is not None:
+        yield plain
+    elif batch.num_rows > FEW and not may_be_long:
+        for at in range(0, batch.num_rows, FEW):
+            yield from _batch_rows(batch.slice(at, FEW), number + at, extras, turns, policy, may_be_long=False)
+    else:
+        yield from _careful_rows(batch, number, extras, turns, policy)
+
+
+def _plain_batch(
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy
+) -> Batch | None:
+    """The rows, if all are plainly good; None says nothing."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    messages = batch.column("messages")
+    spoken = messages.flatten()
+    fields = dict(zip(spoken.type.names, spoken.flatten(), strict=True))
+    roles, contents = fields.pop("role"), fields.pop("content")
+    if messages.null_count or spoken.null_count or any(field.null_count < len(field) for field in fields.values()):
+        return None
+    names = batch.schema.names
+    try:
+        counts = pc.list_value_length(messages).to_pylist()
+        dialogues = turns.glance(texts.as_python(roles), texts.as_python(contents), counts)
+        prompts, prompt_ids = (
+            texts.as_python(batch.column(name)) if name in names else [None] * batch.num_rows for name in _READ_BESIDES
+        )
+    except UnicodeDecodeError:
+        return None
+    if dialogues is None or max(map(len, dialogues.data)) > policy.max_line_bytes:
+        return None
+    columns = [(*names, *extras)] * batch.num_rows
+    return Batch(number, [None] * batch.num_rows, dialogues, columns, prompts, prompt_ids)
+
+
+def _careful_rows(
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy
 ) -> Iterator[Row]:
     blank, most = dict.fromkeys(extras), policy.max_line_bytes
-    for at, value in enumerate(_values(batch)):
-        row_number = number + at
+    for row_number, value in enumerate(_values(batch), number):
         if isinstance(value, Problem):
             yield Row(row_number, None, None, None, [value], None)
             continue
         value.update(blank)
-        dialogue = None if may_be_long else turns.glance(value["messages"])
-        problems: list[Problem] = []
-        if dialogue is None or 4 * len(dialogue.text) > most:
-            size = _size(value)
-            if size > most:
-                dialogue, problems = None, [too_long(size, policy)]
-            elif dialogue is None:
-                dialogue, problems = turns.examine(value)
+        size = _size(value)
+        dialogue, problems = (None, [too_long(size, policy)]) if size > most else turns.examine(value)
         yield Row(row_number, None, value, dialogue, problems, None)
 
 
@@ -189,23 +227,8 @@ def _single(row: pyarrow.RecordBatch) -> dict[str, Any] | Problem:
 
 
 def _column(array: pyarrow.Array, name: str) -> list[Any]:
-    return _dialogues(array) if name == "messages" else texts.as_python(array)
-
-
-def _dialogues(array: pyarrow.Array) -> list[Any]:
-    """Lists of turns. The usual shape (role and content, nothing null) is put together column by column."""
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    turns = array.flatten()
-    if array.null_count or turns.null_count or turns.type.num_fields != 2:
-        return [_without_nulls(row) for row in texts.as_python(array)]
-    roles = texts.as_python(pc.struct_field(turns, "role"))
-    contents = texts.as_python(pc.struct_field(turns, "content"))
-    flat = [{"content": content, "role": role} for role, content in zip(roles, contents, strict=True)]
-    ends = [0]
-    for length in pc.list_value_length(array).to_pylist():
-        ends.append(ends[-1] + length)
-    return [flat[start:end] for start, end in pairwise(ends)]
+    values = texts.as_python(array)
+    return list(map(_without_nulls, values)) if name == "messages" else values
 
 
 def _without_nulls(row: list[Any] | None) -> list[Any] | None:

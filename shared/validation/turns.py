@@ -1,6 +1,6 @@
 """The rules about a row's dialogue, on plain Python values: the same for every file format.
 
-`glance` answers fast for rows that are plainly good, and for nothing else; `examine` is complete and
+`glance` answers fast for many rows that are all plainly good, and for nothing else; `examine` is complete and
 decides about all others. A row that `glance` passes has no problem under `examine`: a property test holds
 them together.
 """
@@ -8,11 +8,13 @@ them together.
 from __future__ import annotations
 
 import difflib
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import xxhash
 
+from shared.validation import scan
 from shared.validation.policy import Policy
 from shared.validation.problems import Problem, kind_of, shown
 
@@ -47,6 +49,34 @@ class Dialogue(NamedTuple):
     fields: tuple[str, ...] = ()
     """Names in its turns, where there are others than role and content."""
 
+    def alone(self) -> Dialogues:
+        """This one, as column of one."""
+        data = self.text.encode()
+        return Dialogues([self.roles], [self.contents], [self.text], [self.seed], [data], data)
+
+
+class Dialogues(NamedTuple):
+    """Good dialogues one after the other, by column."""
+
+    roles: list[tuple[str, ...]]
+    contents: list[list[str]]
+    texts: list[str]
+    seeds: list[int]
+    data: list[bytes]
+    """The texts in UTF-8."""
+    whole: bytes
+    """All of that, with NUL between: what is to be found in none of them is looked for once."""
+
+    def head(self, count: int) -> Dialogues:
+        """The first ones."""
+        data = self.data[:count]
+        lists = (column[:count] for column in (self.roles, self.contents, self.texts, self.seeds))
+        return Dialogues(*lists, data, b"\0".join(data))  # type: ignore[arg-type]
+
+    def each(self) -> Iterator[Dialogue]:
+        """One by one."""
+        return map(Dialogue, self.roles, self.contents, self.texts, self.seeds)
+
 
 class Turns:
     """Checks dialogues under one policy. Remembers role sequences already found good."""
@@ -56,25 +86,26 @@ class Turns:
         self._known = frozenset(policy.roles) | ({"system"} if policy.system_turns == "fold" else frozenset())
         self._good_patterns: dict[tuple[str, ...], int] = {}
 
-    def glance(self, messages: Any) -> Dialogue | None:
-        """Return the dialogue if it is plainly good; None says nothing."""
-        if type(messages) is not list:
-            return None
+    def glance(self, roles: list[Any], contents: list[Any], counts: Sequence[int]) -> Dialogues | None:
+        """Return dialogues if all are plainly good; None says nothing.
+
+        Roles and contents are those of all turns; the first `counts[0]` of them make the first dialogue, and so on.
+        """
+        good = self._good_patterns
+        spans = list(pairwise(accumulate(counts, initial=0)))
         try:
-            roles = tuple([turn["role"] for turn in messages])
-            contents = [turn["content"] for turn in messages]
-            seed = self._good_patterns.get(roles)
-            if seed is None:
+            # strip leaves a text empty if it is empty or blank
+            if not all(map(str.strip, contents)):
                 return None
-            text = "\0".join(contents)
-        except (TypeError, KeyError, IndexError):
+            patterns = [tuple(roles[start:end]) for start, end in spans]
+            seeds = [good[pattern] for pattern in patterns]
+        except (TypeError, KeyError):
             return None
-        # strip leaves a text empty if it is empty or blank
-        if not all(map(str.strip, contents)) or text.count("\0") >= len(contents):
-            return None
-        if set(map(len, messages)) != {2}:
-            return None
-        return Dialogue(roles, contents, text, seed)
+        parted = [contents[start:end] for start, end in spans]
+        texts = list(map("\0".join, parted))
+        data = list(map(str.encode, texts))
+        found = Dialogues(patterns, parted, texts, seeds, data, b"\0".join(data))
+        return found if scan.count(found.whole, 0) == len(contents) - 1 else None
 
     def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:
         """Return every problem of the row, or else its dialogue."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from shared.splits import Cuts, Shares, Split
 from shared.validation import Policy, Report, Source, freeze, local_source
 from shared.validation.digests import Entries, distinct, repeated
 from shared.validation.inspection import inspect
-from shared.validation.lines import lines_of, owned
+from shared.validation.lines import LongLine, owned, runs_of
 from shared.validation.lineup import Lineup, within_limits
 from shared.validation.measures import Names
 from shared.validation.partial import Partial
@@ -127,9 +127,17 @@ def test_every_line_has_one_owner(pieces_of_data: list[bytes], cuts: list[int]) 
         file = io.BytesIO(data)
         file.seek(max(0, start - 1))
         read = lambda size, file=file: file.read(min(size, 7))  # noqa: E731
-        found += [(offset, line) for _, offset, _, line in lines_of(owned(read, start, end), 1000)]
-    whole = [(offset, line) for _, offset, _, line in lines_of(owned(io.BytesIO(data).read, 0, None), 1000)]
+        found += _lines(read, start, end)
+    whole = _lines(io.BytesIO(data).read, 0, None)
     assert found == whole
+
+
+def _lines(read: Callable[[int], bytes], start: int, end: int | None) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    for run in runs_of(owned(read, start, end), 1000):
+        assert not isinstance(run, LongLine)
+        found += zip(run.offsets, run.lines(), strict=True)
+    return found
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=60), max_size=4))
@@ -138,7 +146,7 @@ def test_sorted_hashes_find_every_repetition(parts: list[list[int]]) -> None:
     for part, values in enumerate(parts):
         entries = Entries()
         for row, value in enumerate(values):
-            entries.add((value << 120 | value).to_bytes(16), row, None)
+            entries.extend([(value << 120 | value).to_bytes(16)], [row], [None])
             if value in seen:
                 expected.add(((part, row), seen[value]))
             seen.setdefault(value, (part, row))
