@@ -1,6 +1,6 @@
 # Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check up down status bench docs requirements clean
+.PHONY: help setup demo test test-fast check up down status peers bench docs requirements clean
 .NOTPARALLEL:
 # Where it is set, every process compiles all it imports once more: azure-ai-ml then takes three times as long to load.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,7 +40,11 @@ down: setup ## stop the local cloud
 status: setup ## show what runs, where, and how it is
 	@$(python) -m local status
 
-bench: setup ## measure the hot paths
+peers: setup ## install the programs that validation is compared with, into .tools/peers
+	@test -x .tools/peers/bin/python || $(python) -m venv --without-pip .tools/peers
+	@.venv/bin/uv pip sync --quiet --compile-bytecode --python .tools/peers/bin/python requirements-peers.txt
+
+bench: peers ## measure the hot paths
 	@$(python) -m benchmarks
 
 docs: setup ## write the generated parts of the pages anew
@@ -51,6 +55,7 @@ docs: setup ## write the generated parts of the pages anew
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt
 	@$(compile) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	@$(compile) --group peers -c requirements-dev.txt -o requirements-peers.txt
 
 clean: ## remove everything the other targets made; stops the local cloud first
 	@if [ -f .local/cloud.json ] && [ -x $(python) ]; then $(python) -m local down; fi

@@ -1,8 +1,8 @@
-"""How fast validation is, side by side with a plain loop and `datasets`: `python -m benchmarks.validation`.
+"""How fast validation is, side by side with others: `python -m benchmarks.validation`.
 
-Rows are generated with a seed, in the shape of ultrachat_200k (several turns, about 5 KB, one in five not
-pure ASCII). Every contender runs in a fresh process, all of them once per round, so that a busy moment hits
-all alike; medians and the spread are told.
+Every contender runs in a fresh process, all of them once per round, so that a busy moment hits all alike; medians and
+the spread are told, as are the peak memory of all processes of a contender (PSS: shared pages once) and ratios.
+DuckDB, polars and together are compared if `make peers` has installed them.
 """
 
 from __future__ import annotations
@@ -10,146 +10,38 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from benchmarks.checking import stored
+from benchmarks.checking.contenders import CONTENDERS, PEERS
+from benchmarks.checking.rows import BAD, generate, spoil
 
-def generate(folder: Path, megabytes: int) -> dict[str, Path]:
-    """Write the same rows as JSONL and as parquet."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    lines, table = folder / "rows.jsonl", folder / "rows.parquet"
-    schema = pa.schema(
-        [
-            ("prompt", pa.string()),
-            ("messages", pa.list_(pa.struct([("content", pa.string()), ("role", pa.string())]))),
-            ("prompt_id", pa.string()),
-        ]
-    )
-    with lines.open("w", encoding="utf-8") as out, pq.ParquetWriter(table, schema) as parquet:
-        for chunk in _chunks(megabytes * 1_000_000):
-            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chunk)
-            parquet.write_table(pa.Table.from_pylist(chunk, schema))
-    return {"jsonl": lines, "parquet": table}
+ROOT = Path(__file__).parent.parent
+PEERS_PYTHON = ROOT / ".tools" / "peers" / "bin" / "python"
+OURS = "droptune, structural rules"
+ALL = "droptune, all rules"
 
 
-def _chunks(size: int) -> Iterator[list[dict[str, Any]]]:
-    rng = random.Random(20)
-    letters = "etaoinshrdlucmfwypvbgkjqxz"
-    words = ["".join(rng.choices(letters, k=rng.randint(2, 10))) for _ in range(8000)]
-    written = 0
-    number = 0
-    while written < size:
-        rows = []
-        for _ in range(1000):
-            turns = []
-            for turn in range(2 * rng.randint(1, 5)):
-                length = rng.randint(120, 220) if turn % 2 else rng.randint(10, 60)
-                text = " ".join(rng.choices(words, k=length)).replace(" qu", '\n"qu').capitalize()
-                if number % 5 == 0:
-                    text = f"Über {text}, „naïve“."
-                turns.append({"content": text, "role": ("user", "assistant")[turn % 2]})
-                written += len(text) + 40
-            rows.append({"prompt": turns[0]["content"], "messages": turns, "prompt_id": f"{number:064x}"})
-            written += len(turns[0]["content"]) + 110
-            number += 1
-        yield rows
-
-
-def plain_loop(path: Path) -> int:
-    """What people write first: json.loads and a look at roles and contents; it ends at the first bad row."""
-    rows = 0
-    with path.open("rb") as lines:
-        for line in lines:
-            row = json.loads(line)
-            before = ""
-            for turn in row["messages"]:
-                if turn["role"] not in ("user", "assistant") or turn["role"] == before or not turn["content"].strip():
-                    raise SystemExit("bad row")
-                before = turn["role"]
-            rows += 1
-    return rows
-
-
-def with_datasets(path: Path) -> int:
-    """Load with `datasets`, cold, and look at every row."""
-    from datasets import load_dataset  # type: ignore[import-untyped]
-
-    kind = "parquet" if path.suffix == ".parquet" else "json"
-    with tempfile.TemporaryDirectory() as cache:
-        rows = load_dataset(kind, data_files=str(path), split="train", cache_dir=cache)
-        for row in rows:
-            if any(
-                turn["role"] not in ("user", "assistant") or not turn["content"].strip() for turn in row["messages"]
-            ):
-                raise SystemExit("bad row")
-        return len(rows)
-
-
-def structural(path: Path) -> int:
-    """Droptune, rules about files, lines and turns."""
-    return _droptune(path, meaning=False)
-
-
-def everything(path: Path) -> int:
-    """Droptune, all rules."""
-    return _droptune(path, meaning=True)
-
-
-def _droptune(path: Path, *, meaning: bool) -> int:
-    from shared.validation import Policy, local_source
-    from shared.validation.processes import check
-
-    report = check([local_source(path)], Policy(meaning=meaning))
-    if not report.accepted:
-        raise SystemExit(report.summary)
-    return report.rows
-
-
-CONTENDERS: dict[str, dict[str, Callable[[Path], int]]] = {
-    "jsonl": {
-        "droptune, structural rules": structural,
-        "droptune, all rules": everything,
-        "json.loads loop": plain_loop,
-        "datasets": with_datasets,
-    },
-    "parquet": {
-        "droptune, structural rules": structural,
-        "droptune, all rules": everything,
-        "datasets": with_datasets,
-    },
-}
-
-
-def run(kind: str, name: str, path: Path) -> dict[str, float]:
-    """Run one contender in its own process; its peak memory is that of all its processes, shared pages once (PSS)."""
-    command = [sys.executable, "-m", "benchmarks.validation", "--one", kind, name, str(path)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def run(name: str, path: Path) -> dict[str, float]:
+    """Run one contender in its own process: its seconds, rows, and peak memory in MB."""
+    python = PEERS_PYTHON if name in PEERS else sys.executable
+    command = [str(python), "-m", "benchmarks.checking.contenders", name, str(path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     peak = 0.0
     while child.poll() is None:
         peak = max(peak, _megabytes_now(child.pid))
-        time.sleep(0.01)
+        time.sleep(0.02)
     output, _ = child.communicate()
     if child.returncode:
-        raise SystemExit(f"{name} failed: {child.returncode}")
+        raise SystemExit(f"{name} failed on {path.name}: {child.returncode}")
     return {**json.loads(output.splitlines()[-1]), "peak_mb": peak}
-
-
-def one(kind: str, name: str, path: Path) -> None:
-    """The child's side of `run`: seconds of work after imports of this module."""
-    started = time.perf_counter()
-    rows = CONTENDERS[kind][name](path)
-    print(json.dumps({"seconds": time.perf_counter() - started, "rows": rows}))
 
 
 def _megabytes_now(pid: int) -> float:
@@ -164,42 +56,71 @@ def _megabytes_now(pid: int) -> float:
     return total / 2**20
 
 
+def compare(path: Path, rounds: int) -> None:
+    """All contenders on one good file."""
+    names = [name for name in CONTENDERS if name not in PEERS or PEERS_PYTHON.exists()]
+    if path.suffix == ".parquet":
+        names = [name for name in names if name not in ("together", "json.loads loop")]  # they read no such parquet
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, found in results.items():
+            found.append(run(name, path))
+    if len(counts := {result["rows"] for found in results.values() for result in found}) != 1:
+        raise SystemExit(f"the contenders do not agree on the number of rows: {counts}")
+    _print_table(path, counts.pop(), rounds, results)
+
+
+def _print_table(path: Path, rows: float, rounds: int, results: dict[str, list[dict[str, float]]]) -> None:
+    size = path.stat().st_size / 1e6
+    medians = {name: statistics.median(run["seconds"] for run in found) for name, found in results.items()}
+    print(f"\n{path.suffix[1:]}, {size:.0f} MB, {rows:.0f} rows, {rounds} interleaved rounds\n")
+    print("| contender | median s | min-max s | MB/s | peak MB | structural rules are faster by | all rules by |")
+    print("|---|---|---|---|---|---|---|")
+    for name, found in results.items():
+        seconds = sorted(result["seconds"] for result in found)
+        peak = max(result["peak_mb"] for result in found)
+        print(
+            f"| {name} | {medians[name]:.2f} | {seconds[0]:.2f}-{seconds[-1]:.2f} | {size / medians[name]:.0f} "
+            f"| {peak:.0f} | {medians[name] / medians[OURS]:.2f} | {medians[name] / medians[ALL]:.2f} |"
+        )
+
+
+def compare_bad(good: Path, rounds: int) -> None:
+    """Files whose every row is bad, against the good one, all rules on."""
+    files = {"no fault": good} | {kind: spoil(good, kind) for kind in BAD}
+    results: dict[str, list[dict[str, float]]] = {kind: [] for kind in files}
+    for _ in range(rounds):
+        for kind, path in files.items():
+            results[kind].append(run(ALL, path))
+    base = statistics.median(result["seconds"] for result in results["no fault"])
+    print(f"\nall rows bad, {good.stat().st_size / 1e6:.0f} MB, all rules, {rounds} interleaved rounds\n")
+    print("| every row has | median s | x good file | peak MB |")
+    print("|---|---|---|---|")
+    for kind, found in results.items():
+        median, peak = statistics.median(result["seconds"] for result in found), max(r["peak_mb"] for r in found)
+        print(f"| {kind} | {median:.2f} | {median / base:.2f} | {peak:.0f} |")
+
+
 def main() -> None:
-    """Generate, measure, print a table."""
+    """Generate, measure, print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--megabytes", type=int, default=100, help="of JSONL")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=sorted(CONTENDERS), help="one of the two formats")
-    parser.add_argument("--one", nargs=3, metavar=("KIND", "NAME", "PATH"))
+    sections = ("jsonl", "parquet", "bad", "stored", "parts")
+    parser.add_argument("--only", choices=sections, action="append", help="some of the sections")
     options = parser.parse_args()
-    if options.one:
-        kind, name, path = options.one
-        return one(kind, name, Path(path))
+    wanted = options.only or sections
     with tempfile.TemporaryDirectory() as folder:
         files = generate(Path(folder), options.megabytes)
         for kind, path in files.items():
-            if options.only in (None, kind):
-                _compare(kind, path, options.rounds)
-    return None
-
-
-def _compare(kind: str, path: Path, rounds: int) -> None:
-    size = path.stat().st_size / 1e6
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS[kind]}
-    for _ in range(rounds):
-        for name, found in results.items():
-            found.append(run(kind, name, path))
-    print(f"\n{kind}, {size:.0f} MB, {results['datasets'][0]['rows']:.0f} rows, {rounds} interleaved rounds")
-    print("| contender | median s | min-max s | MB/s | peak MB | x datasets |")
-    print("|---|---|---|---|---|---|")
-    base = statistics.median(result["seconds"] for result in results["datasets"])
-    for name, found in results.items():
-        seconds = sorted(result["seconds"] for result in found)
-        median, peak = statistics.median(seconds), max(result["peak_mb"] for result in found)
-        print(
-            f"| {name} | {median:.2f} | {seconds[0]:.2f}-{seconds[-1]:.2f} | {size / median:.0f} | {peak:.0f} "
-            f"| {base / median:.1f} |"
-        )
+            if kind in wanted:
+                compare(path, options.rounds)
+        if "bad" in wanted:
+            compare_bad(files["jsonl"], options.rounds)
+        if "stored" in wanted:
+            stored.compare(files["jsonl"], options.rounds)
+        if "parts" in wanted:
+            stored.compare_parts(Path(folder), options.rounds)
 
 
 if __name__ == "__main__":
