@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from shared.data_files import printable
 from shared.splits import Split
-from shared.validation.digests import Repeated, RowSet, content_digest, distinct, repeated
+from shared.validation.digests import Repeated, RowSet, content_digest, distinct, repeated, unpacked
 from shared.validation.lineup import Lineup
 from shared.validation.measures import Measures
 from shared.validation.partial import Spot
@@ -63,8 +63,10 @@ class Fold:
         return sum(own) - self._repeats_of[split]
 
     def train_digests(self) -> Iterator[list[bytes]]:
-        """Hashes of the distinct rows that may be trained on, many at a time."""
+        """Hashes of the distinct rows that may be trained on, many at a time, in any order."""
         lineup = self._lineup
+        if not self.repeats:
+            return map(unpacked, lineup.packed("train"))
         return distinct(lineup.packed("train"), [*lineup.packed("test"), *lineup.packed("validation")])
 
     @property

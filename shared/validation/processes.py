@@ -44,6 +44,7 @@ def check(
     workers = min(processes or _cores(), len(parts))
     if workers < 2 or (processes is None and sum(source.size for source in sources) < WORTH_IT):
         return freeze(sources, policy, heartbeat=lambda: progress(CHUNK)).report
+    _load_for(parts)
     with ProcessPoolExecutor(workers, mp_context=_context()) as pool:
         found = {part: pool.submit(inspect, part, policy) for part in parts}
 
@@ -65,6 +66,15 @@ def check(
 def _cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _load_for(parts: Sequence[Part]) -> None:
+    """Import once what every forked process would import by itself."""
+    import numpy  # noqa: F401
+
+    if any(part.source.known_format == "parquet" for part in parts):
+        import pyarrow.compute  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 
 
 def _context() -> multiprocessing.context.BaseContext:

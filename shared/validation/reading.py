@@ -210,20 +210,22 @@ def _show_all(values: list[dict[str, Any]], batch: Batch, turns: int, run: Run, 
     What is hidden in one line cannot be made up for by another, as no line has fewer quotes than its value explains.
     """
     strings, inner = 4 * turns, scan.count(batch.dialogues.whole, QUOTE)
-    for columns, rows in Counter(batch.columns).items():
+    kinds = Counter(batch.columns)
+    for columns, rows in kinds.items():
         strings += len(columns) * rows
         inner += sum(name.count('"') for name in columns) * rows
-    for value in values:
-        for name, other in value.items():
-            kind = type(other)
-            if kind is str:
-                strings += 1
-                inner += other.count('"')
-            elif (kind is dict or kind is list) and name != "messages":
-                more, quotes, depth = measure(other)
-                if depth >= policy.max_depth or has_null_in_list(other):
-                    return False
-                strings, inner = strings + more, inner + quotes
+    for name in set(chain.from_iterable(kinds)) - {"messages"}:
+        column = [value[name] for value in values if name in value]
+        texts = [other for other in column if type(other) is str]
+        strings += len(texts)
+        inner += scan.count("".join(texts).encode(), QUOTE)
+        if len(texts) < len(column):
+            for other in column:
+                if type(other) is dict or type(other) is list:
+                    more, quotes, depth = measure(other)
+                    if depth >= policy.max_depth or has_null_in_list(other):
+                        return False
+                    strings, inner = strings + more, inner + quotes
     return quotes_agree(run.whole, strings, inner)
 
 
