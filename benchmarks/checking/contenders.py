@@ -46,7 +46,7 @@ def _droptune(*, meaning: bool) -> Check:
 
 def duckdb() -> Check:
     """One query over all cores."""
-    import duckdb
+    import duckdb  # type: ignore[import-not-found]
 
     def run(path: str) -> int:
         source = (
@@ -72,7 +72,7 @@ def duckdb() -> Check:
 
 def polars() -> Check:
     """One lazy query, streaming, over all cores."""
-    import polars as pl
+    import polars as pl  # type: ignore[import-not-found]
 
     def run(path: str) -> int:
         turn = pl.Struct({"content": pl.String, "role": pl.String})
@@ -103,7 +103,7 @@ def polars() -> Check:
 
 def together() -> Check:
     """The checker of a fine-tuning service, as it is; it leaves roles to the server."""
-    from together.lib.utils.files import check_file
+    from together.lib.utils.files import check_file  # type: ignore[import-not-found]
 
     def run(path: str) -> int:
         report = check_file(Path(path))

@@ -1,7 +1,7 @@
 """Seeded rows in the shape of ultrachat_200k, as JSONL and as parquet, and files in which every row is bad.
 
-Two to ten turns, about 5 KB a row; words as frequent as in a language (Zipf), so that parquet compresses them as it does
-text; one row in five is not pure ASCII; line ends and quotes inside texts, as answers with lists and code have them.
+Two to ten turns, about 6 KB a row; words as frequent as in a language (Zipf), so that parquet compresses them as it
+does text; one row in five is not pure ASCII; line ends and quotes inside texts, as answers with lists have them.
 """
 
 from __future__ import annotations

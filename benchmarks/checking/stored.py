@@ -92,7 +92,9 @@ def compare_parts(folder: Path, rounds: int) -> None:
     if len({_timeless(report) for report in reports}) != 1:
         raise SystemExit("the reports differ")
     size = sum(source.size for source in sources) / 1e6
-    print(f"\n{FILES} files of {size / FILES:.0f} MB paced at {PACE / 1e6:.0f} MB/s each, {rounds} interleaved rounds\n")
+    print(
+        f"\n{FILES} files of {size / FILES:.0f} MB paced at {PACE / 1e6:.0f} MB/s each, {rounds} interleaved rounds\n"
+    )
     print("| who | median s | speed-up |")
     print("|---|---|---|")
     for way, median in seconds.items():

@@ -20,7 +20,7 @@ from shared.validation import scan
 from shared.validation.problems import Problem, shown
 
 BOM = b"\xef\xbb\xbf"
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 (QUOTE,) = b'"'
 _SURELY_FINITE = 308  # digits: the largest double has 309
@@ -46,7 +46,9 @@ def decode_slowly(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
 
 
 def depth_of(line: bytes, enough: int) -> int:
-    """Count how deep a line is nested; stops counting just above `enough`."""
+    """Count how deep a line is nested, up to just above `enough`; says `enough` where it cannot be more."""
+    if line.count(b"[") + line.count(b"{") <= enough:
+        return enough
     depth = deepest = 0
     for token in _STRUCTURE.finditer(line):
         first = line[token.start()]
@@ -104,10 +106,11 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
     if no_numbers:
         path = None if repeats else _path_to(value, _is_no_number)
         odd.append(Problem("not-a-number", path, no_numbers[0], "a number or null"))
-    path = _path_to([value, hidden] if repeats else value, _is_surrogate)
-    if path is not None:
-        found, expected = "half of a surrogate pair", "whole characters"
-        odd.append(Problem("lone-surrogate", None if repeats else path, found, expected))
+    if "\\u" in text:  # no other way leads through UTF-8
+        path = _path_to([value, hidden] if repeats else value, _is_surrogate)
+        if path is not None:
+            found, expected = "half of a surrogate pair", "whole characters"
+            odd.append(Problem("lone-surrogate", None if repeats else path, found, expected))
     return value, odd
 
 

@@ -157,7 +157,10 @@ def _surely_differ(packed: Sequence[bytes]) -> bool:
     import numpy
 
     entry = numpy.dtype([("half", ">u8"), ("rest", f"V{ENTRY - 8}")])
-    halves = numpy.sort(numpy.concatenate([numpy.frombuffer(data, entry)["half"] for data in packed] or [[]]))
+    parts = [numpy.frombuffer(data, entry)["half"] for data in packed]
+    if not parts:
+        return True
+    halves = numpy.sort(numpy.concatenate(parts))
     return not bool((halves[1:] == halves[:-1]).any())
 
 

@@ -176,7 +176,9 @@ class _Inspection:
 
     def _remember(self, batch: Batch, numbers: Sequence[int]) -> None:
         """What the fold compares with other rows."""
-        told = [at for at, identity in enumerate(batch.prompt_ids) if isinstance(identity, str | int) and identity != ""]
+        told = [
+            at for at, identity in enumerate(batch.prompt_ids) if isinstance(identity, str | int) and identity != ""
+        ]
         names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in told]
         places = [numbers[at] for at in told], [batch.offsets[at] for at in told]
         self._prompts.extend(list(map(xxhash.xxh3_128_digest, names)), *places)

@@ -54,9 +54,10 @@ def remarks(
     dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
-    may_hold_marker = any(scan.holds(dialogues.whole, sign, ord(rare)) for rare, sign in _MARKER_SIGNS)
+    signs = scan.Signs(dialogues.whole)
+    may_hold_marker = any(signs.holds(sign, rare) for rare, sign in _MARKER_SIGNS)
     may_hold_control = scan.holds_control_character(dialogues.whole)
-    suspected = [secret for secret in _SECRETS if scan.holds(dialogues.whole, secret.sign, ord(secret.rare))]
+    suspected = [secret for secret in _SECRETS if signs.holds(secret.sign, secret.rare)]
     for at, dialogue in enumerate(dialogues.each()):
         if tokens[at] > policy.context_tokens:
             found = f"about {tokens[at]} tokens"

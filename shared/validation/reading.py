@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
@@ -48,11 +48,12 @@ _MAGIC = (
 )
 
 
-class Batch(NamedTuple):
-    """Rows that follow each other and have no problem, by column."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Good rows that follow each other, by column."""
 
     number: int
-    """Of the first row."""
+    """Of the first."""
     offsets: Sequence[int | None]
     dialogues: Dialogues
     columns: Sequence[tuple[str, ...]]

@@ -47,24 +47,32 @@ def holds_control_character(data: bytes) -> bool:
     return bool(counts[_CONTROL_CODES].any()) or _DELETE in data
 
 
-def holds(data: bytes, sign: bytes, rare: int) -> bool:
-    """Whether a sign is in it, where ? stands for any byte; `rare` is one of its bytes, which is seldom in text."""
-    import numpy
-
-    if rare not in data:
-        return False
-    codes, at = _codes(data), sign.index(rare)
-    starts = numpy.flatnonzero(codes == rare) - at
-    starts = starts[(starts >= 0) & (starts <= len(data) - len(sign))]
-    for further, code in enumerate(sign):
-        if not starts.size:
-            return False
-        if further != at and code != _ANY:
-            starts = starts[codes[starts + further] == code]
-    return bool(starts.size)
-
-
 def _codes(data: bytes) -> NDArray[Any]:
     import numpy
 
     return numpy.frombuffer(data, numpy.uint8)
+
+
+class Signs:
+    """Looks for many short signs in the same bytes. Where a rare byte stands is found once for all signs with it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._codes = data, _codes(data)
+        self._places: dict[int, NDArray[Any]] = {}
+
+    def holds(self, sign: bytes, rare: str) -> bool:
+        """Whether a sign is there, where ? stands for any byte; `rare` is one of its letters, seldom in text."""
+        import numpy
+
+        at = sign.index(code := ord(rare))
+        if code not in self._places:
+            places = numpy.flatnonzero(self._codes == code) if code in self._data else numpy.empty(0, numpy.intp)
+            self._places[code] = places
+        starts = self._places[code] - at
+        starts = starts[(starts >= 0) & (starts <= len(self._data) - len(sign))]
+        for further, wanted in enumerate(sign):
+            if not starts.size:
+                return False
+            if further != at and wanted != _ANY:
+                starts = starts[self._codes[starts + further] == wanted]
+        return bool(starts.size)

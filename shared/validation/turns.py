@@ -70,8 +70,8 @@ class Dialogues(NamedTuple):
     def head(self, count: int) -> Dialogues:
         """The first ones."""
         data = self.data[:count]
-        lists = (column[:count] for column in (self.roles, self.contents, self.texts, self.seeds))
-        return Dialogues(*lists, data, b"\0".join(data))  # type: ignore[arg-type]
+        roles, contents = self.roles[:count], self.contents[:count]
+        return Dialogues(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
 
     def each(self) -> Iterator[Dialogue]:
         """One by one."""

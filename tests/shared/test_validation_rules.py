@@ -157,6 +157,43 @@ def test_system_turns_can_be_refused() -> None:
     assert [rule for rule, *_ in found(check(data, system_turns="reject"))] == ["system-rejected"]
 
 
+def test_lines_that_are_only_together_json_are_each_refused() -> None:
+    """All lines of a block are decoded by one call: what fits together must not make up for what does not."""
+    dialogue = b'[{"role": "user", "content": "Hi %d"}, {"role": "assistant", "content": "Hello %d."}]'
+    row = b'{"messages": ' + dialogue + b"%s}"
+    good = [row % (at, at, b"") for at in range(30)]
+    cases = [
+        [(row % (1, 1, b', "x": [1'))[:-1], b"2]}", good[2] + b",null," + good[3]],
+        [(row % (1, 1, b', "x": {"y": [1'))[:-1], b"2]}}", good[2] + b",null," + good[3]],
+        [b'{"messages": [1', b'2], "messages": ' + dialogue % (1, 1) + b"}", good[2] + b",null," + good[3]],
+        [b'{"messages": ' + dialogue[:-1] % (1, 1), dialogue[1:] % (2, 2) + b"}", good[2] + b",null," + good[3]],
+        [(row % (1, 1, b', "x": "a'))[:-1], b'b"}', good[2] + b",null," + good[3]],
+        [good[2] + b"," + good[3], b"null"],
+        [b"null", good[2] + b",null"],
+        [good[2] + b"]", b"[" + good[3]],
+    ]
+    for bad in cases:
+        for before in (0, 12):
+            lines = [*good[4 : 4 + before], *bad, *good[20:]]
+            report = freeze([source(b"\n".join(lines), "train.jsonl")], Policy(meaning=False, places=0)).report
+            places = (place for finding in report.findings for place in finding.places)
+            refused = {place.row for place in places if place.row}
+            assert refused == {before + at for at in range(1, len(bad) + 1)}, bad
+
+
+@pytest.mark.parametrize(
+    "value", ['{"a": ["b", {"c": "say \\"no\\""}]}', "[1, [2]]", '["x", null]', '"\\u0022"', "7", "null"]
+)
+def test_other_columns_may_hold_anything(value: str) -> None:
+    turns = '[{"role": "user", "content": "Hi %d"}, {"role": "assistant", "content": "Ho."}]'
+    rows = [f'{{"messages": {turns % at}, "x": {value}}}' for at in range(30)]
+    assert freeze([source("\n".join(rows).encode(), "train.jsonl")], Policy(meaning=False)).report.findings == []
+    repeated = rows[20].replace('"x": ', '"x": 1, "x": ')
+    report = freeze([source("\n".join([*rows[:20], repeated, *rows[21:]]).encode(), "train.jsonl")], Policy()).report
+    (place,) = (place for finding in report.findings if finding.rule == "repeated-key" for place in finding.places)
+    assert place.row == 21
+
+
 def test_row_longer_than_the_limit_is_skipped_and_the_next_ones_keep_their_places() -> None:
     data, offset = planted(b"x" * 3_000_000)
     bad_end = data + b"{]\n"
