@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from shared.validation import texts
+from shared.validation import footer, texts
 from shared.validation.lines import CHUNK
 from shared.validation.parts import Part
 from shared.validation.policy import Policy
@@ -58,6 +58,7 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
     file.seek(0)
     whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
     metadata, schema = whole.metadata, whole.schema_arrow
+    footer.check(_footer(file), metadata.schema)
     _check_columns(schema)
     columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
     extras = [name for name in schema.names if name not in columns]
@@ -91,6 +92,22 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
                 few = batch.slice(start, step)
                 yield from _batch_rows(few, number + start, extras, turns, policy, may_be_long=may_be_long)
             number += batch.num_rows
+
+
+def _footer(file: Watched) -> bytes:
+    """The bytes of the footer, which Arrow has read before."""
+    file.seek(-8, 2)
+    length = int.from_bytes(_read(file, 4), "little")
+    file.seek(-8 - length, 2)
+    return _read(file, length)
+
+
+def _read(file: Watched, size: int) -> bytes:
+    """So many bytes: one read may give fewer."""
+    found = b""
+    while len(found) < size and (more := file.read(size - len(found))):
+        found += more
+    return found
 
 
 def _leaves(metadata: pyarrow.parquet.FileMetaData, columns: list[str]) -> list[int]:

@@ -321,6 +321,28 @@ def test_damaged_files_never_raise(data: st.DataObject, path: str) -> None:
     assert report.rows == report.good_rows + report.bad_rows + report.duplicate_rows
 
 
+def test_no_byte_of_a_damaged_footer_ends_the_process() -> None:
+    """Arrow ends the process for some contradictions, so this looks at a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from tests.shared.test_validation_snapshot import damage_footer; damage_footer()"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "contradict the schema" in done.stdout
+
+
+def damage_footer() -> None:
+    """Validate a file once for each byte of its footer, with that byte changed; print what was found."""
+    whole = parquet([a_row(number) for number in range(15)])
+    for at in range(len(whole) - int.from_bytes(whole[-8:-4], "little") - 8, len(whole) - 8):
+        for change in (1, 16, 0xFF):
+            damaged = whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :]
+            report = freeze([source(damaged, "a.parquet")], Policy()).report
+            print(report.verdict, *(place.found for finding in report.findings for place in finding.places))
+
+
 def test_parquet_whose_row_groups_and_schema_disagree_is_unreadable() -> None:
     damaged = parquet([a_row(number) for number in range(15)])
     at = damaged.rindex(b"role")  # in the footer, where the row group names its columns
