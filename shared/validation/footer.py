@@ -8,7 +8,8 @@ the numbers of fields are those of parquet.thrift, written in Thrift's compact p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pyarrow.parquet  # type: ignore[import-untyped]
@@ -21,15 +22,30 @@ _BYTES, _REPETITIONS, _DEFINITIONS = 1, 2, 3
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = 1, 2, 3, 7, 8, 9, 10, 11, 12, 13
 
 
+class _Leaf(NamedTuple):
+    """What the schema says of a column."""
+
+    path: str
+    repetitions: int
+    definitions: int
+    is_bytes: bool
+
+
 def check(footer: bytes, schema: pyarrow.parquet.ParquetSchema) -> None:
     """Raise ValueError if a row group contradicts the schema, in words that fit after "the file is unreadable:"."""
+    columns = map(schema.column, range(len(schema)))
+    leaves = tuple(
+        _Leaf(leaf.path, leaf.max_repetition_level, leaf.max_definition_level, leaf.physical_type == "BYTE_ARRAY")
+        for leaf in columns
+    )
     try:
-        _check(footer, [schema.column(at) for at in range(len(schema))])
+        _check(footer, leaves)
     except (TypeError, AttributeError) as odd:  # a number where a struct belongs
         raise ValueError("the footer is not as parquet describes it") from odd
 
 
-def _check(footer: bytes, leaves: list[pyarrow.parquet.ColumnSchema]) -> None:
+@lru_cache(maxsize=2)  # a large file is read piece by piece, each time with the same footer
+def _check(footer: bytes, leaves: tuple[_Leaf, ...]) -> None:
     for group in _Compact(footer).struct().get(_ROW_GROUPS) or ():
         columns = group.get(_COLUMNS) or ()
         if len(columns) != len(leaves):
@@ -38,9 +54,9 @@ def _check(footer: bytes, leaves: list[pyarrow.parquet.ColumnSchema]) -> None:
             if _CRYPTO in column:
                 raise ValueError(f"column {leaf.path} is encrypted")
             sizes = (column.get(_META_DATA) or {}).get(_SIZE_STATISTICS) or {}
-            levels = {_REPETITIONS: leaf.max_repetition_level, _DEFINITIONS: leaf.max_definition_level}
+            levels = {_REPETITIONS: leaf.repetitions, _DEFINITIONS: leaf.definitions}
             has_wrong_levels = any(sizes.get(field) and len(sizes[field]) != most + 1 for field, most in levels.items())
-            if has_wrong_levels or (_BYTES in sizes and leaf.physical_type != "BYTE_ARRAY"):
+            if has_wrong_levels or (_BYTES in sizes and not leaf.is_bytes):
                 raise ValueError(f"the size statistics of column {leaf.path} contradict the schema")
 
 
