@@ -50,7 +50,6 @@ class Budget(Struct, frozen=True, kw_only=True):
     runs: dict[str, Run] = msgspec.field(default_factory=dict)
 
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _BUDGET = msgspec.json.Decoder(Budget)
 
 

@@ -47,7 +47,6 @@ class _Second(msgspec.Struct):
 
 type _Minute = dict[int, _Second]
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _MINUTE = msgspec.json.Decoder(dict[int, _Second])
 
 

@@ -46,7 +46,6 @@ class _Left(msgspec.Struct):
     quarantine: list[str] = []
 
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _LEFT = msgspec.msgpack.Decoder(_Left)
 
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONTAINER = "ledger"
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
 # A fault this often in a row waits for a person.
 FAULTS_BEFORE_ATTENTION = 5

@@ -58,7 +58,6 @@ class Orphans(Struct, frozen=True, kw_only=True):
     removed: tuple[Orphan, ...] = ()
 
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _ORPHANS = msgspec.json.Decoder(Orphans)
 
 

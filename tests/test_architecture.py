@@ -161,4 +161,4 @@ def test_requirements_name_no_index() -> None:
 def test_no_type_is_first_looked_at_by_two_threads(path: Path) -> None:
     """msgspec crashes the process then, so decoders are made at import. Seen in a host that was started busy."""
     lazy = [call.lineno for call in calls(path, "decode") if "type" in {keyword.arg for keyword in call.keywords}]
-    assert not lazy, "make a Decoder at import"
+    assert not lazy, "make a Decoder at import: docs/decisions/libraries.md"

@@ -69,7 +69,6 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     prompts: tuple[Line, ...]
 
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _EVALUATION, _KEPT = msgspec.json.Decoder(Evaluation), msgspec.json.Decoder(Kept)
 
 

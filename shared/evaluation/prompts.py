@@ -74,7 +74,6 @@ class Search(Struct, frozen=True, kw_only=True):
     unsearched: tuple[str, ...] = ()
 
 
-# Made at import: msgspec looks at a type when it first meets it, and crashes when two threads do that at once.
 _CHOSEN, _SEARCH = msgspec.json.Decoder(Chosen), msgspec.json.Decoder(Search)
 
 

@@ -106,7 +106,9 @@ class Fold:
         if self._has_file_error:
             pass  # what could not be read is not missing
         elif good < policy.min_rows:
-            self.add("too-few-rows", f"{good} good rows", f"at least {policy.min_rows} (MIN_ROWS)")
+            self.add(
+                "too-few-rows", f"{good} good row{'' if good == 1 else 's'}", f"at least {policy.min_rows} (MIN_ROWS)"
+            )
         elif train_rows == 0:
             self.add("no-train-rows", "0 rows", "at least 1")
         partials = self._lineup.partials

@@ -59,19 +59,10 @@ class AzureML:
         """Makes the next matching request go wrong; returns the fault's id."""
         return str(self.http.post("faults", json=fault).raise_for_status().json()["id"])
 
-    def reached(self, fault: str) -> None:
-        """Returns once the fault was hit."""
-        answer = self.http.get(f"faults/{fault}/reached", params={"timeout": 100}).raise_for_status().json()
-        assert answer["reached"], f"nothing came to {fault}: {json.dumps(answer)}"
-
     def came(self, fault: str, seconds: float) -> bool:
         """Whether the fault was hit within so many seconds."""
         answer = self.http.get(f"faults/{fault}/reached", params={"timeout": seconds})
         return answer.status_code == 200 and bool(answer.json()["reached"])
-
-    def release(self, fault: str) -> None:
-        """Lets held requests go."""
-        self.http.post(f"faults/{fault}/release").raise_for_status()
 
     def clear(self) -> None:
         """Forgets all faults."""
