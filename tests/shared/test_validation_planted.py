@@ -208,7 +208,7 @@ def test_fault_in_parquet_is_found_at_its_row(rule_id: str, before: int) -> None
     assert told(cut([file], pieces([file], 1), policy)) == expected
 
 
-@pytest.mark.parametrize("row", [4096, 4097])
+@pytest.mark.parametrize("row", [1, 8, 9, 4000, 4001, 4096, 4097])
 def test_fault_at_the_border_of_two_batches_is_found_at_its_row(row: int) -> None:
     some = [json.loads(line) for line in rows(0, 4100).splitlines()]
     some[row - 1]["messages"][1]["role"] = "bot"

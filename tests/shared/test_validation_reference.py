@@ -25,6 +25,7 @@ from shared.validation.rules import RULES
 from shared.validation.snapshot import count_splits, fold_of, plan_of
 from tests.shared.validation_reference import File, Finding, Verdict, judged
 
+SHARES = [1, 0.3, 0.03]
 SNAPSHOTS, ROWS = 6_000, 16_000
 """The cases: so many snapshots of a few rows, and so many rows of large files. A failure names the seed of its case."""
 
@@ -89,13 +90,32 @@ def test_engine_agrees_with_the_reference_on_snapshots(first: int) -> None:
 def test_engine_agrees_with_the_reference_on_rows(first: int) -> None:
     for seed in range(first, first + 4000, 400):
         rng = random.Random(f"rows {seed}")
-        data = b"\n".join(a_line(rng, changed(rng, a_row(rng))) for _ in range(400))
+        data = b"\n".join(some_lines(rng, 400))
         policy = Policy(places=0, **rng.choice(ROW_POLICIES))
         files = [File("data.jsonl", None, data)]
         expected = judged(files, policy)
         assert expected.rows + expected.blank >= 400
         assert by_engine(files, policy)[0] == expected, f"seed {seed}"
         assert in_pieces(files, policy, rng.randint(1, 30_000)) == expected, f"seed {seed}, in pieces"
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_engine_agrees_with_the_reference_on_rows_of_parquet(seed: int) -> None:
+    rng = random.Random(f"parquet {seed}")
+    share = rng.choice(SHARES)
+    rows = [changed(rng, a_row(rng)) if rng.random() < share else a_row(rng) for _ in range(400)]
+    policy = Policy(places=0, **rng.choice(ROW_POLICIES))
+    files = [File("data.parquet", None, parquet_of(rng, rows))]
+    assert by_engine(files, policy)[0] == judged(files, policy)
+
+
+def some_lines(rng: random.Random, count: int) -> list[bytes]:
+    """Lines of which all, some or few are changed: the engine reads what is good many at a time."""
+    share = rng.choice(SHARES)
+    return [
+        a_line(rng, changed(rng, a_row(rng))) if rng.random() < share else json.dumps(a_row(rng)).encode()
+        for _ in range(count)
+    ]
 
 
 ONCE_WRONG = [
