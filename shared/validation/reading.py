@@ -162,7 +162,7 @@ def _rows_of_run(run: Run, turns: Turns, policy: Policy) -> Iterator[Rows]:
             yield from _rows_of_run(few, turns, policy)
     else:
         for number, (offset, line) in enumerate(zip(run.offsets, run.lines(), strict=True), run.number):
-            yield _careful_row(number, offset, line, turns, policy) if line.strip() else None
+            yield _careful_row(number, offset, line, turns, policy)
 
 
 def _batch_of(run: Run, turns: Turns, policy: Policy) -> Batch | None:
@@ -230,9 +230,11 @@ def _show_all(values: list[dict[str, Any]], batch: Batch, turns: int, run: Run, 
     return quotes_agree(run.whole, strings, inner)
 
 
-def _careful_row(number: int, offset: int, line: bytes, turns: Turns, policy: Policy) -> Row:
+def _careful_row(number: int, offset: int, line: bytes, turns: Turns, policy: Policy) -> Row | None:
     if len(line) > policy.max_line_bytes:
         return Row(number, offset, None, None, [too_long(len(line), policy)], None)
+    if not line.strip():
+        return None
     value, problems = decode(line, policy.max_depth)
     dialogue: Dialogue | None = None
     if not is_bad(problems):

@@ -8,6 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -133,6 +134,32 @@ ONCE_WRONG = [
 def test_engine_agrees_with_the_reference_where_it_once_did_not() -> None:
     files, policy = [File("data.jsonl", None, b"\n".join(ONCE_WRONG))], Policy(places=0)
     assert by_engine(files, policy)[0] == judged(files, policy)
+
+
+@pytest.mark.parametrize("long", [b" " * 300, b"{" + b" " * 300 + b"}", b"x" * 201, b" " * 200, b'"' + b"\r" * 199])
+def test_engine_agrees_with_the_reference_on_long_lines_wherever_blocks_end(long: bytes) -> None:
+    good = [json.dumps(a_row(random.Random(number))).encode() for number in range(12)]
+    data, policy = b"\n".join([*good[:6], long, *good[6:], long]), Policy(places=0, max_line_bytes=200)
+    files = [File("data.jsonl", None, data)]
+    expected = judged(files, policy)
+    assert by_engine(files, policy)[0] == expected
+    for size in (1, 50, 190, 250, 700):
+        assert in_pieces(files, policy, size) == expected, size
+    for at_a_time in (1, 7, 150, 260, 500):
+        opened = partial(Slow, data, at_a_time)
+        source = Source(path="data.jsonl", open=opened, size=len(data), split=None)
+        assert told(freeze([source], policy).report) == expected, at_a_time
+
+
+class Slow(io.BytesIO):
+    """A file that gives less than it was asked for."""
+
+    def __init__(self, data: bytes, at_a_time: int) -> None:
+        super().__init__(data)
+        self.at_a_time = at_a_time
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size, self.at_a_time) if size and size > 0 else self.at_a_time)
 
 
 # The engine
