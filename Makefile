@@ -42,7 +42,7 @@ status: setup ## show what runs, where, and how it is
 
 peers: setup ## install the programs that validation is compared with, into .tools/peers
 	@test -x .tools/peers/bin/python || $(python) -m venv --without-pip .tools/peers
-	@.venv/bin/uv pip sync --quiet --compile-bytecode --python .tools/peers/bin/python requirements-peers.txt
+	@$(python) -m pip --python .tools/peers install --quiet --disable-pip-version-check -r requirements-peers.txt
 
 bench: peers ## measure the hot paths
 	@$(python) -m benchmarks

@@ -32,12 +32,11 @@ def generate(folder: Path, megabytes: int, part: int = 0) -> dict[str, Path]:
         ]
     )
     with lines.open("w", encoding="utf-8") as out, pq.ParquetWriter(table, schema) as parquet:
-        while out.tell() < megabytes * 1_000_000:
-            for chunk in _chunks(part):
-                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chunk)
-                parquet.write_table(pa.Table.from_pylist(chunk, schema))
-                if out.tell() >= megabytes * 1_000_000:
-                    break
+        for chunk in _chunks(part):
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chunk)
+            parquet.write_table(pa.Table.from_pylist(chunk, schema))
+            if out.tell() >= megabytes * 1_000_000:
+                break
     return {"jsonl": lines, "parquet": table}
 
 

@@ -8,7 +8,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from shared.validation.partial import Partial
 from shared.validation.parts import pieces
 from shared.validation.rules import RULES
 from shared.validation.snapshot import count_splits, fold_of, plan_of
+from tests.shared.test_validation_planted import source
 from tests.shared.validation_reference import File, Finding, Verdict, judged
 
 SHARES = [1, 0.3, 0.03]
@@ -146,20 +146,7 @@ def test_engine_agrees_with_the_reference_on_long_lines_wherever_blocks_end(long
     for size in (1, 50, 190, 250, 700):
         assert in_pieces(files, policy, size) == expected, size
     for at_a_time in (1, 7, 150, 260, 500):
-        opened = partial(Slow, data, at_a_time)
-        source = Source(path="data.jsonl", open=opened, size=len(data), split=None)
-        assert told(freeze([source], policy).report) == expected, at_a_time
-
-
-class Slow(io.BytesIO):
-    """A file that gives less than it was asked for."""
-
-    def __init__(self, data: bytes, at_a_time: int) -> None:
-        super().__init__(data)
-        self.at_a_time = at_a_time
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(min(size, self.at_a_time) if size and size > 0 else self.at_a_time)
+        assert told(freeze([source(data, at_a_time=at_a_time)], policy).report) == expected, at_a_time
 
 
 # The engine
