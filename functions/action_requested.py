@@ -9,7 +9,7 @@ import azure.functions as func
 
 from functions import web
 from functions.web import Request, Response
-from shared import clients
+from shared import runtime
 from shared.errors import PipelineError, TemporaryError, Unknown
 
 blueprint = func.Blueprint()
@@ -19,50 +19,50 @@ log = logging.getLogger(__name__)
 @blueprint.route(route="snapshots/{id}/retry", methods=["POST"])
 def retry_snapshot(req: Request) -> Response:
     """Goes on with a snapshot that failed, in training, registration or release, or that waits for a person."""
-    from shared import actions
+    from shared.operations import actions
 
-    return _answered(lambda: actions.retry(clients.parts(), req.path_params["id"], _by(req)))
+    return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], _by(req)))
 
 
 @blueprint.route(route="snapshots/{id}/override", methods=["POST"])
 def override_snapshot(req: Request) -> Response:
     """Excuses checks for one snapshot, by name or those that block it: it is taken after all, and that is on record."""
-    from shared import actions
+    from shared.operations import actions
 
     what = [name for name in req.query_params.get("what", "").replace(" ", "").split(",") if name]
-    return _answered(lambda: actions.override(clients.parts(), req.path_params["id"], _by(req), what))
+    return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], _by(req), what))
 
 
 @blueprint.route(route="datasets/{name}/wake", methods=["POST"])
 def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
-    from shared import actions
+    from shared.operations import actions
 
-    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "wake", _by(req)))
+    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/sleep", methods=["POST"])
 def sleep_dataset(req: Request) -> Response:
     """Puts a live dataset to sleep: its endpoint is removed, its model is kept."""
-    from shared import actions
+    from shared.operations import actions
 
-    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "sleep", _by(req)))
+    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/rollback", methods=["POST"])
 def roll_back_dataset(req: Request) -> Response:
     """Goes back to the release before, while its deployment is kept; during a rollout, takes the candidate back."""
-    from shared import actions
+    from shared.operations import actions
 
-    return _answered(lambda: actions.ask(clients.parts(), req.path_params["name"], "roll_back", _by(req)))
+    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", _by(req)))
 
 
 @blueprint.route(route="datasets/{name}/resume", methods=["POST"])
 def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""
-    from shared import actions
+    from shared.operations import actions
 
-    return _answered(lambda: actions.resume(clients.parts(), req.path_params["name"], _by(req)))
+    return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], _by(req)))
 
 
 def _by(req: Request) -> str:
@@ -72,7 +72,7 @@ def _by(req: Request) -> str:
 
 
 def _answered(act: Callable[[], object]) -> Response:
-    from shared.actions import Answer, BadOverride
+    from shared.operations.actions import Answer, BadOverride
 
     try:
         found = act()

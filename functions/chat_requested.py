@@ -18,12 +18,12 @@ import azure.functions as func
 
 from functions import web
 from functions.web import Request, Response
-from shared import clients
+from shared import runtime
 
 if TYPE_CHECKING:
-    from shared.access import Access
-    from shared.protocol import ChatRequest
-    from shared.serving import Answered, Desk, Question
+    from shared.serving.auth import Access
+    from shared.serving.protocol import ChatRequest
+    from shared.serving.service import Answered, Desk, Question
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def score(req: Request) -> Response:
 
 
 async def _chat(req: Request, given: bytes, request_id: str) -> Response:
-    from shared.protocol import AnswerMessage, ChatCompletion, ChatRequest, Choice
+    from shared.serving.protocol import AnswerMessage, ChatCompletion, ChatRequest, Choice
 
     asked = ChatRequest.model_validate_json(given)
     question = _question(req, request_id, asked.model, asked.messages, asked.parameters(), asked.stops())
@@ -70,7 +70,7 @@ async def _chat(req: Request, given: bytes, request_id: str) -> Response:
 
 
 async def _models(req: Request, given: bytes, request_id: str) -> Response:
-    from shared.protocol import ModelList
+    from shared.serving.protocol import ModelList
 
     return web.model(ModelList(data=await (await _desk()).catalog.models()))
 
@@ -80,7 +80,7 @@ async def _model(req: Request, given: bytes, request_id: str) -> Response:
 
 
 async def _score(req: Request, given: bytes, request_id: str) -> Response:
-    from shared.protocol import NativeAnswer, NativeRequest
+    from shared.serving.protocol import NativeAnswer, NativeRequest
 
     asked = NativeRequest.model_validate_json(given)
     dataset = req.path_params["dataset"]
@@ -111,7 +111,7 @@ async def _streamed(question: Question, asked: ChatRequest) -> Response:
 async def _events(
     first: Answered, pieces: AsyncGenerator[Answered], with_usage: bool, request_id: str
 ) -> AsyncGenerator[str]:
-    from shared.protocol import ChatChunk, ChunkChoice, Delta, Unanswered
+    from shared.serving.protocol import ChatChunk, ChunkChoice, Delta, Unanswered
 
     heading = _heading(first)
 
@@ -137,12 +137,12 @@ async def _events(
 
 async def _answered(req: Request, act: Callable[[Request, bytes, str], Awaitable[Response]]) -> Response:
     """What every route here has in common: key, bounded body, request id, one shape of errors, one line in the log."""
-    from shared.protocol import Unanswered
+    from shared.serving.protocol import Unanswered
 
     request_id, started = web.request_id(req), time.perf_counter()
     try:
         _access().check(req.headers, req.query_params)
-        given = await web.body(req, clients.settings().call_max_bytes)
+        given = await web.body(req, runtime.settings().call_max_bytes)
         response = await web.unless_left(req, _acted(act, req, given, request_id))
     except Unanswered as error:
         response = web.unanswered(error)
@@ -161,7 +161,7 @@ async def _acted(
 ) -> Response:
     from pydantic import ValidationError
 
-    from shared.protocol import Unanswered
+    from shared.serving.protocol import Unanswered
 
     try:
         return await act(req, given, request_id)
@@ -177,7 +177,7 @@ async def _acted(
 def _question(
     req: Request, request_id: str, model: str, turns: Any, parameters: dict[str, Any], stops: tuple[str, ...] = ()
 ) -> Question:
-    from shared.serving import Question
+    from shared.serving.service import Question
 
     return Question(model, turns, parameters, stops, request_id, web.patience(req))
 
@@ -195,14 +195,14 @@ async def _desk() -> Desk:
 
 @cache
 def _made_desk() -> Desk:
-    from shared.serving import Desk
+    from shared.serving.service import Desk
 
-    return Desk(clients.parts())
+    return Desk(runtime.services())
 
 
 @cache
 def _access() -> Access:
-    from shared.access import Access
-    from shared.settings import keys_in
+    from shared.config.settings import keys_in
+    from shared.serving.auth import Access
 
-    return Access(keys_in(clients.settings().scoring_keys))
+    return Access(keys_in(runtime.settings().scoring_keys))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared import clients, events, naming
+from shared import naming, runtime
+from shared.azure import events
 
 blueprint = func.Blueprint()
 
@@ -15,7 +16,7 @@ def run_changed(event: func.EventGridEvent) -> None:
     run = events.changed_run(event)
     if run is None:
         return
-    parts = clients.parts()
-    snapshot = naming.snapshot_of_job(parts.installation, run)
+    services = runtime.services()
+    snapshot = naming.snapshot_of_job(services.installation, run)
     if snapshot is not None:
-        parts.ledger.hint(f"snapshot/{snapshot}")
+        services.ledger.hint(f"snapshot/{snapshot}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import azure.functions as func
 
-from shared import clients, events
+from shared import runtime
+from shared.azure import events
 
 blueprint = func.Blueprint()
 
@@ -14,6 +15,6 @@ def snapshot_uploaded(event: func.EventGridEvent) -> None:
     """Fails only for what a second delivery may cure; anything that is not an upload of ours is acknowledged."""
     path = events.uploaded_path(event)
     if path is not None:
-        from shared import intake
+        from shared.snapshots import intake
 
-        intake.receive(clients.parts(), path)
+        intake.receive(runtime.services(), path)

@@ -6,7 +6,7 @@ import azure.functions as func
 
 from functions import web
 from functions.web import Request, Response
-from shared import clients
+from shared import runtime
 from shared.errors import Unknown
 
 blueprint = func.Blueprint()
@@ -15,24 +15,25 @@ blueprint = func.Blueprint()
 @blueprint.route(route="snapshots", methods=["GET"])
 def list_snapshots(req: Request) -> Response:
     """The newest snapshots and refused uploads; `?dataset=` for the snapshots of one dataset."""
-    from shared import naming, status
+    from shared import naming
+    from shared.operations import status
 
     dataset = req.query_params.get("dataset", "")
     if dataset and not naming.DATASET.fullmatch(dataset):
         return web.refusal(400, "invalid_request", "dataset: 2 to 41 of a-z, 0-9 and '-'")
-    found = {"snapshots": status.snapshots(clients.parts(), dataset)}
+    found = {"snapshots": status.snapshots(runtime.services(), dataset)}
     if not dataset:
-        found["refused"] = status.refused(clients.parts())
+        found["refused"] = status.refused(runtime.services())
     return web.answer(found)
 
 
 @blueprint.route(route="snapshots/{id}", methods=["GET"])
 def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
-    from shared import status
+    from shared.operations import status
 
     try:
-        return web.answer(status.snapshot(clients.parts(), req.path_params["id"]))
+        return web.answer(status.snapshot(runtime.services(), req.path_params["id"]))
     except Unknown:
         return web.refusal(404, "not_found", "there is no snapshot of that id; GET /api/snapshots lists them")
 
@@ -40,10 +41,10 @@ def get_snapshot(req: Request) -> Response:
 @blueprint.route(route="datasets/{name}", methods=["GET"])
 def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
-    from shared import status
+    from shared.operations import status
 
     try:
-        return web.answer(status.dataset(clients.parts(), req.path_params["name"]))
+        return web.answer(status.dataset(runtime.services(), req.path_params["name"]))
     except Unknown:
         return web.refusal(404, "not_found", "there is no dataset of that name; GET /api/snapshots lists snapshots")
 
@@ -57,6 +58,6 @@ def health(req: Request) -> Response:
 @blueprint.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def describe_routes(req: Request) -> Response:
     """All routes as an OpenAPI document, for tools that make clients or pages of it."""
-    from shared import openapi
+    from shared.serving import openapi
 
     return web.answer(openapi.document())

@@ -6,8 +6,8 @@ import logging
 
 import azure.functions as func
 
-from shared import clients
-from shared.storage import QUEUE
+from shared import runtime
+from shared.azure.storage import QUEUE
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 @blueprint.queue_trigger(arg_name="message", queue_name=QUEUE, connection="DATA")
 def step_due(message: func.QueueMessage) -> None:
     """The message is the key of a row; `?` at its end: whatever was planned, look now; `#<number>`: one file of it."""
-    from shared import stepping
+    from shared.operations import steps
 
     text = message.get_body().decode()
-    log.debug("%s: %s", text, stepping.step(clients.parts(), text))
+    log.debug("%s: %s", text, steps.step(runtime.services(), text))

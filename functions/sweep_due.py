@@ -6,7 +6,7 @@ import logging
 
 import azure.functions as func
 
-from shared import clients
+from shared import runtime
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -15,20 +15,21 @@ log = logging.getLogger(__name__)
 COUNTS_KEPT = 2 * 86_400.0
 
 
-@blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sweep_schedule)
+@blueprint.timer_trigger(arg_name="timer", schedule=runtime.settings().sweep_schedule)
 def sweep_due(timer: func.TimerRequest) -> None:
     """Enqueues overdue rows and records uploads that no event told us about."""
-    from shared import sweeping
+    from shared.operations import sweep
 
-    found = sweeping.sweep(clients.parts())
+    found = sweep.sweep(runtime.services())
     log.info("sweep: %s", ", ".join(found) or "nothing overdue")
 
 
-@blueprint.timer_trigger(arg_name="timer", schedule=clients.settings().sleep_schedule)
+@blueprint.timer_trigger(arg_name="timer", schedule=runtime.settings().sleep_schedule)
 def sleep_due(timer: func.TimerRequest) -> None:
     """Asks idle datasets to sleep, which their own step does, and writes the night's report. Forgets old counts."""
-    from shared import counts, nightly
+    from shared.ledger import counts
+    from shared.operations import nightly
 
-    parts = clients.parts()
-    nightly.look_round(parts)
-    counts.forget(parts.storage, parts.clock() - COUNTS_KEPT)
+    services = runtime.services()
+    nightly.look_round(services)
+    counts.forget(services.storage, services.clock() - COUNTS_KEPT)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from starlette.types import Receive, Scope, Send
 
-    from shared.protocol import Unanswered
+    from shared.serving.protocol import Unanswered
 
 _CODES = {"extra_forbidden": "unsupported_parameter", "missing": "missing_parameter", "json_invalid": "invalid_json"}
 
@@ -99,7 +99,7 @@ def model(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 
 def refusal(status: int, code: str, message: str, retry_after: int | None = None) -> Response:
     """An error in the shape that chat clients know, which suits the other routes as well."""
-    from shared.protocol import Unanswered
+    from shared.serving.protocol import Unanswered
 
     return unanswered(Unanswered(status, code, message, retry_after))
 
@@ -118,7 +118,7 @@ def unanswered(error: Unanswered) -> Response:
 
 def malformed(error: ValidationError) -> Unanswered:
     """400 naming each wrong field: where it is, what is wrong; never what was sent."""
-    from shared.protocol import Unanswered
+    from shared.serving.protocol import Unanswered
 
     found = error.errors(include_input=False, include_url=False)
     problems = [f"{_place(e) or 'body'}: {_said(e)}" for e in found]

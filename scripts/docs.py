@@ -1,6 +1,6 @@
 """Rewrites the generated parts of README.md: the two life cycles and the table of settings. Run by a person.
 
-`python -m scripts.docs` after changing `shared/lifecycle.py` or `shared/settings.py`; tests/test_docs.py fails until it
+`python -m scripts.docs` after changing the life cycles or the settings; tests/test_docs.py fails until it
 was run. Generated parts stand between `<!-- generated: NAME -->` and `<!-- end -->`; running it twice changes nothing.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.lifecycle import DATASET, SNAPSHOT
-from shared.settings import Settings, setting_name
+from shared.config.settings import Settings, setting_name
+from shared.ledger.states import DATASET, SNAPSHOT
 
 README = Path(__file__).parent.parent / "README.md"
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[a-z-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)

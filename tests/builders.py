@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared import naming
-from shared.lifecycle import DatasetState, SnapshotState
-from shared.records import (
-    BaseModel,
+from shared.azure.inference import Answer
+from shared.azure.resources import BaseModel
+from shared.ledger.rows import (
     Dataset,
     Entry,
     Fault,
@@ -20,7 +20,7 @@ from shared.records import (
     Snapshot,
     Struct,
 )
-from shared.scoring import Answer
+from shared.ledger.states import DatasetState, SnapshotState
 from tests.fakes import GPU, START
 
 DATASET = "support-bot"

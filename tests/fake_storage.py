@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
 from shared.errors import Held, LedgerConflict, Unknown
-from shared.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
 from tests.fake_process import Clock, Process
 
 

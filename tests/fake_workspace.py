@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared import fence
-from shared.errors import NameTaken, Refused, ServiceBusy
-from shared.records import (
+from shared.azure.resources import (
     BaseModel,
     Compute,
     Deployment,
@@ -22,6 +20,8 @@ from shared.records import (
     Usage,
     family_key,
 )
+from shared.errors import NameTaken, Refused, ServiceBusy
+from shared.ledger import fence
 from tests.fake_process import Clock, Process
 
 GPU = "Standard_NC24ads_A100_v4"

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared import scoring
-from shared.clients import Parts
-from shared.health import Measured, Tally
-from shared.metrics import Requests, Since
-from shared.settings import Settings
+from shared.azure import inference
+from shared.azure.metrics import Requests, Since
+from shared.config.settings import Settings
+from shared.ledger.rows import Measured, Tally
+from shared.runtime import Services
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
 from tests.fake_workspace import GPU, FakeWorkspace
@@ -67,24 +67,24 @@ class FakeScorer:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.status, self.text = 200, "an answer"
-        self.answers: Callable[[str, str], scoring.Answer | None] = lambda deployment, question: None
+        self.answers: Callable[[str, str], inference.Answer | None] = lambda deployment, question: None
         self.asked: list[str] = []
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> scoring.Answer:
-        def act() -> scoring.Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.Answer:
+        def act() -> inference.Answer:
             self.asked.append(more.get("deployment", ""))
             question = body["input_data"]["input_string"][-1]["content"]
             if special := self.answers(more.get("deployment", ""), question):
                 return special
             good = self.status == 200
-            return scoring.Answer(self.status, self.text if good else None, more.get("deployment", ""), "")
+            return inference.Answer(self.status, self.text if good else None, more.get("deployment", ""), "")
 
         return self.process.call(act)
 
     @asynccontextmanager
     async def stream(
         self, uri: str, key: str, body: Any, timeout: float, *, pause: float, **more: str
-    ) -> AsyncIterator[scoring.Answer]:
+    ) -> AsyncIterator[inference.Answer]:
         """The same: nothing here streams."""
         yield await self.ask(uri, key, body, timeout, **more)
 
@@ -104,10 +104,10 @@ class World:
         self.storage = FakeStorage(self.clock, self.process)
         self.workspace = FakeWorkspace(self.clock, self.process)
         self.metrics, self.scorer = FakeMetrics(self.workspace), FakeScorer(self.process)
-        self.parts = self.new_process()
+        self.services = self.new_process()
         self.events: list[str] = []
 
-    def new_process(self) -> Parts:
+    def new_process(self) -> Services:
         """Parts as a newly started process has them: nothing remembered."""
         given = {
             "data": "fake",
@@ -120,7 +120,7 @@ class World:
             **self.settings,
         }
         fake: Any = self
-        return Parts(Settings(**given), fake.storage, fake.workspace, fake.metrics, fake.scorer, self.clock)
+        return Services(Settings(**given), fake.storage, fake.workspace, fake.metrics, fake.scorer, self.clock)
 
     def drop(self, path: str, data: bytes) -> None:
         """Uploads a blob; its event is delivered by `run`."""
@@ -154,19 +154,19 @@ class World:
             self._guarded(lambda: self._step(message), lambda: self._again(message))  # noqa: B023 - run at once
 
     def _event(self, path: str) -> None:
-        from shared import intake
+        from shared.snapshots import intake
 
-        self._guarded(lambda: intake.receive(self.parts, path), lambda: self.events.append(path))
+        self._guarded(lambda: intake.receive(self.services, path), lambda: self.events.append(path))
 
     def _sweep(self) -> None:
-        from shared import sweeping
+        from shared.operations import sweep
 
-        sweeping.sweep(self.parts)
+        sweep.sweep(self.services)
 
     def _step(self, message: str) -> None:
-        from shared import stepping
+        from shared.operations import steps
 
-        stepping.step(self.parts, message)
+        steps.step(self.services, message)
 
     def _again(self, message: str) -> None:
         self.storage.messages.append((self.clock() + 30, 0, message))
@@ -176,7 +176,7 @@ class World:
             act()
         except Killed:
             self.process.alive = True
-            self.parts = self.new_process()
+            self.services = self.new_process()
             killed()
 
     def _quiet(self) -> bool:
@@ -189,9 +189,9 @@ class World:
 
     def states(self) -> dict[str, str]:
         """Every snapshot's state as people see it."""
-        from shared import status
+        from shared.operations import status
 
-        return {row["id"]: row["state"] for row in status.snapshots(self.parts)}
+        return {row["id"]: row["state"] for row in status.snapshots(self.services)}
 
 
 def dialogues(count: int, seed: str = "") -> bytes:

@@ -9,8 +9,8 @@ from typing import Any
 from shared.errors import (
     PermanentError,
 )
-from shared.ledger import INTENT_GRACE, Ledger, Outcome, advance
-from shared.lifecycle import SnapshotState as S
+from shared.ledger.engine import INTENT_GRACE, Ledger, Outcome, advance
+from shared.ledger.states import SnapshotState as S
 from tests.builders import SNAPSHOT
 from tests.fakes import START, Clock, FakeStorage, Process
 

@@ -88,7 +88,7 @@ def test_triggers_import_azure_functions_and_no_other_sdk(path: Path) -> None:
 
 def test_the_life_cycles_are_plain_python() -> None:
     allowed = sys.stdlib_module_names
-    assert {name.split(".")[0] for name in imports(ROOT / "shared" / "lifecycle.py")} <= allowed
+    assert {name.split(".")[0] for name in imports(ROOT / "shared" / "ledger" / "states.py")} <= allowed
 
 
 def test_every_module_is_named_for_what_it_does() -> None:
@@ -112,7 +112,7 @@ def test_what_is_deployed_is_the_app() -> None:
     assert {name for name in files if name.endswith((".py", ".json", ".toml", ".sh", ".txt"))} == DEPLOYED_FILES
 
 
-@pytest.mark.parametrize("name", ["local/", "tests/", "examples/", "benchmarks/", "docs/", "scripts/", "infra/",
+@pytest.mark.parametrize("name", ["local/", "tests/", "examples/", "benchmarks/", "docs/", "scripts/", "infra/", "cli/",
                                   ".venv/", ".tools/", ".local/", ".git/", ".github/", "local.settings.json",
                                   "requirements-dev.txt", "pyproject.toml"])  # fmt: skip
 def test_what_serves_development_is_not_deployed(name: str) -> None:
@@ -131,9 +131,9 @@ def test_everything_the_app_imports_is_a_requirement() -> None:
 
 def _distributions(name: str) -> set[str]:
     """What the distribution of an imported name may be called: `azure.storage.blob` is azure-storage-blob."""
-    parts = name.lower().replace("_", "-").split(".")
-    shortest = 2 if parts[0] == "azure" else 1
-    return {"-".join(parts[:end]) for end in range(shortest, len(parts) + 1)}
+    services = name.lower().replace("_", "-").split(".")
+    shortest = 2 if services[0] == "azure" else 1
+    return {"-".join(services[:end]) for end in range(shortest, len(services) + 1)}
 
 
 def test_every_requirement_is_imported_by_the_app() -> None:

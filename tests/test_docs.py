@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from scripts import docs
-from shared.data_files import EXTENSIONS
-from shared.intake import MARKER, NotADrop, read_path
-from shared.lifecycle import DatasetState, Part, SnapshotState
-from shared.protocol import ChatRequest, NativeRequest
-from shared.records import Check
-from shared.settings import Settings, setting_name
-from shared.storage import CONTAINERS
+from shared.azure.storage import CONTAINERS
+from shared.chatdata.formats import EXTENSIONS
+from shared.config.settings import Settings, setting_name
+from shared.ledger.rows import Check
+from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.serving.protocol import ChatRequest, NativeRequest
+from shared.snapshots.intake import MARKER, NotADrop, read_path
 from shared.validation.policy import Policy
 
 ROOT = Path(__file__).parent.parent
@@ -189,7 +189,7 @@ def test_every_check_that_can_be_excused_is_named() -> None:
 
 def test_every_code_that_a_caller_may_get_is_explained() -> None:
     asking = [ROOT / "functions" / "chat_requested.py", ROOT / "functions" / "web.py"]
-    asking += [ROOT / "shared" / f"{name}.py" for name in ("access", "catalog", "serving")]
+    asking += [ROOT / "shared" / "serving" / f"{name}.py" for name in ("auth", "catalog", "service")]
     raised = {
         code
         for path in asking

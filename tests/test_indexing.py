@@ -35,9 +35,9 @@ ASK = """
 import sys
 import function_app
 from azure.core.credentials import AccessToken
-from shared import access, protocol, serving
+from shared.serving import auth, protocol, service
 from shared.errors import ServiceBusy
-from shared.workspace import Workspace
+from shared.azure.workspace import Workspace
 
 class Credential:
     def get_token(self, *scopes, **more):

@@ -22,9 +22,9 @@ from benchmarks.checking.rows import generate
 from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
 from local.processes import Child
-from shared.admission import BlobStaging
-from shared.splits import Cuts, Shares, Split
-from shared.storage import Storage
+from shared.azure.storage import Storage
+from shared.chatdata.splits import Cuts, Shares, Split
+from shared.snapshots.admission import BlobStaging
 from shared.validation import Policy, Report, Source, freeze, local_source
 from shared.validation.assembly import Assembly, check_file
 from shared.validation.snapshot import plan_of

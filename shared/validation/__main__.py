@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import snapshot_options
+from shared.chatdata.templates import ANY, template_of
+from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
-from shared.templates import ANY, template_of
 from shared.validation.console import Progress, write
 from shared.validation.policy import Policy
 from shared.validation.processes import check
@@ -98,10 +98,10 @@ def _own_limits(paths: Iterable[str]) -> dict[str, Any]:
     """What a folder's `snapshot.json` asks for; the last one counts."""
     limits: dict[str, Any] = {}
     for path in paths:
-        own = Path(path, snapshot_options.NAME)
+        own = Path(path, NAME)
         if own.is_file():
             with own.open("rb") as file:
-                found = snapshot_options.parsed(file.read(snapshot_options.MOST_BYTES + 1), str(own))
+                found = parsed(file.read(MOST_BYTES + 1), str(own))
             limits |= found.get("validation", {})
     return limits
 

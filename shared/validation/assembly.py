@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from shared.splits import SPLITS, Split, Waiting
+from shared.chatdata.splits import SPLITS, Split, Waiting
 from shared.validation.digests import RowSet
 from shared.validation.inspection import BadRow, Room, inspect
 from shared.validation.lineup import Lineup, within_limits

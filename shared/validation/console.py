@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from shared.data_files import printable
+from shared.chatdata.formats import printable
 from shared.validation.report import Finding, Place, Report, Spread
 from shared.validation.sources import Source
 

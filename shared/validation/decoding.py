@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from shared.data_files import printable
+from shared.chatdata.formats import printable
 from shared.validation import scan
 from shared.validation.problems import Problem, shown
 

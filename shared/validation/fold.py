@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from shared.data_files import printable
-from shared.splits import Split
+from shared.chatdata.formats import printable
+from shared.chatdata.splits import Split
 from shared.validation.digests import Repeated, RowSet, content_digest, distinct, repeated, unpacked
 from shared.validation.lineup import Lineup
 from shared.validation.measures import Measures

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import xxhash
 
-from shared.splits import Split
-from shared.tokens import estimated_tokens
+from shared.chatdata.splits import Split
+from shared.chatdata.tokens import estimated_tokens
 from shared.validation import meaning
 from shared.validation.digests import Entries
 from shared.validation.partial import Fault, Partial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from shared.splits import Split
+from shared.chatdata.splits import Split
 from shared.validation.digests import At
 from shared.validation.inspection import Room
 from shared.validation.partial import Fault, Partial, Spot

@@ -9,7 +9,7 @@ from itertools import groupby
 import msgspec
 import xxhash
 
-from shared.tokens import TOKEN_ESTIMATE
+from shared.chatdata.tokens import TOKEN_ESTIMATE
 from shared.validation.report import Pattern, Spread, Statistics
 
 _EXACT = 1 << 14  # different values counted one by one before they go into buckets

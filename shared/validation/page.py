@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from shared.templates import ANY, TEMPLATES
-from shared.tokens import TOKEN_ESTIMATE
+from shared.chatdata.templates import ANY, TEMPLATES
+from shared.chatdata.tokens import TOKEN_ESTIMATE
 from shared.validation.examples import EXAMPLES
 from shared.validation.meaning import MARKERS, SECRETS
 from shared.validation.policy import LIMITS, Policy, setting_of

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shared.splits import Split
+from shared.chatdata.splits import Split
 from shared.validation.measures import Measures
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.splits import Split
+from shared.chatdata.splits import Split
 from shared.validation.sources import Source
 
 _ORDER: dict[Split | None, int] = {"test": 0, "validation": 1, "train": 2, None: 2}

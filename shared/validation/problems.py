@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.data_files import printable
+from shared.chatdata.formats import printable
 
 
 class Problem(NamedTuple):

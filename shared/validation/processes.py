@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
-from shared.splits import Cuts, Shares
+from shared.chatdata.splits import Cuts, Shares
 from shared.validation.inspection import Room, inspect
 from shared.validation.lines import CHUNK
 from shared.validation.lineup import Lineup, within_limits

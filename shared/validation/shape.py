@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from shared.data_files import inner_ending
-from shared.splits import WORDS, split_of
+from shared.chatdata.formats import inner_ending
+from shared.chatdata.splits import WORDS, split_of
 from shared.validation.sources import Source
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.splits import SPLITS, Cuts, Shares, Split, place_of
+from shared.chatdata.splits import SPLITS, Cuts, Shares, Split, place_of
 from shared.validation.fold import Fold
 from shared.validation.inspection import BadRow, Room, inspect
 from shared.validation.lineup import Lineup, within_limits

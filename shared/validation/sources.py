@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from shared.data_files import Format, format_of, seems_to_hold_rows
-from shared.splits import Split, split_of
+from shared.chatdata.formats import Format, format_of, seems_to_hold_rows
+from shared.chatdata.splits import Split, split_of
 
 
 class Readable(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from shared.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of
+from shared.chatdata.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of
 from shared.validation.digests import Seen
 from shared.validation.partial import HeldRow, Staged
 from shared.validation.policy import Policy

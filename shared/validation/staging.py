@@ -13,7 +13,7 @@ from typing import Protocol
 
 import xxhash
 
-from shared.splits import Split
+from shared.chatdata.splits import Split
 
 _ROW_OVERHEAD = 160  # what Python adds to a small row held in a list
 

@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from shared import naming, scoring
+from shared import naming
+from shared.azure import inference
+from shared.azure.metrics import Requests, Since
+from shared.azure.resources import DeploymentSpec, JobSpec
+from shared.azure.storage import LEASE_SECONDS
 from shared.errors import Held, Refused
-from shared.health import Measured, Tally
-from shared.metrics import Requests, Since
-from shared.records import DeploymentSpec, JobSpec
-from shared.storage import LEASE_SECONDS
+from shared.ledger.rows import Measured, Tally
 from tests.chaos.dice import Dice, weights
 from tests.chaos.stage import Actor, Stage
 from tests.fake_process import Clock, Process
@@ -173,29 +174,29 @@ class ChaosScorer:
     def __init__(self, stage: Stage, workspace: ChaosWorkspace) -> None:
         self.stage, self.workspace = stage, workspace
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> scoring.Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.Answer:
         wanted = more.get("deployment", "")
 
-        def act() -> scoring.Answer:
+        def act() -> inference.Answer:
             return self._answer(uri.split("/")[-2] if "/" in uri else "", key, wanted)
 
-        found: scoring.Answer = self.stage.call("scorer", "ask", (uri, wanted), act)
+        found: inference.Answer = self.stage.call("scorer", "ask", (uri, wanted), act)
         return found
 
-    def _answer(self, endpoint: str, key: str, wanted: str) -> scoring.Answer:
+    def _answer(self, endpoint: str, key: str, wanted: str) -> inference.Answer:
         there = self.workspace.endpoint(endpoint)
         if there is None:
-            return scoring.Answer(0, None, "", "the endpoint could not be reached")
+            return inference.Answer(0, None, "", "the endpoint could not be reached")
         if key != f"key-of-{endpoint}":
-            return scoring.Answer(401, None, "", "")
+            return inference.Answer(401, None, "", "")
         name = wanted or next(iter(there.traffic), "")
         found = self.workspace.deployment(endpoint, name)
         if found is None or found.state != "Succeeded":
-            return scoring.Answer(404, None, "", "no such deployment")
+            return inference.Answer(404, None, "", "no such deployment")
         quality = self.workspace.quality(found.tags[naming.TAG_SNAPSHOT])
         if quality == "bad" or (quality == "flaky" and self.workspace.dice.roll((1.0, 2.0))):
-            return scoring.Answer(424, None, name, "the model failed")
-        return scoring.Answer(200, "an answer", name)
+            return inference.Answer(424, None, name, "the model failed")
+        return inference.Answer(200, "an answer", name)
 
     async def close(self) -> None:
         """Nothing is pooled."""

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from shared import endpoints, intake, lifecycle, registration, rollout, shifting, stepping, training
-from shared.health import Measured, Tally
-from shared.ledger import Hand, Outcome, advance
-from shared.lifecycle import DatasetState, Table
-from shared.records import Dataset, JobSpec, Judgement, Numbers
+from shared.azure.resources import JobSpec
+from shared.ledger import states
+from shared.ledger.engine import Hand, Outcome, advance
+from shared.ledger.rows import Dataset, Judgement, Measured, Numbers, Tally
+from shared.ledger.states import DatasetState, Table
+from shared.operations import steps
+from shared.releases import deploy, endpoints, traffic
+from shared.snapshots import intake
+from shared.training import job, register
 from tests.chaos.azure import ChaosStorage, HeldLease
 from tests.chaos.history import Verdict, play
 from tests.chaos.world import ChaosWorld
@@ -95,11 +99,11 @@ class _LeasesForAll(ChaosStorage):
         return super().hold(name)
 
 
-class _NewNames(training.Submit):
+class _NewNames(job.Submit):
     """Submits under a new name each time."""
 
     def act(self, row: Any, lease: Any) -> Any:
-        workspace = self.parts.workspace
+        workspace = self.services.workspace
 
         class Renaming:
             def __getattr__(self, name: str) -> Any:
@@ -111,37 +115,37 @@ class _NewNames(training.Submit):
             def submit(self, spec: JobSpec) -> Any:
                 return workspace.submit(spec.but(name=f"{spec.name}-{next(_COUNT)}"))
 
-        parts: Any = dataclasses.replace(self.parts, workspace=Renaming())  # type: ignore[arg-type]
-        return training.Submit(parts).act(row, lease)
+        services: Any = dataclasses.replace(self.services, workspace=Renaming())  # type: ignore[arg-type]
+        return job.Submit(services).act(row, lease)
 
 
-class _NewVersions(registration.Register):
+class _NewVersions(register.Register):
     """Registers a new version each time."""
 
     def act(self, row: Any, lease: Any) -> Any:
         version = f"{next(_COUNT)}"
-        self.parts.workspace.register("model", version, row.job, {})
-        return registration.Register(self.parts).act(row, lease)
+        self.services.workspace.register("model", version, row.job, {})
+        return register.Register(self.services).act(row, lease)
 
 
-class _EagerTraffic(rollout.Watch):
+class _EagerTraffic(deploy.Watch):
     """Gives a candidate traffic as soon as it is up."""
 
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
         outcome = super()._go_on(row, candidate, lease)
         if outcome.state == DatasetState.EVALUATING:
-            endpoints.shifted(self.parts, row.but(traffic={candidate.deployment: 100}))
+            endpoints.shifted(self.services, row.but(traffic={candidate.deployment: 100}))
         return outcome
 
 
-class _BlindShift(shifting.Shift):
+class _BlindShift(traffic.Shift):
     """Finds every candidate healthy."""
 
     def _measured(self, row: Dataset, candidate: Any, live: Any) -> tuple[Measured, ...]:
         return (Measured(source="counts", candidate=Tally(asked=1000), live=Tally(asked=1000)),)
 
 
-class _BlindGate(rollout.Gate):
+class _BlindGate(deploy.Gate):
     """Lets everybody pass."""
 
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
@@ -152,11 +156,11 @@ class _BlindGate(rollout.Gate):
 class _Spendthrift(ChaosWorld):
     """Its app knows no limits."""
 
-    def _parts(self, storage: Any, workspace: Any) -> Any:
-        parts = super()._parts(storage, workspace)
+    def _services(self, storage: Any, workspace: Any) -> Any:
+        services = super()._services(storage, workspace)
         limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day"), 99)
-        parts.settings = parts.settings.model_copy(update=limits)
-        return parts
+        services.settings = services.settings.model_copy(update=limits)
+        return services
 
 
 def _without_intents(table: Table) -> Table:
@@ -173,10 +177,10 @@ def _with_storage(storage: type[ChaosStorage]) -> Callable[..., ChaosWorld]:
 
 def _with_hand(table: str, step: str, hand: Callable[[Any], Any]) -> Callable[..., ChaosWorld]:
     class World(ChaosWorld):
-        def step(self, parts: Any, message: str) -> str:
-            hands: dict[str, dict[str, Hand]] = {k: dict(v) for k, v in stepping.hands(parts).items()}
-            hands[table][step] = hand(parts)
-            return advance(parts.ledger, message, hands, parts.settings.fault_seconds, lambda *what: None)
+        def step(self, services: Any, message: str) -> str:
+            hands: dict[str, dict[str, Hand]] = {k: dict(v) for k, v in steps.hands(services).items()}
+            hands[table][step] = hand(services)
+            return advance(services.ledger, message, hands, services.settings.fault_seconds, lambda *what: None)
 
     return World
 
@@ -210,8 +214,8 @@ DEFECTS: dict[str, Defect] = {
     "intents are not written": Defect(
         4,
         patches=(
-            (lifecycle, "SNAPSHOT", _without_intents(lifecycle.SNAPSHOT)),
-            (lifecycle, "DATASET", _without_intents(lifecycle.DATASET)),
+            (states, "SNAPSHOT", _without_intents(states.SNAPSHOT)),
+            (states, "DATASET", _without_intents(states.DATASET)),
         ),
     ),
     "an event that comes twice is two uploads": Defect(0, patches=((intake, "_id", _each_event_is_new(intake._id)),)),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from shared import intake, naming, status
-from shared.lifecycle import DatasetState, SnapshotState
+from shared import naming
+from shared.ledger.states import DatasetState, SnapshotState
+from shared.operations import status
+from shared.snapshots import intake
 
 if TYPE_CHECKING:
     from tests.chaos.world import ChaosWorld

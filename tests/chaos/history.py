@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from shared import actions, intake, sweeping
 from shared.errors import PipelineError
+from shared.operations import actions, sweep
+from shared.snapshots import intake
 from tests.chaos import endings, moves
 from tests.chaos.dice import Dice, Script
 from tests.chaos.profile import profile
@@ -184,26 +185,26 @@ class History:
     def deliver_message(self, message: tuple[float, int, str]) -> None:
         """A message of the queue is handed to a new process; it comes again if that process does not finish."""
         self.world.storage.messages.remove(message)
-        parts, text = self.world.new_process(), message[2]
-        self.act(f"step {text}", lambda: self.world.step(parts, text), lambda: self._send_again(text))
+        services, text = self.world.new_process(), message[2]
+        self.act(f"step {text}", lambda: self.world.step(services, text), lambda: self._send_again(text))
 
     def deliver_event(self, event: tuple[float, int, str]) -> None:
         """An event is handed to a new process; it comes again if that process does not finish."""
         self.world.events.remove(event)
-        parts, (what, _, where) = self.world.new_process(), event[2].partition(" ")
+        services, (what, _, where) = self.world.new_process(), event[2].partition(" ")
 
         def act() -> None:
             if what == "upload":
-                intake.receive(parts, where)
+                intake.receive(services, where)
             else:
-                parts.ledger.hint(where)
+                services.ledger.hint(where)
 
         self.act(event[2], act, lambda: self.world.tell(event[2], AGAIN_SECONDS))
 
     def sweep(self) -> None:
         """The sweep timer fires."""
-        parts = self.world.new_process()
-        self.act("sweep", lambda: sweeping.sweep(parts))
+        services = self.world.new_process()
+        self.act("sweep", lambda: sweep.sweep(services))
 
     def _send_again(self, text: str) -> None:
         self.world.storage.send(text, AGAIN_SECONDS)

@@ -7,12 +7,14 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from shared import actions, idleness, naming
+from shared import naming
+from shared.azure.resources import DeploymentSpec
 from shared.errors import PipelineError
-from shared.lifecycle import SnapshotState
-from shared.protocol import Turn, Unanswered
-from shared.records import DeploymentSpec
-from shared.serving import Desk, Question
+from shared.ledger.states import SnapshotState
+from shared.operations import actions
+from shared.releases import idle
+from shared.serving.protocol import Turn, Unanswered
+from shared.serving.service import Desk, Question
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 
 if TYPE_CHECKING:
@@ -116,8 +118,8 @@ def night(history: History) -> None:
     """The timer that looks for idle endpoints fires; metrics are zero, unknown or not zero."""
     history.world.metrics.rate = history.dice.pick((0.0, None, 3.0))
     history.world.metrics.readable = history.dice.pick((True, False))
-    parts = history.world.new_process()
-    history.act("night", lambda: idleness.request_sleep(parts))
+    services = history.world.new_process()
+    history.act("night", lambda: idle.request_sleep(services))
 
 
 def ask(history: History) -> None:
@@ -128,31 +130,31 @@ def ask(history: History) -> None:
     what = dice.pick(REQUESTS if datasets else REQUESTS[:2])
     names = snapshots if what in REQUESTS[:2] else datasets
     if names:
-        parts, name = world.new_process(), dice.pick(names[::-1])
-        history.act(f"{what} {name}", lambda: _asked(parts, what, name))
+        services, name = world.new_process(), dice.pick(names[::-1])
+        history.act(f"{what} {name}", lambda: _asked(services, what, name))
 
 
 REQUESTS = ("retry", "override", "wake", "sleep", "roll_back", "resume")
 
 
-def _asked(parts: Any, what: str, name: str) -> None:
+def _asked(services: Any, what: str, name: str) -> None:
     if what in ("wake", "sleep", "roll_back"):
-        actions.ask(parts, name, what, "ada")
+        actions.ask(services, name, what, "ada")
     else:
-        getattr(actions, what)(parts, name, "ada")
+        getattr(actions, what)(services, name, "ada")
 
 
 def question(history: History) -> None:
     """A client asks a model."""
     names = [row.name for row in history.world.rows("dataset")]
     if names:
-        parts, name = history.world.new_process(), history.dice.pick(names)
-        history.act(f"question {name}", lambda: asyncio.run(_question(parts, name)))
+        services, name = history.world.new_process(), history.dice.pick(names)
+        history.act(f"question {name}", lambda: asyncio.run(_question(services, name)))
 
 
-async def _question(parts: Any, name: str) -> None:
+async def _question(services: Any, name: str) -> None:
     try:
-        await Desk(parts).answer(Question(name, [Turn(role="user", content="What?")]))
+        await Desk(services).answer(Question(name, [Turn(role="user", content="What?")]))
     except Unanswered:
         return
 

@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from shared import lifecycle, naming
-from shared.ledger import _decode, _metadata
-from shared.records import HISTORY_KEPT, Check, Dataset, JobSpec, Snapshot
+from shared import naming
+from shared.azure.resources import JobSpec
+from shared.ledger import states
+from shared.ledger.engine import _decode, _metadata
+from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
 from tests.chaos.contents import rows_of
 from tests.fake_storage import _Stored
 
@@ -22,12 +24,12 @@ _DEFECTS = {
     "AssertionError", "AttributeError", "IllegalTransition", "IndexError", "KeyError", "LedgerConflict", "TypeError",
     "Unknown", "ValueError",
 }  # fmt: skip
-_S = lifecycle.SnapshotState
+_S = states.SnapshotState
 _TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANING, _S.CLEANED}
 # Changes that begin another attempt.
 _NEW_ATTEMPT = {(_S.TRAINING_FAILED, _S.VALIDATED), (_S.REGISTER_FAILED, _S.TRAINED)}
 # States that are entered because somebody asked for them, and what was asked.
-_ON_REQUEST = {lifecycle.DatasetState.SLEEPING: "sleep", lifecycle.DatasetState.WAKING: "wake"}
+_ON_REQUEST = {states.DatasetState.SLEEPING: "sleep", states.DatasetState.WAKING: "wake"}
 _SECRET = b"key-of-"
 # A place for a job is taken up to an hour before it is submitted, and is counted from then on.
 _WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
@@ -71,8 +73,8 @@ class Promises:
         self.require(not has_row, f"{path} is refused and has a row")
 
     def _row_written(self, key: str, old: Any, new: Any, metadata: Mapping[str, str]) -> None:
-        table = lifecycle.SNAPSHOT if key.startswith("snapshot/") else lifecycle.DATASET
-        before = old.state if old else (None if table is lifecycle.SNAPSHOT else lifecycle.DatasetState.EMPTY)
+        table = states.SNAPSHOT if key.startswith("snapshot/") else states.DATASET
+        before = old.state if old else (None if table is states.SNAPSHOT else states.DatasetState.EMPTY)
         self.require(table.allows(before, new.state), f"{key}: {before} -> {new.state} is in no row of the table")
         self.require(dict(metadata) == _metadata(new), f"{key}: metadata {metadata} does not tell what the row tells")
         if old:
@@ -101,9 +103,9 @@ class Promises:
         self.require(new.files == old.files, f"{new.id}: its files are not those that were pinned")
         again = (old.state, new.state) in _NEW_ATTEMPT
         self.require(new.attempt >= old.attempt + again, f"{new.id}: attempt {old.attempt} -> {new.attempt}")
-        if new.state == lifecycle.SnapshotState.DUPLICATE and old.state != new.state:
+        if new.state == states.SnapshotState.DUPLICATE and old.state != new.state:
             self._trained_by_another(new)
-        if new.state == lifecycle.SnapshotState.SUPERSEDED and old.state == lifecycle.SnapshotState.VALIDATED:
+        if new.state == states.SnapshotState.SUPERSEDED and old.state == states.SnapshotState.VALIDATED:
             newer = new.reason.removesuffix(" is newer")
             self.require(newer > new.id, f"{new.id} is superseded by {newer!r}, which is not newer")
 
@@ -114,7 +116,7 @@ class Promises:
         self.require(not ended, f"{row.id} is a DUPLICATE of {twin.id}, which is {twin.state}")
 
     def _dataset_written(self, old: Dataset | None, new: Dataset) -> None:
-        if new.state == lifecycle.DatasetState.SHIFTING and new.candidate and old and old.state != new.state:
+        if new.state == states.DatasetState.SHIFTING and new.candidate and old and old.state != new.state:
             quality = self.world.workspace.quality(new.candidate.snapshot)
             overridden = "gate" in self.world.row(f"snapshot/{new.candidate.snapshot}").overrides
             self.require(
@@ -126,15 +128,13 @@ class Promises:
             if release and healthy and not release.failed:
                 serves = self.world.workspace.serves(release.deployment)
                 self.require(serves == "well", f"{release.snapshot} is healthy on record, and serves {serves}")
-        if new.state == lifecycle.DatasetState.LIVE:
+        if new.state == states.DatasetState.LIVE:
             self.require(new.live is not None, f"{new.name} is LIVE without a release")
         if old and old.state != new.state and new.state in _ON_REQUEST:
             asked = new.requested.what if new.requested else "nothing"
             self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
         if old and old.requested and old.requested.what == "retry" and new.requested != old.requested:
-            known = new.state == lifecycle.DatasetState.DEPLOYING or (
-                new.requested and new.requested.what == "roll_back"
-            )
+            known = new.state == states.DatasetState.DEPLOYING or (new.requested and new.requested.what == "roll_back")
             self.require(bool(known), f"{new.name}: the wish to retry is gone in {new.state}")
 
     # --- workspace ---

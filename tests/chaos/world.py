@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from shared import intake
-from shared.clients import Parts
-from shared.ledger import _decode
-from shared.settings import Settings
+from shared.config.settings import Settings
+from shared.ledger.engine import _decode
+from shared.runtime import Services
+from shared.snapshots import intake
 from tests.chaos.azure import ChaosMetrics, ChaosScorer, ChaosStorage, ChaosWorkspace
 from tests.chaos.contents import Content
 from tests.chaos.dice import Dice
@@ -49,27 +49,27 @@ class ChaosWorld:
             "storage": Wire(self.stage, "storage", self.storage),
             "workspace": Wire(self.stage, "workspace", self.workspace),
         }
-        self.bare = self._parts(self.storage, self.workspace)
+        self.bare = self._services(self.storage, self.workspace)
         intake.accept_since(self.bare)
 
     def new_storage(self) -> ChaosStorage:
         """The storage; a planted defect may be in it."""
         return ChaosStorage(self.clock, self.stage, self.promises)
 
-    def new_process(self) -> Parts:
+    def new_process(self) -> Services:
         """Parts as a newly started process has them: nothing remembered."""
-        return self._parts(**self._wires)
+        return self._services(**self._wires)
 
-    def _parts(self, storage: Any, workspace: Any) -> Parts:
+    def _services(self, storage: Any, workspace: Any) -> Services:
         metrics: Any = self.metrics
         scorer: Any = self.scorer
-        return Parts(self.settings, storage, workspace, metrics, scorer, self.clock)
+        return Services(self.settings, storage, workspace, metrics, scorer, self.clock)
 
-    def step(self, parts: Parts, message: str) -> str:
+    def step(self, services: Services, message: str) -> str:
         """Moves a row by one step."""
-        from shared import stepping
+        from shared.operations import steps
 
-        return stepping.step(parts, message)
+        return steps.step(services, message)
 
     def drop(self, path: str, content: Content | bytes) -> None:
         """Uploads a blob; its event is on its way."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from shared.storage import QUEUE, Storage
+from shared.azure.storage import QUEUE, Storage
 from tests.contracts.workspaces import AzureSide, Shop
 from tests.contracts.workspaces import FakeSide as WorkspaceFake
 from tests.fakes import Clock, FakeStorage, Process
@@ -44,7 +44,7 @@ class FakeSide:
 
 
 class AzuriteSide:
-    """shared.storage.Storage over Azurite."""
+    """shared.azure.storage.Storage over Azurite."""
 
     def __init__(self, blobs: Any, queues: Any) -> None:
         self.blobs = blobs

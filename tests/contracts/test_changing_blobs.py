@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from shared import intake, stepping
-from shared.clients import Parts
+from shared.azure.storage import Storage
+from shared.chatdata.splits import SPLITS
 from shared.errors import Unknown
-from shared.records import Snapshot
-from shared.splits import SPLITS
-from shared.storage import Storage
+from shared.ledger.rows import Snapshot
+from shared.operations import steps
+from shared.runtime import Services
+from shared.snapshots import intake
 from tests.fakes import World, dialogues
 
 RANGE = 512
@@ -38,14 +39,14 @@ class Site:
     ranges: int = 0
     after: int = -1
     then: Callable[[], None] = lambda: None
-    parts: Parts = field(init=False)
+    services: Services = field(init=False)
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         world: Any = World()
         storage = Storage(self.blobs, self.queues, read_block=RANGE)
         storage.prepare()
-        self.parts = Parts(world.parts.settings, storage, world.workspace, world.metrics, world.scorer)
+        self.services = Services(world.services.settings, storage, world.workspace, world.metrics, world.scorer)
 
     def heard(self, request: Any) -> None:
         """Every request of the app, before it is sent."""
@@ -65,10 +66,10 @@ class Site:
 
     def validated(self) -> Snapshot:
         """The row of what is in the blob now, after its validation."""
-        id = intake.receive(self.parts, self.path)
+        id = intake.receive(self.services, self.path)
         assert id is not None
-        stepping.step(self.parts, f"snapshot/{id}?")
-        row: Snapshot = self.parts.ledger.read(f"snapshot/{id}").row
+        steps.step(self.services, f"snapshot/{id}?")
+        row: Snapshot = self.services.ledger.read(f"snapshot/{id}").row
         return row
 
     def frozen(self, row: Snapshot) -> list[str]:
@@ -76,7 +77,7 @@ class Site:
         lines: list[str] = []
         for split in SPLITS:
             try:
-                lines += self.parts.storage.read("frozen", f"{row.id}/{split}.jsonl")[0].decode().splitlines()
+                lines += self.services.storage.read("frozen", f"{row.id}/{split}.jsonl")[0].decode().splitlines()
             except Unknown:
                 continue
         return sorted(lines)

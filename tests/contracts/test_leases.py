@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from shared.azure.storage import LEASE_SECONDS, Lease, Storage
 from shared.errors import Held
-from shared.storage import LEASE_SECONDS, Lease, Storage
 from tests.contracts.conftest import StorageSide
 
 # --- leases ---------------------------------------------------------------------------------------------------

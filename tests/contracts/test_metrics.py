@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import pytest
 from azure.identity import DefaultAzureCredential
 
-from shared.health import Measured, Tally
-from shared.metrics import Metrics
+from shared.azure.metrics import Metrics
+from shared.ledger.rows import Measured, Tally
 from tests.contracts.workspaces import AzureSide, FakeSide, Shop
 from tests.local.azureml_server import AzureMl
 
@@ -56,7 +56,7 @@ class FakeMeter:
 
 
 class AzureMeter:
-    """shared.metrics over the local Azure ML."""
+    """shared.azure.metrics over the local Azure ML."""
 
     def __init__(self, side: AzureSide) -> None:
         self.server = side.server

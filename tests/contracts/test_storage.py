@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from shared.azure.readahead import AHEAD
+from shared.azure.storage import READ_BLOCK, Storage
 from shared.errors import LedgerConflict, Unknown
-from shared.readahead import AHEAD
-from shared.storage import READ_BLOCK, Storage
 
 BOX = "work"
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shared.azure.resources import RunFailure, Usage, family_key
 from shared.errors import Refused, ServiceBusy
-from shared.records import RunFailure, Usage, family_key
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
 from tests.local.azureml_server import AzureMl

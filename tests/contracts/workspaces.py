@@ -1,4 +1,4 @@
-"""The two sides of the workspace's contract: the fake, and shared.workspace over the local Azure ML."""
+"""The two sides of the workspace's contract: the fake, and shared.azure.workspace over the local Azure ML."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Protocol
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
-from shared.clients import Parts
-from shared.records import DeploymentSpec, JobSpec, ModelPin
-from shared.training import job_spec
-from shared.workspace import Workspace
+from shared.azure.resources import DeploymentSpec, JobSpec
+from shared.azure.workspace import Workspace
+from shared.ledger.rows import ModelPin
+from shared.runtime import Services
+from shared.training.job import job_spec
 from tests.builders import a_trained_snapshot
 from tests.fakes import GPU, World, dialogues
 from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
@@ -130,9 +131,9 @@ class Shop:
         assert model is not None
         world, anything = World(), self.workspace
         fakes: Any = world
-        parts = Parts(world.parts.settings, fakes.storage, anything, fakes.metrics, fakes.scorer)
+        services = Services(world.services.settings, fakes.storage, anything, fakes.metrics, fakes.scorer)
         pin = ModelPin(registry="azureml", name=model.name, version=model.version, id=model.id)
-        made = job_spec(parts, self.row.but(base_model=pin, hyperparameters={}), f"{self.id}-job")
+        made = job_spec(services, self.row.but(base_model=pin, hyperparameters={}), f"{self.id}-job")
         spec: JobSpec = made.but(**{"tags": TAGS, **changes})
         return spec
 

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 
 from functions import chat_requested
-from shared import clients
+from shared import runtime
 from tests.fakes import KEY, World
 
 # What the app needs to be indexed: the schedules of its timers are settings.
@@ -22,17 +22,17 @@ IDS = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_RESOURCE_GROUP": "g", "AZUREML_WORKS
 with pytest.MonkeyPatch.context() as _patch:
     for _name, _value in IDS.items():
         _patch.setenv(_name, _value)
-    clients.settings.cache_clear()
+    runtime.settings.cache_clear()
     import function_app  # noqa: F401 - indexed once, with these settings, before any test module is read
-clients.settings.cache_clear()
+runtime.settings.cache_clear()
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose parts every function gets."""
     made = World()
-    monkeypatch.setattr(clients, "_parts", lambda: made.parts)
-    monkeypatch.setattr(clients, "settings", lambda: made.parts.settings)
+    monkeypatch.setattr(runtime, "_services", lambda: made.services)
+    monkeypatch.setattr(runtime, "settings", lambda: made.services.settings)
     for remembered in (chat_requested._made_desk, chat_requested._access):
         remembered.cache_clear()
     yield made

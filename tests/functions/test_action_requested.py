@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from functions import action_requested as actions
 from shared.errors import ServiceBusy
-from shared.lifecycle import DatasetState as D
-from shared.lifecycle import SnapshotState as S
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import SnapshotState as S
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_release, a_snapshot
 from tests.fakes import START, World
 
@@ -46,7 +46,7 @@ def _error(answer: Response) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("act", "row"), DONE)
 def test_what_can_be_done_is_taken_and_enqueued(world: World, request_of: Make, act: Any, row: Any) -> None:
-    world.parts.ledger.create(row)
+    world.services.ledger.create(row)
     world.storage.messages.clear()
     answer = act(request_of(route=ROUTE))
     assert answer.status_code == 202
@@ -58,7 +58,7 @@ def test_what_can_be_done_is_taken_and_enqueued(world: World, request_of: Make, 
 def test_what_cannot_be_done_now_is_409_with_the_state_that_is_in_the_way(
     world: World, request_of: Make, act: Any, row: Any
 ) -> None:
-    world.parts.ledger.create(row)
+    world.services.ledger.create(row)
     answer = act(request_of(route=ROUTE))
     assert (answer.status_code, _error(answer)["code"]) == (409, "not_now")
     assert _error(answer)["type"] == "invalid_request_error"
@@ -99,20 +99,20 @@ def test_storage_that_is_busy_is_503_and_not_the_callers_fault(
 def test_who_asked_is_kept_printable_and_short(
     world: World, request_of: Make, headers: dict[str, str], params: dict[str, str], by: str
 ) -> None:
-    world.parts.ledger.create(a_dataset(D.ASLEEP))
+    world.services.ledger.create(a_dataset(D.ASLEEP))
     actions.wake_dataset(request_of(route=ROUTE, headers=headers, params=params))
-    assert world.parts.ledger.read(f"dataset/{DATASET}").row.requested.by == by
+    assert world.services.ledger.read(f"dataset/{DATASET}").row.requested.by == by
 
 
 def test_an_override_names_what_it_excuses(world: World, request_of: Make) -> None:
-    world.parts.ledger.create(a_snapshot(S.REJECTED, blocked=("bad_rows",)))
+    world.services.ledger.create(a_snapshot(S.REJECTED, blocked=("bad_rows",)))
     actions.override_snapshot(request_of(route=ROUTE, params={"what": "quota, daily_runs"}))
-    assert world.parts.ledger.read(f"snapshot/{SNAPSHOT}").row.overrides == ("daily_runs", "quota")
+    assert world.services.ledger.read(f"snapshot/{SNAPSHOT}").row.overrides == ("daily_runs", "quota")
 
 
 def test_an_override_of_something_unknown_is_400_with_the_names_that_are_known(world: World, request_of: Make) -> None:
-    world.parts.ledger.create(a_snapshot(S.REJECTED))
+    world.services.ledger.create(a_snapshot(S.REJECTED))
     answer = actions.override_snapshot(request_of(route=ROUTE, params={"what": "money"}))
     assert (answer.status_code, _error(answer)["code"]) == (400, "invalid_request")
     assert "concurrent_runs" in _error(answer)["message"]
-    assert world.parts.ledger.read(f"snapshot/{SNAPSHOT}").row.state == S.REJECTED
+    assert world.services.ledger.read(f"snapshot/{SNAPSHOT}").row.state == S.REJECTED

@@ -17,10 +17,10 @@ from starlette.responses import Response
 
 from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
-from shared import counts
-from shared.answers import Text
-from shared.lifecycle import DatasetState as D
-from shared.scoring import Answer, Broken
+from shared.azure.answers import Text
+from shared.azure.inference import Answer, Broken
+from shared.ledger import counts
+from shared.ledger.states import DatasetState as D
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
 from tests.fakes import KEY, World
 
@@ -62,8 +62,8 @@ class Endpoint:
 
 def _live(world: World, answer: Answer | None = None, **changes: Any) -> Endpoint:
     endpoint: Any = Endpoint(answer or an_answer(text="Because."))
-    world.parts.scorer = endpoint
-    world.parts.ledger.create(a_dataset(**changes))
+    world.services.scorer = endpoint
+    world.services.ledger.create(a_dataset(**changes))
     world.workspace.write_endpoint(ENDPOINT, {}, {})
     made: Endpoint = endpoint
     return made
@@ -181,7 +181,7 @@ def test_an_endless_field_name_is_cut(world: World, request_of: Make) -> None:
 @BOTH
 def test_a_body_that_is_too_large_is_413_before_it_is_read(world: World, request_of: Make, act: Any) -> None:
     endpoint = _live(world)
-    status, found, _ = _answered(act, request_of(b"x" * (world.parts.settings.call_max_bytes + 1), route=ROUTE))
+    status, found, _ = _answered(act, request_of(b"x" * (world.services.settings.call_max_bytes + 1), route=ROUTE))
     assert (status, found["error"]["code"]) == (413, "too_large")
     assert not endpoint.asked
 
@@ -219,10 +219,10 @@ def test_an_endpoint_that_does_not_answer_has_its_status_and_patience(
 def test_a_sleeping_dataset_is_woken_and_the_caller_told_when_to_come_back(
     world: World, request_of: Make, act: Any
 ) -> None:
-    world.parts.ledger.create(a_dataset(D.ASLEEP))
+    world.services.ledger.create(a_dataset(D.ASLEEP))
     status, found, headers = _answered(act, request_of(NATIVE if act is score else CHAT, route=ROUTE))
     assert (status, found["error"]["code"], headers["Retry-After"]) == (503, "waking", "30")
-    assert world.parts.ledger.read(f"dataset/{DATASET}").row.requested.what == "wake"
+    assert world.services.ledger.read(f"dataset/{DATASET}").row.requested.what == "wake"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_the_log_has_the_request_id_and_neither_a_key_nor_what_was_said(
 
 def test_the_models_are_the_datasets_that_have_a_release(world: World, request_of: Make) -> None:
     _live(world)
-    world.parts.ledger.dataset("not-trained-yet")
+    world.services.ledger.dataset("not-trained-yet")
     status, found, _ = _answered(list_models, request_of(method="GET"))
     name = f"{DATASET}@{SNAPSHOT}"
     expected = {"id": DATASET, "object": "model", "owned_by": "droptune", "state": "LIVE", "releases": [name]}
@@ -387,8 +387,8 @@ def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -
     endpoint.pieces = [Text("one "), Text("two"), AssertionError("nobody reads on")]
     _streamed(request_of(STREAM), take=1)
     assert endpoint.closed == 1
-    world.parts.counts.flush()
-    tally = counts.since(world.parts.storage, DATASET, DEPLOYMENT, 0)
+    world.services.counts.flush()
+    tally = counts.since(world.services.storage, DATASET, DEPLOYMENT, 0)
     assert (tally.asked, tally.failed) == (1, 0)
 
 

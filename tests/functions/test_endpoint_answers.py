@@ -16,8 +16,8 @@ from starlette.requests import Request
 
 from functions.chat_requested import chat_completions, score
 from functions.web import Events
-from shared import counts
-from shared.scoring import Scorer
+from shared.azure.inference import Scorer
+from shared.ledger import counts
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
 
@@ -104,10 +104,10 @@ async def _served(world: World, endpoint: Endpoint | None) -> AsyncIterator[None
         app.router.add_post("/score", endpoint.handle)
     async with TestServer(app, handler_cancellation=True) as server:
         uri = str(server.make_url("/score")) if endpoint else f"http://127.0.0.1:{unused_port()}/score"
-        world.parts.ledger.create(a_dataset(scoring_uri=uri))
+        world.services.ledger.create(a_dataset(scoring_uri=uri))
         world.workspace.write_endpoint(ENDPOINT, {}, {})
         scorer: Any = Scorer()
-        world.parts.scorer = scorer
+        world.services.scorer = scorer
         try:
             yield
         finally:
@@ -198,8 +198,8 @@ def test_every_status_of_the_endpoint_has_one_for_the_caller(
     assert set(got.body["error"]) == {"message", "type", "param", "code"}
     assert ("x-should-retry" in got.headers) == (status in (502, 504))
     assert ("Retry-After" in got.headers) == (status in (429, 503))
-    world.parts.counts.flush()
-    tally = counts.since(world.parts.storage, DATASET, DEPLOYMENT, 0)
+    world.services.counts.flush()
+    tally = counts.since(world.services.storage, DATASET, DEPLOYMENT, 0)
     refused = answered < 500 and answered not in (408, 424)
     assert (tally.asked, tally.refused, tally.failed) == (1, int(refused), int(not refused))
 
@@ -244,7 +244,7 @@ def test_a_question_whose_connection_was_cut_is_not_asked_again(
 def test_an_answer_that_does_not_come_in_time_is_504_and_not_asked_for_again(
     world: World, request_of: Make, route: str
 ) -> None:
-    world.parts.settings = world.parts.settings.model_copy(update={"call_seconds": 0.8})
+    world.services.settings = world.services.settings.model_copy(update={"call_seconds": 0.8})
     endpoint = Endpoint(_silent)
     got = _asked(world, request_of, endpoint, route)
     assert (got.status, got.body["error"]["code"], endpoint.asked) == (504, "timeout", 1)

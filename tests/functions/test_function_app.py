@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared import openapi
+from shared.serving import openapi
 
 TRIGGERS = {
     "snapshot_uploaded": "eventGridTrigger",

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from functions import chat_requested
 from functions.web import Events
-from shared import clients
+from shared import runtime
 from tests.builders import DATASET, ENDPOINT, a_dataset
 from tests.fakes import KEY, World
 
@@ -62,11 +62,11 @@ def bodies(draw: st.DrawFn, needed: tuple[str, ...]) -> bytes:
 def world() -> Iterator[World]:
     """One world for all examples: what they leave behind, the next one meets."""
     made = World()
-    made.parts.ledger.create(a_dataset())
+    made.services.ledger.create(a_dataset())
     made.workspace.write_endpoint(ENDPOINT, {}, {})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clients, "_parts", lambda: made.parts)
-        patch.setattr(clients, "settings", lambda: made.parts.settings)
+        patch.setattr(runtime, "_services", lambda: made.services)
+        patch.setattr(runtime, "settings", lambda: made.services.settings)
         for remembered in (chat_requested._made_desk, chat_requested._access):
             remembered.cache_clear()
         yield made

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import status_requested as status
-from shared import intake
+from shared.snapshots import intake
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import World
 
@@ -25,7 +25,7 @@ def _body(answer: Response, status: int = 200) -> Any:
 
 def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> None:
     for row in (a_snapshot(), a_snapshot(id=NEWER), a_snapshot(id="aa-20260101000000-01234567", dataset="aa")):
-        world.parts.ledger.create(row)
+        world.services.ledger.create(row)
     found = _body(status.list_snapshots(request_of(method="GET")))["snapshots"]
     assert [row["id"] for row in found] == [NEWER, SNAPSHOT, "aa-20260101000000-01234567"]
     found = _body(status.list_snapshots(request_of(method="GET", params={"dataset": "aa"})))["snapshots"]
@@ -40,7 +40,7 @@ def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: Wo
     """Else somebody who misspelt a name waits for ever for something to happen."""
     for path in ("Support-Bot.jsonl", "notes.txt"):
         world.storage.put("snapshots", path, b"x")
-        assert intake.receive(world.parts, path) is None
+        assert intake.receive(world.services, path) is None
         world.clock.now += 60
     refused = _body(status.list_snapshots(request_of(method="GET")))["refused"]
     assert [upload["path"] for upload in refused] == ["notes.txt", "Support-Bot.jsonl"]
@@ -56,8 +56,8 @@ def test_a_name_that_no_dataset_can_have_is_400(world: World, request_of: Make, 
 
 
 def test_one_snapshot_and_one_dataset_are_shown(world: World, request_of: Make) -> None:
-    world.parts.ledger.create(a_snapshot())
-    world.parts.ledger.create(a_dataset())
+    world.services.ledger.create(a_snapshot())
+    world.services.ledger.create(a_dataset())
     assert _body(status.get_snapshot(request_of(method="GET", route={"id": SNAPSHOT})))["id"] == SNAPSHOT
     assert _body(status.get_dataset(request_of(method="GET", route={"name": DATASET})))["name"] == DATASET
 

@@ -12,8 +12,9 @@ from functions.run_changed import run_changed
 from functions.snapshot_uploaded import snapshot_uploaded
 from functions.step_due import step_due
 from functions.sweep_due import sleep_due, sweep_due
-from shared import naming, status
+from shared import naming
 from shared.errors import ServiceBusy
+from shared.operations import status
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, a_release, a_snapshot
 from tests.fake_workspace import _Made
 from tests.fakes import START, World, dialogues
@@ -28,7 +29,7 @@ def _sent(world: World) -> list[str]:
 
 def _ours(world: World, name: str) -> func.EventGridEvent:
     """A recorded run event, for a run of this installation."""
-    job = naming.job(world.parts.installation, SNAPSHOT, 1)
+    job = naming.job(world.services.installation, SNAPSHOT, 1)
     body = payload(name)
     return event(json.loads(json.dumps(body).replace("dt-0a1b2c3d-support-bot-20260921141320-0123abcd-1", job)))
 
@@ -40,7 +41,7 @@ def _ours(world: World, name: str) -> func.EventGridEvent:
 def test_an_upload_is_recorded_and_its_first_look_enqueued(world: World, schema: str) -> None:
     world.drop("support-bot.jsonl", dialogues(3))
     snapshot_uploaded(event(f"blob_created_put_blob{schema}"))
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     assert (row["dataset"], row["state"], row["source"]) == (DATASET, "RECEIVED", "support-bot.jsonl")
     assert _sent(world) == [f"snapshot/{row['id']}"]
 
@@ -49,16 +50,16 @@ def test_the_same_event_again_records_nothing_more(world: World) -> None:
     world.drop("support-bot.jsonl", dialogues(3))
     for _ in range(3):
         snapshot_uploaded(event("blob_created_put_blob"))
-    assert len(status.snapshots(world.parts)) == 1
+    assert len(status.snapshots(world.services)) == 1
 
 
 def test_a_marker_completes_its_folder(world: World) -> None:
     for name in ("train.jsonl", "test.jsonl", "_SUCCESS"):
         world.drop(f"support-bot/2026-09-21/{name}", dialogues(3))
     snapshot_uploaded(event("blob_created_put_block_list"))
-    assert status.snapshots(world.parts) == []
+    assert status.snapshots(world.services) == []
     snapshot_uploaded(event("blob_created_flush_with_close"))
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     assert [file["split"] for file in row["files"]] == ["test", "train"]
 
 
@@ -131,11 +132,11 @@ def test_a_message_moves_its_row_by_one_step(world: World) -> None:
     snapshot_uploaded(event("blob_created_put_blob"))
     (key,) = _sent(world)
     step_due(_message(key))
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     assert row["state"] == "VALIDATED"
     for state in ("VALIDATED", "TRAINING"):  # a place is reserved for the job, then it is submitted
         step_due(_message(f"{key}?".encode()))
-        assert status.snapshots(world.parts)[0]["state"] == state
+        assert status.snapshots(world.services)[0]["state"] == state
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_message_that_is_no_text_is_left_for_the_poison_queue(world: World) ->
 
 def test_the_sweep_enqueues_what_is_overdue_and_finds_what_no_event_told(world: World) -> None:
     sweep_due(TIMER)
-    world.parts.ledger.create(a_snapshot())
+    world.services.ledger.create(a_snapshot())
     world.storage.messages.clear()
     world.clock.now += 60
     world.drop("other.jsonl", dialogues(3))
@@ -169,12 +170,12 @@ def test_the_sweep_enqueues_what_is_overdue_and_finds_what_no_event_told(world: 
 
 
 def test_the_nightly_timer_only_records_a_wish(world: World) -> None:
-    world.parts.ledger.create(a_dataset())
+    world.services.ledger.create(a_dataset())
     world.workspace.write_endpoint(ENDPOINT, {}, {})
     world.workspace.deployments[ENDPOINT, DEPLOYMENT] = _Made(a_release(), START)
     world.clock.now += 2 * 86_400
     sleep_due(TIMER)
-    row = world.parts.ledger.read(f"dataset/{DATASET}").row
+    row = world.services.ledger.read(f"dataset/{DATASET}").row
     assert (row.state, row.requested.what, row.requested.by) == ("LIVE", "sleep", "timer")
     assert _sent(world) == [f"dataset/{DATASET}?"]
     sleep_due(TIMER)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from azure.core import exceptions as sdk
 
-from shared import errors, storage, workspace
+from shared import errors
+from shared.azure import storage, workspace
 from shared.errors import LedgerConflict, PermanentError, PipelineError, Refused, ServiceBusy, TemporaryError, Unknown
 
 # What azure-ai-ml warns about when it is first imported.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared import actions, idleness, status
-from shared.lifecycle import DatasetState
+from shared.ledger.states import DatasetState
+from shared.operations import actions, status
+from shared.releases import idle
 from tests.fakes import Process, World, dialogues
 
 DROP = "support-bot.jsonl"
@@ -18,7 +19,7 @@ def _world(**settings: object) -> World:
 
 
 def _only(world: World) -> dict[str, object]:
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     return row
 
 
@@ -38,7 +39,7 @@ def test_an_override_trains_on_the_good_rows() -> None:
     world = World()
     world.drop(DROP, dialogues(40) + b"{}\n")
     world.run()
-    answer = actions.override(world.parts, str(_only(world)["id"]), "me")
+    answer = actions.override(world.services, str(_only(world)["id"]), "me")
     assert answer.done
     world.run()
     assert _only(world)["state"] == "LIVE"
@@ -60,8 +61,8 @@ def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() 
     row = _only(world)
     assert row["state"] == "TRAINING_FAILED"
     assert "chat_completion_finetune" in str(row["reason"])
-    assert actions.retry(world.parts, str(row["id"]), "me").done
-    assert actions.retry(world.parts, str(row["id"]), "me").text.endswith("already")
+    assert actions.retry(world.services, str(row["id"]), "me").done
+    assert actions.retry(world.services, str(row["id"]), "me").text.endswith("already")
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
@@ -97,7 +98,7 @@ def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool)
     assert states[newest] == ("DEPLOY_FAILED" if cut else "WITHHELD")
     assert set(world.workspace.deployments) == before
     assert bool(world.workspace.endpoints) is not first
-    dataset = status.dataset(world.parts, "support-bot")
+    dataset = status.dataset(world.services, "support-bot")
     assert dataset["state"] == ("EMPTY" if first else "LIVE")
     assert any(name.endswith(".log.json") for container, name in world.storage.blobs if container == "evaluations")
 
@@ -123,7 +124,7 @@ def test_a_failed_release_can_be_retried() -> None:
     world = _world()
     world.workspace.deployment_outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
     world.run()
-    assert actions.retry(world.parts, str(_only(world)["id"]), "me").done
+    assert actions.retry(world.services, str(_only(world)["id"]), "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
 
@@ -137,7 +138,7 @@ def test_an_endpoint_of_somebody_else_is_never_touched() -> None:
     other.drop(DROP, dialogues(40))
     other.run()
     assert _only(other)["state"] == "LIVE"
-    assert status.dataset(other.parts, "support-bot")["endpoint"] == f"{name}-1"
+    assert status.dataset(other.services, "support-bot")["endpoint"] == f"{name}-1"
     assert other.workspace.endpoints[name].value.tags == {"owner": "x"}
 
 
@@ -146,11 +147,11 @@ def test_a_name_that_is_taken_in_the_region_gets_a_suffix_that_is_remembered() -
     world = _world()
     world.workspace.taken = {name, f"{name}-1"}
     world.run()
-    assert status.dataset(world.parts, "support-bot")["endpoint"] == f"{name}-2"
-    actions.ask(world.parts, "support-bot", "sleep", "me")
+    assert status.dataset(world.services, "support-bot")["endpoint"] == f"{name}-2"
+    actions.ask(world.services, "support-bot", "sleep", "me")
     world.run()
     world.workspace.taken.add(f"{name}-2")
-    actions.ask(world.parts, "support-bot", "wake", "me")
+    actions.ask(world.services, "support-bot", "wake", "me")
     world.run()
     assert (_only(world)["state"], world.workspace.created_endpoints) == ("LIVE", [f"{name}-2", f"{name}-3"])
 
@@ -168,7 +169,7 @@ def test_when_every_name_is_taken_the_release_fails_and_says_so() -> None:
 def _named() -> str:
     world = _world()
     world.run()
-    return str(status.dataset(world.parts, "support-bot")["endpoint"])
+    return str(status.dataset(world.services, "support-bot")["endpoint"])
 
 
 def test_a_busy_service_is_waited_for() -> None:
@@ -185,7 +186,7 @@ def test_after_five_faults_a_person_is_needed_and_can_go_on() -> None:
     row = _only(world)
     assert row["needs_attention"]
     assert row["state"] == "VALIDATING"
-    assert actions.retry(world.parts, str(row["id"]), "me").done
+    assert actions.retry(world.services, str(row["id"]), "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
 
@@ -199,11 +200,11 @@ def _live() -> World:
 def test_an_idle_endpoint_is_put_to_sleep_and_woken() -> None:
     world = _live()
     world.clock.now += 7200
-    assert idleness.request_sleep(world.parts) == ["support-bot"]
+    assert idle.request_sleep(world.services) == ["support-bot"]
     world.run()
     assert _only(world)["state"] == "ASLEEP"
     assert not world.workspace.endpoints
-    assert actions.ask(world.parts, "support-bot", "wake", "me").done
+    assert actions.ask(world.services, "support-bot", "wake", "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert len(world.workspace.submitted) == 1
@@ -214,28 +215,28 @@ def test_what_is_not_known_to_be_idle_stays(rate: float | None) -> None:
     world = _live()
     world.clock.now += 7200
     world.metrics.rate = rate
-    assert idleness.request_sleep(world.parts) == []
+    assert idle.request_sleep(world.services) == []
 
 
 def test_a_question_after_the_timer_keeps_the_endpoint() -> None:
     world = _live()
     world.clock.now += 7200
-    idleness.request_sleep(world.parts)
+    idle.request_sleep(world.services)
     now = world.clock()
-    world.parts.ledger.change("dataset/support-bot", lambda row: row.but(last_asked_at=now))
+    world.services.ledger.change("dataset/support-bot", lambda row: row.but(last_asked_at=now))
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert status.dataset(world.parts, "support-bot")["requested"] is None
+    assert status.dataset(world.services, "support-bot")["requested"] is None
 
 
 def test_a_wake_that_fails_goes_back_to_sleep_and_leaves_nothing() -> None:
     world = _live()
-    actions.ask(world.parts, "support-bot", "sleep", "me")
+    actions.ask(world.services, "support-bot", "sleep", "me")
     world.run()
     world.workspace.deployment_outcome = lambda name: "Failed"
-    actions.ask(world.parts, "support-bot", "wake", "me")
+    actions.ask(world.services, "support-bot", "wake", "me")
     world.run()
-    dataset = status.dataset(world.parts, "support-bot")
+    dataset = status.dataset(world.services, "support-bot")
     assert dataset["state"] == DatasetState.ASLEEP
     assert "Failed" in str(dataset["history"])
     assert not world.workspace.endpoints

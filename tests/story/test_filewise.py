@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shared import stepping
 from shared.errors import Held, ServiceBusy
+from shared.operations import steps
 from shared.validation.digests import RowSet
 from tests.fakes import Process, World, dialogues
 
@@ -76,7 +76,7 @@ def same(world: World, one: World) -> None:
     """Nothing tells how many workers there were, but the order of rows."""
     assert report(world) == report(one)
     assert trained(world) == trained(one)
-    datasets = [w.parts.ledger.read("dataset/support-bot").row for w in (world, one)]
+    datasets = [w.services.ledger.read("dataset/support-bot").row for w in (world, one)]
     assert datasets[0].cut_test == datasets[1].cut_test
     assert datasets[0].cut_validation == datasets[1].cut_validation
 
@@ -161,7 +161,7 @@ def test_messages_in_any_order_twice_and_lost_make_the_same(seed: int) -> None:
         if rng.random() < 0.6:
             world.storage.messages.remove(message)  # else it is delivered again
         if rng.random() < 0.9:
-            stepping.step(world.new_process(), message[2])
+            steps.step(world.new_process(), message[2])
     world.run()
     same(world, ONE)
     assert list(world.states().values()) == ["LIVE"]
@@ -173,19 +173,19 @@ def test_a_file_checked_by_a_stalled_worker_as_well_counts_once() -> None:
     while world.events:
         world._event(world.events.pop(0))
     key = f"snapshot/{next(iter(world.states()))}"
-    stepping.step(world.parts, f"{key}?")
+    steps.step(world.services, f"{key}?")
     listed = world.storage.list
 
     def stall(container: str, prefix: str = "") -> Any:
         world.storage.list = listed  # type: ignore[method-assign]
         found = listed(container, prefix)
         world.storage.leases.clear()
-        assert stepping.step(world.new_process(), f"{key}#1") == "checked"
+        assert steps.step(world.new_process(), f"{key}#1") == "checked"
         return found
 
     world.storage.list = stall  # type: ignore[method-assign]
     with pytest.raises(Held):
-        stepping.step(world.parts, f"{key}#1")
+        steps.step(world.services, f"{key}#1")
     world.run()
     same(world, ONE)
 
@@ -195,11 +195,11 @@ def test_a_file_overwritten_meanwhile_supersedes_the_snapshot() -> None:
     while world.events:
         world._event(world.events.pop(0))
     key = f"snapshot/{next(iter(world.states()))}"
-    stepping.step(world.parts, f"{key}?")
-    stepping.step(world.parts, f"{key}#0")
+    steps.step(world.services, f"{key}?")
+    steps.step(world.services, f"{key}#0")
     world.storage._set("snapshots", f"{FOLDER}/train-00000-of-00003.jsonl", dialogues(9, "other"), None)
     for number in (1, 2, 3):
-        stepping.step(world.parts, f"{key}#{number}")
+        steps.step(world.services, f"{key}#{number}")
     world.run()
     assert list(world.states().values()) == ["SUPERSEDED"]
     assert trained(world) == {}
@@ -211,10 +211,10 @@ def test_cuts_that_rose_meanwhile_have_the_files_read_again_under_them() -> None
     while world.events:
         world._event(world.events.pop(0))
     key = f"snapshot/{next(iter(world.states()))}"
-    stepping.step(world.parts, f"{key}?")
+    steps.step(world.services, f"{key}?")
     for number in range(3):
-        stepping.step(world.parts, f"{key}#{number}")
-    world.parts.ledger.change("dataset/support-bot", lambda d: d.but(cut_test=0.3, cut_validation=0.5))
+        steps.step(world.services, f"{key}#{number}")
+    world.services.ledger.change("dataset/support-bot", lambda d: d.but(cut_test=0.3, cut_validation=0.5))
     world.run()
     assert list(world.states().values()) == ["LIVE"]
     assert len(trained(world)["train.jsonl"]) < 0.8 * len(trained(ONE)["train.jsonl"])
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_on_record_and_tried_again(monkeyp
 
     monkeypatch.setattr(world.storage, "open", open_)
     world.run(until=20)
-    (row,) = [world.parts.ledger.read(listed.key).row for listed in world.parts.ledger.list("snapshot")]
+    (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
     assert row.state == "VALIDATING"
     assert row.fault is not None
     assert "train-00001-of-00003.parquet could not be checked: ServiceBusy" in row.fault.message
@@ -247,9 +247,9 @@ def test_a_message_for_no_file_is_done_with(odd: str) -> None:
     while world.events:
         world._event(world.events.pop(0))
     key = f"snapshot/{next(iter(world.states()))}"
-    stepping.step(world.parts, f"{key}?")
+    steps.step(world.services, f"{key}?")
     before = checked_files(world)
-    assert stepping.step(world.parts, f"{key}#{odd}") in ("unknown", "not due")
+    assert steps.step(world.services, f"{key}#{odd}") in ("unknown", "not due")
     assert checked_files(world) == before
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from rapidfuzz import fuzz
 
-from shared import actions, evaluation, naming, status
-from shared.scoring import Answer
+from shared import naming
+from shared.azure.inference import Answer
+from shared.operations import actions, status
+from shared.releases.gate import read
 from tests.fakes import World, dialogues
 
 NAME = "support-bot"
@@ -46,7 +48,7 @@ def _next(world: World, answer: Any = _right) -> dict[str, Any]:
 
 
 def _newest(world: World) -> dict[str, Any]:
-    return status.snapshots(world.parts)[0]
+    return status.snapshots(world.services)[0]
 
 
 def test_a_second_snapshot_that_answers_as_well_takes_over() -> None:
@@ -69,21 +71,21 @@ def test_a_worse_one_is_withheld_with_its_numbers_and_live_stays() -> None:
     assert (row["blocked"], row["needs_attention"]) == (["gate"], False)
     assert set(world.workspace.deployments) == set(before)
     assert list(world.states().values())[1] == "LIVE"
-    page = evaluation.read(world.parts, gate["evaluation"])
+    page = read(world.services, gate["evaluation"])
     assert {line.candidate.text for line in page.prompts if line.candidate} == {"Ask somebody else."}
 
 
 def test_a_person_may_release_it_all_the_same_and_that_is_on_record() -> None:
     world = _world()
     row = _next(world, lambda question: "Ask somebody else.")
-    assert not actions.override(world.parts, row["id"], "ada", ["quota"]).done
-    assert actions.override(world.parts, row["id"], "ada", ["gate"]).done
+    assert not actions.override(world.services, row["id"], "ada", ["quota"]).done
+    assert actions.override(world.services, row["id"], "ada", ["gate"]).done
     world.run()
     row = _newest(world)
     assert (row["state"], row["overrides"]) == ("LIVE", ["gate"])
     assert (row["gate"]["passed"], row["gate"]["overridden_by"]) == (False, "ada")
     assert "override by ada: released whatever the gate says" in [entry["reason"] for entry in row["history"]]
-    told = [entry["reason"] for entry in status.dataset(world.parts, NAME)["history"]]
+    told = [entry["reason"] for entry in status.dataset(world.services, NAME)["history"]]
     assert any("released all the same, overridden by ada" in reason for reason in told)
 
 
@@ -95,7 +97,7 @@ def test_the_gate_may_be_excused_before_it_is_reached() -> None:
     waiting = _newest(world)
     assert waiting["blocked"] == ["daily_runs"]
     world.scorer.answers = lambda deployment, question: Answer(200, "")
-    assert actions.override(world.parts, waiting["id"], "ada", ["gate", "daily_runs"]).done
+    assert actions.override(world.services, waiting["id"], "ada", ["gate", "daily_runs"]).done
     world.run()
     row = _newest(world)
     assert (row["state"], row["gate"]["overridden_by"]) == ("LIVE", "ada")
@@ -103,17 +105,17 @@ def test_the_gate_may_be_excused_before_it_is_reached() -> None:
 
 def test_what_was_not_withheld_needs_no_override() -> None:
     world = _world()
-    answer = actions.override(world.parts, _newest(world)["id"], "ada", ["gate"])
+    answer = actions.override(world.services, _newest(world)["id"], "ada", ["gate"])
     assert (answer.done, "was not withheld" in answer.text) == (False, True)
 
 
 def test_a_candidate_beside_a_sleeping_release_is_compared_with_its_stored_answers() -> None:
     world = _world()
-    actions.ask(world.parts, NAME, "sleep", "me")
+    actions.ask(world.services, NAME, "sleep", "me")
     world.run()
     row = _next(world, lambda question: "Ask somebody else.")
     assert (row["state"], row["gate"]["against_live"]) == ("WITHHELD", "worse")
-    assert status.dataset(world.parts, NAME)["state"] == "ASLEEP"
+    assert status.dataset(world.services, NAME)["state"] == "ASLEEP"
     assert not world.workspace.endpoints
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared import actions, nightly, status
-from shared.lifecycle import DatasetState as D
-from shared.scoring import Answer
+from shared.azure.inference import Answer
+from shared.ledger.states import DatasetState as D
+from shared.operations import actions, nightly, status
 from tests.fakes import World, dialogues
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -18,17 +18,17 @@ NAME = "support-bot"
 
 
 def _row(world: World) -> Any:
-    return world.parts.ledger.read(f"dataset/{NAME}").row
+    return world.services.ledger.read(f"dataset/{NAME}").row
 
 
 def _used(world: World) -> None:
     """A question as the app would take it: it wakes what sleeps and is noted where it is answered."""
     if _row(world).state == D.ASLEEP:
         for _ in range(5):
-            actions.ask(world.parts, NAME, "wake", actions.QUESTION)
+            actions.ask(world.services, NAME, "wake", actions.QUESTION)
         world.run(until=HOUR)
     now = world.clock()
-    world.parts.ledger.change(f"dataset/{NAME}", lambda r: r.but(last_asked_at=now))
+    world.services.ledger.change(f"dataset/{NAME}", lambda r: r.but(last_asked_at=now))
 
 
 def _until(world: World, at: float) -> None:
@@ -57,7 +57,7 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
             _used(world)
             assert _row(world).state == D.LIVE, day
         _until(world, start + day * DAY + 23 * HOUR)
-        report = nightly.look_round(world.parts)
+        report = nightly.look_round(world.services)
         slept += any(line.asked_to_sleep for line in report.datasets)
         world.run(until=HOUR)
 
@@ -74,7 +74,7 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
     hours = sum(report["asleep_hours"] for report in reports)
     assert sum(report["saved"] for report in reports) == pytest.approx(hours * 4, abs=1)
     assert 5 * 24 < hours < 15 * 24
-    history = " ".join(f"{e['state']} {e['reason']}" for e in status.dataset(world.parts, NAME)["history"])
+    history = " ".join(f"{e['state']} {e['reason']}" for e in status.dataset(world.services, NAME)["history"])
     assert history.count("ASLEEP asked for by timer") == 4
 
 
@@ -82,7 +82,7 @@ def _asleep(**settings: Any) -> World:
     world = World(settings={"wake_backoff_minutes": 5, **settings})
     world.drop(f"{NAME}.jsonl", dialogues(40))
     world.run()
-    assert actions.ask(world.parts, NAME, "sleep", "me").done
+    assert actions.ask(world.services, NAME, "sleep", "me").done
     world.run()
     return world
 
@@ -94,7 +94,7 @@ def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> 
     for minute in range(24 * 60):
         _until(world, world.clock() + 60)
         before = len(world.workspace.created_endpoints)
-        actions.ask(world.parts, NAME, "wake", actions.QUESTION)
+        actions.ask(world.services, NAME, "wake", actions.QUESTION)
         world.run(until=50)
         if len(world.workspace.created_endpoints) > before:
             tried.append(minute)
@@ -110,15 +110,15 @@ def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> 
 def test_a_person_wakes_it_all_the_same_and_a_wake_that_works_ends_the_pause() -> None:
     world = _asleep(wake_backoff_minutes=600)
     world.workspace.deployment_outcome = lambda name: "Failed"
-    actions.ask(world.parts, NAME, "wake", actions.QUESTION)
+    actions.ask(world.services, NAME, "wake", actions.QUESTION)
     world.run()
     row = _row(world)
     assert (row.state, row.wake_failures) == (D.ASLEEP, 1)
     assert "no question wakes it for 600 min" in row.reason
     world.workspace.deployment_outcome = lambda name: "Succeeded"
-    refused = actions.ask(world.parts, NAME, "wake", actions.QUESTION)
+    refused = actions.ask(world.services, NAME, "wake", actions.QUESTION)
     assert (refused.done, "could not be woken" in refused.text) == (False, True)
-    assert actions.ask(world.parts, NAME, "wake", "ada").done
+    assert actions.ask(world.services, NAME, "wake", "ada").done
     world.run()
     assert (_row(world).state, _row(world).wake_failures, _row(world).wake_not_before) == (D.LIVE, 0, 0.0)
 
@@ -127,7 +127,7 @@ def test_a_late_message_wakes_nobody() -> None:
     world = _asleep()
     made = len(world.workspace.created_endpoints)
     for _ in range(3):
-        world.parts.ledger.hint(f"dataset/{NAME}")
+        world.services.ledger.hint(f"dataset/{NAME}")
     world.run()
     assert _row(world).state == D.ASLEEP
     assert len(world.workspace.created_endpoints) == made
@@ -141,7 +141,7 @@ def test_a_wake_that_keeps_failing_is_given_up_before_it_needs_a_person() -> Non
         raise RuntimeError("unexpected")
 
     world.workspace.start_deployment = defect  # type: ignore[method-assign]
-    actions.ask(world.parts, NAME, "wake", "ada")
+    actions.ask(world.services, NAME, "wake", "ada")
     world.run()
     world.workspace.start_deployment = start  # type: ignore[method-assign]
     row = _row(world)

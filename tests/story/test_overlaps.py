@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from shared import actions, fence, idleness, intake, status
 from shared.errors import Held, IllegalTransition
-from shared.lifecycle import DatasetState as D
+from shared.ledger import fence
+from shared.ledger.states import DatasetState as D
+from shared.operations import actions, status
+from shared.releases import idle
+from shared.snapshots import intake
 from tests.fakes import World, dialogues
 
 NAME = "support-bot"
@@ -24,12 +27,12 @@ def _world(**settings: Any) -> World:
 
 
 def _only(world: World) -> dict[str, Any]:
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     return row
 
 
 def _dataset(world: World) -> Any:
-    return world.parts.ledger.read(KEY).row
+    return world.services.ledger.read(KEY).row
 
 
 def _states(world: World) -> list[str]:
@@ -57,17 +60,17 @@ def test_a_wish_withdrawn_while_its_step_begins_is_not_done(first: str, then: st
     world = _world()
     world.run()
     if state == D.ASLEEP:
-        actions.ask(world.parts, NAME, "sleep", "me")
+        actions.ask(world.services, NAME, "sleep", "me")
         world.run()
     before = _states(world)
-    assert actions.ask(world.parts, NAME, first, "me").done
-    _meanwhile(world.storage, "replace", lambda: actions.ask(world.parts, NAME, then, "you"))
+    assert actions.ask(world.services, NAME, first, "me").done
+    _meanwhile(world.storage, "replace", lambda: actions.ask(world.services, NAME, then, "you"))
     world.run()
     assert (_dataset(world).state, _dataset(world).requested) == (state, None)
     assert _states(world) == before
 
 
-@pytest.mark.parametrize(("what", "by"), [("sleep", "me"), ("sleep", idleness.TIMER), ("wake", "me")])
+@pytest.mark.parametrize(("what", "by"), [("sleep", "me"), ("sleep", idle.TIMER), ("wake", "me")])
 def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) -> None:
     world = _world(idle_hours=1)
     world.run()
@@ -76,24 +79,24 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good or name.endswith("-2") else "Failed"
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
-    newest = status.snapshots(world.parts)[0]
+    newest = status.snapshots(world.services)[0]
     assert newest["state"] == "DEPLOY_FAILED"
     world.clock.now += 7200
     if what == "wake":
-        actions.ask(world.parts, NAME, "sleep", "me")
+        actions.ask(world.services, NAME, "sleep", "me")
         world.run()
-    if by == idleness.TIMER:
-        assert idleness.request_sleep(world.parts) == [NAME]
+    if by == idle.TIMER:
+        assert idle.request_sleep(world.services) == [NAME]
     else:
-        assert actions.ask(world.parts, NAME, what, by).done
+        assert actions.ask(world.services, NAME, what, by).done
     world.run(until=5)
     assert _dataset(world).state == (D.SLEEPING if what == "sleep" else D.WAKING)
-    assert f"is to {what} first" in actions.retry(world.parts, newest["id"], "me").text
+    assert f"is to {what} first" in actions.retry(world.services, newest["id"], "me").text
     world.run()
     assert _dataset(world).state == (D.ASLEEP if what == "sleep" else D.LIVE)
-    assert actions.retry(world.parts, newest["id"], "me").done
+    assert actions.retry(world.services, newest["id"], "me").done
     world.run()
-    assert status.snapshots(world.parts)[0]["state"] == "LIVE"
+    assert status.snapshots(world.services)[0]["state"] == "LIVE"
     assert _dataset(world).requested is None
 
 
@@ -107,10 +110,10 @@ def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() 
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
     world.clock.now += 7200
-    assert idleness.request_sleep(world.parts) == [NAME]
-    assert actions.retry(world.parts, failed, "me").done
+    assert idle.request_sleep(world.services) == [NAME]
+    assert actions.retry(world.services, failed, "me").done
     world.run()
-    assert status.snapshots(world.parts)[1]["state"] == "LIVE"
+    assert status.snapshots(world.services)[1]["state"] == "LIVE"
 
 
 def test_one_wish_does_not_wipe_another() -> None:
@@ -122,12 +125,12 @@ def test_one_wish_does_not_wipe_another() -> None:
     world.clock.now += 5
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
-    assert actions.retry(world.parts, failed, "me").done
-    assert not actions.ask(world.parts, NAME, "sleep", "you").done
+    assert actions.retry(world.services, failed, "me").done
+    assert not actions.ask(world.services, NAME, "sleep", "you").done
     assert _dataset(world).requested.what == "retry"
     world.run()
-    assert actions.ask(world.parts, NAME, "sleep", "you").done
-    assert "has not failed" in actions.retry(world.parts, failed, "me").text
+    assert actions.ask(world.services, NAME, "sleep", "you").done
+    assert "has not failed" in actions.retry(world.services, failed, "me").text
     assert _dataset(world).requested.what == "sleep"
 
 
@@ -141,13 +144,13 @@ def test_a_retry_that_comes_late_does_not_use_an_attempts_number_again() -> None
     snapshot = _only(world)["id"]
 
     def another_attempt() -> None:
-        assert actions.retry(world.parts, snapshot, "she").done
+        assert actions.retry(world.services, snapshot, "she").done
         world.run()
         assert (_only(world)["state"], _only(world)["attempt"]) == ("TRAINING_FAILED", 2)
 
     _meanwhile(world.storage, "replace", another_attempt)
     with pytest.raises(IllegalTransition, match="moved on meanwhile and is TRAINING_FAILED"):
-        actions.retry(world.parts, snapshot, "he")
+        actions.retry(world.services, snapshot, "he")
     assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
 
 
@@ -158,11 +161,11 @@ def test_a_release_that_went_live_meanwhile_is_not_retried() -> None:
     snapshot = _only(world)["id"]
 
     def another() -> None:
-        assert actions.retry(world.parts, snapshot, "she").done
+        assert actions.retry(world.services, snapshot, "she").done
         world.run()
 
     _meanwhile(world.storage, "replace", another)
-    answer = actions.retry(world.parts, snapshot, "he")
+    answer = actions.retry(world.services, snapshot, "he")
     assert (answer.done, "nothing to retry" in answer.text) == (False, True)
     world.run()
     assert (_only(world)["state"], world.workspace.created_deployments[-1][-2:]) == ("LIVE", "-2")
@@ -184,7 +187,7 @@ def test_what_is_being_cleaned_cannot_be_retried(ask: Any) -> None:
     world = _world()
     snapshot = _failed(world)
     said: list[actions.Answer] = []
-    _meanwhile(world.storage, "delete", lambda: said.append(ask(world.parts, snapshot, "me")))
+    _meanwhile(world.storage, "delete", lambda: said.append(ask(world.services, snapshot, "me")))
     world.run()
     assert (said[0].done, "is CLEANING" in said[0].text) == (False, True)
     assert _only(world)["state"] == "CLEANED"
@@ -195,7 +198,7 @@ def test_a_retry_before_it_is_cleaned_keeps_its_files() -> None:
     world = _world()
     snapshot = _failed(world)
     world.workspace.job_outcome = lambda name: "Completed"
-    _meanwhile(world.storage, "replace", lambda: actions.retry(world.parts, snapshot, "me"))
+    _meanwhile(world.storage, "replace", lambda: actions.retry(world.services, snapshot, "me"))
     world.run()
     assert _only(world)["state"] == "LIVE"
 
@@ -226,8 +229,8 @@ def test_a_marker_told_of_again_after_its_folder_changed_is_no_refusal() -> None
     world.clock.now += 60
     world.drop(f"{NAME}/a/train.jsonl", dialogues(50))
     world.events.clear()
-    assert intake.receive(world.parts, f"{NAME}/a/_SUCCESS") == _only(world)["id"]
-    assert intake.refusals(world.parts, 10) == []
+    assert intake.receive(world.services, f"{NAME}/a/_SUCCESS") == _only(world)["id"]
+    assert intake.refusals(world.services, 10) == []
     assert _only(world)["state"] == "LIVE"
 
 
@@ -235,7 +238,7 @@ def test_rows_that_another_snapshot_holds_out_meanwhile_are_not_trained_on() -> 
     world = _world()
 
     def raise_cuts() -> None:
-        world.parts.ledger.change(KEY, lambda row: row.but(cut_test=0.4, cut_validation=0.5))
+        world.services.ledger.change(KEY, lambda row: row.but(cut_test=0.4, cut_validation=0.5))
 
     _meanwhile(world.storage, "look", raise_cuts, lambda box, name: bool(box == "snapshots" and world.storage.staged))
     world.run()

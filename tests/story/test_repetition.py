@@ -39,9 +39,9 @@ def _once(world: World) -> None:
 
 
 def _rows(world: World) -> list[dict[str, object]]:
-    from shared import status
+    from shared.operations import status
 
-    return status.snapshots(world.parts)
+    return status.snapshots(world.services)
 
 
 def test_a_drop_goes_live() -> None:
@@ -126,7 +126,7 @@ def test_repeated_hints_do_not_multiply_looks() -> None:
     world.run(until=30)
     key = f"snapshot/{next(iter(world.states()))}"
     for _ in range(20):
-        world.parts.ledger.hint(key)
+        world.services.ledger.hint(key)
     world.run(until=20)
     world.run(until=50)  # the 20 looks planned for one moment: the first moves the row on, the others find it not due
     assert len(world.storage.messages) == 1
@@ -136,10 +136,10 @@ def test_repeated_hints_do_not_multiply_looks() -> None:
 
 def test_a_lost_event_is_found_by_the_sweep() -> None:
     world = World()
-    world.parts.ledger.dataset("other")  # the app has started before
-    from shared import intake
+    world.services.ledger.dataset("other")  # the app has started before
+    from shared.snapshots import intake
 
-    intake.accept_since(world.parts)
+    intake.accept_since(world.services)
     world.drop(DROP, dialogues(40))
     world.events.clear()
     world._sweep()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from shared import actions, status
-from shared.health import Tally
-from shared.lifecycle import DatasetState as D
-from shared.lifecycle import Part
+from shared.ledger.rows import Tally
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import Part
+from shared.operations import actions, status
 from tests.fakes import Process, World, dialogues
 
 NAME, KEY = "support-bot", "dataset/support-bot"
@@ -41,7 +41,7 @@ class Story:
 
     @property
     def row(self) -> Any:
-        return self.world.parts.ledger.read(KEY).row
+        return self.world.services.ledger.read(KEY).row
 
     def drop_next(self) -> None:
         self.world.clock.now += 5
@@ -66,10 +66,10 @@ class Story:
         async def note() -> None:
             for n in range(answered + failed):
                 how: Any = "answered" if n < answered else "failed"
-                self.world.parts.counts.note(NAME, deployment, how, seconds)
+                self.world.services.counts.note(NAME, deployment, how, seconds)
 
         asyncio.run(note())
-        self.world.parts.counts.flush()
+        self.world.services.counts.flush()
 
     def asked(self, candidate: int = 100, failed: int = 0, seconds: float = 1.0) -> None:
         """Questions to both sides: live answers all of its own."""
@@ -200,7 +200,7 @@ def test_the_deployment_before_stays_for_its_time_and_then_goes() -> None:
     row = story.row
     assert row.kept_until == pytest.approx(row.since + 24 * HOUR)
     assert len(story.world.workspace.deployments) == 2
-    assert status.dataset(story.world.parts, NAME)["kept_until"]
+    assert status.dataset(story.world.services, NAME)["kept_until"]
     story.world.run(until=23 * HOUR)
     story.world.clock.now = row.kept_until - 10
     story.world._sweep()
@@ -216,8 +216,8 @@ def test_one_call_goes_back_to_the_release_before() -> None:
     story = _second_live()
     bad = story.row.live
     written = len(story.written)
-    assert actions.ask(story.world.parts, NAME, "roll_back", "ada").text == f"{NAME} will roll back"
-    assert actions.ask(story.world.parts, NAME, "roll_back", "ada").done
+    assert actions.ask(story.world.services, NAME, "roll_back", "ada").text == f"{NAME} will roll back"
+    assert actions.ask(story.world.services, NAME, "roll_back", "ada").done
     story.world.run(until=HOUR)
     row = story.row
     assert (row.state, row.live.snapshot) == (D.LIVE, story.first.snapshot)
@@ -228,16 +228,16 @@ def test_one_call_goes_back_to_the_release_before() -> None:
     assert ("evaluations", f"{bad.snapshot}/{bad.deployment}.log.json") in story.world.storage.blobs
     states = story.world.states()
     assert (states[story.first.snapshot], states[bad.snapshot]) == ("LIVE", "ROLLED_BACK")
-    refused = actions.ask(story.world.parts, NAME, "roll_back", "ada")
+    refused = actions.ask(story.world.services, NAME, "roll_back", "ada")
     assert (refused.done, "nothing to go back to" in refused.text) == (False, True)
 
 
 def test_what_was_gone_back_from_can_be_released_again_by_a_retry() -> None:
     story = _second_live()
     bad = story.row.live
-    actions.ask(story.world.parts, NAME, "roll_back", "ada")
+    actions.ask(story.world.services, NAME, "roll_back", "ada")
     story.world.run(until=HOUR)
-    assert actions.retry(story.world.parts, bad.snapshot, "ada").done
+    assert actions.retry(story.world.services, bad.snapshot, "ada").done
     story.until(lambda r: r.state == D.LIVE and r.live.snapshot == bad.snapshot)
 
 
@@ -245,7 +245,7 @@ def test_during_a_rollout_the_call_takes_the_candidate_back() -> None:
     story = Story()
     story.drop_next()
     candidate = story.at(50).candidate
-    assert actions.ask(story.world.parts, NAME, "roll_back", "ada").done
+    assert actions.ask(story.world.services, NAME, "roll_back", "ada").done
     row = story.until(lambda r: r.state == D.LIVE)
     assert row.live.snapshot == story.first.snapshot
     assert row.outcomes[candidate.snapshot].part == Part.ROLLED_BACK
@@ -257,7 +257,7 @@ def test_during_a_rollout_the_call_takes_the_candidate_back() -> None:
 def test_after_its_time_there_is_nothing_to_go_back_to() -> None:
     story = _second_live(rollback_keep_hours=1)
     story.world.clock.now += 2 * HOUR
-    answer = actions.ask(story.world.parts, NAME, "roll_back", "ada")
+    answer = actions.ask(story.world.services, NAME, "roll_back", "ada")
     assert (answer.done, "not kept any more" in answer.text) == (False, True)
 
 
@@ -265,7 +265,7 @@ def test_going_back_to_a_deployment_that_is_gone_changes_nothing_and_says_so() -
     story = _second_live()
     row = story.row
     del story.world.workspace.deployments[row.endpoint, row.previous.deployment]
-    actions.ask(story.world.parts, NAME, "roll_back", "ada")
+    actions.ask(story.world.services, NAME, "roll_back", "ada")
     story.world.run(until=HOUR)
     assert (story.row.live, story.row.requested) == (row.live, None)
     assert "is gone" in story.row.reason
@@ -282,7 +282,7 @@ def test_a_newer_release_takes_the_place_of_the_kept_one() -> None:
 
 def test_sleep_removes_the_kept_deployment_as_well() -> None:
     story = _second_live()
-    assert actions.ask(story.world.parts, NAME, "sleep", "ada").done
+    assert actions.ask(story.world.services, NAME, "sleep", "ada").done
     story.world.run(until=HOUR)
     assert (story.row.state, story.world.workspace.endpoints, story.row.previous) == (D.ASLEEP, {}, None)
 
@@ -304,12 +304,12 @@ def test_an_endpoint_that_vanishes_during_a_shift_leaves_the_dataset_asleep() ->
 def test_a_return_that_is_cut_off_anywhere_ends_where_it_was_going(before: bool) -> None:
     story = _second_live()
     calls = story.world.process.calls
-    actions.ask(story.world.parts, NAME, "roll_back", "ada")
+    actions.ask(story.world.services, NAME, "roll_back", "ada")
     story.world.run(until=HOUR)
     count = story.world.process.calls - calls
     for call in range(1, count + 1, 3):
         story = _second_live()
-        actions.ask(story.world.parts, NAME, "roll_back", "ada")
+        actions.ask(story.world.services, NAME, "roll_back", "ada")
         story.world.process.die_at, story.world.process.before = story.world.process.calls + call, before
         story.world.run(until=HOUR)
         story.world.process.die_at = -1

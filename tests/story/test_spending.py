@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared import actions, budget, status
-from shared.records import Usage, family_key
+from shared.azure.resources import Usage, family_key
+from shared.ledger import budget
+from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
 from tests.fakes import Process, World, dialogues
 
@@ -24,12 +25,12 @@ def _drop(world: World, dataset: str, seed: str = "") -> None:
 
 
 def _only(world: World) -> dict[str, Any]:
-    (row,) = status.snapshots(world.parts)
+    (row,) = status.snapshots(world.services)
     return row
 
 
 def _running(world: World) -> int:
-    return sum(run.ended is None for run in budget.look(world.parts).runs.values())
+    return sum(run.ended is None for run in budget.look(world.services).runs.values())
 
 
 def test_no_more_jobs_run_at_once_than_allowed_and_all_get_their_turn() -> None:
@@ -58,13 +59,13 @@ def test_a_second_snapshot_of_a_dataset_waits_says_so_and_is_superseded_by_a_thi
     world.run(until=300)
     _drop(world, "support-bot", "second")
     world.run(until=300)
-    second, first = status.snapshots(world.parts)
+    second, first = status.snapshots(world.services)
     assert (first["state"], second["state"]) == ("TRAINING", "VALIDATED")
     assert second["waiting"] == f"{first['id']} of this dataset trains and MAX_RUNS_PER_DATASET is 1"
     assert second["blocked"] == ["concurrent_runs"]
     _drop(world, "support-bot", "third")
     world.run(until=30_000)
-    assert [row["state"] for row in status.snapshots(world.parts)] == ["LIVE", "SUPERSEDED", "RETIRED"]
+    assert [row["state"] for row in status.snapshots(world.services)] == ["LIVE", "SUPERSEDED", "RETIRED"]
     assert len(world.workspace.submitted) == 2
     assert _running(world) == 0
 
@@ -74,7 +75,7 @@ def test_a_superseded_snapshot_can_be_trained_after_all() -> None:
     _drop(world, "support-bot", "second")
     world.run()
     (old,) = (name for name, state in world.states().items() if state == "SUPERSEDED")
-    assert actions.override(world.parts, old, "me").done
+    assert actions.override(world.services, old, "me").done
     world.run()
     assert len(world.workspace.submitted) == len(world.workspace.registered) == 2
     assert sorted(world.states().values()) == ["LIVE", "SUPERSEDED"]
@@ -86,9 +87,9 @@ def test_the_days_limit_is_waited_for_or_excused() -> None:
     for dataset in ("aa", "bb"):
         _drop(world, dataset)
     world.run(until=4000)
-    waiting = [row for row in status.snapshots(world.parts) if row["state"] == "VALIDATED"]
+    waiting = [row for row in status.snapshots(world.services) if row["state"] == "VALIDATED"]
     assert {tuple(row["blocked"]) for row in waiting} == {("daily_runs",)}
-    assert actions.override(world.parts, waiting[0]["id"], "ada").done
+    assert actions.override(world.services, waiting[0]["id"], "ada").done
     world.run(until=4000)
     states = world.states()
     assert (states[waiting[0]["id"]], states[waiting[1]["id"]]) == ("LIVE", "VALIDATED")
@@ -120,7 +121,7 @@ def test_what_will_not_pass_refuses_before_a_row_is_read() -> None:
     assert (row["state"], row["blocked"], row["report"]) == ("REJECTED", ["model", "quota"], None)
     assert "(1) base model Phi-4:8 is archived" in row["reason"]
     assert "(3) training on 1 x" in row["reason"]
-    assert actions.override(world.parts, row["id"], "ada").done
+    assert actions.override(world.services, row["id"], "ada").done
     world.run()
     assert (_only(world)["state"], _only(world)["overrides"]) == ("LIVE", ["model", "quota"])
 
@@ -132,13 +133,13 @@ def test_a_model_that_retires_after_validation_is_not_trained_on() -> None:
     world.run(until=600)
     world.workspace.model_tags = {"deprecation": "{'finetuneRetirementDate': '2026-09-22T00:00:00Z'}"}
     world.run(until=2 * 86_400)
-    row = status.snapshots(world.parts)[0]
+    row = status.snapshots(world.services)[0]
     assert row["state"] == "TRAINING_FAILED"
     assert row["reason"].startswith("not submitted: base model Phi-4:8 cannot be fine-tuned since 2026-09-22")
     assert len(world.workspace.submitted) == 1
-    assert actions.override(world.parts, row["id"], "ada", ["model"]).done
+    assert actions.override(world.services, row["id"], "ada", ["model"]).done
     world.run(until=2 * 86_400)
-    assert status.snapshots(world.parts)[0]["state"] == "LIVE"
+    assert status.snapshots(world.services)[0]["state"] == "LIVE"
 
 
 # --- how a training ends --------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_a_job_that_stays_missing_has_failed_and_a_retry_trains_under_a_new_name
     assert _only(world)["state"] == "TRAINING_FAILED"
     assert _only(world)["reason"].endswith("is not in the workspace any more")
     assert _running(world) == 0
-    assert actions.retry(world.parts, _only(world)["id"], "me").done
+    assert actions.retry(world.services, _only(world)["id"], "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]

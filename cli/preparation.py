@@ -1,0 +1,129 @@
+"""Prepare a snapshot from a dataset of the Hugging Face Hub (or a local folder), ready to be dropped.
+
+python -m cli.preparation HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot python -m
+cli.preparation ./folder-of-files --split train --split test --out my-snapshot --format parquet
+
+Writes one file per split (`train_sft` becomes `train`), then `_SUCCESS`, last, as a drop must. The sample
+is drawn with a seed: repeated, it writes the same rows. A folder that already holds a snapshot is not
+touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from shared.chatdata.splits import Split, split_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset  # type: ignore[import-untyped]
+
+FileFormat = Literal["jsonl", "parquet"]
+
+
+def prepare(
+    dataset: str,
+    out: Path,
+    *,
+    fraction: float = 1.0,
+    splits: Sequence[str] = (),
+    file_format: FileFormat = "jsonl",
+    seed: int = 0,
+) -> dict[Split, int]:
+    """Write a folder snapshot and return its rows per split. Raises ValueError for what cannot become one."""
+    if not 0 < fraction <= 1:
+        raise ValueError(f"--fraction must be above 0 and at most 1, not {fraction}")
+    if (out / "_SUCCESS").exists():
+        raise ValueError(f"{out} already holds a snapshot; choose another folder")
+    parts = _load(dataset, splits)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: dict[Split, int] = {}
+    for split, part in parts.items():
+        sample = part.shuffle(seed=seed).select(range(max(1, round(len(part) * fraction)))) if fraction < 1 else part
+        _write(sample, out / f"{split}.{file_format}", file_format)
+        rows[split] = len(sample)
+    (out / "_SUCCESS").write_bytes(b"")
+    return rows
+
+
+def _load(dataset: str, wanted: Sequence[str]) -> dict[Split, Dataset]:
+    from datasets import DatasetDict, load_dataset
+
+    loaded = load_dataset(dataset)
+    assert isinstance(loaded, DatasetDict)  # what load_dataset gives when no split is named
+    missing = [name for name in wanted if name not in loaded]
+    if missing:
+        raise ValueError(f"{dataset} has no split {', '.join(missing)}; it has {', '.join(loaded)}")
+    parts: dict[Split, Dataset] = {}
+    for name in wanted or loaded:
+        split = split_of(name)
+        if split is None:
+            if wanted:
+                raise ValueError(f"split {name} is neither for training nor for validation nor for test")
+            continue
+        if split in parts:
+            raise ValueError(f"two splits would become {split}; choose one with --split")
+        if "messages" not in loaded[name].column_names:
+            columns = ", ".join(loaded[name].column_names)
+            raise ValueError(f"split {name} of {dataset} has no column messages, only {columns}")
+        parts[split] = loaded[name]
+    if "train" not in parts:
+        raise ValueError(f"{dataset} has no split to train on; it has {', '.join(loaded)}")
+    return parts
+
+
+def _write(rows: Dataset, file: Path, file_format: FileFormat) -> None:
+    if file_format == "parquet":
+        rows.to_parquet(str(file))
+    else:
+        rows.to_json(str(file), force_ascii=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; exit status 0, or 2 if nothing could be prepared."""
+    options = _parser().parse_args(arguments)
+    try:
+        rows = prepare(
+            options.dataset,
+            options.out,
+            fraction=options.fraction,
+            splits=options.split,
+            file_format=options.format,
+            seed=options.seed,
+        )
+    except (OSError, ValueError) as failure:
+        print(f"nothing was prepared: {failure}", file=sys.stderr)
+        return 2
+    print("\n".join(f"{options.out / split}.{options.format}: {count} rows" for split, count in rows.items()))
+    print(_how_to_drop(options.out))
+    return 0
+
+
+def _how_to_drop(out: Path) -> str:
+    target = f"<dataset>/{out.name}"
+    return (
+        f"check it:  python -m shared.validation {out}\n"
+        f"drop it:   az storage blob upload-batch --account-name <account> --auth-mode login -s {out} "
+        f"-d snapshots --destination-path {target} --pattern '*.*'\n"
+        f"then:      az storage blob upload --account-name <account> --auth-mode login -f {out / '_SUCCESS'} "
+        f"-c snapshots -n {target}/_SUCCESS\n"
+        "(the marker last: it starts everything)"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cli.preparation", description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", metavar="DATASET_OR_PATH", help="name on the Hub, or a local folder of files")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; its name becomes the snapshot's")
+    parser.add_argument("--fraction", type=float, default=1.0, help="share of each split to keep, drawn at random")
+    parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
+    parser.add_argument("--split", action="append", default=[], help="such as train_sft; default: all that fit")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The nightly round: every endpoint is judged, idle ones are asked to sleep, a report says what was found and saved.
+
+Called by the timer. It removes nothing itself: the sleep step judges once more, under the dataset's lease. What became
+of last night's wishes is therefore told by the next report, from the rows' histories. A second round in one night asks
+nobody twice and writes a report of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shared.ledger.rows import Struct
+from shared.ledger.states import DatasetState
+from shared.operations import orphans
+from shared.releases import idle
+
+if TYPE_CHECKING:
+    from shared.ledger.rows import Dataset
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+CONTAINER, FOLDER = "reports", "idle/"
+# The first report tells of a day.
+_DAY = 86_400.0
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One dataset in a report. `happened` is since the last report; money is None when `PRICES` lacks the size."""
+
+    dataset: str
+    state: str
+    verdict: str
+    why: str
+    asked_to_sleep: bool
+    happened: list[str]
+    machines: int
+    size: str
+    cost_per_hour: float | None
+    asleep_hours: float
+    saved: float | None
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One night's report. Times are UTC."""
+
+    at: str
+    since: str
+    dry_run: bool
+    idle_hours: float
+    datasets: list[Line]
+    asleep_hours: float
+    saved: float | None
+    currency: str
+    orphans: list[str]
+
+
+def look_round(services: Services) -> Report:
+    """Judges every dataset, asks idle ones to sleep, and keeps the report. Raises what the ledger raises."""
+    now, since = services.clock(), _last(services)
+    found = idle.findings(services)
+    asked = idle.request_sleep(services, found)
+    lines = [_line(services, finding, finding.row.name in asked, since, now) for finding in found]
+    priced = [line.saved for line in lines if line.saved is not None]
+    report = Report(
+        at=_time(now),
+        since=_time(since),
+        dry_run=services.settings.idle_dry_run,
+        idle_hours=services.settings.idle_hours,
+        datasets=lines,
+        asleep_hours=round(sum(line.asleep_hours for line in lines), 2),
+        saved=round(sum(priced), 2) if len(priced) == len(lines) else None,
+        currency=services.settings.currency,
+        orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.known(services).found],
+    )
+    name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
+    services.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
+    log.info("%s; reports/%s", _said(report), name)
+    return report
+
+
+def asleep_seconds(row: Dataset, since: float, until: float) -> float:
+    """How long a dataset was ASLEEP between two times, by its history."""
+    ends = [entry.at for entry in row.history[1:]] + [until]
+    spans = zip(row.history, ends, strict=True) if row.history else ()
+    return sum(
+        max(0.0, min(end, until) - max(entry.at, since)) for entry, end in spans if entry.state == DatasetState.ASLEEP
+    )
+
+
+def _line(services: Services, finding: idle.Finding, asked: bool, since: float, now: float) -> Line:
+    given, row = services.settings, finding.row
+    prices = {size.lower(): price for size, price in given.prices.items()}
+    price = prices.get(given.serving_instance_type.lower())
+    asleep = asleep_seconds(row, since, now) / 3600
+    one = None if price is None else price * given.serving_instances
+    return Line(
+        dataset=row.name,
+        state=row.state,
+        verdict=finding.verdict,
+        why=finding.why,
+        asked_to_sleep=asked,
+        happened=[f"{_time(e.at)} {e.state}: {e.reason}" for e in row.history if e.at > since and e.reason],
+        machines=given.serving_instances * _deployments(row),
+        size=given.serving_instance_type,
+        cost_per_hour=None if one is None else one * _deployments(row),
+        asleep_hours=round(asleep, 2),
+        saved=None if one is None else round(asleep * one, 2),
+    )
+
+
+def _deployments(row: Dataset) -> int:
+    """How many deployments a dataset pays for: that of what is kept to go back to counts as well."""
+    return 1 + (row.previous is not None and bool(row.previous.deployment))
+
+
+def _last(services: Services) -> float:
+    """When the last report was written, by its name; a day ago when there is none."""
+    names = [blob.name for blob in services.storage.list(CONTAINER, FOLDER)]
+    if not names:
+        return services.clock() - _DAY
+    return datetime.strptime(max(names), f"{FOLDER}%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC).timestamp()
+
+
+def _said(report: Report) -> str:
+    """The report in one line."""
+    count = {word: sum(line.verdict == word for line in report.datasets) for word in ("idle", "kept", "unknown")}
+    asked = [line.dataset for line in report.datasets if line.asked_to_sleep]
+    told = f"idle endpoints: {count['idle']} found, asked to sleep: {', '.join(asked) or 'none'}"
+    told += f"; {count['kept']} kept, {count['unknown']} not known; {report.asleep_hours:g} hours asleep"
+    saved = "" if report.saved is None else f" saved {report.saved:.2f} {report.currency}".rstrip()
+    return f"{told}{saved}{' (dry run)' if report.dry_run else ''}"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,202 @@
+"""What carries this installation's tag in Azure ML and no row explains: it costs money, and nobody would look at it.
+
+Called by each sweep. What is found is put on record (`ledger/_orphans.json`), and removed once it was found at every
+look for `ORPHAN_GRACE_HOURS`, after a second reading of the ledger under the dataset's lease. A ledger that cannot be
+listed, or lists no dataset at all, explains nothing: then nothing is removed. Running it twice at once is harmless.
+
+The other way round, a dataset that is LIVE and whose endpoint is gone is asked to sleep, so that a question wakes it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from shared import naming
+from shared.errors import LedgerConflict, PipelineError, Unknown
+from shared.ledger import fence
+from shared.ledger.engine import CONTAINER
+from shared.ledger.rows import Request, Struct
+from shared.ledger.states import DatasetState
+from shared.releases import idle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from shared.azure.resources import Endpoint
+    from shared.ledger.rows import Dataset
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+BLOB = "_orphans.json"
+REMOVED_KEPT = 100
+_MOVING = ("Creating", "Updating", "Deleting", "Scaling")
+
+
+class Orphan(Struct, frozen=True, kw_only=True):
+    """An endpoint, or a deployment behind one, that no row explains: why, and since when it is known (UTC seconds)."""
+
+    endpoint: str
+    deployment: str = ""
+    dataset: str = ""
+    why: str = ""
+    since: float = 0.0
+    removed_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The endpoint, or endpoint and deployment."""
+        return f"{self.endpoint}/{self.deployment}" if self.deployment else self.endpoint
+
+
+class Orphans(Struct, frozen=True, kw_only=True):
+    """What is known now, and what was removed of late, newest last."""
+
+    found: tuple[Orphan, ...] = ()
+    removed: tuple[Orphan, ...] = ()
+
+
+_ORPHANS = msgspec.json.Decoder(Orphans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    record: Orphans
+    etag: str
+
+
+def known(services: Services) -> Orphans:
+    """What the last look left on record."""
+    return _read(services).record
+
+
+def look(services: Services) -> list[str]:
+    """One look: records what no row explains, removes what is on record for longer than the grace time.
+
+    Returns the names of what it removed. Raises what the ledger and the workspace raise; then nothing was removed.
+    """
+    if not list(services.ledger.list("dataset")):
+        return []
+    kept, now = _read(services), services.clock()
+    since = {orphan.name: orphan.since for orphan in kept.record.found}
+    endpoints = services.workspace.list_endpoints()
+    found = tuple(o.but(since=since.get(o.name, now)) for o in _orphans(services, endpoints))
+    for orphan in found:
+        if orphan.name not in since:
+            log.warning("%s costs money and no row explains it: %s", orphan.name, orphan.why)
+    try:
+        kept = _written(services, kept, kept.record.but(found=found))
+        grace = services.settings.orphan_grace_hours * 3600
+        removed = tuple(o.but(removed_at=now) for o in found if now - o.since >= grace and _removed(services, o))
+        if removed:
+            gone = {orphan.name for orphan in removed}
+            left = tuple(orphan for orphan in found if orphan.name not in gone)
+            record = Orphans(found=left, removed=(*kept.record.removed, *removed)[-REMOVED_KEPT:])
+            _written(services, kept, record)
+    except LedgerConflict:  # another sweep looks at the same time
+        return []
+    _vanished(services, {endpoint.name for endpoint in endpoints})
+    return [orphan.name for orphan in removed]
+
+
+def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orphan]:
+    """What the rows do not explain, of all that carries the tag."""
+    for endpoint in endpoints:
+        if endpoint.tags.get(naming.TAG_INSTALLATION) != services.installation:
+            continue
+        dataset = endpoint.tags.get(naming.TAG_DATASET, "")
+        row = _row(services, dataset)
+        if why := _unexplained(row, endpoint.name):
+            yield Orphan(endpoint=endpoint.name, dataset=dataset, why=why)
+            continue
+        for deployment in services.workspace.list_deployments(endpoint.name):
+            ours = deployment.tags.get(naming.TAG_INSTALLATION) == services.installation
+            if ours and (why := _unexplained(row, endpoint.name, deployment.name)):
+                yield Orphan(endpoint=endpoint.name, deployment=deployment.name, dataset=dataset, why=why)
+
+
+def _unexplained(row: Dataset | None, endpoint: str, deployment: str = "") -> str:
+    """Why a row does not explain a resource, or nothing if it does."""
+    if row is None:
+        return "its dataset has no row"
+    if row.endpoint != endpoint:
+        return f"{row.name} has the endpoint {row.endpoint or '(none)'}"
+    if row.state in (DatasetState.EMPTY, DatasetState.ASLEEP):
+        return f"{row.name} is {row.state}"
+    releases = {release.deployment for release in (row.live, row.candidate, row.previous) if release}
+    return f"{row.name} has no such release" if deployment and deployment not in releases else ""
+
+
+def _removed(services: Services, orphan: Orphan) -> bool:
+    """Whether its removal was started: under the dataset's lease, if the row read anew does not explain it either."""
+    try:
+        lease = services.storage.hold(orphan.dataset or orphan.endpoint)
+    except PipelineError:
+        return False
+    try:
+        with fence.under(lease):
+            return _start_removal(services, orphan)
+    except PipelineError as error:
+        log.warning("%s was not removed, which is tried again: %s", orphan.name, error)
+        return False
+    finally:
+        lease.release()
+
+
+def _start_removal(services: Services, orphan: Orphan) -> bool:
+    listed = list(services.ledger.list("dataset"))
+    endpoint = services.workspace.endpoint(orphan.endpoint)
+    if not listed or not _unexplained(_row(services, orphan.dataset), orphan.endpoint, orphan.deployment):
+        return False
+    ours = endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) == services.installation
+    if endpoint is None or not ours or endpoint.state in _MOVING:
+        return False
+    if orphan.deployment:
+        services.workspace.delete_deployment(orphan.endpoint, orphan.deployment)
+    else:
+        services.workspace.delete_endpoint(orphan.endpoint)
+    log.warning("removing %s, which no row explains: %s", orphan.name, orphan.why)
+    return True
+
+
+def _vanished(services: Services, endpoints: set[str]) -> None:
+    """Asks datasets to sleep that are LIVE and whose endpoint is not among those listed; the step looks once more."""
+    for listed in services.ledger.list("dataset"):
+        if listed.state != DatasetState.LIVE or listed.attention:
+            continue
+        row: Dataset = services.ledger.read(listed.key).row
+        if row.state == DatasetState.LIVE and row.endpoint not in endpoints and not row.requested:
+            wish = Request(what="sleep", by=idle.GONE, at=services.clock())
+            services.ledger.change(row.key, partial(idle.wished, wish=wish))
+            services.ledger.hint(row.key)
+
+
+def _row(services: Services, dataset: str) -> Dataset | None:
+    try:
+        row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    except Unknown:
+        return None
+    return row
+
+
+def _read(services: Services) -> _Kept:
+    try:
+        data, etag = services.storage.read(CONTAINER, BLOB)
+    except Unknown:
+        return _Kept(Orphans(), "")
+    return _Kept(_ORPHANS.decode(data), etag)
+
+
+def _written(services: Services, kept: _Kept, record: Orphans) -> _Kept:
+    """The record as it is to be. Raises LedgerConflict when somebody else wrote it meanwhile."""
+    if record == kept.record:
+        return kept
+    data = msgspec.json.encode(record)
+    if kept.etag:
+        return _Kept(record, services.storage.replace(CONTAINER, BLOB, data, kept.etag))
+    return _Kept(record, services.storage.create(CONTAINER, BLOB, data))

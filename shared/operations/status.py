@@ -1,0 +1,178 @@
+"""What people see: snapshots and datasets as JSON. Called by the HTTP status functions.
+
+A snapshot's state is its own, and from REGISTERED on the part it plays in its dataset: one place to look.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shared.errors import Unknown
+from shared.ledger.rows import Check, Dataset, Row, Snapshot
+from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.snapshots import intake
+
+if TYPE_CHECKING:
+    from shared.ledger.rows import Entry, Outcome
+    from shared.runtime import Services
+
+LIST_LIMIT = 200
+REFUSED_LIMIT = 50
+
+
+def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
+    """A snapshot's state as people see it, and the reason for it."""
+    if snapshot.state != SnapshotState.REGISTERED or dataset is None:
+        return snapshot.state.value, snapshot.reason or snapshot.waiting
+    if dataset.candidate and dataset.candidate.snapshot == snapshot.id:
+        return dataset.state.value, dataset.candidate.failed or dataset.reason
+    if dataset.live and dataset.live.snapshot == snapshot.id:
+        resting = dataset.resting if dataset.candidate else dataset.state
+        asleep = resting in (DatasetState.ASLEEP, DatasetState.WAKING)
+        return (Part.ASLEEP if asleep else Part.LIVE).value, dataset.reason
+    ended = dataset.outcomes.get(snapshot.id)
+    if ended:
+        return ended.part.value, ended.reason
+    newest = max((*dataset.outcomes, dataset.live.snapshot if dataset.live else ""))
+    if newest > snapshot.id:
+        return Part.SUPERSEDED.value, f"{newest} is newer and had its turn first"
+    return snapshot.state.value, snapshot.reason
+
+
+def snapshot(services: Services, snapshot_id: str) -> dict[str, Any]:
+    """Everything about one snapshot. Raises Unknown."""
+    row: Snapshot = services.ledger.read(f"snapshot/{snapshot_id}").row
+    return _snapshot(row, _dataset(services, row.dataset))
+
+
+def snapshots(services: Services, dataset: str = "", limit: int = LIST_LIMIT) -> list[dict[str, Any]]:
+    """The newest snapshots, newest first."""
+    keys = sorted(
+        (listed.key for listed in services.ledger.list("snapshot", dataset)),
+        key=lambda key: key.rsplit("-", 2)[1:],
+        reverse=True,
+    )
+    datasets: dict[str, Dataset | None] = {}
+    found = []
+    for key in keys[:limit]:
+        row: Snapshot = services.ledger.read(key).row
+        if row.dataset not in datasets:
+            datasets[row.dataset] = _dataset(services, row.dataset)
+        found.append(_snapshot(row, datasets[row.dataset]))
+    return found
+
+
+def refused(services: Services, limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
+    """The newest uploads that are no snapshot, newest first, each with the reason and the right form."""
+    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in intake.refusals(services, limit)]
+
+
+def dataset(services: Services, name: str) -> dict[str, Any]:
+    """Everything about one dataset. Raises Unknown."""
+    row: Dataset = services.ledger.read(f"dataset/{name}").row
+    return {
+        "name": row.name,
+        "state": row.state.value,
+        "reason": row.reason,
+        "since": _time(row.since),
+        "endpoint": row.endpoint or None,
+        "traffic": dict(row.traffic),
+        "live": _plain(row.live),
+        "candidate": _plain(row.candidate),
+        "previous": _plain(row.previous),
+        "kept_until": _time(row.kept_until) if row.comes_due is not None else None,
+        "requested": _plain(row.requested),
+        "last_asked_at": _time(row.last_asked_at) if row.last_asked_at else None,
+        "wake_not_before": _time(row.wake_not_before) if row.wake_failures else None,
+        "outcomes": {k: _outcome(o) for k, o in row.outcomes.items()},
+        **_common(row),
+    }
+
+
+def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
+    state, reason = seen(row, dataset)
+    deployment = _deployment(row, dataset)
+    return {
+        "id": row.id,
+        "dataset": row.dataset,
+        "state": state,
+        "reason": reason,
+        "source": row.source,
+        "uploaded_at": _time(row.uploaded_at),
+        "files": [{"path": f.path, "bytes": f.size, "split": f.split} for f in row.files],
+        "attempt": row.attempt,
+        "note": row.note or None,
+        "report": _plain(row.report),
+        "rows": row.counts,
+        "duplicate_of": row.duplicate_of or None,
+        "blocked": [Check.GATE.value] if state == Part.WITHHELD else list(row.blocked),
+        "overrides": list(row.overrides),
+        "base_model": _plain(row.base_model),
+        "component": row.component or None,
+        "hyperparameters": row.hyperparameters,
+        "job": {"name": row.job, "status": row.job_status, "studio_url": row.studio_url} if row.job else None,
+        "model": _plain(row.model),
+        "deployment": deployment,
+        "gate": _gate(row, dataset),
+        **_common(row),
+    }
+
+
+def _common(row: Row) -> dict[str, Any]:
+    return {
+        "history": [_entry(entry) for entry in row.history],
+        "next_look_at": _time(row.next_look_at) if row.next_look_at is not None else None,
+        "fault": _plain(row.fault),
+        "waiting": row.waiting or None,
+        "needs_attention": row.attention,
+    }
+
+
+def _deployment(row: Snapshot, dataset: Dataset | None) -> dict[str, Any] | None:
+    for release in (dataset.candidate, dataset.live, dataset.previous) if dataset else ():
+        if release and release.snapshot == row.id and release.deployment and dataset:
+            traffic = dataset.traffic.get(release.deployment, 0)
+            return {"endpoint": dataset.endpoint, "name": release.deployment, "traffic": traffic}
+    return None
+
+
+def _gate(row: Snapshot, dataset: Dataset | None) -> Any:
+    """What the gate said of the snapshot's last release, if it has been judged."""
+    if dataset is None:
+        return None
+    releases = {r.snapshot: r.gate for r in (dataset.previous, dataset.live, dataset.candidate) if r}
+    ended = dataset.outcomes.get(row.id)
+    return _plain(releases.get(row.id) or (ended.gate if ended else None))
+
+
+def _dataset(services: Services, name: str) -> Dataset | None:
+    try:
+        row: Dataset = services.ledger.read(f"dataset/{name}").row
+    except Unknown:
+        return None
+    return row
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {"state": entry.state, "at": _time(entry.at), "reason": entry.reason}
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "state": outcome.part.value,
+        "at": _time(outcome.at),
+        "reason": outcome.reason,
+        "gate": _plain(outcome.gate),
+        "stages": _plain(outcome.stages),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if value is None else msgspec.to_builtins(value)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

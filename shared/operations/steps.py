@@ -1,0 +1,60 @@
+"""Which step is done by whom: the two tables with their hands, for the queue function and the tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared import runtime
+from shared.azure import notifications
+from shared.ledger.engine import advance
+from shared.releases import deploy, sleep, traffic
+from shared.snapshots import admission
+from shared.training import job, register
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.ledger.engine import Hand
+    from shared.runtime import Services
+
+
+def hands(services: Services) -> Mapping[str, Mapping[str, Hand]]:
+    """The hands of both tables, by table and step; steps that a person asks for are done by `actions`."""
+    return {
+        "snapshot": {
+            "validate": admission.Validate(services),
+            "supersede": job.Supersede(services),
+            "reserve": job.Reserve(services),
+            "submit": job.Submit(services),
+            "finish": job.Finish(services),
+            "register": register.Register(services),
+            "clean": job.Clean(services),
+        },
+        "dataset": {
+            "deploy": deploy.Deploy(services),
+            "watch": deploy.Watch(services),
+            "gate": deploy.Gate(services),
+            "shift": traffic.Shift(services),
+            "roll_back": traffic.RollBack(services),
+            "retire": traffic.Retire(services),
+            "sleep": sleep.Sleep(services),
+            "wake": sleep.Wake(services),
+        },
+    }
+
+
+def step(services: Services, message: str) -> str:
+    """Moves the row that a queue message names by one step; says what was done.
+
+    `<key>#<number>` means one file of a snapshot that several workers check.
+    """
+    key, _, number = message.partition("#")
+    if number:
+        return admission.check_file(services, key, number)
+    return advance(
+        services.ledger,
+        message,
+        hands(services),
+        services.settings.fault_seconds,
+        notifications.teller(services.settings, runtime.credential),
+    )

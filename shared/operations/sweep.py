@@ -1,0 +1,77 @@
+"""What is overdue: the safety net under every event and message. Called by the sweep timer.
+
+It only enqueues looks and records arrivals that no event told us about, so running it at any time, twice or on several
+instances is harmless. A listing that fails raises, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from shared.errors import ServiceBusy
+from shared.ledger import budget
+from shared.ledger.states import DatasetState, SnapshotState
+from shared.operations import orphans
+from shared.releases import deploy
+from shared.snapshots import intake
+
+if TYPE_CHECKING:
+    from shared.ledger.engine import Listed
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+_RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
+
+
+def sweep(services: Services) -> list[str]:
+    """Enqueues every row that is overdue and every dataset with a release waiting; returns their keys.
+
+    Places for jobs that nothing stands for any more are given back, and endpoints without a row are looked for.
+    """
+    now = services.clock()
+    snapshots, datasets = list(services.ledger.list("snapshot")), list(services.ledger.list("dataset"))
+    due = [r.key for r in (*snapshots, *datasets) if r.next_look_at is not None and r.next_look_at <= now]
+    due = [key for key in due if key not in {r.key for r in (*snapshots, *datasets) if r.attention}]
+    due += [key for key in _releases_waiting(services, snapshots, datasets) if key not in due]
+    for key in due:
+        services.ledger.hint(key)
+    budget.audit(services)
+    _orphans(services)
+    return due + [f"snapshot/{found}" for found in _lost_uploads(services, snapshots)]
+
+
+def _orphans(services: Services) -> None:
+    """What costs money without a row. Azure ML may be busy; the next sweep looks again."""
+    try:
+        orphans.look(services)
+    except ServiceBusy as error:
+        log.warning("orphans were not looked for: %s", error)
+
+
+def _releases_waiting(services: Services, snapshots: list[Listed], datasets: list[Listed]) -> list[str]:
+    """Datasets that rest although a registered snapshot has not had its turn: a hint was lost."""
+    by_dataset: dict[str, list[Listed]] = defaultdict(list)
+    for listed in snapshots:
+        if listed.state == SnapshotState.REGISTERED:
+            by_dataset[f"dataset/{listed.key.removeprefix('snapshot/').rsplit('-', 2)[0]}"].append(listed)
+    resting = {d.key for d in datasets if d.state in _RESTING and not d.attention}
+    return [
+        key
+        for key, listed in by_dataset.items()
+        if key in resting and deploy.waiting(listed, services.ledger.read(key).row)
+    ]
+
+
+def _lost_uploads(services: Services, snapshots: list[Listed]) -> list[str]:
+    """Records the uploads that are in the container but in no row: their event was lost."""
+    known = {r.key.removeprefix("snapshot/") for r in snapshots}
+    found = []
+    for path in intake.lost(services, known):
+        snapshot = intake.receive(services, path)
+        if snapshot:
+            log.warning("%s: no event told us about %s", snapshot, path)
+            found.append(snapshot)
+    return found

@@ -1,0 +1,85 @@
+"""How the questions to a deployment ended, and whether a candidate serves worse than what is live. Pure.
+
+Tallies come from the app's own counts and from Azure's metrics; both are judged here, each by itself. Few questions
+prove little: a share of errors counts as too high only if even the lower end of its 95 % interval is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.ledger.rows import Measured, Tally
+
+type Verdict = Literal["bad", "unknown", "good", "few"]
+
+# Of the standard normal distribution: the ends of a 95 % interval.
+_Z = 1.96
+# So many failures are no accident, however few questions there were; fewer may be.
+_FEWEST_FAILURES = 3
+# A difference of latencies that nobody notices (s) is none, whatever its ratio.
+_NOTICEABLE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much worse than live a candidate may be, and how many questions it takes to say that it is not."""
+
+    min_requests: int
+    max_error_points: float
+    max_latency_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is said of a candidate, in words as well."""
+
+    verdict: Verdict
+    why: str
+
+
+def judged(found: Iterable[Measured], limits: Limits) -> Health:
+    """What all sources say together: one that is bad decides; one that is not known leaves it open; one good will do.
+
+    Metrics lag behind and have no first minute, so that they may know few questions where the app has counted many.
+    """
+    said = {health.verdict: health for health in (_of(measured, limits) for measured in reversed([*found]))}
+    return next(said[verdict] for verdict in ("bad", "unknown", "good", "few") if verdict in said)
+
+
+def _of(found: Measured, limits: Limits) -> Health:
+    candidate, live = found.candidate, found.live
+    if candidate is None or live is None:
+        return Health("unknown", f"{found.source}: {found.why}")
+    numbers = f"{found.source}: candidate {candidate}; live {live}"
+    allowed = live.error_percent + limits.max_error_points
+    if candidate.failed >= _FEWEST_FAILURES and 100 * _at_least(candidate.failed, candidate.asked) > allowed:
+        return Health("bad", f"{numbers}; {allowed:.1f} % may fail")
+    if slow := _slower(candidate, live, limits):
+        return Health("bad", f"{numbers}; {slow}")
+    if candidate.asked < limits.min_requests:
+        return Health("few", f"{numbers}; {limits.min_requests} requests needed")
+    if candidate.error_percent > allowed:
+        return Health("few", f"{numbers}; too few to tell whether more than {allowed:.1f} % fail")
+    return Health("good", numbers)
+
+
+def _at_least(failed: int, asked: int) -> float:
+    """The lower end of Wilson's interval of a share: sound for few questions, and for shares near 0."""
+    if not asked:
+        return 0.0
+    share, z2 = failed / asked, _Z**2
+    middle = share + z2 / (2 * asked)
+    half = _Z * math.sqrt(share * (1 - share) / asked + z2 / (4 * asked**2))
+    return max(0.0, (middle - half) / (1 + z2 / asked))
+
+
+def _slower(candidate: Tally, live: Tally, limits: Limits) -> str:
+    """How the candidate is too slow, or nothing; with few answers on either side a percentile says nothing."""
+    fewest = min(side.asked - side.failed - side.refused for side in (candidate, live))
+    if fewest < limits.min_requests or candidate.p95_seconds is None or live.p95_seconds is None:
+        return ""
+    allowed = max(limits.max_latency_ratio * live.p95_seconds, live.p95_seconds + _NOTICEABLE)
+    return f"p95 may be {allowed:.2f} s" if candidate.p95_seconds > allowed else ""

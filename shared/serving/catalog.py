@@ -1,0 +1,227 @@
+"""Which datasets can be asked, and which release a name means: the ledger's rows, remembered for a moment.
+
+A process asks storage about a dataset every two seconds at most, however many callers there are, and goes on with what
+it knows while storage does not answer. A new release, a sleep or a wake is noticed within seconds, without a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import naming
+from shared.errors import PipelineError, Unknown
+from shared.ledger.states import DatasetState
+from shared.serving.protocol import Model, Unanswered
+
+if TYPE_CHECKING:
+    from shared.ledger.rows import Dataset, Release
+    from shared.runtime import Services
+
+ROW_SECONDS = 2.0
+# While storage does not answer, a row that was read is good for so long.
+ROW_USABLE_SECONDS = 60.0
+_FOR_EVER = 1e9
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Held[V]:
+    value: V
+    fresh_until: float
+    usable_until: float
+
+
+class Memory[V]:
+    """Values that were read a moment ago, by name. One read at a time for each name, however many ask.
+
+    A value is `fresh` for so many seconds. After that it is read again, once, while others get the one before. If it
+    cannot be read, that one is `usable` for longer. Losing a memory costs time only.
+    """
+
+    def __init__(self, read: Callable[[str], Awaitable[V]], fresh: float, usable: float) -> None:
+        self._read, self._fresh, self._usable = read, fresh, max(fresh, usable)
+        self._held: dict[str, _Held[V]] = {}
+        self._reading: dict[str, asyncio.Task[V]] = {}
+
+    async def get(self, name: str) -> V:
+        """The value, as fresh as it has to be. Raises what reading it raises."""
+        held, now = self._held.get(name), time.monotonic()
+        if held and now < held.fresh_until:
+            return held.value
+        reading = self._reading.get(name)
+        if held and reading and now < held.usable_until:
+            return held.value
+        try:
+            # Shielded: the caller may leave while others wait for the same.
+            return await asyncio.shield(reading or self._begin(name))
+        except Unknown:
+            self._held.pop(name, None)
+            raise
+        except PipelineError:
+            if held and now < held.usable_until:
+                return held.value
+            raise
+
+    def forget(self, name: str, value: V | None = None) -> None:
+        """Has the value read anew; with `value` only if it is still that one."""
+        held = self._held.get(name)
+        if held and (value is None or held.value == value):
+            del self._held[name]
+            self._reading.pop(name, None)  # it began when what is forgotten was still right
+
+    def _begin(self, name: str) -> asyncio.Task[V]:
+        reading = asyncio.ensure_future(self._keep(name))
+        self._reading[name] = reading
+        reading.add_done_callback(lambda task: self._over(name, task))
+        return reading
+
+    async def _keep(self, name: str) -> V:
+        value = await self._read(name)
+        if self._reading.get(name) is asyncio.current_task():
+            now = time.monotonic()
+            self._held[name] = _Held(value, now + self._fresh, now + self._usable)
+        return value
+
+    def _over(self, name: str, task: asyncio.Task[V]) -> None:
+        if self._reading.get(name) is task:
+            del self._reading[name]
+        if not task.cancelled():
+            task.exception()  # whoever waited for it has got it
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What is known of a release's base model: the roles its template has, and its context in tokens (0: unknown)."""
+
+    roles: tuple[str, ...]
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who is to be asked: the dataset, and the release that the caller pinned, if any."""
+
+    row: Dataset
+    pinned: Release | None = None
+
+    @property
+    def deployment(self) -> str:
+        """The deployment to name, whatever the traffic says; empty: whoever has the traffic."""
+        return self.pinned.deployment if self.pinned else ""
+
+    @property
+    def release(self) -> Release:
+        """The release that answers, or most probably does."""
+        found = self.pinned or self.row.live
+        assert found is not None, "nobody is asked before there is a release"
+        return found
+
+    def release_of(self, deployment: str) -> str:
+        """The snapshot whose release is behind a deployment."""
+        of = {r.deployment: r.snapshot for r in _releases(self.row)}
+        return of.get(deployment, self.release.snapshot)
+
+
+class Catalog:
+    """What this process knows of datasets and releases."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._rows: Memory[Dataset] = Memory(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
+        # What a snapshot was trained on does not change.
+        self._natures: Memory[Nature] = Memory(self._nature, _FOR_EVER, _FOR_EVER)
+
+    async def find(self, model: str) -> Target:
+        """The dataset of a name, and the release if the name has one after `@`. Raises Unanswered (404)."""
+        name, at, snapshot = model.partition("@")
+        row = await self._known(name)
+        if not at:
+            return Target(row)
+        there = [release for release in _releases(row) if _can_be_asked(row, release)]
+        pinned = next((release for release in there if release.snapshot == snapshot), None)
+        if pinned is None:
+            now = " or ".join(f"{name}@{release.snapshot}" for release in there)
+            hint = f"; ask {now}" if now else ""
+            raise Unanswered(
+                404, "model_not_found", f"{name} has no release {snapshot[:80]!r} deployed now{hint}", param="model"
+            )
+        return Target(row, pinned)
+
+    async def nature(self, release: Release) -> Nature:
+        """What is known of a release's base model."""
+        return await self._natures.get(release.snapshot)
+
+    def forget(self, dataset: str) -> None:
+        """Something is not as the row says: it is read anew at the next question."""
+        self._rows.forget(dataset)
+
+    async def models(self) -> list[Model]:
+        """Every dataset whose model can be asked, in the order of names."""
+        names = await asyncio.to_thread(self._names)
+        rows = await asyncio.gather(*(self._rows.get(name) for name in names), return_exceptions=True)
+        return [_model(row) for row in rows if not isinstance(row, BaseException) and row.live]
+
+    async def model(self, model: str) -> Model:
+        """One of them. Raises Unanswered (404)."""
+        target = await self.find(model)
+        if target.row.live is None:
+            raise Unanswered(404, "model_not_found", f"{target.row.name} has no release yet", param="model")
+        found = _model(target.row)
+        return found if target.pinned is None else found.model_copy(update={"id": model})
+
+    async def _known(self, name: str) -> Dataset:
+        try:
+            if not naming.DATASET.fullmatch(name):
+                raise Unknown(name)
+            return await self._rows.get(name)
+        except Unknown as error:
+            near = await asyncio.to_thread(self._near, name)
+            text = f"there is no dataset {name[:60]!r}{near}; GET /api/v1/models lists what there is"
+            raise Unanswered(404, "model_not_found", text, param="model") from error
+
+    async def _row(self, name: str) -> Dataset:
+        kept = await asyncio.to_thread(self._services.ledger.read, f"dataset/{name}")
+        row: Dataset = kept.row
+        return row
+
+    async def _nature(self, snapshot: str) -> Nature:
+        from shared.chatdata.templates import ANY, template_of
+
+        try:
+            row: Any = (await asyncio.to_thread(self._services.ledger.read, f"snapshot/{snapshot}")).row
+        except Unknown:
+            return Nature(ANY.roles, self._services.settings.validation_context_tokens)
+        roles = template_of(row.base_model.name).roles if row.base_model else ANY.roles
+        return Nature(roles, self._services.settings.validation_context_tokens or row.context_tokens)
+
+    def _names(self) -> list[str]:
+        return [listed.key.removeprefix("dataset/") for listed in self._services.ledger.list("dataset")]
+
+    def _near(self, name: str) -> str:
+        near = difflib.get_close_matches(name[:60], self._names(), n=_NAMES_SHOWN, cutoff=0.5)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def is_up(row: Dataset) -> bool:
+    """Whether the live release can be asked now."""
+    rests = row.state == DatasetState.LIVE or (row.resting == DatasetState.LIVE and row.candidate is not None)
+    return row.live is not None and bool(row.scoring_uri) and rests
+
+
+def _releases(row: Dataset) -> list[Release]:
+    return [release for release in (row.live, row.candidate, row.previous) if release and release.deployment]
+
+
+def _can_be_asked(row: Dataset, release: Release) -> bool:
+    """A candidate is asked by nobody but the gate until it has traffic."""
+    return release is not row.candidate or row.traffic.get(release.deployment, 0) > 0
+
+
+def _model(row: Dataset) -> Model:
+    there = [f"{row.name}@{r.snapshot}" for r in _releases(row) if _can_be_asked(row, r)]
+    return Model(id=row.name, created=int(row.since), state=str(row.state), releases=there)

@@ -1,0 +1,115 @@
+"""The machines that train and serve: which size, whether model and region allow it, and how much quota it takes.
+
+Called by the checks before money is spent and by the submit step. The rules are the notebook's and Azure's own.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from typing import TYPE_CHECKING
+
+from shared import naming
+from shared.azure.resources import Size, Usage, family_key
+from shared.errors import BadSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from shared.azure.resources import BaseModel, Compute
+    from shared.runtime import Services
+
+SERVERLESS = "serverless"
+# Sizes the notebook refuses by name: too old to train on.
+OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
+FINETUNE, INFERENCE = "finetune_compute_allow_list", "inference_compute_allow_list"
+# A managed deployment reserves a fifth more machines for its own upgrades, but for the sizes that Azure's list of sizes
+# for managed online endpoints marks "Skip 20% Reservation".
+_RESERVE = 1.2
+_WITHOUT_RESERVE = tuple(
+    f"standard_{size}"
+    for size in (
+        "nc24ads_a100_v4", "nc48ads_a100_v4", "nc96ads_a100_v4", "nc40ads_h100_v5", "nc80adis_h100_v5",
+        "nd96asr_v4", "nd96amsr_a100_v4", "nd40rs_v2", "nd96is_h100_v5", "nd96isr_h100_v5",
+    )
+)  # fmt: skip
+
+
+def allowed(model: BaseModel, tag: str) -> list[str]:
+    """The sizes in one of the model's allow lists; empty when the model has none. Raises BadSnapshot."""
+    text = model.tags.get(tag)
+    if not text:
+        return []
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list") from error
+    if not isinstance(found, list | tuple):
+        raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list")
+    return [str(size) for size in found]
+
+
+def least_gpus(model: BaseModel) -> int:
+    """The GPUs one training machine needs for this model, by the registry (`cores|GPUs|memory|disk`); 0: unsaid."""
+    spec = model.properties.get("finetune-min-sku-spec", "").split("|")
+    return int(spec[1]) if len(spec) > 1 and spec[1].isdigit() else 0
+
+
+def cluster(services: Services) -> Compute | None:
+    """The named cluster that trains; None with serverless compute, or when there is no such cluster (yet)."""
+    name = services.settings.training_compute
+    return None if name == SERVERLESS else services.workspace.compute(name)
+
+
+def training_size(services: Services) -> Size:
+    """The size that will train. Raises BadSnapshot when the region does not offer it."""
+    found = cluster(services)
+    name = found.size if found else services.settings.training_instance_type
+    size = services.workspace.sizes().get(name.lower())
+    if size is None:
+        raise BadSnapshot(f"the workspace's region does not offer {name}")
+    return size
+
+
+def moving(services: Services) -> str:
+    """What the cluster is waited for, or nothing; creates a missing one where that is allowed."""
+    name = services.settings.training_compute
+    if name == SERVERLESS:
+        return ""
+    found = services.workspace.compute(name)
+    if found is None:
+        tags = {naming.TAG_INSTALLATION: services.installation}
+        given = services.settings
+        services.workspace.start_compute(name, given.training_instance_type, given.training_nodes, tags)
+        return f"cluster {name} is being created"
+    return f"cluster {name} is {found.state}" if found.state in ("Creating", "Updating", "Deleting") else ""
+
+
+def cores_to_serve(size: Size, instances: int) -> int:
+    """The quota a deployment takes: `ceil(1.2 x instances) x cores`, without the reserve for exempt sizes."""
+    factor = 1.0 if size.name.lower() in _WITHOUT_RESERVE else _RESERVE
+    return math.ceil(round(factor * instances, 6)) * size.cores  # rounded first: 1.2 x 5 is a little more than 6
+
+
+def needs(services: Services, sizes: Mapping[str, Size]) -> Iterator[tuple[str, Size, int, bool]]:
+    """What a snapshot takes of the quota: what for, the size, the cores, and whether they are held already.
+
+    Training and serving do not overlap. A cluster that exists is in the region's usage as far as its nodes run, so its
+    cores are only compared with the limit. Sizes that the region does not know are left out.
+    """
+    given, found = services.settings, cluster(services)
+    wanted = [("serving", given.serving_instance_type, given.serving_instances, False)]
+    if given.training_compute == SERVERLESS:
+        wanted.append(("preparing", given.preparation_instance_type, 1, False))
+    name = found.size if found else given.training_instance_type
+    wanted.append(("training", name, given.training_nodes, found is not None))
+    for what, name, machines, held in wanted:
+        size = sizes.get(name.lower())
+        if size is not None:
+            cores = cores_to_serve(size, machines) if what == "serving" else machines * size.cores
+            yield f"{what} on {machines} x {size.name}", size, cores, held
+
+
+def usage_of(size: Size, usages: Mapping[str, Usage]) -> Usage | None:
+    """The usage of a size's family; None when Azure says nothing of it."""
+    return usages.get(family_key(size.family)) if size.family else None

@@ -1,0 +1,295 @@
+"""The steps between frozen training files and a finished job: supersede, reserve, submit, finish, clean.
+
+Submitting is get-or-create under the job's derived name: a crash after the submit finds the job, and a job that is
+there under this name but was not made for this snapshot is never touched. How a job ended is asked of the workspace,
+whatever an event says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared import naming
+from shared.azure.resources import JobSpec
+from shared.config import hyperparameters
+from shared.errors import PermanentError, Refused, Waiting
+from shared.ledger import budget, claims
+from shared.ledger.engine import Outcome
+from shared.ledger.rows import Check, Problem, Snapshot
+from shared.ledger.states import SnapshotState
+from shared.training import compute, preflight
+
+if TYPE_CHECKING:
+    from shared.azure.resources import Job
+    from shared.azure.storage import Lease
+    from shared.runtime import Services
+
+S = SnapshotState
+_FAILED = ("Failed", "Canceled")
+# States of a newer snapshot that make an older, waiting one pointless.
+_NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
+# What `job_status` says of a job that the workspace does not have; Azure has no such word.
+MISSING = "Missing"
+# What changes in a row whose job gives a sign of life.
+_HEARD: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None}
+# The end of a failed step's log that is told in the reason; the whole tail is kept in `reports`.
+_LINES_TOLD, _LETTERS_TOLD = 3, 300
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """VALIDATED -> SUPERSEDED, when a newer snapshot of the dataset got as far, whatever the older one waits for."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether there is such a snapshot, and nobody wants the older one all the same."""
+        return Check.SUPERSEDED not in row.overrides and bool(self._newer(row))
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Gives the claim and the place back and ends here."""
+        newer = self._newer(row)
+        if not newer:  # its training has failed meanwhile
+            return Outcome(row.state)
+        claims.release_claim(self.services, row)
+        budget.release(self.services, _job_name(self.services, row), begun=False)
+        look = self.services.settings.keep_days * 86_400
+        return Outcome(S.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, look_in=look)
+
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
+        """Nothing here ends for good: a person has a look."""
+
+    def _newer(self, row: Snapshot) -> str:
+        for listed in self.services.ledger.list("snapshot", row.dataset):
+            if listed.state in _NEWER_WINS and listed.key > row.key:
+                return listed.key.removeprefix("snapshot/")
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """VALIDATED -> VALIDATED with a place for its job, or waiting for one; TRAINING_FAILED when it can never begin."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether this attempt has no place yet."""
+        return row.job != _job_name(self.services, row)
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Checks everything once more, then takes a place. The row's `job` says that it has one."""
+        found = self._checked(row)
+        job = _job_name(self.services, row)
+        limits = budget.problems(self.services, budget.look(self.services), row) if found else None
+        found += budget.reserve(self.services, row, job) if limits is None else limits
+        if found:
+            look_in = min(p.look_in for p in found if p.look_in is not None)
+            waiting = {"waiting": preflight.listed(found), "blocked": preflight.checks(found)}
+            return Outcome(S.VALIDATED, "", waiting, look_in=look_in)
+        return Outcome(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
+
+    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+        """Refused before any money was spent: others may claim the content."""
+        blocked = error.checks if isinstance(error, preflight.Refusal) else ()
+        return _training_failed(self.services, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
+
+    def _checked(self, row: Snapshot) -> list[Problem]:
+        """What is to be waited for. Raises Refusal for what will not pass."""
+        pin = row.base_model
+        assert pin is not None, "a validated snapshot has its model pinned"
+        model = self.services.workspace.base_model(pin.name, pin.version)
+        if model is None:
+            raise preflight.Refusal([Problem(text=f"base model {pin.name}:{pin.version} is gone since validation")])
+        found = preflight.problems(self.services, row, model)
+        if lasting := [p for p in found if p.look_in is None]:
+            raise preflight.Refusal(lasting)
+        if cluster := compute.moving(self.services):
+            found.append(Problem(text=cluster, look_in=self.services.settings.look_seconds))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """VALIDATED -> SUBMITTING -> TRAINING, or TRAINING_FAILED when the service refuses the job."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether this attempt has a place."""
+        return row.job == _job_name(self.services, row)
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Finds the job of this attempt or submits it."""
+        name = _job_name(self.services, row)
+        job = self.services.workspace.job(name) or self._submitted(row, name)
+        if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
+            raise Refused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
+        changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, **_HEARD}
+        return Outcome(S.TRAINING, f"job {name}", changes, look_in=self.services.settings.look_seconds)
+
+    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+        """The service will not take the job: others may claim the content."""
+        return _training_failed(self.services, row, str(error), {}, begun=False)
+
+    def _submitted(self, row: Snapshot, name: str) -> Job:
+        if holder := claims.claim(self.services, row):
+            raise Refused(f"{holder} is training the same content now")
+        # Once more: a row that waited long for a person has given its place to others.
+        if limits := budget.reserve(self.services, row, name):
+            raise Waiting(preflight.listed(limits), limits[0].look_in)
+        try:
+            return self.services.workspace.submit(job_spec(self.services, row, name))
+        except Refused:
+            # Refused because it came into being since we looked? Then it is the one we want.
+            job = self.services.workspace.job(name)
+            if job is None:
+                raise
+            return job
+
+
+def job_spec(services: Services, row: Snapshot, name: str) -> JobSpec:
+    """The whole job of one attempt. Raises BadSnapshot when the region does not offer the size that is to train."""
+    given, pin = services.settings, row.base_model
+    assert pin is not None, "a validated snapshot has its model pinned"
+    size = compute.training_size(services)
+    values = hyperparameters.Hyperparameters(**row.hyperparameters)
+    nodes, where = given.training_nodes, given.training_compute
+    files = f"azureml://datastores/{given.training_datastore}/paths"
+    small = {"compute_model_import": where, "compute_preprocess": where}
+    if where == compute.SERVERLESS:
+        for step in ("model_import", "preprocess"):
+            small[f"instance_type_{step}"] = given.preparation_instance_type
+    return JobSpec(
+        name=name,
+        display_name=hyperparameters.display_name(pin.name, values, size.gpus, nodes),
+        experiment=given.experiment,
+        component=row.component,
+        model_id=pin.id,
+        inputs={
+            **values.inputs(),
+            **small,
+            "compute_finetune": where,
+            "instance_type_finetune": size.name,
+            "num_nodes_finetune": nodes,
+            "number_of_gpu_to_use_finetuning": size.gpus,
+        },
+        files={
+            f"{split}_file_path": f"{files}/{naming.frozen(row.id, split)}" for split in ("train", "validation", "test")
+        },
+        tags=naming.tags(services.installation, row.dataset, row.id, row.attempt),
+        compute=where,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """TRAINING -> TRAINED or TRAINING_FAILED, as the workspace says; events only make us look sooner."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Always: each look asks the workspace."""
+        return True
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Asks the workspace for the job's status."""
+        job = self.services.workspace.job(row.job)
+        status = job.status if job else MISSING
+        if status == "Completed":
+            budget.release(self.services, row.job)
+            return Outcome(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_HEARD})
+        if status in _FAILED:
+            return self._ended(row, status)
+        if status in (MISSING, "NotResponding"):
+            return self._silent(row, status)
+        return self._later({"job_status": status, **_HEARD})
+
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
+        """The workspace will not tell: that is no reason to give the job up."""
+
+    def _ended(self, row: Snapshot, status: str) -> Outcome:
+        """Failed or canceled, in the words of the step that failed."""
+        if row.cancel_asked_at is not None and status == "Canceled":
+            minutes = self.services.settings.silence_minutes
+            reason = f"job {row.job} did not respond for {minutes} minutes and was canceled"
+        else:
+            reason = f"job {row.job} {status.lower()}{_why(self.services, row)}"
+        return _training_failed(self.services, row, reason, {"job_status": status})
+
+    def _silent(self, row: Snapshot, status: str) -> Outcome:
+        """No sign of life: not believed at the first look, and not waited for without end.
+
+        A job that is not there has failed when it is missing at a second look. One that does not respond for
+        `SILENCE_MINUTES` is canceled, and has failed when it ends or when as long again has passed since.
+        """
+        now, limit = self.services.clock(), self.services.settings.silence_minutes * 60
+        since = row.silent_since if row.silent_since is not None and row.job_status == status else now
+        changes: dict[str, Any] = {"job_status": status, "silent_since": since}
+        if status == MISSING:
+            if now - since < self.services.settings.look_seconds:
+                return self._later(changes)
+            reason = f"job {row.job} is not in the workspace any more"
+            return _training_failed(self.services, row, reason, changes)
+        asked = row.cancel_asked_at
+        if asked is not None and now - asked >= limit:
+            reason = f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes, though it was canceled"
+            return _training_failed(self.services, row, reason, changes)
+        if now - since >= limit:
+            self.services.workspace.cancel(row.job)
+            changes["cancel_asked_at"] = now if asked is None else asked
+        return self._later(changes)
+
+    def _later(self, changes: dict[str, Any]) -> Outcome:
+        return Outcome(S.TRAINING, "", changes, look_in=self.services.settings.look_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """End states -> CLEANING -> CLEANED after the keep time: files made of the snapshot are deleted, its row is kept.
+
+    From the intent on nobody can retry or override: there may be nothing left to go on with.
+    """
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether the keep time is over."""
+        return self.services.clock() >= row.since + self.services.settings.keep_days * 86_400
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Deletes training files and working files; the report and the user's own upload stay."""
+        for container in ("frozen", "work", "quarantine"):
+            for blob in self.services.storage.list(container, f"{row.id}/"):
+                self.services.storage.delete(container, blob.name)
+        return Outcome(S.CLEANED, "kept long enough", look_in=None)
+
+    def failed(self, row: Snapshot, error: PermanentError) -> None:
+        """Nothing here ends for good: a person has a look."""
+
+
+def _job_name(services: Services, row: Snapshot) -> str:
+    return naming.job(services.installation, row.id, row.attempt)
+
+
+def _why(services: Services, row: Snapshot) -> str:
+    """The failed step, its error and the end of its log; the log's longer tail is kept beside the report."""
+    found = services.workspace.failure(row.job)
+    told = f": step {found.step} failed" if found.step else ""
+    told += f": {found.error}" if found.error else ""
+    if found.log:
+        name = naming.training_log(row.id, row.attempt)
+        services.storage.put("reports", name, found.log.encode())
+        end = " / ".join(found.log.strip().splitlines()[-_LINES_TOLD:])[-_LETTERS_TOLD:]
+        told += f"; its log ends: {end}; more of it is in reports/{name}"
+    return told
+
+
+def _training_failed(
+    services: Services, row: Snapshot, reason: str, changes: Mapping[str, object], begun: bool = True
+) -> Outcome:
+    """The end of this attempt: claim and place go to others, and the files stay for a retry."""
+    claims.release_claim(services, row)
+    budget.release(services, _job_name(services, row), begun)
+    return Outcome(S.TRAINING_FAILED, reason, changes, look_in=services.settings.keep_days * 86_400)

@@ -1,0 +1,64 @@
+"""The register step: the trained output becomes a model version, exactly once per attempt.
+
+Name and version are derived and looked up before they are created, so a repeat finds the first; versions are never
+deleted, since a deleted version's name cannot be used again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared import naming
+from shared.errors import Refused
+from shared.ledger.engine import Outcome
+from shared.ledger.rows import ModelRef
+from shared.ledger.states import SnapshotState
+
+if TYPE_CHECKING:
+    from shared.azure.storage import Lease
+    from shared.errors import PermanentError
+    from shared.ledger.rows import Snapshot
+    from shared.runtime import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """TRAINED -> REGISTERING -> REGISTERED or REGISTER_FAILED."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Always: what is trained is registered."""
+        return True
+
+    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+        """Finds the model version of this attempt or registers it, then tells the dataset."""
+        assert row.base_model is not None, "a trained snapshot has its model pinned"
+        workspace = self.services.workspace
+        name = naming.model(row.base_model.name, row.dataset)
+        version = naming.model_version(row.id, row.attempt)
+        tags = {
+            **naming.tags(self.services.installation, row.dataset, row.id, row.attempt),
+            "droptune.job": row.job,
+            "droptune.base_model": row.base_model.id,
+            "droptune.content": row.digest,
+        }
+        found = workspace.model(name, version)
+        if found is None:
+            workspace.register(name, version, row.job, tags)
+            found = workspace.model(name, version)
+        if found is None or found.tags.get(naming.TAG_SNAPSHOT) != row.id:
+            raise Refused(f"model {name}:{version} exists but was not made from this snapshot")
+        self.services.ledger.dataset(row.dataset)
+        return Outcome(
+            SnapshotState.REGISTERED,
+            f"model {name}:{version}",
+            {"model": ModelRef(name=name, version=version)},
+            look_in=None,
+            then=(f"dataset/{row.dataset}",),
+        )
+
+    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+        """The training is kept: a retry registers it under a new version."""
+        return Outcome(SnapshotState.REGISTER_FAILED, str(error), look_in=self.services.settings.keep_days * 86_400)

@@ -1,0 +1,183 @@
+"""Training parameters: what may be set, who wins, and that the component takes whatever is let through."""
+
+from __future__ import annotations
+
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.config.hyperparameters import Hyperparameters, display_name, from_tag, merged
+from shared.errors import BadSnapshot
+
+# The registry's own facts, written down for the other side of the wire: two readings, compared here.
+COMPONENT = json.loads(Path("local/azureml/registry/chat_completion_pipeline.json").read_text())["inputs"]
+FIELDS = Hyperparameters.model_fields
+TYPES = {int: "integer", float: "number"}
+
+
+def test_later_layers_win_value_by_value() -> None:
+    found = merged(
+        ("tag", {"learning_rate": "5e-6", "apply_lora": "false", "lora_r": 16}),
+        ("HYPERPARAMETERS", {"learning_rate": 1e-4, "seed": 1}),
+        ("snapshot.json", {"seed": 2}),
+    )
+    assert (found.learning_rate, found.apply_lora, found.lora_r, found.seed) == (1e-4, "false", 16, 2)
+    assert found.num_train_epochs == FIELDS["num_train_epochs"].default
+
+
+def test_no_layers_are_the_defaults() -> None:
+    assert merged() == Hyperparameters()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"apply_lora": True}, "true"),
+        ({"apply_lora": "False"}, "false"),
+        ({"precision": 16}, "16"),
+        ({"precision": "32"}, "32"),
+        ({"deepspeed_stage": 3}, "3"),
+        ({"num_train_epochs": "2"}, 2),
+        ({"num_train_epochs": 2.0}, 2),
+        ({"learning_rate": "5e-6"}, 5e-6),
+        ({"learning_rate": 1}, 1.0),
+    ],
+)
+def test_values_arrive_as_the_component_wants_them(given: dict[str, Any], expected: object) -> None:
+    (name,) = given
+    found = merged(("snapshot.json", given)).inputs()[name]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"learning_rate": 0}, "learning_rate = 0: Input should be greater than 0"),
+        ({"learning_rate": 2}, "less than or equal to 1"),
+        ({"learning_rate": True}, "learning_rate = True: Input should be a number"),
+        ({"learning_rate": float("nan")}, "finite"),
+        ({"weight_decay": float("inf")}, "finite"),
+        ({"weight_decay": "inf"}, "finite"),
+        ({"num_train_epochs": 0}, "num_train_epochs = 0"),
+        ({"num_train_epochs": True}, "Input should be a number"),
+        ({"num_train_epochs": 1.5}, "num_train_epochs = 1.5"),
+        ({"num_train_epochs": None}, "num_train_epochs = None"),
+        ({"num_train_epochs": [1]}, "valid integer"),
+        ({"lora_dropout": 1}, "less than 1"),
+        ({"precision": 8}, "'16' or '32'"),
+        ({"precision": True}, "'16' or '32'"),
+        ({"apply_lora": 1}, "'true' or 'false'"),
+        ({"apply_lora": "yes"}, "'true' or 'false'"),
+        ({"lr_scheduler_type": "sine"}, "'linear', 'cosine'"),
+        ({"per_device_train_batch_size": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_source_the_value_and_what_is_allowed(
+    given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(BadSnapshot) as refused:
+        merged(("HYPERPARAMETERS", {"seed": 1}), ("snapshot.json", given))
+    assert str(refused.value).startswith("snapshot.json: ")
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("epochs", "num_train_epochs"),
+        ("lerning_rate", "learning_rate"),
+        ("learningRate", "learning_rate"),
+        ("batch_size", "auto_find_batch_size"),
+        ("lora", "lora_r"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_a_known_one_that_was_probably_meant(key: str, near: str) -> None:
+    with pytest.raises(BadSnapshot, match=rf"^HYPERPARAMETERS: unknown hyperparameter '{key}'; did you mean '{near}'"):
+        merged(("HYPERPARAMETERS", {key: 1}))
+
+
+def test_an_unknown_name_like_no_other_is_refused_without_a_hint() -> None:
+    with pytest.raises(BadSnapshot, match=r"unknown hyperparameter 'zzz'$"):
+        merged(("snapshot.json", {"zzz": 1}))
+
+
+def test_a_huge_wrong_value_is_cut_in_the_message() -> None:
+    with pytest.raises(BadSnapshot) as refused:
+        merged(("snapshot.json", {"optim": "x" * 60_000}))
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, {}),
+        ("", {}),
+        ("{}", {}),
+        (
+            "{'apply_lora': 'true', 'precision': 16, 'learning_rate': '5e-6'}",
+            {"apply_lora": "true", "precision": 16, "learning_rate": "5e-6"},
+        ),
+        ("{'max_position_embeddings': 4096, 7: 1, 'seed': 3}", {"seed": 3}),
+    ],
+)
+def test_the_models_tag_is_read_as_far_as_its_names_may_be_set(text: str | None, expected: dict[str, Any]) -> None:
+    assert from_tag(text) == expected
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "{", "{[]: 1}", "__import__('os').getcwd()", "(" * 400, "{'a': 1}\0"])
+def test_a_tag_that_is_no_dict_is_refused_and_never_run(text: str) -> None:
+    with pytest.raises(BadSnapshot, match="model_specific_defaults is not a Python dict"):
+        from_tag(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "gpus", "nodes", "expected"),
+    [
+        ({}, 1, 1, "Phi-4-bs-1-cosine-ds-2-lora-save-limit-1-seqlen--1"),
+        (
+            {
+                "per_device_train_batch_size": 2,
+                "gradient_accumulation_steps": 4,
+                "apply_deepspeed": False,
+                "apply_lora": False,
+                "max_seq_length": 2048,
+                "lr_scheduler_type": "linear",
+                "save_total_limit": 3,
+            },
+            8,
+            2,
+            "Phi-4-bs-128-linear-nods-nolora-save-limit-3-seqlen-2048",
+        ),
+    ],
+)
+def test_the_display_name_tells_what_shapes_the_training(
+    values: dict[str, Any], gpus: int, nodes: int, expected: str
+) -> None:
+    assert display_name("Phi-4", merged(("x", values)), gpus, nodes) == expected
+    assert "/" not in display_name("microsoft/Phi-4", merged(("x", values)), gpus, nodes)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_component_has_an_input_of_this_name_and_kind(name: str) -> None:
+    kind, fact = FIELDS[name].annotation, COMPONENT[name]
+    if kind in TYPES:
+        assert fact["type"] == TYPES[typing.cast(Any, kind)]
+        assert "enum" not in fact
+    else:
+        assert fact["type"] == "string"
+        assert set(typing.get_args(kind)) <= set(fact["enum"])
+
+
+@pytest.mark.parametrize("name", [name for name, fact in COMPONENT.items() if name in FIELDS and "min" in fact])
+def test_what_is_below_the_components_minimum_is_refused_here(name: str) -> None:
+    with pytest.raises(BadSnapshot, match=name):
+        merged(("snapshot.json", {name: COMPONENT[name]["min"] - 1}))
+
+
+def test_nothing_that_decides_where_and_what_is_trained_can_be_set() -> None:
+    assert not [name for name in FIELDS if name.startswith(("compute_", "instance_type_")) or name.endswith("_path")]
+    assert not {"num_nodes_finetune", "number_of_gpu_to_use_finetuning", "task_name", "trust_remote_code"} & set(FIELDS)

@@ -1,0 +1,227 @@
+"""Places for training jobs: never more than the limits, never one job twice, and none lost for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared import naming
+from shared.azure.resources import Job
+from shared.errors import LedgerConflict
+from shared.ledger import budget
+from shared.ledger.rows import Check
+from shared.ledger.states import SnapshotState as S
+from tests.builders import NEWER, SNAPSHOT, a_fault, a_snapshot
+from tests.fake_workspace import _Made
+from tests.fakes import START, World
+
+OTHER = "faq-20260921141320-0123abcd"
+
+
+def _world(**settings: Any) -> World:
+    return World(settings={"max_runs": 2, "max_runs_per_dataset": 2, "max_runs_per_day": 4, **settings})
+
+
+def _job(world: World, snapshot: str = SNAPSHOT) -> str:
+    return naming.job(world.services.installation, snapshot, 1)
+
+
+def _reserve(world: World, snapshot: str = SNAPSHOT, *overrides: str) -> list[str]:
+    row = a_snapshot(id=snapshot, dataset=naming.dataset_of(snapshot), overrides=overrides)
+    return [p.text for p in budget.reserve(world.services, row, _job(world, snapshot))]
+
+
+def _running(world: World) -> list[str]:
+    return [run.snapshot for run in budget.look(world.services).runs.values() if run.ended is None]
+
+
+def test_a_place_is_taken_once_however_often_it_is_asked_for() -> None:
+    world = _world()
+    assert _reserve(world) == _reserve(world) == []
+    assert _running(world) == [SNAPSHOT]
+
+
+def test_a_place_taken_long_ago_counts_from_when_its_job_begins() -> None:
+    world = _world(max_runs_per_day=1)
+    assert _reserve(world) == []
+    world.clock.now += 23 * 3600
+    assert _reserve(world) == []
+    world.clock.now += 2 * 3600
+    assert _reserve(world, OTHER) == ["1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"]
+
+
+def test_a_place_taken_long_ago_is_no_way_around_the_limits() -> None:
+    world = _world(max_runs_per_day=1)
+    assert _reserve(world) == []
+    world.clock.now += 25 * 3600
+    assert _reserve(world, OTHER) == []
+    assert _reserve(world) == ["1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"]
+    assert _running(world) == [SNAPSHOT, OTHER]
+
+
+def test_no_more_run_at_once_than_allowed_and_a_place_given_back_is_free() -> None:
+    world = _world()
+    assert _reserve(world) == _reserve(world, OTHER) == []
+    assert _reserve(world, NEWER) == ["2 jobs run at once and MAX_RUNS is 2"]
+    budget.release(world.services, _job(world))
+    assert _reserve(world, NEWER) == []
+    assert _running(world) == [OTHER, NEWER]
+
+
+def test_a_dataset_has_its_own_limit() -> None:
+    world = _world(max_runs_per_dataset=1)
+    assert _reserve(world) == _reserve(world, OTHER) == []
+    assert _reserve(world, NEWER)[1:] == [f"{SNAPSHOT} of this dataset trains and MAX_RUNS_PER_DATASET is 1"]
+
+
+def test_a_day_has_its_limit_and_ends_24_hours_after_the_first_run() -> None:
+    world = _world(max_runs_per_day=1)
+    assert _reserve(world) == []
+    budget.release(world.services, _job(world))
+    row = a_snapshot(id=NEWER)
+    (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
+    assert problem.text == "1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"
+    assert (problem.check, problem.look_in) == (Check.DAILY_RUNS, 900)
+    world.clock.now += budget.DAY - 300
+    (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
+    assert problem.look_in == 300
+    world.clock.now += 300
+    assert _reserve(world, NEWER) == []
+
+
+def test_all_limits_in_the_way_are_said_together() -> None:
+    assert (
+        len(
+            [
+                _reserve(w, s)
+                for w in [_world(max_runs=1, max_runs_per_dataset=1, max_runs_per_day=1)]
+                for s in (SNAPSHOT, NEWER)
+            ][1]
+        )
+        == 3
+    )
+
+
+@pytest.mark.parametrize("excused", [("concurrent_runs",), ("concurrent_runs", "daily_runs")])
+def test_a_person_can_excuse_a_limit(excused: tuple[str, ...]) -> None:
+    world = _world(max_runs=1, max_runs_per_day=1)
+    _reserve(world)
+    assert len(_reserve(world, NEWER, *excused)) == 2 - len(excused)
+
+
+def test_a_place_given_back_twice_is_given_back_once() -> None:
+    world = _world()
+    _reserve(world)
+    for _ in range(2):
+        budget.release(world.services, _job(world))
+        world.clock.now += 5
+    (run,) = budget.look(world.services).runs.values()
+    assert run.ended == START
+    budget.release(world.services, "never-heard-of")
+
+
+def test_a_job_that_never_began_does_not_count_for_the_day() -> None:
+    world = _world(max_runs_per_day=1)
+    _reserve(world)
+    budget.release(world.services, _job(world), begun=False)
+    assert _reserve(world, NEWER) == []
+
+
+def test_what_ended_over_a_day_ago_is_forgotten_and_what_runs_is_not() -> None:
+    world = _world()
+    _reserve(world)
+    _reserve(world, OTHER)
+    budget.release(world.services, _job(world))
+    world.clock.now += budget.DAY + 1
+    _reserve(world, NEWER)
+    assert list(budget.look(world.services).runs) == [_job(world, OTHER), _job(world, NEWER)]
+
+
+def test_of_two_workers_at_the_last_place_one_gets_it() -> None:
+    world = _world(max_runs=1)
+    _reserve(world)
+    budget.release(world.services, _job(world))
+    replace = world.storage.replace
+    other: list[str] = []
+
+    def late(*args: Any, **more: Any) -> str:
+        world.storage.replace = replace  # type: ignore[method-assign]
+        other.extend(_reserve(world, OTHER))
+        return replace(*args, **more)
+
+    world.storage.replace = late  # type: ignore[method-assign]
+    mine = _reserve(world, NEWER)
+    assert (mine, other) == (["1 jobs run at once and MAX_RUNS is 1"], [])
+    assert _running(world) == [OTHER]
+
+
+def test_of_two_workers_at_the_first_place_ever_one_gets_it() -> None:
+    world = _world(max_runs=1)
+    create = world.storage.create
+
+    def late(*args: Any, **more: Any) -> str:
+        world.storage.create = create  # type: ignore[method-assign]
+        assert _reserve(world, OTHER) == []
+        raise LedgerConflict("it exists")
+
+    world.storage.create = late  # type: ignore[method-assign]
+    assert _reserve(world, NEWER) == ["1 jobs run at once and MAX_RUNS is 1"]
+
+
+# --- what a crash left behind ---------------------------------------------------------------------------------
+
+
+def _left(state: S | None, job: str = "", **row: Any) -> World:
+    """A world with a place taken, a row in a state (None: none), and a job in a status (none: no job)."""
+    world = _world()
+    _reserve(world)
+    if state is not None:
+        world.services.ledger.create(a_snapshot(state, **row))
+    if job:
+        name = _job(world)
+        world.workspace.jobs[name] = _Made(Job(name=name, status="", tags={}), START)
+        world.workspace.job_outcome = lambda _: job
+    return world
+
+
+@pytest.mark.parametrize("state", [S.VALIDATED, S.SUBMITTING, S.TRAINING])
+@pytest.mark.parametrize("job", ["", "Running", "Completed"])
+def test_a_place_that_a_row_still_counts_on_is_kept(state: S, job: str) -> None:
+    world = _left(state, job)
+    assert budget.audit(world.services) == []
+    assert _running(world) == [SNAPSHOT]
+
+
+@pytest.mark.parametrize("state", [None, S.SUPERSEDED, S.TRAINING_FAILED, S.TRAINED, S.REGISTERED])
+@pytest.mark.parametrize("job", ["", "Completed", "Canceled"])
+def test_a_place_that_nothing_stands_for_is_given_back(state: S | None, job: str) -> None:
+    world = _left(state, job)
+    assert budget.audit(world.services) == [_job(world)]
+    assert budget.audit(world.services) == _running(world) == []
+    assert len(budget.look(world.services).runs) == (1 if job else 0)
+
+
+def test_a_place_whose_job_runs_is_kept_whatever_the_row_says() -> None:
+    world = _left(S.TRAINING_FAILED, "Running")
+    assert budget.audit(world.services) == []
+
+
+def test_the_place_of_an_earlier_attempt_is_given_back() -> None:
+    world = _left(S.VALIDATED, attempt=2)
+    assert budget.audit(world.services) == [_job(world)]
+
+
+def test_a_row_that_waits_for_a_person_keeps_its_place_for_an_hour() -> None:
+    world = _left(S.SUBMITTING, attention=True, fault=a_fault(count=5))
+    assert budget.audit(world.services) == []
+    world.clock.now += budget.ATTENTION_GRACE + 1
+    assert budget.audit(world.services) == [_job(world)]
+
+
+def test_a_workspace_that_does_not_answer_gives_nothing_back() -> None:
+    world = _left(S.TRAINED)
+    world.workspace.busy = 1
+    with pytest.raises(Exception, match="503"):
+        budget.audit(world.services)
+    assert _running(world) == [SNAPSHOT]

@@ -1,0 +1,32 @@
+"""A worker that was paused past its lease writes nothing to the workspace."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import Held
+from shared.ledger import fence
+from tests.fakes import World
+
+
+class _Lease:
+    def __init__(self, left: float) -> None:
+        self.left = left
+
+    def check(self, left: float = 0) -> None:
+        if left > self.left:
+            raise Held("the lease was lost while the step ran")
+
+
+def test_a_write_needs_a_lease_that_outlasts_the_request() -> None:
+    workspace = World().workspace
+    with fence.under(_Lease(left=14)), pytest.raises(Held):
+        workspace.write_endpoint("e", {}, {})
+    assert not workspace.created_endpoints
+    with fence.under(_Lease(left=16)):
+        workspace.write_endpoint("e", {}, {})
+    assert workspace.created_endpoints == ["e"]
+
+
+def test_without_a_step_there_is_nothing_to_check() -> None:
+    fence.check()

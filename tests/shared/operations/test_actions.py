@@ -1,0 +1,262 @@
+"""What people may ask for: when it is taken, what it changes, and that asking twice is asking once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.errors import IllegalTransition, Unknown
+from shared.ledger.rows import Outcome
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import Part
+from shared.ledger.states import SnapshotState as S
+from shared.operations import actions
+from shared.releases.idle import TIMER
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_request, a_snapshot, a_trained_snapshot
+from tests.fakes import START, World
+
+KEY, SET = f"snapshot/{SNAPSHOT}", f"dataset/{DATASET}"
+
+
+class Desk:
+    """A world with these rows and nothing queued."""
+
+    def __init__(self, *rows: Any) -> None:
+        self.world = World()
+        self.services = self.world.services
+        for row in rows:
+            self.services.ledger.create(row)
+        self.world.storage.messages.clear()
+        self.world.clock.now += 100
+
+    def row(self, key: str) -> Any:
+        return self.services.ledger.read(key).row
+
+    def sent(self) -> list[str]:
+        return [message for _, _, message in self.world.storage.messages]
+
+
+TO = {S.TRAINING_FAILED: S.VALIDATED, S.REGISTER_FAILED: S.TRAINED}
+
+
+@pytest.mark.parametrize("state", S)
+def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else(state: S) -> None:
+    desk = Desk(a_trained_snapshot(state), a_dataset())
+    answer = actions.retry(desk.services, SNAPSHOT, "me")
+    row = desk.row(KEY)
+    assert answer.done == (state in TO)
+    if state in TO:
+        assert (row.state, row.attempt, row.next_look_at) == (TO[state], 2, START + 100)
+        assert row.history[-1].reason.endswith("by me")
+        assert desk.sent() == [f"{KEY}?"]
+    else:
+        assert (row.state, row.attempt, desk.sent()) == (state, 1, [])
+        assert SNAPSHOT in answer.text
+        assert state in answer.text or "has not failed" in answer.text
+
+
+@pytest.mark.parametrize("state", S)
+def test_an_override_takes_what_was_refused_and_nothing_else(state: S) -> None:
+    blocked = {S.DUPLICATE: ("duplicate",), S.SUPERSEDED: ("superseded",), S.REJECTED: ("bad_rows", "size")}
+    desk = Desk(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())))
+    answer = actions.override(desk.services, SNAPSHOT, "me")
+    row = desk.row(KEY)
+    assert answer.done == (state in blocked)
+    if answer.done:
+        assert row.state == S.RECEIVED
+        assert row.overrides == tuple(sorted(("quota", *blocked[state])))
+        assert row.attempt == 1
+        assert desk.sent() == [f"{KEY}?"]
+    else:
+        assert (row.state, row.overrides, desk.sent()) == (state, ("quota",), [])
+
+
+@pytest.mark.parametrize("act", [actions.retry, actions.override], ids=["retry", "override"])
+def test_asking_twice_is_asking_once(act: Any) -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED if act is actions.retry else S.REJECTED))
+    assert act(desk.services, SNAPSHOT, "me").done
+    before = desk.row(KEY)
+    again = act(desk.services, SNAPSHOT, "me")
+    assert (again.done, "already" in again.text) == (True, True)
+    assert desk.row(KEY) == before
+    assert len(desk.sent()) == 1
+
+
+def test_an_override_excuses_only_what_was_found() -> None:
+    desk = Desk(a_snapshot(S.REJECTED))
+    assert actions.override(desk.services, SNAPSHOT, "me").done
+    assert desk.row(KEY).overrides == ()
+
+
+def test_an_override_may_name_what_it_excuses() -> None:
+    desk = Desk(a_snapshot(S.REJECTED, blocked=("model", "size")))
+    assert actions.override(desk.services, SNAPSHOT, "me", ["size", "daily_runs"]).done
+    assert desk.row(KEY).overrides == ("daily_runs", "size")
+
+
+def test_an_override_of_something_that_has_no_such_name_is_refused_with_the_names() -> None:
+    desk = Desk(a_snapshot(S.REJECTED))
+    with pytest.raises(actions.BadOverride, match="money: nothing of that name can be overridden; bad_rows"):
+        actions.override(desk.services, SNAPSHOT, "me", ["size", "money"])
+    assert desk.row(KEY).state == S.REJECTED
+
+
+def test_what_waits_goes_on_at_once_when_it_is_excused_and_that_is_on_record() -> None:
+    desk = Desk(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", next_look_at=START + 900))
+    assert actions.override(desk.services, SNAPSHOT, "me").done
+    row = desk.row(KEY)
+    assert (row.state, row.overrides, row.next_look_at) == (S.VALIDATED, ("quota",), START + 100)
+    assert row.history[-1].reason == "override by me: excused from quota"
+    assert desk.sent() == [f"{KEY}?"]
+    assert actions.override(desk.services, SNAPSHOT, "me").text.endswith("already")
+    assert len(desk.sent()) == 1
+
+
+def test_a_training_that_never_began_is_taken_up_again_by_an_override() -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED, blocked=("gpus",)))
+    assert actions.override(desk.services, SNAPSHOT, "me").done
+    row = desk.row(KEY)
+    assert (row.state, row.attempt, row.overrides, row.blocked) == (S.VALIDATED, 2, ("gpus",), ())
+
+
+@pytest.mark.parametrize(("state", "first", "then"), [(D.ASLEEP, "wake", "sleep"), (D.LIVE, "sleep", "wake")])
+def test_the_opposite_wish_withdraws_one_that_nothing_was_done_about(state: D, first: str, then: str) -> None:
+    desk = Desk(a_dataset(state))
+    assert actions.ask(desk.services, DATASET, first, "me").done
+    answer = actions.ask(desk.services, DATASET, then, "me")
+    assert (answer.done, "withdrawn" in answer.text) == (True, True)
+    assert desk.row(f"dataset/{DATASET}").requested is None
+
+
+def test_a_retry_is_refused_while_another_trains_the_same_content() -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
+    desk.services.ledger.create(a_snapshot(S.TRAINING, id=NEWER))
+    desk.services.storage.create("ledger", "claims/x.json", f'{{"snapshot": "{NEWER}"}}'.encode())
+    answer = actions.retry(desk.services, SNAPSHOT, "me")
+    assert (answer.done, desk.row(KEY).state) == (False, S.TRAINING_FAILED)
+    assert NEWER in answer.text
+
+
+def test_a_retry_claims_its_content_again() -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
+    assert actions.retry(desk.services, SNAPSHOT, "me").done
+    assert SNAPSHOT.encode() in desk.services.storage.read("ledger", "claims/x.json")[0]
+
+
+def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
+    desk = Desk(a_snapshot(S.TRAINING_FAILED))
+    replace = desk.world.storage.replace
+
+    def late(*args: Any, **more: Any) -> str:
+        desk.world.storage.replace = replace  # type: ignore[method-assign]
+        assert actions.retry(desk.services, SNAPSHOT, "she").done
+        return replace(*args, **more)
+
+    desk.world.storage.replace = late  # type: ignore[method-assign]
+    with pytest.raises(IllegalTransition, match="moved on meanwhile and is VALIDATED"):
+        actions.retry(desk.services, SNAPSHOT, "he")
+    assert desk.row(KEY).attempt == 2
+    assert desk.sent() == [f"{KEY}?"]
+
+
+@pytest.mark.parametrize("part", Part)
+def test_a_release_is_retried_only_after_it_failed(part: Part) -> None:
+    ended = Outcome(part=part, at=START)
+    desk = Desk(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
+    answer = actions.retry(desk.services, SNAPSHOT, "me")
+    failed = part in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK)
+    assert answer.done == failed
+    wish = desk.row(SET).requested
+    assert (wish is not None) == failed
+    if wish:
+        assert (wish.what, wish.snapshot, wish.by) == ("retry", SNAPSHOT, "me")
+        assert desk.row(SET).next_look_at == START + 100
+        assert desk.sent() == [f"{SET}?"]
+
+
+@pytest.mark.parametrize("key", [KEY, SET])
+def test_what_waits_for_a_person_goes_on_when_one_says_so(key: str) -> None:
+    stuck = {"attention": True, "fault": a_fault(count=5), "next_look_at": None}
+    desk = Desk(a_trained_snapshot(S.REGISTERING, **stuck), a_dataset(D.DEPLOYING, **stuck))
+    act = actions.retry(desk.services, SNAPSHOT, "me") if key == KEY else actions.resume(desk.services, DATASET, "me")
+    assert act.done
+    row = desk.row(key)
+    assert (row.attention, row.fault, row.next_look_at) == (False, None, START + 100)
+    assert row.history[-1].reason == "resumed by me"
+    assert row.history[-1].state == row.state
+    assert desk.sent() == [f"{key}?"]
+
+
+def test_a_retry_of_a_release_resumes_a_dataset_that_waits_for_a_person() -> None:
+    desk = Desk(a_trained_snapshot(), a_dataset(D.DEPLOYING, attention=True, fault=a_fault()))
+    assert actions.retry(desk.services, SNAPSHOT, "me").done
+    assert not desk.row(SET).attention
+
+
+def test_resuming_what_goes_on_by_itself_changes_nothing() -> None:
+    desk = Desk(a_dataset())
+    before = desk.row(SET)
+    assert actions.resume(desk.services, DATASET, "me").done
+    assert desk.row(SET) == before
+
+
+# What is said to (wish, state): taken, done already, or refused.
+ASKED = {
+    "sleep": {D.LIVE: "taken", D.SLEEPING: "there", D.ASLEEP: "there"},
+    "wake": {D.ASLEEP: "taken", D.WAKING: "there", D.LIVE: "there"},
+}
+
+
+@pytest.mark.parametrize("state", D)
+@pytest.mark.parametrize("what", ASKED)
+def test_a_wish_is_taken_done_already_or_refused(what: str, state: D) -> None:
+    desk = Desk(a_dataset(state))
+    answer = actions.ask(desk.services, DATASET, what, "me")
+    row, said = desk.row(SET), ASKED[what].get(state, "refused")
+    assert answer.done == (said != "refused")
+    assert answer.text
+    assert row.state == state
+    if said == "taken":
+        assert (row.requested.what, row.requested.by, row.next_look_at) == (what, "me", START + 100)
+        assert desk.sent() == [f"{SET}?"]
+    else:
+        assert (row.requested, desk.sent()) == (None, [])
+        assert state in answer.text or state == D.EMPTY
+
+
+def test_the_same_wish_again_is_said_to_be_on_its_way_and_sends_nothing() -> None:
+    desk = Desk(a_dataset(D.ASLEEP))
+    first, second = (actions.ask(desk.services, DATASET, "wake", by) for by in ("me", "you"))
+    assert first == second
+    assert desk.row(SET).requested.by == "me"
+    assert desk.sent() == [f"{SET}?"]
+
+
+def test_a_persons_wish_to_sleep_is_not_taken_back_with_the_timers() -> None:
+    desk = Desk(a_dataset(requested=a_request("sleep", by=TIMER)))
+    assert actions.ask(desk.services, DATASET, "sleep", "me").done
+    assert desk.row(SET).requested.by == "me"
+
+
+def test_a_wish_gets_a_dataset_going_that_waits_for_a_person() -> None:
+    stuck = {"attention": True, "fault": a_fault(count=5)}
+    desk = Desk(a_dataset(D.ASLEEP, requested=a_request("wake"), **stuck))
+    assert actions.ask(desk.services, DATASET, "wake", "me").done
+    assert (desk.row(SET).attention, desk.row(SET).fault) == (False, None)
+    assert desk.sent() == [f"{SET}?"]
+
+
+@pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "x", "../x", ""])
+def test_what_is_not_there_is_unknown(name: str) -> None:
+    services = World().services
+    acts: tuple[Callable[[], actions.Answer], ...] = (
+        lambda: actions.retry(services, name, "me"),
+        lambda: actions.override(services, name, "me"),
+        lambda: actions.ask(services, name, "wake", "me"),
+        lambda: actions.resume(services, name, "me"),
+    )
+    for act in acts:
+        with pytest.raises(Unknown):
+            act()

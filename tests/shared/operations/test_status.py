@@ -1,0 +1,141 @@
+"""What people see: plain JSON with everything about a snapshot and a dataset, newest first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.errors import Unknown
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import SnapshotState as S
+from shared.operations import status
+from tests.builders import (
+    DATASET,
+    DEPLOYMENT,
+    ENDPOINT,
+    NEWER,
+    SNAPSHOT,
+    a_dataset,
+    a_fault,
+    a_release,
+    a_request,
+    a_snapshot,
+    a_trained_snapshot,
+)
+from tests.fakes import World
+
+
+def _world(*rows: Any) -> World:
+    world = World()
+    for row in rows:
+        world.services.ledger.create(row)
+    return world
+
+
+def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
+    world = _world(a_trained_snapshot(), a_dataset())
+    found = status.snapshot(world.services, SNAPSHOT)
+    assert json.loads(json.dumps(found)) == found
+    assert found == {
+        "id": SNAPSHOT,
+        "dataset": DATASET,
+        "state": "LIVE",
+        "reason": "",
+        "source": "support-bot.jsonl",
+        "uploaded_at": "2026-09-21T14:13:20.000Z",
+        "files": [{"path": "support-bot.jsonl", "bytes": 1000, "split": None}],
+        "note": None,
+        "attempt": 1,
+        "report": {"blob": f"{SNAPSHOT}.json", "verdict": "accepted", "rows": 40, "errors": 0, "warnings": 0},
+        "rows": {"train": 30, "validation": 5, "test": 5},
+        "duplicate_of": None,
+        "blocked": [],
+        "overrides": [],
+        "base_model": {"registry": "azureml", "name": "Phi-4", "version": "8", "id": "azureml://Phi-4/8"},
+        "component": "chat_completion_pipeline:0.0.82",
+        "hyperparameters": {"num_train_epochs": 1},
+        "job": {
+            "name": f"dt-00000000-{SNAPSHOT}-1",
+            "status": "Completed",
+            "studio_url": "https://ml.example.net/runs/1",
+        },
+        "model": {"name": "Phi-4-support-bot", "version": "20260921141320-0123abcd-1"},
+        "deployment": {"endpoint": ENDPOINT, "name": DEPLOYMENT, "traffic": 100},
+        "gate": None,
+        "history": [{"state": "REGISTERED", "at": "2026-09-21T14:13:20.000Z", "reason": ""}],
+        "next_look_at": None,
+        "fault": None,
+        "waiting": None,
+        "needs_attention": False,
+    }
+
+
+def test_a_fresh_snapshot_shows_what_is_not_known_yet_as_nothing() -> None:
+    found = status.snapshot(_world(a_snapshot()).services, SNAPSHOT)
+    for name in ("report", "base_model", "component", "job", "model", "deployment", "duplicate_of", "fault"):
+        assert found[name] is None
+    assert found["next_look_at"] == "2026-09-21T14:13:20.000Z"
+
+
+def test_a_fault_and_the_need_for_a_person_are_shown() -> None:
+    found = status.snapshot(_world(a_snapshot(fault=a_fault(count=5), attention=True)).services, SNAPSHOT)
+    assert found["needs_attention"]
+    assert (found["fault"]["type"], found["fault"]["message"], found["fault"]["count"]) == (
+        "ServiceBusy",
+        "HTTP 503",
+        5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"waiting": "cluster a is Creating"}, "cluster a is Creating"), ({}, "")],
+)
+def test_what_a_snapshot_waits_for_is_its_reason_while_it_has_no_other(changes: dict[str, Any], reason: str) -> None:
+    assert status.snapshot(_world(a_snapshot(S.SUBMITTING, **changes)).services, SNAPSHOT)["reason"] == reason
+
+
+def test_a_candidate_shows_its_own_deployment_and_its_share_of_the_traffic() -> None:
+    candidate = a_release(NEWER)
+    dataset = a_dataset(D.SHIFTING, candidate=candidate, traffic={candidate.deployment: 20, DEPLOYMENT: 80})
+    world = _world(a_trained_snapshot(), a_trained_snapshot(id=NEWER), dataset)
+    newer, older = status.snapshots(world.services)
+    assert newer["deployment"] == {"endpoint": ENDPOINT, "name": candidate.deployment, "traffic": 20}
+    assert older["deployment"]["traffic"] == 80
+
+
+def test_snapshots_are_listed_newest_first_over_all_datasets() -> None:
+    other = "aa-20260921150000-0123abcd"
+    world = _world(a_snapshot(), a_snapshot(id=NEWER), a_snapshot(id=other, dataset="aa"))
+    assert [row["id"] for row in status.snapshots(world.services)] == [NEWER, other, SNAPSHOT]
+    assert [row["id"] for row in status.snapshots(world.services, "aa")] == [other]
+    assert [row["id"] for row in status.snapshots(world.services, limit=1)] == [NEWER]
+    assert status.snapshots(world.services, "nobody") == []
+
+
+def test_everything_about_a_dataset_is_there_and_is_json() -> None:
+    row = a_dataset(requested=a_request("sleep"), last_asked_at=1_790_000_000.0)
+    found = status.dataset(_world(row).services, DATASET)
+    assert json.loads(json.dumps(found)) == found
+    assert found["live"]["snapshot"] == SNAPSHOT
+    assert found["requested"] == {"what": "sleep", "by": "me", "at": 1_790_000_000.0}
+    assert found["last_asked_at"] == "2026-09-21T14:13:20.000Z"
+    assert (found["state"], found["traffic"], found["endpoint"]) == ("LIVE", {DEPLOYMENT: 100}, ENDPOINT)
+
+
+def test_an_empty_dataset_shows_nothing_served() -> None:
+    found = status.dataset(_world(a_dataset(D.EMPTY)).services, DATASET)
+    for name in ("live", "candidate", "previous", "requested", "endpoint", "last_asked_at"):
+        assert found[name] is None
+    assert found["outcomes"] == {}
+
+
+@pytest.mark.parametrize("name", [SNAPSHOT, "x", "", "../x"])
+def test_what_is_not_there_is_unknown(name: str) -> None:
+    services = World().services
+    with pytest.raises(Unknown):
+        status.snapshot(services, name)
+    with pytest.raises(Unknown):
+        status.dataset(services, name)

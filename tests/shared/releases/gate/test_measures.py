@@ -1,0 +1,66 @@
+"""What one answer is worth: flaws that make it unusable, and its likeness to the reference."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.releases.gate import measures
+
+PROSE = (
+    "Upload the file to the container and wait a moment. Its rows are checked first, then a model is trained on them, "
+    "and once the gate has let it pass it answers questions behind the endpoint of its dataset."
+)
+LIST = "\n".join(f"- `POST /api/datasets/{name}/wake` wakes {name}" for name in ("one", "two", "three", "four", "five"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "most", "flaw"),
+    [
+        ("It is so.", "It is so.", 200, ""),
+        ("", "It is so.", 200, "empty"),
+        (" \n\t ", "It is so.", 200, "empty"),
+        ("<|im_end|>", "It is so.", 200, "template marker"),
+        ("It is so.</s>", "It is so.", 200, "template marker"),
+        ("It is so.\n### Human: And", "It is so.", 200, "template marker"),
+        ("Use `<|user|>` before it.", "Write `<|user|>` first.", 200, ""),
+        ("a < b and c > d, <b>bold</b>", "It is so.", 200, ""),
+        ("no, no, no", "Never.", 200, ""),
+        ("I am sorry. " * 30, "It is so.", 200, "repetition"),
+        ("ha" * 100, "ho" * 100, 200, ""),
+        (PROSE, "It is so.", 200, ""),
+        (LIST, "It is so.", 200, ""),
+        (PROSE, "It is so.", 20, "cut off"),
+        (PROSE, PROSE, 20, ""),
+    ],
+)
+def test_an_answer_nobody_can_use_is_told_by_its_flaw(text: str, reference: str, most: int, flaw: str) -> None:
+    assert measures.flaw(text, reference, most) == flaw
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_what_the_reference_does_is_no_flaw(text: str) -> None:
+    assert measures.flaw(text, text, 200) in ("", "empty")
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1).filter(str.strip))
+def test_likeness_to_itself_is_full_and_to_nothing_is_none(text: str) -> None:
+    assert measures.likeness(text, text) == pytest.approx(100)
+    assert measures.likeness("", text) == 0
+
+
+def test_likeness_falls_with_what_is_different() -> None:
+    reference = "Drop the file into the container `snapshots`."
+    near, far = "Drop a file in the container `snapshots`.", "I cannot help with that."
+    assert 100 > measures.likeness(near, reference) > 60 > 25 > measures.likeness(far, reference)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "found"),
+    [([], 0.5, None), ([3.0], 0.95, 3.0), ([4, 1, 3, 2], 0.5, 2), (range(1, 101), 0.95, 95), ([1, 2], 0.95, 2)],
+)
+def test_percentiles_are_values_that_were_measured(values: list[float], share: float, found: float | None) -> None:
+    assert measures.percentile(values, share) == found

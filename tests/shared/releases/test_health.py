@@ -1,0 +1,93 @@
+"""Two tallies in, one verdict out: bad only when it is no accident, good only when enough is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.ledger.rows import Measured, Tally
+from shared.releases.health import Health, Limits, Verdict, judged
+
+LIMITS = Limits(min_requests=20, max_error_points=2, max_latency_ratio=1.5)
+
+
+def _of(candidate: Tally | None, live: Tally | None = None, source: str = "counts", why: str = "") -> Measured:
+    return Measured(source=source, candidate=candidate, live=live or Tally(asked=200), why=why)
+
+
+def _said(candidate: Tally, live: Tally) -> Health:
+    return judged([_of(candidate, live)], LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("failed", "asked", "live_failed", "verdict"),
+    [
+        (0, 0, 0, "few"),
+        (0, 19, 0, "few"),
+        (0, 20, 0, "good"),
+        (2, 2, 0, "few"),  # two failures can be an accident, whatever their share
+        (3, 3, 0, "bad"),
+        (3, 100, 0, "few"),  # 3 %: more than allowed, and it may be an accident
+        (3, 200, 0, "good"),
+        (7, 200, 0, "few"),
+        (9, 200, 0, "bad"),
+        (10, 200, 12, "good"),  # live fails as often
+        (200, 200, 200, "good"),
+    ],
+)
+def test_errors_count_against_a_candidate_only_beyond_what_live_does_and_beyond_chance(
+    failed: int, asked: int, live_failed: int, verdict: Verdict
+) -> None:
+    found = _said(Tally(asked=asked, failed=failed), Tally(asked=200, failed=live_failed))
+    assert found.verdict == verdict, found.why
+    assert f"candidate {failed} of {asked} failed" in found.why
+
+
+@pytest.mark.parametrize(
+    ("candidate", "live", "asked", "verdict"),
+    [
+        (3.0, 2.0, 50, "good"),
+        (3.1, 2.0, 50, "bad"),
+        (3.1, 2.0, 19, "few"),  # a percentile of a few answers says nothing
+        (0.09, 0.02, 50, "good"),  # nobody notices
+        (0.13, 0.02, 50, "bad"),
+        (None, 2.0, 50, "good"),
+        (9.0, None, 50, "good"),  # nothing to compare with
+    ],
+)
+def test_latency_counts_by_its_ratio_to_live(
+    candidate: float | None, live: float | None, asked: int, verdict: Verdict
+) -> None:
+    found = _said(Tally(asked=asked, p95_seconds=candidate), Tally(asked=200, p95_seconds=live))
+    assert found.verdict == verdict, found.why
+
+
+def test_refused_questions_are_not_errors() -> None:
+    assert _said(Tally(asked=50, refused=50), Tally(asked=200)).verdict == "good"
+
+
+GOOD, BAD, FEW = _of(Tally(asked=50)), _of(Tally(asked=50, failed=50)), _of(Tally())
+UNKNOWN = Measured(source="metrics", why="they could not be read")
+
+
+@pytest.mark.parametrize(
+    ("sources", "verdict"),
+    [
+        ((GOOD, GOOD), "good"),
+        ((GOOD, FEW), "good"),
+        ((FEW, GOOD), "good"),
+        ((FEW, FEW), "few"),
+        ((GOOD, UNKNOWN), "unknown"),
+        ((FEW, UNKNOWN), "unknown"),
+        ((GOOD, BAD), "bad"),
+        ((BAD, UNKNOWN), "bad"),
+    ],
+)
+def test_one_bad_source_decides_and_one_unknown_is_never_good(sources: tuple[Measured, ...], verdict: Verdict) -> None:
+    for order in (sources, sources[::-1]):
+        found = judged(order, LIMITS)
+        assert found.verdict == verdict, found.why
+        assert verdict != "unknown" or "could not be read" in found.why
+
+
+def test_half_an_answer_is_not_known() -> None:
+    assert judged([Measured(source="metrics", candidate=Tally(asked=50), why="gap")], LIMITS).verdict == "unknown"

@@ -1,0 +1,81 @@
+"""A snapshot's state as people see it: its own, and from REGISTERED on the part it plays in its dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.ledger.rows import Entry, Outcome
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import Part
+from shared.ledger.states import SnapshotState as S
+from shared.operations.status import seen
+from tests.builders import NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
+from tests.fakes import START
+
+ROLLOUT = (D.DEPLOYING, D.EVALUATING, D.SHIFTING)
+
+
+def _seen(dataset: Any, **changes: Any) -> str:
+    return seen(a_trained_snapshot(**changes), dataset)[0]
+
+
+@pytest.mark.parametrize("state", [state for state in S if state != S.REGISTERED])
+def test_before_it_is_registered_a_snapshot_shows_its_own_state(state: S) -> None:
+    row = a_snapshot(state, history=(Entry(state=state, at=START, reason="why"),))
+    assert seen(row, a_dataset()) == seen(row, None) == (state.value, "why")
+
+
+def test_a_registered_snapshot_shows_so_until_its_turn_comes() -> None:
+    assert _seen(None) == _seen(a_dataset(D.EMPTY)) == "REGISTERED"
+    assert _seen(a_dataset(), id=NEWER) == "REGISTERED"
+
+
+@pytest.mark.parametrize("state", ROLLOUT)
+@pytest.mark.parametrize("resting", [D.EMPTY, D.LIVE, D.ASLEEP])
+def test_a_candidate_shows_what_its_dataset_does_and_live_shows_where_it_rests(state: D, resting: D) -> None:
+    live = None if resting == D.EMPTY else a_release()
+    dataset = a_dataset(state, live=live, candidate=a_release(NEWER), resting=resting)
+    assert _seen(dataset, id=NEWER) == state.value
+    if live:
+        assert _seen(dataset) == resting.value
+
+
+@pytest.mark.parametrize(
+    ("state", "part"),
+    [(D.LIVE, "LIVE"), (D.SLEEPING, "LIVE"), (D.ASLEEP, "ASLEEP"), (D.WAKING, "ASLEEP")],
+)
+def test_what_was_released_is_live_or_asleep(state: D, part: str) -> None:
+    assert _seen(a_dataset(state)) == part
+
+
+@pytest.mark.parametrize("part", [Part.WITHHELD, Part.DEPLOY_FAILED, Part.ROLLED_BACK, Part.RETIRED])
+def test_how_a_release_ended_stays_with_its_snapshot_and_its_reason(part: Part) -> None:
+    ended = {SNAPSHOT: Outcome(part=part, at=START, reason="why")}
+    dataset = a_dataset(live=a_release(NEWER), outcomes=ended)
+    assert seen(a_trained_snapshot(), dataset) == (part.value, "why")
+
+
+def test_a_retried_release_shows_its_new_turn_not_its_old_end() -> None:
+    ended = {SNAPSHOT: Outcome(part=Part.WITHHELD, at=START)}
+    dataset = a_dataset(D.DEPLOYING, live=None, candidate=a_release(), outcomes=ended)
+    assert _seen(dataset) == "DEPLOYING"
+
+
+def test_a_release_that_was_overtaken_was_never_served() -> None:
+    state, reason = seen(a_trained_snapshot(), a_dataset(live=a_release(NEWER)))
+    assert state == "SUPERSEDED"
+    assert NEWER in reason
+
+
+def test_a_candidate_that_failed_tells_why_while_it_is_removed() -> None:
+    dataset = a_dataset(D.DEPLOYING, candidate=a_release(NEWER, failed="no quota"))
+    assert seen(a_trained_snapshot(id=NEWER), dataset) == ("DEPLOYING", "no quota")
+
+
+def test_every_state_that_people_see_is_one_of_the_tables() -> None:
+    known = {*S, *D, *Part}
+    for dataset in (None, *(a_dataset(state) for state in D), a_dataset(D.SHIFTING, candidate=a_release(NEWER))):
+        for snapshot in (SNAPSHOT, NEWER):
+            assert _seen(dataset, id=snapshot) in known

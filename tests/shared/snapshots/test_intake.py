@@ -1,0 +1,296 @@
+"""Uploads: which snapshot a path makes, what is refused and why, and that saying it twice changes nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.ledger.rows import Snapshot
+from shared.ledger.states import SnapshotState as S
+from shared.snapshots import intake
+from shared.snapshots.intake import Drop, NotADrop, read_path
+from tests.fakes import START, World, dialogues
+from tests.hostile import UPLOADS, Upload
+
+FOLDER = "support-bot/2026-09-21"
+ROWS = dialogues(3)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def _drop(world: World, *paths: str, data: bytes = ROWS) -> None:
+    for path in paths:
+        world.drop(path, data)
+
+
+def _received(world: World, path: str) -> Snapshot:
+    found = intake.receive(world.services, path)
+    assert found is not None
+    row: Snapshot = world.services.ledger.read(f"snapshot/{found}").row
+    return row
+
+
+def _refusals(world: World) -> list[dict[str, Any]]:
+    return [
+        json.loads(stored.data)
+        for (container, name), stored in world.storage.blobs.items()
+        if container == "ledger" and name.startswith("_refused/")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "drop"),
+    [
+        ("support-bot.jsonl", Drop("support-bot")),
+        ("support-bot.jsonl.gz", Drop("support-bot")),
+        ("support-bot.parquet", Drop("support-bot")),
+        ("00.jsonl", Drop("00")),
+        ("support-bot/2026-09-21.jsonl", Drop("support-bot")),
+        ("support-bot/A B%20ü.v1.parquet", Drop("support-bot")),
+        ("support-bot/latest.jsonl", Drop("support-bot")),
+        ("support-bot/trainer.jsonl", Drop("support-bot")),
+        (f"{FOLDER}/_SUCCESS", Drop("support-bot", FOLDER)),
+        ("support-bot/A b/_SUCCESS", Drop("support-bot", "support-bot/A b")),
+        (f"{FOLDER}/snapshot.json", None),
+        (f"{FOLDER}/train.jsonl", None),
+        (f"{FOLDER}/train-00000-of-00003.parquet", None),
+        (f"{FOLDER}/any.jsonl.gz", None),
+    ],
+)
+def test_a_path_is_a_drop_or_waits_for_its_marker(path: str, drop: Drop | None) -> None:
+    assert read_path(path) == drop
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("support-bot.csv", "expected a name that ends in .jsonl, .jsonl.gz, .parquet"),
+        ("support-bot.JSONL", "expected a name that ends in"),
+        ("support-bot.jsonl.zip", "expected a name that ends in"),
+        ("support-bot", "expected a name that ends in"),
+        (".jsonl", "expected a name that ends in"),
+        ("support-bot/.parquet", "expected a name that ends in"),
+        ("support-bot/", "expected a name that ends in"),
+        ("", "expected a name that ends in"),
+        ("_SUCCESS", "expected a name that ends in"),
+        (f"{FOLDER}/readme.md", "expected a name that ends in"),
+        (f"{FOLDER}/_success", "expected a name that ends in"),
+        ("Support-Bot.jsonl", "'Support-Bot' is not a dataset name"),
+        ("support_bot/x.jsonl", "'support_bot' is not a dataset name"),
+        ("support-bot.test.jsonl", "'support-bot.test' is not a dataset name"),
+        ("x.jsonl", "'x' is not a dataset name"),
+        (f"{'z' * 42}.jsonl", "is not a dataset name"),
+        ("/support-bot.jsonl", "'' is not a dataset name"),
+        ("Support-Bot/2026/_SUCCESS", "'Support-Bot' is not a dataset name"),
+        ("support-bot/test.jsonl", "a file named like a split belongs into a folder"),
+        ("support-bot/train-00000-of-00003.parquet", "a file named like a split belongs into a folder"),
+        ("support-bot/test_sft.jsonl.gz", "a file named like a split belongs into a folder"),
+        ("support-bot/_SUCCESS", "the marker belongs into a folder"),
+        ("support-bot/snapshot.json", "snapshot.json goes with a folder snapshot"),
+        ("support-bot/a/b/train.jsonl", "more than two folders deep"),
+        ("support-bot/a/b/_SUCCESS", "more than two folders deep"),
+    ],
+)
+def test_any_other_path_is_refused_with_the_reason_and_the_right_form(path: str, why: str) -> None:
+    with pytest.raises(NotADrop) as refused:
+        read_path(path)
+    text = str(refused.value)
+    assert text.startswith(f"{path}: ")
+    assert why in text
+    assert "<dataset>/<name>/" in text
+
+
+def test_one_file_becomes_a_received_row_with_its_file_pinned(world: World) -> None:
+    _drop(world, "support-bot.jsonl")
+    row = _received(world, "support-bot.jsonl")
+    blob = world.storage.look("snapshots", "support-bot.jsonl")
+    assert (row.state, row.dataset, row.source) == (S.RECEIVED, "support-bot", "support-bot.jsonl")
+    assert [(f.path, f.etag, f.size, f.split) for f in row.files] == [(blob.name, blob.etag, len(ROWS), None)]
+    assert row.uploaded_at == blob.uploaded_at
+    assert [message for _, _, message in world.storage.messages] == [row.key]
+
+
+def test_a_folder_becomes_one_row_with_every_file_pinned_to_its_split(world: World) -> None:
+    data = [f"{FOLDER}/{n}" for n in ("train-0.jsonl", "train-1.jsonl", "dev.parquet", "test_sft.jsonl.gz", "x.jsonl")]
+    _drop(world, *data, f"{FOLDER}/snapshot.json", f"{FOLDER}/notes.txt")
+    _drop(world, "support-bot/2026-09-21-more/train.jsonl", "support-bot/2026-09-21.jsonl")
+    for path in data:
+        assert intake.receive(world.services, path) is None
+    _drop(world, f"{FOLDER}/_SUCCESS", data=b"")
+    row = _received(world, f"{FOLDER}/_SUCCESS")
+    assert {f.path: f.split for f in row.files} == dict(
+        zip(data, ("train", "train", "validation", "test", None), strict=True)
+    )
+    assert row.options is not None
+    assert row.options.path == f"{FOLDER}/snapshot.json"
+    assert {f.etag for f in row.files} == {world.storage.look("snapshots", path).etag for path in data}
+
+
+def test_a_file_newer_than_the_marker_means_refusal_until_the_marker_comes_again(world: World) -> None:
+    marker = f"{FOLDER}/_SUCCESS"
+    _drop(world, f"{FOLDER}/train.jsonl", marker)
+    world.clock.now += 2
+    _drop(world, f"{FOLDER}/test.jsonl")
+    assert intake.receive(world.services, marker) is None
+    (refusal,) = _refusals(world)
+    assert "upload the marker last" in refusal["reason"]
+    assert f"{FOLDER}/test.jsonl is newer" in refusal["reason"]
+    _drop(world, marker)
+    assert [f.split for f in _received(world, marker).files] == ["test", "train"]
+
+
+def test_files_of_the_markers_own_second_are_in_time(world: World) -> None:
+    _drop(world, f"{FOLDER}/_SUCCESS", f"{FOLDER}/train.jsonl")
+    assert len(_received(world, f"{FOLDER}/_SUCCESS").files) == 1
+
+
+def test_a_late_snapshot_json_counts_as_a_late_file(world: World) -> None:
+    _drop(world, f"{FOLDER}/train.jsonl", f"{FOLDER}/_SUCCESS")
+    world.clock.now += 2
+    _drop(world, f"{FOLDER}/snapshot.json")
+    assert intake.receive(world.services, f"{FOLDER}/_SUCCESS") is None
+    assert "upload the marker last" in _refusals(world)[0]["reason"]
+
+
+def test_a_folder_without_data_is_refused(world: World) -> None:
+    _drop(world, f"{FOLDER}/snapshot.json", f"{FOLDER}/_SUCCESS")
+    assert intake.receive(world.services, f"{FOLDER}/_SUCCESS") is None
+    assert "holds no file that ends in .jsonl" in _refusals(world)[0]["reason"]
+
+
+def test_an_upload_that_is_gone_again_means_nothing(world: World) -> None:
+    for path in ("support-bot.jsonl", f"{FOLDER}/_SUCCESS", "support-bot.csv"):
+        assert intake.receive(world.services, path) is None
+    assert not world.storage.blobs
+
+
+@pytest.mark.parametrize("path", ["support-bot.csv", "support-bot/test.jsonl", f"{FOLDER}/_SUCCESS"])
+def test_a_refusal_is_recorded_once_per_upload(world: World, path: str) -> None:
+    for upload in (1, 2):
+        _drop(world, path)
+        for _ in range(3):
+            assert intake.receive(world.services, path) is None
+        assert len(_refusals(world)) == upload
+    assert not world.storage.messages
+    assert {(r["path"], r["at"]) for r in _refusals(world)} == {(path, START)}
+    assert all(r["reason"] for r in _refusals(world))
+
+
+def test_the_same_event_again_records_nothing_and_starts_nothing_while_its_look_is_planned(world: World) -> None:
+    _drop(world, "support-bot.jsonl")
+    row = _received(world, "support-bot.jsonl")
+    world.services.ledger.change(row.key, lambda r: r.but(state=S.TRAINING, next_look_at=START + 60))
+    kept = world.services.ledger.read(row.key)
+    world.storage.messages.clear()
+    assert intake.receive(world.services, "support-bot.jsonl") == row.id
+    assert world.services.ledger.read(row.key) == kept
+    assert not world.storage.messages
+
+
+def test_the_same_event_again_looks_at_a_row_that_is_overdue(world: World) -> None:
+    """The first delivery may have died between the row and its message."""
+    _drop(world, "support-bot.jsonl")
+    row = _received(world, "support-bot.jsonl")
+    world.storage.messages.clear()
+    world.clock.now += 30
+    intake.receive(world.services, "support-bot.jsonl")
+    assert [message for _, _, message in world.storage.messages] == [row.key]
+
+
+def test_an_overwritten_blob_is_another_snapshot(world: World) -> None:
+    _drop(world, "support-bot.jsonl")
+    first = _received(world, "support-bot.jsonl")
+    _drop(world, "support-bot.jsonl", data=dialogues(4))
+    second = _received(world, "support-bot.jsonl")
+    assert first.id != second.id
+    assert second.dataset == first.dataset
+
+
+AHEAD = [S for S in S if S.value in ["SUBMITTING", "TRAINING", "TRAINED", "REGISTERING", "REGISTERED"]]
+
+
+@pytest.mark.parametrize("state", S)
+def test_an_older_upload_comes_too_late_once_a_newer_one_is_on_its_way(world: World, state: S) -> None:
+    _drop(world, "support-bot/old.jsonl")
+    world.clock.now += 5
+    _drop(world, "support-bot/new.jsonl")
+    newer = _received(world, "support-bot/new.jsonl")
+    world.services.ledger.change(newer.key, lambda r: r.but(state=state))
+    older = _received(world, "support-bot/old.jsonl")
+    late = state in AHEAD
+    assert older.state == (S.SUPERSEDED if late else S.RECEIVED)
+    assert (newer.id in older.waiting) == late
+    assert (older.next_look_at is None) == late
+
+
+def test_a_newer_upload_of_another_dataset_is_in_nobodys_way(world: World) -> None:
+    _drop(world, "support-bot.jsonl", "support-bot-2.jsonl")
+    newer = _received(world, "support-bot-2.jsonl")
+    world.services.ledger.change(newer.key, lambda r: r.but(state=S.TRAINING))
+    assert _received(world, "support-bot.jsonl").state == S.RECEIVED
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START, UTC).replace(tzinfo=None)]
+)
+def test_accept_since_leaves_older_uploads_alone(moment: datetime) -> None:
+    world = World(settings={"accept_since": moment})
+    world.clock.now = START - 1
+    _drop(world, "support-bot/old.jsonl")
+    world.clock.now = START
+    _drop(world, "support-bot/new.jsonl")
+    assert intake.receive(world.services, "support-bot/old.jsonl") is None
+    assert intake.receive(world.services, "support-bot/new.jsonl")
+
+
+def test_the_first_upload_may_be_what_starts_the_app(world: World) -> None:
+    _drop(world, "support-bot.jsonl")
+    world.clock.now += 90
+    assert intake.receive(world.services, "support-bot.jsonl")
+
+
+def test_a_full_container_is_not_a_backlog_but_what_comes_later_is_found(world: World) -> None:
+    _drop(world, "old.jsonl", "old.csv")
+    world.clock.now += 60.5
+    assert list(intake.lost(world.services, set())) == []
+    _drop(world, "new.jsonl", "new.csv", f"{FOLDER}/train.jsonl")
+    world.clock.now += 60
+    assert list(intake.lost(world.services, set())) == ["new.csv", "new.jsonl"]
+    world.clock.now += 10 * 86_400
+    assert list(intake.lost(world.new_process(), set())) == ["new.csv", "new.jsonl"]
+
+
+def test_what_has_its_row_or_its_refusal_is_not_lost_until_it_is_uploaded_again(world: World) -> None:
+    intake.accept_since(world.services)
+    paths = ["new.csv", "new.jsonl", f"{FOLDER}/_SUCCESS"]
+    _drop(world, *paths)
+    known = {found for path in paths if (found := intake.receive(world.services, path))}
+    assert len(known) == 1
+    assert list(intake.lost(world.services, known)) == []
+    _drop(world, *paths)
+    assert list(intake.lost(world.services, known)) == paths
+
+
+def test_the_first_start_is_remembered_by_every_later_process(world: World) -> None:
+    first = intake.accept_since(world.services)
+    world.clock.now += 1000
+    assert intake.accept_since(world.new_process()) == first == START
+
+
+@pytest.mark.parametrize("upload", UPLOADS, ids=lambda upload: upload.name)
+def test_hostile_upload_is_refused_on_record_with_its_reason(world: World, upload: Upload) -> None:
+    for path, data in (*upload.beside, (upload.path, upload.data)):
+        world.drop(path, data)
+    world.run()
+    rows = [json.loads(blob.data) for (c, name), blob in world.storage.blobs.items() if name.startswith("snapshots/")]
+    told = [row["history"][-1]["reason"] for row in rows if row["state"] == "REJECTED"]
+    told += [refusal["reason"] for refusal in _refusals(world) if refusal["path"] == upload.path]
+    assert len(told) == 1
+    assert upload.reason in told[0]
+    assert told[0].isprintable()

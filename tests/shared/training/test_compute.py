@@ -1,0 +1,89 @@
+"""Machines: which size trains, what the model allows, how much quota it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.azure.resources import Compute, Size
+from shared.errors import BadSnapshot
+from shared.training import compute
+from tests.builders import a_base_model
+from tests.fakes import GPU, World
+
+OTHER = "Standard_ND96asr_v4"
+T4 = Size(name="Standard_NC16as_T4_v3", gpus=1, cores=16, family="standard NCASv3_T4 Family")
+
+
+def _with_cluster(state: str = "Succeeded", **settings: Any) -> World:
+    world = World(settings={"training_compute": "gpus", **settings})
+    world.workspace.clusters["gpus"] = Compute(name="gpus", size=GPU.upper(), state=state)
+    return world
+
+
+@pytest.mark.parametrize("spelling", [GPU, GPU.lower(), GPU.upper()])
+def test_a_size_of_the_region_trains_however_it_is_spelled(spelling: str) -> None:
+    found = compute.training_size(World(settings={"training_instance_type": spelling}).services)
+    assert (found.name, found.gpus, found.cores) == (GPU, 1, 24)
+
+
+def test_a_size_that_the_region_does_not_offer_cannot_train() -> None:
+    with pytest.raises(BadSnapshot, match=f"does not offer {OTHER}"):
+        compute.training_size(World(settings={"training_instance_type": OTHER}).services)
+
+
+def test_a_cluster_trains_with_the_size_it_has() -> None:
+    assert compute.training_size(_with_cluster(training_instance_type=OTHER).services).name == GPU
+
+
+@pytest.mark.parametrize("text", ["5", "{'a': 1}", "'Standard'", "[", "{[]: 1}", "list()", "(" * 400])
+def test_an_allow_list_that_is_none_is_refused_and_never_run(text: str) -> None:
+    model = a_base_model(tags={compute.FINETUNE: text})
+    with pytest.raises(BadSnapshot, match="finetune_compute_allow_list of Phi-4:8 is not a Python list"):
+        compute.allowed(model, compute.FINETUNE)
+
+
+@pytest.mark.parametrize(("text", "sizes"), [("['a', 'b']", ["a", "b"]), ("('a',)", ["a"]), ("[]", []), ("", [])])
+def test_an_allow_list_is_a_python_list_as_text(text: str, sizes: list[str]) -> None:
+    assert compute.allowed(a_base_model(tags={compute.FINETUNE: text}), compute.FINETUNE) == sizes
+
+
+@pytest.mark.parametrize(("text", "gpus"), [("24|2|220|64", 2), ("24", 0), ("", 0), ("a|b", 0)])
+def test_the_least_gpus_are_read_from_the_registry(text: str, gpus: int) -> None:
+    assert compute.least_gpus(a_base_model(properties={"finetune-min-sku-spec": text})) == gpus
+
+
+@pytest.mark.parametrize("state", ["Creating", "Updating", "Deleting"])
+def test_a_cluster_that_moves_is_waited_for(state: str) -> None:
+    assert compute.moving(_with_cluster(state).services) == f"cluster gpus is {state}"
+
+
+def test_nothing_is_waited_for_without_a_cluster_or_when_it_is_up() -> None:
+    assert compute.moving(World().services) == compute.moving(_with_cluster().services) == ""
+
+
+def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
+    world = World(settings={"training_compute": "gpus", "create_compute": True, "training_nodes": 3})
+    started = []
+    start = world.workspace.start_compute
+
+    def starts(name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
+        started.append((name, size, nodes, tags))
+        start(name, size, nodes, tags)
+
+    world.workspace.start_compute = starts  # type: ignore[method-assign]
+    assert compute.moving(world.services) == "cluster gpus is being created"
+    assert compute.moving(world.services) == "cluster gpus is Creating"
+    world.clock.now += 600
+    assert compute.moving(world.services) == ""
+    assert started == [("gpus", GPU, 3, {"droptune.installation": world.services.installation})]
+
+
+@pytest.mark.parametrize(("instances", "cores"), [(1, 32), (2, 48), (5, 96), (10, 192)])
+def test_a_deployment_takes_a_fifth_more_machines_rounded_up(instances: int, cores: int) -> None:
+    assert compute.cores_to_serve(T4, instances) == cores
+
+
+def test_an_exempt_size_takes_no_more_than_its_machines() -> None:
+    assert compute.cores_to_serve(Size(name=GPU, gpus=1, cores=24), 5) == 120

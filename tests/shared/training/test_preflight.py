@@ -1,0 +1,195 @@
+"""What is refused or waited for before any money is spent: all of it at once, and with which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shared.azure.resources import Compute, Size, Usage, family_key
+from shared.errors import BadSnapshot
+from shared.ledger.rows import Check, Problem
+from shared.training import compute, preflight
+from tests.builders import a_base_model, a_snapshot
+from tests.fake_workspace import FAMILY
+from tests.fakes import GPU, START, World
+
+OTHER = "Standard_ND96asr_v4"
+DATES = "{'finetuneRetirementDate': '2025-08-30T00:00:00.000000Z', 'inferenceRetirementDate': '2099-01-01T00:00:00Z'}"
+
+
+def _found(world: World, model: Any = None, *overrides: str) -> list[Problem]:
+    return preflight.problems(world.services, a_snapshot(overrides=overrides), model or a_base_model())
+
+
+def _texts(world: World, model: Any = None, *overrides: str) -> list[str]:
+    return [problem.text for problem in _found(world, model, *overrides)]
+
+
+def _with_quota(limit: int, used: int = 0, **settings: Any) -> World:
+    world = World(settings=settings)
+    world.workspace.quota = {family_key(FAMILY): Usage(used=used, limit=limit)}
+    return world
+
+
+def test_nothing_is_in_the_way_of_a_live_model_on_allowed_sizes() -> None:
+    world = World()
+    assert _found(world) == []
+    preflight.refuse(world.services, a_snapshot(), a_base_model(), "")
+
+
+def test_a_model_without_allow_lists_takes_any_size_with_a_gpu() -> None:
+    assert _found(World(), a_base_model(tags={})) == []
+
+
+def test_all_that_is_wrong_is_said_together() -> None:
+    world = World(settings={"training_instance_type": OTHER, "serving_instance_type": "Standard_NC6"})
+    model = a_base_model(name="Phi-3", archived=True)
+    with pytest.raises(preflight.Refusal) as refused:
+        preflight.refuse(world.services, a_snapshot(), model, "change BASE_MODEL")
+    text = str(refused.value)
+    assert text.startswith("(1) base model Phi-3:8 is archived; use a live one such as Phi-4: change BASE_MODEL; (2) ")
+    for part in (f"TRAINING_INSTANCE_TYPE = {OTHER}: Phi-3:8 allows only {GPU}", "does not offer", "size is too old"):
+        assert part in text
+    assert refused.value.checks == (Check.MODEL, Check.SIZE)
+
+
+# --- the model ------------------------------------------------------------------------------------------------
+
+
+def test_a_retired_model_says_since_when_and_names_a_live_one() -> None:
+    (text,) = _texts(World(), a_base_model(name="Phi-3", tags={"deprecation": DATES}))
+    assert text == (
+        "base model Phi-3:8 cannot be fine-tuned since 2025-08-30; use a live one such as Phi-4: change BASE_MODEL"
+    )
+
+
+def test_an_alternative_is_named_only_if_the_registry_has_it_live() -> None:
+    world = World()
+    world.workspace.archived = True
+    (text,) = _texts(world, a_base_model(name="Phi-3", archived=True))
+    assert "use a live one: change" in text
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["", "no dictionary", "{'finetuneRetirementDate': 'soon'}", "{'finetuneRetirementDate': 5}", "[1]", "(" * 400],
+)
+def test_dates_that_cannot_be_read_are_as_if_they_were_not_there(tag: str) -> None:
+    assert preflight.ended(a_base_model(tags={"deprecation": tag}), START) == []
+
+
+def test_a_date_without_a_zone_is_utc_and_counts_from_its_first_second() -> None:
+    model = a_base_model(tags={"deprecation": "{'inferenceRetirementDate': '2026-09-21T14:13:20'}"})
+    assert preflight.ended(model, START) == ["cannot be served since 2026-09-21"]
+    assert preflight.ended(model, START - 1) == []
+
+
+# --- machines -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", ["standard_nc6", "Standard_NC12", "STANDARD_NC24", "Standard_NC24r"])
+def test_the_notebooks_old_sizes_are_refused_even_when_the_model_allows_them(size: str) -> None:
+    model = a_base_model(tags={compute.FINETUNE: f"['{size}', '{GPU}']"})
+    found = _texts(World(settings={"training_instance_type": size}), model)
+    assert f"TRAINING_INSTANCE_TYPE = {size}: this size is too old; use one of {size}, {GPU}" in found
+
+
+def test_the_serving_size_is_judged_by_the_models_other_list_and_named_by_its_own_setting() -> None:
+    tags = {compute.FINETUNE: f"['{GPU}']", compute.INFERENCE: f"['{OTHER}']"}
+    assert _texts(World(), a_base_model(tags=tags)) == [f"SERVING_INSTANCE_TYPE = {GPU}: Phi-4:8 allows only {OTHER}"]
+
+
+def test_a_size_that_the_region_does_not_offer_cannot_be_excused() -> None:
+    model = a_base_model(tags={compute.FINETUNE: f"['{OTHER}']"})
+    world = World(settings={"training_instance_type": OTHER})
+    (problem,) = _found(world, model, *Check)
+    assert (problem.check, problem.look_in) == (None, None)
+    assert "does not offer this size" in problem.text
+
+
+def test_a_size_without_gpu_cannot_train() -> None:
+    world = World(settings={"training_instance_type": "Standard_E4s_v3"})
+    sizes = {"standard_e4s_v3": Size(name="Standard_E4s_v3", gpus=0, cores=4), **world.workspace.sizes()}
+    world.workspace.sizes = lambda: sizes  # type: ignore[method-assign]
+    assert _texts(world, a_base_model(tags={})) == ["TRAINING_INSTANCE_TYPE = Standard_E4s_v3: this size has no GPU"]
+
+
+def test_a_machine_with_fewer_gpus_than_the_model_needs_is_refused() -> None:
+    model = a_base_model(properties={"finetune-min-sku-spec": "96|8|900|64"})
+    (problem,) = _found(World(), model)
+    assert (problem.check, problem.look_in) == (Check.GPUS, None)
+    assert problem.text == f"TRAINING_INSTANCE_TYPE = {GPU}: it has 1 GPUs and Phi-4:8 needs 8 in one machine"
+    assert _found(World(), model, "gpus") == []
+
+
+def _with_cluster(state: str, size: str = GPU, errors: str = "") -> World:
+    world = World(settings={"training_compute": "gpus"})
+    world.workspace.clusters["gpus"] = Compute(name="gpus", size=size, state=state, errors=errors)
+    return world
+
+
+def test_a_cluster_of_a_size_that_the_model_does_not_allow_is_refused() -> None:
+    assert f"TRAINING_COMPUTE = gpus, size = {OTHER}: Phi-4:8 allows only {GPU}" in _texts(_with_cluster("", OTHER))
+
+
+def test_a_cluster_whose_provisioning_failed_is_refused_with_azures_reason() -> None:
+    assert "its provisioning failed: no quota" in _texts(_with_cluster("Failed", errors="no quota"))[0]
+
+
+def test_a_missing_cluster_is_refused_unless_it_may_be_created() -> None:
+    (text,) = _texts(World(settings={"training_compute": "gpus"}))
+    assert "TRAINING_COMPUTE = gpus: there is no such cluster" in text
+    assert "CREATE_COMPUTE" in text
+    assert _found(World(settings={"training_compute": "gpus", "create_compute": True})) == []
+
+
+def test_an_allow_list_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(BadSnapshot, match="not a Python list"):
+        _found(World(), a_base_model(tags={compute.FINETUNE: "5"}))
+
+
+# --- quota ----------------------------------------------------------------------------------------------------
+
+
+def test_more_than_the_quota_is_refused_for_serving_and_for_training() -> None:
+    found = _found(_with_quota(40, training_nodes=2, serving_instances=2))
+    assert [p.text for p in found] == [
+        f"{what} on 2 x {GPU} takes 48 cores of {FAMILY}, the region's quota is 40: "
+        "ask Azure for more or choose another size"
+        for what in ("serving", "training")
+    ]
+    assert {(p.check, p.look_in) for p in found} == {(Check.QUOTA, None)}
+
+
+def test_quota_that_others_use_is_waited_for() -> None:
+    world = _with_quota(40, used=30)
+    found = _found(world)
+    assert [p.text for p in found] == [
+        f"{what} on 1 x {GPU} takes 24 cores of {FAMILY}, of 40 are 30 in use" for what in ("serving", "training")
+    ]
+    assert {p.look_in for p in found} == {world.services.settings.look_seconds}
+    preflight.refuse(world.services, a_snapshot(), a_base_model(), "")
+
+
+def test_the_last_cores_are_enough() -> None:
+    assert _found(_with_quota(40, used=16)) == []
+
+
+def test_a_cluster_that_exists_holds_its_cores_already() -> None:
+    world = _with_quota(40, used=30, training_compute="gpus")
+    world.workspace.clusters["gpus"] = Compute(name="gpus", size=GPU, state="Succeeded")
+    assert [p.text.split()[0] for p in _found(world)] == ["serving"]
+
+
+@pytest.mark.parametrize("quota", [None, {}], ids=["may not be read", "says nothing of the family"])
+def test_quota_that_is_not_known_is_left_to_azure(quota: Any) -> None:
+    world = World()
+    world.workspace.quota = quota
+    assert _found(world) == []
+
+
+def test_quota_that_is_excused_is_not_even_asked_for() -> None:
+    world = _with_quota(0)
+    world.workspace.usages = None  # type: ignore[assignment, method-assign]
+    assert _found(world, None, "quota") == []

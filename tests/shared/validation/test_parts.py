@@ -1,0 +1,171 @@
+"""However a snapshot is cut into parts, and whoever reads them, the report is the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.chatdata.splits import Cuts, Shares, Split
+from shared.validation import Policy, Report, Source, freeze, local_source
+from shared.validation.digests import Entries, distinct, repeated
+from shared.validation.inspection import inspect
+from shared.validation.lines import LongLine, owned, runs_of
+from shared.validation.lineup import Lineup, within_limits
+from shared.validation.measures import Names
+from shared.validation.partial import Partial
+from shared.validation.parts import pieces
+from shared.validation.processes import check
+from shared.validation.snapshot import count_splits, fold_of, plan_of
+
+
+def source(data: bytes, path: str = "data.jsonl", split: Split | None = None) -> Source:
+    return Source(path=path, open=lambda: io.BytesIO(data), size=len(data), split=split)
+
+
+def untimed(report: Report) -> Report:
+    return report.model_copy(update={"duration_seconds": 0, "bytes_per_second": 0})
+
+
+def in_pieces(sources: Sequence[Source], policy: Policy, piece: int) -> Report:
+    """Read every part by itself, send its partial through MessagePack, fold."""
+
+    def inspected(part: Any, _: Any) -> Partial:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(inspect(part, policy)), type=Partial)
+
+    parts = list(pieces(sources, piece))
+    again = lambda part, room: inspect(part, policy, room=room)  # noqa: E731
+    fold = fold_of(sources, Lineup(within_limits(parts, policy, inspected, again)), policy)
+    fold.judge(count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1]["train"])
+    return fold.report(count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1], 1.0)
+
+
+def a_row(number: int, **extra: Any) -> dict[str, Any]:
+    turns = [
+        {"role": "user", "content": f'Fråga "{number}"\n'},
+        {"role": "assistant", "content": "same" if number < 3 else f"Åns {number}"},
+    ]
+    return {**extra, "messages": turns}
+
+
+def some_lines(seed: int) -> bytes:
+    """Good rows, repeated ones, blank lines, faults, and prompt ids that come again."""
+    rng = random.Random(seed)
+    lines = []
+    for _ in range(rng.randint(0, 60)):
+        row = json.dumps(a_row(rng.randint(0, 50), prompt_id=rng.randint(0, 30))).encode()
+        lines.append(rng.choice([row, row, row, row, b"", b"{}", b'{"messages": [}', row + b"\r", b"\xff"]))
+    return b"\n".join(lines) + rng.choice([b"", b"\n"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([None, "train", "test", "validation"])), max_size=3),
+    st.integers(1, 3000),
+    st.sampled_from([{}, {"max_rows": 30}, {"max_total_bytes": 2500}, {"places": 0}, {"max_bad_percent": 50.0}]),
+)
+@example([(1, None)], 1, {})
+def test_report_does_not_depend_on_how_files_are_cut(
+    files: list[tuple[int, Split | None]], piece: int, limits: dict[str, Any]
+) -> None:
+    policy = Policy(min_rows=3, **limits)
+    sources = [source(some_lines(seed), f"{split}-{at}.jsonl", split) for at, (seed, split) in enumerate(files)]
+    assert untimed(in_pieces(sources, policy, piece)) == untimed(freeze(sources, policy).report)
+
+
+@pytest.mark.parametrize("piece", [1, 2000, 10**6])
+def test_parquet_is_cut_at_row_groups(piece: int) -> None:
+    out = io.BytesIO()
+    rows = [a_row(number % 40 if number != 17 else 90, prompt_id=str(number % 60)) for number in range(70)]
+    rows[33]["messages"][0]["role"] = "bot"
+    pq.write_table(pa.Table.from_pylist(rows), out, row_group_size=9)
+    sources = [source(out.getvalue(), "a.parquet")]
+    report = freeze(sources, Policy()).report
+    assert [place.row for finding in report.findings for place in finding.places if finding.severity == "error"] == [34]
+    assert untimed(in_pieces(sources, Policy(), piece)) == untimed(report)
+
+
+def test_processes_give_the_report_of_one(tmp_path: Path) -> None:
+    data = b"".join(json.dumps(a_row(number % 900)).encode() + b"\n" for number in range(1000)) + b"{}\n"
+    (tmp_path / "train.jsonl").write_bytes(data)
+    (tmp_path / "test.jsonl").write_bytes(data[:2000])
+    sources = [local_source(file, alone=False) for file in sorted(tmp_path.iterdir())]
+    heard: list[int] = []
+    one = check(sources, Policy(), processes=1)
+    assert untimed(check(sources, Policy(), processes=2, piece=7000, progress=heard.append)) == untimed(one)
+    assert one.rows == sum(len(file.read_bytes().splitlines()) for file in tmp_path.iterdir())
+    assert sum(heard) >= len(data)
+
+
+def test_failure_in_a_process_comes_out(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.jsonl"
+    gone.write_bytes(b"{}\n" * 100)
+    sources = [local_source(gone)]
+    gone.unlink()
+    with pytest.raises(FileNotFoundError):
+        check(sources, Policy(), processes=2, piece=100)
+
+
+@given(st.lists(st.sampled_from([b"a", b"bb", b"\n", b"\r\n", b"x" * 50]), max_size=40), st.lists(st.integers(0, 400)))
+def test_every_line_has_one_owner(pieces_of_data: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(pieces_of_data)
+    bounds: list[int | None] = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), None]
+    found = []
+    for start, end in pairwise(bounds):
+        assert start is not None
+        file = io.BytesIO(data)
+        file.seek(max(0, start - 1))
+        read = lambda size, file=file: file.read(min(size, 7))  # noqa: E731
+        found += _lines(read, start, end)
+    whole = _lines(io.BytesIO(data).read, 0, None)
+    assert found == whole
+
+
+def _lines(read: Callable[[int], bytes], start: int, end: int | None) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    for run in runs_of(owned(read, start, end), 1000):
+        assert not isinstance(run, LongLine)
+        found += zip(run.offsets, run.lines(), strict=True)
+    return found
+
+
+@given(st.lists(st.lists(st.integers(0, 40), max_size=60), max_size=4))
+def test_sorted_hashes_find_every_repetition(parts: list[list[int]]) -> None:
+    packed, seen, expected = [], dict[int, tuple[int, int]](), set()
+    for part, values in enumerate(parts):
+        entries = Entries()
+        for row, value in enumerate(values):
+            entries.extend([(value << 120 | value).to_bytes(16)], [row], [None])
+            if value in seen:
+                expected.add(((part, row), seen[value]))
+            seen.setdefault(value, (part, row))
+        packed.append(entries.packed())
+    assert {(found.again[:2], found.first[:2]) for found in repeated(packed)} == expected
+    assert [digest for some in distinct(packed) for digest in some] == [
+        (value << 120 | value).to_bytes(16) for value in sorted(seen)
+    ]
+
+
+def test_more_names_than_are_kept_are_counted_alike_in_any_order() -> None:
+    names = [f"name {number % 3500}" for number in range(8000)]
+    one, two, three = Names(), Names(), Names()
+    for name in names:
+        one.add(name)
+    for name in names[:3000]:
+        two.add(name)
+    for name in reversed(names[3000:]):
+        three.add(name)
+    three.merge(two)
+    assert one.patterns() == three.patterns()
+    assert one.singles([]) == three.singles([])
