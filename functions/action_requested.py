@@ -72,7 +72,7 @@ def _by(req: Request) -> str:
 
 
 def _answered(act: Callable[[], object]) -> Response:
-    from shared.operations.actions import Answer, BadOverride
+    from shared.operations.actions import ActionAnswer, BadOverride
 
     try:
         found = act()
@@ -85,5 +85,5 @@ def _answered(act: Callable[[], object]) -> Response:
         return web.refusal(503, "unavailable", str(error), 10)
     except PipelineError as error:
         return web.refusal(409, "conflict", str(error))
-    assert isinstance(found, Answer)
+    assert isinstance(found, ActionAnswer)
     return web.answer({"message": found.text}, 202) if found.done else web.refusal(409, "not_now", found.text)

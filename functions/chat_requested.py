@@ -21,9 +21,9 @@ from functions.web import Request, Response
 from shared import runtime
 
 if TYPE_CHECKING:
-    from shared.serving.auth import Access
+    from shared.serving.auth import ScoringKeys
     from shared.serving.protocol import ChatRequest
-    from shared.serving.service import Answered, Desk, Question
+    from shared.serving.service import AnswerPiece, ChatCall, ChatService
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ async def _score(req: Request, given: bytes, request_id: str) -> Response:
     )
 
 
-async def _streamed(question: Question, asked: ChatRequest) -> Response:
+async def _streamed(question: ChatCall, asked: ChatRequest) -> Response:
     """The answer as events, once its first piece is there: until then an error is an ordinary one."""
     pieces = (await _desk()).stream(question)
     first = await anext(pieces)
@@ -109,7 +109,7 @@ async def _streamed(question: Question, asked: ChatRequest) -> Response:
 
 
 async def _events(
-    first: Answered, pieces: AsyncGenerator[Answered], with_usage: bool, request_id: str
+    first: AnswerPiece, pieces: AsyncGenerator[AnswerPiece], with_usage: bool, request_id: str
 ) -> AsyncGenerator[str]:
     from shared.serving.protocol import ChatChunk, ChunkChoice, Delta, Unanswered
 
@@ -176,33 +176,33 @@ async def _acted(
 
 def _question(
     req: Request, request_id: str, model: str, turns: Any, parameters: dict[str, Any], stops: tuple[str, ...] = ()
-) -> Question:
-    from shared.serving.service import Question
+) -> ChatCall:
+    from shared.serving.service import ChatCall
 
-    return Question(model, turns, parameters, stops, request_id, web.patience(req))
+    return ChatCall(model, turns, parameters, stops, request_id, web.patience(req))
 
 
-def _heading(found: Answered) -> dict[str, Any]:
+def _heading(found: AnswerPiece) -> dict[str, Any]:
     """What all events of an answer have in common."""
     name = f"{found.dataset}@{found.release}"
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
 
 
-async def _desk() -> Desk:
+async def _desk() -> ChatService:
     """This process's desk. The first caller has it made beside the loop, since that connects to storage."""
     return _made_desk() if _made_desk.cache_info().currsize else await asyncio.to_thread(_made_desk)
 
 
 @cache
-def _made_desk() -> Desk:
-    from shared.serving.service import Desk
+def _made_desk() -> ChatService:
+    from shared.serving.service import ChatService
 
-    return Desk(runtime.services())
+    return ChatService(runtime.services())
 
 
 @cache
-def _access() -> Access:
+def _access() -> ScoringKeys:
     from shared.config.settings import keys_in
-    from shared.serving.auth import Access
+    from shared.serving.auth import ScoringKeys
 
-    return Access(keys_in(runtime.settings().scoring_keys))
+    return ScoringKeys(keys_in(runtime.settings().scoring_keys))

@@ -20,7 +20,7 @@ from shared.ledger.counts import Counts
 from shared.ledger.engine import Ledger
 
 if TYPE_CHECKING:
-    from shared.azure.inference import Scorer
+    from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
     from shared.azure.storage import Storage
     from shared.azure.workspace import Workspace
@@ -34,7 +34,7 @@ class Services:
     storage: Storage
     workspace: Workspace
     metrics: Metrics
-    scorer: Scorer
+    inference: InferenceClient
     clock: Callable[[], float] = time.time
     ledger: Ledger = field(init=False)
     counts: Counts = field(init=False)
@@ -60,7 +60,7 @@ def settings() -> Settings:
 
 @cache
 def _services() -> Services:
-    from shared.azure.inference import Scorer
+    from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
     from shared.azure.workspace import Workspace
 
@@ -76,7 +76,7 @@ def _services() -> Services:
         given.registry,
         given.resource_manager,
     )
-    return Services(given, storage, workspace, Metrics(given, credential(), workspace), Scorer())
+    return Services(given, storage, workspace, Metrics(given, credential(), workspace), InferenceClient())
 
 
 def services() -> Services:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from shared import naming
-from shared.azure.inference import Answer
-from shared.azure.resources import BaseModel
+from shared.azure.inference import EndpointAnswer
+from shared.azure.resources import RegistryModel
 from shared.ledger.rows import (
     Dataset,
-    Entry,
     Fault,
-    File,
+    HistoryEntry,
     ModelPin,
     ModelRef,
     Release,
     ReportSummary,
     Request,
     Snapshot,
+    SnapshotFile,
     Struct,
 )
 from shared.ledger.states import DatasetState, SnapshotState
@@ -31,9 +31,9 @@ ENDPOINT = f"{DATASET}-0a1b2c3d"
 URI = f"https://{ENDPOINT}.example.net/score"
 
 
-def a_file(path: str = f"{DATASET}.jsonl", **changes: Any) -> File:
+def a_file(path: str = f"{DATASET}.jsonl", **changes: Any) -> SnapshotFile:
     """A pinned file."""
-    return _with(File(path=path, etag="0x1", size=1000), changes)
+    return _with(SnapshotFile(path=path, etag="0x1", size=1000), changes)
 
 
 def a_snapshot(state: SnapshotState = SnapshotState.RECEIVED, **changes: Any) -> Snapshot:
@@ -45,8 +45,8 @@ def a_snapshot(state: SnapshotState = SnapshotState.RECEIVED, **changes: Any) ->
         source=f"{DATASET}.jsonl",
         uploaded_at=START,
         files=(a_file(),),
-        history=(Entry(state=state, at=START),),
-        next_look_at=START,
+        history=(HistoryEntry(state=state, at=START),),
+        poll_at=START,
     )
     return _with(row, changes)
 
@@ -65,7 +65,7 @@ def a_trained_snapshot(state: SnapshotState = SnapshotState.REGISTERED, **change
         job_status="Completed",
         studio_url="https://ml.example.net/runs/1",
         model=a_model(),
-        next_look_at=None,
+        poll_at=None,
     )
     return _with(row, changes)
 
@@ -83,7 +83,7 @@ def a_release(snapshot: str = SNAPSHOT, **changes: Any) -> Release:
 
 def a_dataset(state: DatasetState = DatasetState.LIVE, **changes: Any) -> Dataset:
     """A dataset; from LIVE on with a release that takes all the traffic."""
-    row = Dataset(name=DATASET, state=state, seed=7, history=(Entry(state=state, at=START),))
+    row = Dataset(name=DATASET, state=state, seed=7, history=(HistoryEntry(state=state, at=START),))
     if state != DatasetState.EMPTY:
         row = row.but(live=a_release(), endpoint=ENDPOINT, resting=DatasetState.LIVE)
     if state == DatasetState.LIVE:
@@ -101,15 +101,15 @@ def a_request(what: str = "wake", **changes: Any) -> Request:
     return _with(Request(what=what, by="me", at=START), changes)
 
 
-def a_base_model(**changes: Any) -> BaseModel:
+def a_base_model(**changes: Any) -> RegistryModel:
     """A model of the registry that may be trained and served on the usual size."""
     tags = {"finetune_compute_allow_list": f"['{GPU}']", "inference_compute_allow_list": f"['{GPU}']"}
-    return _with(BaseModel(name="Phi-4", version="8", id="azureml://Phi-4/8", archived=False, tags=tags), changes)
+    return _with(RegistryModel(name="Phi-4", version="8", id="azureml://Phi-4/8", archived=False, tags=tags), changes)
 
 
-def an_answer(status: int = 200, text: str | None = "an answer", **changes: Any) -> Answer:
+def an_answer(status: int = 200, text: str | None = "an answer", **changes: Any) -> EndpointAnswer:
     """What a deployment answered."""
-    return Answer(status, text if status == 200 else None, **{"deployment": DEPLOYMENT, **changes})
+    return EndpointAnswer(status, text if status == 200 else None, **{"deployment": DEPLOYMENT, **changes})
 
 
 def _with[T: Struct](row: T, changes: dict[str, Any]) -> T:

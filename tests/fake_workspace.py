@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.azure.resources import (
-    BaseModel,
-    Compute,
+    Cluster,
     Deployment,
     DeploymentSpec,
     Endpoint,
     Job,
     JobSpec,
+    MachineSize,
+    QuotaUsage,
     RegisteredModel,
+    RegistryModel,
     RunFailure,
-    Size,
-    Usage,
     family_key,
 )
 from shared.errors import NameTaken, Refused, ServiceBusy
@@ -53,13 +53,13 @@ class FakeWorkspace:
         self.sources: dict[tuple[str, str], str] = {}
         self.endpoints: dict[str, _Made] = {}
         self.deployments: dict[tuple[str, str], _Made] = {}
-        self.clusters: dict[str, Compute] = {}
+        self.clusters: dict[str, Cluster] = {}
         self.clusters_ready_at: dict[str, float] = {}
         self.job_outcome: Callable[[str], str] = lambda name: "Completed"
         self.deployment_outcome: Callable[[str], str] = lambda name: "Succeeded"
         self.archived = False
         self.model_tags: dict[str, str] = {}
-        self.quota: dict[str, Usage] | None = {family_key(FAMILY): Usage(used=0, limit=1000)}
+        self.quota: dict[str, QuotaUsage] | None = {family_key(FAMILY): QuotaUsage(used=0, limit=1000)}
         self.canceled: list[str] = []
         self.submitted: list[str] = []
         self.registered: list[str] = []
@@ -81,43 +81,43 @@ class FakeWorkspace:
         fence.check()
         return self._call(act)
 
-    def base_model(self, name: str, version: str) -> BaseModel | None:
+    def base_model(self, name: str, version: str) -> RegistryModel | None:
         tags = {
             "finetune_compute_allow_list": f"['{GPU}']",
             "inference_compute_allow_list": f"['{GPU}']",
             "model_specific_defaults": "{'apply_lora': 'true', 'learning_rate': '5e-6', 'precision': 16}",
         }
         tags.update(self.model_tags)
-        found = BaseModel(name=name, version="8", id=f"azureml://{name}/8", archived=self.archived, tags=tags)
+        found = RegistryModel(name=name, version="8", id=f"azureml://{name}/8", archived=self.archived, tags=tags)
         return self._call(lambda: found if name == "Phi-4" and version in ("", "8") else None)
 
     def component(self, name: str, version: str) -> str | None:
         known = name == "chat_completion_pipeline" and version in ("", "0.0.82")
         return self._call(lambda: "0.0.82" if known else None)
 
-    def sizes(self) -> dict[str, Size]:
-        return self._call(lambda: {GPU.lower(): Size(name=GPU, gpus=1, cores=24, family=FAMILY)})
+    def sizes(self) -> dict[str, MachineSize]:
+        return self._call(lambda: {GPU.lower(): MachineSize(name=GPU, gpus=1, cores=24, family=FAMILY)})
 
-    def usages(self) -> dict[str, Usage] | None:
-        def act() -> dict[str, Usage] | None:
+    def usages(self) -> dict[str, QuotaUsage] | None:
+        def act() -> dict[str, QuotaUsage] | None:
             cores = 24 * sum(1 for key in list(self.deployments) if self._deployment(*key))
-            return self.quota and {k: Usage(used=u.used + cores, limit=u.limit) for k, u in self.quota.items()}
+            return self.quota and {k: QuotaUsage(used=u.used + cores, limit=u.limit) for k, u in self.quota.items()}
 
         return self._call(act)
 
-    def compute(self, name: str) -> Compute | None:
-        def act() -> Compute | None:
+    def compute(self, name: str) -> Cluster | None:
+        def act() -> Cluster | None:
             found = self.clusters.get(name)
             if found is None or self.clock() >= self.clusters_ready_at.get(name, 0.0):
                 return found
-            creating: Compute = found.but(state="Creating")
+            creating: Cluster = found.but(state="Creating")
             return creating
 
         return self._call(act)
 
     def start_compute(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
         def act() -> None:
-            self.clusters[name] = Compute(name=name, size=size, state="Succeeded")
+            self.clusters[name] = Cluster(name=name, size=size, state="Succeeded")
             self.clusters_ready_at[name] = self.clock() + self.pace
 
         self._write(act)

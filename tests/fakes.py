@@ -17,7 +17,7 @@ from typing import Any
 from shared.azure import inference
 from shared.azure.metrics import Requests, Since
 from shared.config.settings import Settings
-from shared.ledger.rows import Measured, Tally
+from shared.ledger.rows import CallComparison, CallStats
 from shared.runtime import Services
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
@@ -44,12 +44,12 @@ class FakeMetrics:
         self.workspace = workspace
         self.rate: float | None = 0.0
         self.asked: dict[str, list[float]] = {}
-        self.tallies: Callable[[str], Tally] = lambda deployment: Tally()
+        self.tallies: Callable[[str], CallStats] = lambda deployment: CallStats()
 
-    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> Measured:
+    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> CallComparison:
         if self.rate is None:
-            return Measured(source="metrics", why="they could not be read (HttpResponseError)")
-        return Measured(source="metrics", candidate=self.tallies(candidate[0]), live=self.tallies(live[0]))
+            return CallComparison(source="metrics", why="they could not be read (HttpResponseError)")
+        return CallComparison(source="metrics", candidate=self.tallies(candidate[0]), live=self.tallies(live[0]))
 
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
         if self.rate is None:
@@ -67,24 +67,24 @@ class FakeScorer:
     def __init__(self, process: Process) -> None:
         self.process = process
         self.status, self.text = 200, "an answer"
-        self.answers: Callable[[str, str], inference.Answer | None] = lambda deployment, question: None
+        self.answers: Callable[[str, str], inference.EndpointAnswer | None] = lambda deployment, question: None
         self.asked: list[str] = []
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.Answer:
-        def act() -> inference.Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.EndpointAnswer:
+        def act() -> inference.EndpointAnswer:
             self.asked.append(more.get("deployment", ""))
             question = body["input_data"]["input_string"][-1]["content"]
             if special := self.answers(more.get("deployment", ""), question):
                 return special
             good = self.status == 200
-            return inference.Answer(self.status, self.text if good else None, more.get("deployment", ""), "")
+            return inference.EndpointAnswer(self.status, self.text if good else None, more.get("deployment", ""), "")
 
         return self.process.call(act)
 
     @asynccontextmanager
     async def stream(
         self, uri: str, key: str, body: Any, timeout: float, *, pause: float, **more: str
-    ) -> AsyncIterator[inference.Answer]:
+    ) -> AsyncIterator[inference.EndpointAnswer]:
         """The same: nothing here streams."""
         yield await self.ask(uri, key, body, timeout, **more)
 
@@ -103,7 +103,7 @@ class World:
         self.clock = Clock()
         self.storage = FakeStorage(self.clock, self.process)
         self.workspace = FakeWorkspace(self.clock, self.process)
-        self.metrics, self.scorer = FakeMetrics(self.workspace), FakeScorer(self.process)
+        self.metrics, self.inference = FakeMetrics(self.workspace), FakeScorer(self.process)
         self.services = self.new_process()
         self.events: list[str] = []
 
@@ -120,7 +120,7 @@ class World:
             **self.settings,
         }
         fake: Any = self
-        return Services(Settings(**given), fake.storage, fake.workspace, fake.metrics, fake.scorer, self.clock)
+        return Services(Settings(**given), fake.storage, fake.workspace, fake.metrics, fake.inference, self.clock)
 
     def drop(self, path: str, data: bytes) -> None:
         """Uploads a blob; its event is delivered by `run`."""

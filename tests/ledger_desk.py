@@ -9,7 +9,7 @@ from typing import Any
 from shared.errors import (
     PermanentError,
 )
-from shared.ledger.engine import INTENT_GRACE, Ledger, Outcome, advance
+from shared.ledger.engine import INTENT_GRACE, Ledger, StepResult, advance
 from shared.ledger.states import SnapshotState as S
 from tests.builders import SNAPSHOT
 from tests.fakes import START, Clock, FakeStorage, Process
@@ -22,19 +22,19 @@ FAULT_SECONDS = 30.0
 class Hand:
     """A step's hand that does what the test says, and counts."""
 
-    does: Callable[[Any], Outcome]
+    does: Callable[[Any], StepResult]
     is_ready: bool = True
-    ends: Outcome | None = None
+    ends: StepResult | None = None
     acts: int = 0
 
     def ready(self, row: Any) -> bool:
         return self.is_ready
 
-    def act(self, row: Any, lease: Any) -> Outcome:
+    def act(self, row: Any, lease: Any) -> StepResult:
         self.acts += 1
         return self.does(row)
 
-    def failed(self, row: Any, error: PermanentError) -> Outcome | None:
+    def failed(self, row: Any, error: PermanentError) -> StepResult | None:
         return self.ends
 
 
@@ -59,8 +59,8 @@ class Desk:
     def row(self, key: str = KEY) -> Any:
         return self.ledger.read(key).row
 
-    def advance(self, hands: dict[str, Hand], message: str = KEY) -> str:
-        every = {"snapshot": hands, "dataset": hands}
+    def advance(self, handlers: dict[str, Hand], message: str = KEY) -> str:
+        every = {"snapshot": handlers, "dataset": handlers}
         return advance(self.ledger, message, every, FAULT_SECONDS, lambda *what: self.told.append(what))
 
     def looks(self) -> list[tuple[float, str]]:
@@ -70,13 +70,13 @@ class Desk:
 
 def validates(**more: Any) -> dict[str, Hand]:
     """A validate step that accepts."""
-    return {"validate": Hand(lambda row: Outcome(S.VALIDATED, "fine", **more))}
+    return {"validate": Hand(lambda row: StepResult(S.VALIDATED, "fine", **more))}
 
 
 def raises(error: Exception, **more: Any) -> dict[str, Hand]:
     """A validate step that fails."""
 
-    def does(row: Any) -> Outcome:
+    def does(row: Any) -> StepResult:
         raise error
 
     return {"validate": Hand(does, **more)}

@@ -19,7 +19,7 @@ from shared.azure.storage import CONTAINERS
 from shared.chatdata.formats import EXTENSIONS
 from shared.config.settings import Settings, setting_name
 from shared.ledger.rows import Check
-from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.serving.protocol import ChatRequest, NativeRequest
 from shared.snapshots.intake import MARKER, NotADrop, read_path
 from shared.validation.policy import Policy
@@ -109,7 +109,7 @@ def test_every_default_in_the_readme_can_be_given_as_it_stands(monkeypatch: pyte
 
 def test_settings_named_in_the_pages_exist() -> None:
     known = {setting_name(name) for name in Settings.model_fields}
-    states = {*SnapshotState, *Part, "SLEEPING", "WAKING", "EMPTY"}
+    states = {*SnapshotState, *ReleaseState, "SLEEPING", "WAKING", "EMPTY"}
     elsewhere = {"APP", "KEY", "SNAPSHOT", "STORAGE", "WORKSPACE", "FUNCTION_APP", MARKER, "ARM_CLOUD_METADATA_URL",
                  "REGISTRY_DISCOVERY_ENDPOINT_URL", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE",
                  "SSL_CERT_FILE", "DONE", "PYTHON_ENABLE_INIT_INDEXING"}  # fmt: skip
@@ -172,11 +172,11 @@ def test_curl_examples_show_every_route_to_ask_a_model_with_a_body_it_takes() ->
 
 
 def test_every_state_that_people_see_is_explained() -> None:
-    assert sorted(names(README, "What comes back")) == sorted({*map(str, SnapshotState), *map(str, Part)})
+    assert sorted(names(README, "What comes back")) == sorted({*map(str, SnapshotState), *map(str, ReleaseState)})
 
 
 def test_the_manual_says_what_to_do_in_every_state_that_a_person_may_meet() -> None:
-    states = {*map(str, SnapshotState), *map(str, Part), *map(str, DatasetState)}
+    states = {*map(str, SnapshotState), *map(str, ReleaseState), *map(str, DatasetState)}
     assert sorted(names(OPERATE, "When a person is needed")) == sorted(states)
 
 

@@ -28,7 +28,7 @@ _EVENTS = "text/event-stream"
 type Lost = Literal["unsent", "late", "cut"]
 
 
-class Broken(PipelineError):
+class StreamBroken(PipelineError):
     """A streamed answer that does not go on. `late`: nothing came for too long."""
 
     def __init__(self, message: str, late: bool = False) -> None:
@@ -37,7 +37,7 @@ class Broken(PipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointAnswer:
     """What came back: HTTP status, the text when there is one, who answered, and the start of any other body.
 
     Status 0 is no answer: `lost` says whether the question was never sent, no answer came in time, or the connection
@@ -70,7 +70,7 @@ def payload(messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
     return {"input_data": {"input_string": list(messages), "parameters": {**sampling, **parameters}}}
 
 
-class Scorer:
+class InferenceClient:
     """Pooled connections to scoring addresses, one pool per event loop."""
 
     def __init__(self, limit: int = 256) -> None:
@@ -87,7 +87,7 @@ class Scorer:
         *,
         deployment: str = "",
         request_id: str = "",
-    ) -> Answer:
+    ) -> EndpointAnswer:
         """One question to one endpoint, its whole answer. `deployment` picks one whatever the traffic says.
 
         Returns the answer for any HTTP status. Any deployment may take `timeout` seconds in all.
@@ -106,7 +106,7 @@ class Scorer:
         pause: float,
         deployment: str = "",
         request_id: str = "",
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[EndpointAnswer]:
         """The same, with `pieces` in the answer where the deployment streams; else its whole answer.
 
         `pause`: how long it may be silent, s. Leaving the block ends the answer, wherever it is.
@@ -125,7 +125,7 @@ class Scorer:
         deployment: str,
         request_id: str,
         accept: str,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncIterator[EndpointAnswer]:
         import aiohttp
 
         headers = {"Authorization": f"Bearer {key}", "Accept": accept}
@@ -164,19 +164,19 @@ class Scorer:
             await pool.close()
 
 
-async def _read(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> Answer:
+async def _read(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> EndpointAnswer:
     """The answer that a response holds; one that streams is not read yet."""
     deployment = response.headers.get("azureml-model-deployment", "")
     if response.status != 200:
         detail = answers.start(await response.content.read(1200))
-        return Answer(response.status, None, deployment, detail, response.headers.get("Retry-After", ""))
+        return EndpointAnswer(response.status, None, deployment, detail, response.headers.get("Retry-After", ""))
     if response.content_type == _EVENTS:
-        return Answer(200, None, deployment, pieces=_pieces(response, limits))
+        return EndpointAnswer(200, None, deployment, pieces=_pieces(response, limits))
     try:
         found = answers.read(await response.read())
     except UnknownAnswer as error:
-        return Answer(200, None, deployment, str(error))
-    return Answer(200, found.text, deployment, ended=found.ended, tokens=found.tokens)
+        return EndpointAnswer(200, None, deployment, str(error))
+    return EndpointAnswer(200, found.text, deployment, ended=found.ended, tokens=found.tokens)
 
 
 async def _pieces(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> AsyncIterator[Text]:
@@ -186,33 +186,33 @@ async def _pieces(response: aiohttp.ClientResponse, limits: tuple[float, float |
         async for data in answers.events(response.content.iter_any()):
             yield answers.read_piece(data)
     except UnknownAnswer as error:
-        raise Broken(str(error)) from error
+        raise StreamBroken(str(error)) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         lost = _lost(error, limits)
-        raise Broken(lost.detail, late=lost.lost == "late") from error
+        raise StreamBroken(lost.detail, late=lost.lost == "late") from error
 
 
-async def _whole(answer: Answer) -> Answer:
+async def _whole(answer: EndpointAnswer) -> EndpointAnswer:
     """An answer with all its pieces put together."""
     if answer.pieces is None:
         return answer
     try:
         found = [piece async for piece in answer.pieces]
-    except Broken as broken:
-        return Answer(0, None, answer.deployment, str(broken), lost="late" if broken.late else "cut")
+    except StreamBroken as broken:
+        return EndpointAnswer(0, None, answer.deployment, str(broken), lost="late" if broken.late else "cut")
     ended = next((piece.ended for piece in reversed(found) if piece.ended), "")
     tokens = next((piece.tokens for piece in reversed(found) if piece.tokens), None)
     return replace(answer, pieces=None, text="".join(p.text for p in found), ended=ended, tokens=tokens)
 
 
-def _lost(error: Exception, limits: tuple[float, float | None]) -> Answer:
+def _lost(error: Exception, limits: tuple[float, float | None]) -> EndpointAnswer:
     """No answer, and why: a connection that was never made has carried no question."""
     import aiohttp
 
     name = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
-        return Answer(0, None, detail=f"the endpoint could not be reached ({name})", lost="unsent")
+        return EndpointAnswer(0, None, detail=f"the endpoint could not be reached ({name})", lost="unsent")
     if isinstance(error, TimeoutError):
         seconds = limits[1] if limits[1] and isinstance(error, aiohttp.SocketTimeoutError) else limits[0]
-        return Answer(0, None, detail=f"no answer within {seconds:.0f} s", lost="late")
-    return Answer(0, None, detail=f"the connection was cut ({name})", lost="cut")
+        return EndpointAnswer(0, None, detail=f"no answer within {seconds:.0f} s", lost="late")
+    return EndpointAnswer(0, None, detail=f"the connection was cut ({name})", lost="cut")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.ledger.rows import Measured, Tally, ending
+from shared.ledger.rows import CallComparison, CallStats, call_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,18 +88,18 @@ class Metrics:
             return Requests(None, f"metrics could not be read ({type(error).__name__})")
         return Requests(max(value or 0.0 for _, value in points))
 
-    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> Measured:
+    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> CallComparison:
         """How the questions to two deployments ended, each from a time of its own; None for one that is not known."""
         try:
             tallies = [self._tally(endpoint, deployment, since, until) for deployment, since in (candidate, live)]
         except _Gap as gap:
-            return Measured(source=SOURCE, why=str(gap))
+            return CallComparison(source=SOURCE, why=str(gap))
         except Exception as error:  # noqa: BLE001 - whatever the reason: it is not known
             log.warning("metrics of %s are unknown: %s", endpoint, type(error).__name__)
-            return Measured(source=SOURCE, why=f"they could not be read ({type(error).__name__})")
-        return Measured(source=SOURCE, candidate=tallies[0], live=tallies[1])
+            return CallComparison(source=SOURCE, why=f"they could not be read ({type(error).__name__})")
+        return CallComparison(source=SOURCE, candidate=tallies[0], live=tallies[1])
 
-    def _tally(self, endpoint: str, deployment: str, since: float, until: float) -> Tally:
+    def _tally(self, endpoint: str, deployment: str, since: float, until: float) -> CallStats:
         """The questions to one deployment in the whole minutes between two times.
 
         A minute begun before is left out: the gate asked in it. Minutes without questions have no value, so the
@@ -107,7 +107,7 @@ class Metrics:
         """
         window = (math.ceil(since / 60) * 60.0, math.floor(until / 60) * 60.0, 60.0)
         if window[0] >= window[1]:
-            return Tally()
+            return CallStats()
         resource = self._workspace.endpoint_id(endpoint)
         capacity = self._points(DEPLOYMENTS, f"{resource}/deployments/{deployment}", "DeploymentCapacity", window)
         if gap := _gap([at for at, value in capacity if value is not None], window):
@@ -118,9 +118,9 @@ class Metrics:
         by_status = self._series(ENDPOINTS, resource, "RequestsPerMinute", window, f"{this} and statusCode eq '*'")
         for status, points in by_status:
             for at, value in points:
-                ends[ending(int(status), usable=True)] += round(value or 0)
+                ends[call_result(int(status), usable=True)] += round(value or 0)
                 minutes[at] += value or 0
-        return Tally(
+        return CallStats(
             asked=ends.total(),
             failed=ends["failed"],
             refused=ends["refused"],

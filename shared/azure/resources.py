@@ -12,7 +12,7 @@ import msgspec
 from shared.ledger.rows import Struct
 
 
-class BaseModel(Struct, frozen=True, kw_only=True):
+class RegistryModel(Struct, frozen=True, kw_only=True):
     """A model of the registry: its id, whether it is archived, its tags and properties as they are (text)."""
 
     name: str
@@ -23,7 +23,7 @@ class BaseModel(Struct, frozen=True, kw_only=True):
     properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Size(Struct, frozen=True, kw_only=True):
+class MachineSize(Struct, frozen=True, kw_only=True):
     """A machine size: GPUs and cores of one machine, and the family whose quota it takes."""
 
     name: str
@@ -32,7 +32,7 @@ class Size(Struct, frozen=True, kw_only=True):
     family: str = ""
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class QuotaUsage(Struct, frozen=True, kw_only=True):
     """The dedicated cores of one machine family in the region: in use by anybody of the subscription, and allowed."""
 
     used: int
@@ -52,7 +52,7 @@ class RunFailure(Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class Compute(Struct, frozen=True, kw_only=True):
+class Cluster(Struct, frozen=True, kw_only=True):
     """A compute cluster of the workspace."""
 
     name: str

@@ -17,17 +17,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.resources import (
-    BaseModel,
-    Compute,
+    Cluster,
     Deployment,
     DeploymentSpec,
     Endpoint,
     Job,
     JobSpec,
+    MachineSize,
+    QuotaUsage,
     RegisteredModel,
+    RegistryModel,
     RunFailure,
-    Size,
-    Usage,
     family_key,
 )
 from shared.errors import NameTaken, Refused, ServiceBusy
@@ -116,14 +116,14 @@ class Workspace:
 
     # --- registry ---------------------------------------------------------------------------------------------
 
-    def base_model(self, name: str, version: str) -> BaseModel | None:
+    def base_model(self, name: str, version: str) -> RegistryModel | None:
         """A model of the registry by version, or the latest one when the version is empty."""
         self._seen.archived = False
         with _translated(f"base model {name}"):
             model = _or_none(lambda: self._registry.models.get(name, **_which(version)))
         if model is None:
             return None
-        return BaseModel(
+        return RegistryModel(
             name=model.name,
             version=str(model.version),
             id=model.id,
@@ -140,18 +140,18 @@ class Workspace:
 
     # --- compute ----------------------------------------------------------------------------------------------
 
-    def sizes(self) -> dict[str, Size]:
+    def sizes(self) -> dict[str, MachineSize]:
         """The machine sizes of the workspace's region, by name in lower case."""
         with _translated("machine sizes"):
             found = list(self._client.compute.list_sizes())
         return {
-            s.name.lower(): Size(
+            s.name.lower(): MachineSize(
                 name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0), family=s.family or ""
             )
             for s in found
         }
 
-    def usages(self) -> dict[str, Usage] | None:
+    def usages(self) -> dict[str, QuotaUsage] | None:
         """Dedicated cores in use and allowed, by machine family; None when the app may not read them.
 
         Rows of dedicated and low-priority cores have the same names and differ in their type only; so do rows of single
@@ -164,19 +164,19 @@ class Workspace:
             return None
         rows = ((u, str(u.type or "").lower(), (u.name or {}).get("value") or "") for u in found)
         return {
-            family_key(name): Usage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))
+            family_key(name): QuotaUsage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))
             for u, kind, name in rows
             if "lowprioritycores" not in kind and "/workspaces/" not in kind and (u.limit or 0) >= 0 and name
         }
 
-    def compute(self, name: str) -> Compute | None:
+    def compute(self, name: str) -> Cluster | None:
         """A cluster of the workspace."""
         with _translated(f"compute {name}"):
             found = _or_none(lambda: self._client.compute.get(name))
         if found is None:
             return None
         errors = getattr(found, "provisioning_errors", None)
-        return Compute(
+        return Cluster(
             name=name,
             size=getattr(found, "size", "") or "",
             state=_word(found.provisioning_state),

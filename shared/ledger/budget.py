@@ -15,7 +15,7 @@ import msgspec
 
 from shared import naming
 from shared.errors import LedgerConflict, Unknown
-from shared.ledger.rows import Check, Problem, Struct
+from shared.ledger.rows import Blocker, Check, Struct
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _PLACE_SECONDS = 3600.0
 _LONGEST_LOOK = 900.0
 
 
-class Run(Struct, frozen=True, kw_only=True):
+class ReservedRun(Struct, frozen=True, kw_only=True):
     """One job's place: from when, and until when (None: still)."""
 
     snapshot: str
@@ -47,19 +47,19 @@ class Run(Struct, frozen=True, kw_only=True):
 class Budget(Struct, frozen=True, kw_only=True):
     """The runs under way, and those of the last 24 hours, by job name."""
 
-    runs: dict[str, Run] = msgspec.field(default_factory=dict)
+    runs: dict[str, ReservedRun] = msgspec.field(default_factory=dict)
 
 
 _BUDGET = msgspec.json.Decoder(Budget)
 
 
-def reserve(services: Services, row: Snapshot, job: str) -> list[Problem]:
+def reserve(services: Services, row: Snapshot, job: str) -> list[Blocker]:
     """Takes a place for a job, or says which limits are in the way. A job that has one keeps it.
 
     Asked again right before the job is submitted: a place that was taken long ago would count for another day, so it
     is taken anew.
     """
-    found: list[Problem] = []
+    found: list[Blocker] = []
 
     def edit(budget: Budget) -> Budget:
         if _held(budget, job) and budget.runs[job].begun > services.clock() - _PLACE_SECONDS:
@@ -69,7 +69,7 @@ def reserve(services: Services, row: Snapshot, job: str) -> list[Problem]:
         found[:] = problems(services, Budget(runs=others), row)
         if found:
             return budget
-        run = Run(snapshot=row.id, dataset=row.dataset, begun=services.clock())
+        run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=services.clock())
         return Budget(runs={**others, job: run})
 
     _change(services, edit)
@@ -94,7 +94,7 @@ def look(services: Services) -> Budget:
     return _read(services)[0]
 
 
-def problems(services: Services, budget: Budget, row: Snapshot) -> list[Problem]:
+def problems(services: Services, budget: Budget, row: Snapshot) -> list[Blocker]:
     """The limits that keep a snapshot from having a place now, but for those a person excused."""
     given, now = services.settings, services.clock()
     running = [run for run in budget.runs.values() if run.ended is None]
@@ -103,15 +103,15 @@ def problems(services: Services, budget: Budget, row: Snapshot) -> list[Problem]
     found = []
     if len(running) >= given.max_runs:
         text = f"{len(running)} jobs run at once and MAX_RUNS is {given.max_runs}"
-        found.append(Problem(text=text, check=Check.CONCURRENT_RUNS, look_in=given.look_seconds))
+        found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
     if len(own) >= given.max_runs_per_dataset:
         text = f"{', '.join(own)} of this dataset trains and MAX_RUNS_PER_DATASET is {given.max_runs_per_dataset}"
-        found.append(Problem(text=text, check=Check.CONCURRENT_RUNS, look_in=given.look_seconds))
+        found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
     if len(today) >= given.max_runs_per_day:
         free = today[-given.max_runs_per_day] + DAY - now
         text = f"{len(today)} jobs began within 24 hours and MAX_RUNS_PER_DAY is {given.max_runs_per_day}"
-        look_in = max(given.look_seconds, min(free, _LONGEST_LOOK))
-        found.append(Problem(text=text, check=Check.DAILY_RUNS, look_in=look_in))
+        poll_in = max(given.look_seconds, min(free, _LONGEST_LOOK))
+        found.append(Blocker(text=text, check=Check.DAILY_RUNS, poll_in=poll_in))
     return [p for p in found if p.check not in row.overrides]
 
 
@@ -133,7 +133,7 @@ def _held(budget: Budget, job: str) -> bool:
     return job in budget.runs and budget.runs[job].ended is None
 
 
-def _wanted(services: Services, job: str, run: Run) -> bool:
+def _wanted(services: Services, job: str, run: ReservedRun) -> bool:
     """Whether the snapshot's row still counts on this place."""
     try:
         row: Snapshot = services.ledger.read(f"snapshot/{run.snapshot}").row

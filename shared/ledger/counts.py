@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import PipelineError, Unknown
-from shared.ledger.rows import Ending, Tally
+from shared.ledger.rows import CallResult, CallStats
 
 if TYPE_CHECKING:
     from shared.azure.storage import Storage
@@ -62,7 +62,7 @@ class Counts:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _due: tuple[float, asyncio.Task[None]] | None = None
 
-    def note(self, dataset: str, deployment: str, how: Ending, seconds: float, watched: bool = False) -> None:
+    def note(self, dataset: str, deployment: str, how: CallResult, seconds: float, watched: bool = False) -> None:
         """One more question that ended so, after so many seconds. `watched`: a rollout wants to know soon."""
         now = self.clock()
         at = (dataset, deployment, int(now // 60))
@@ -108,7 +108,7 @@ class Counts:
         await asyncio.to_thread(self.flush)
 
 
-def since(storage: Storage, dataset: str, deployment: str, since: float) -> Tally:
+def since(storage: Storage, dataset: str, deployment: str, since: float) -> CallStats:
     """How the questions to a deployment ended since a time (exact to the second), over all processes."""
     total, took = _Second(), Counter[int]()
     folder, first = _folder(dataset, deployment), _minute(since)
@@ -121,7 +121,7 @@ def since(storage: Storage, dataset: str, deployment: str, since: float) -> Tall
             total.refused += second.refused
             took.update(second.took)
     asked = total.answered + total.failed + total.refused
-    return Tally(
+    return CallStats(
         asked=asked,
         failed=total.failed,
         refused=total.refused,

@@ -28,7 +28,7 @@ from shared.errors import (
     Waiting,
 )
 from shared.ledger import fence, states
-from shared.ledger.rows import HISTORY_KEPT, Dataset, Entry, Fault, Snapshot
+from shared.ledger.rows import HISTORY_KEPT, Dataset, Fault, HistoryEntry, Snapshot
 
 if TYPE_CHECKING:
     from shared.azure.storage import Lease, Storage
@@ -46,11 +46,11 @@ INTENT_GRACE = 22
 EARLY = 2.0
 
 type AnyRow = Snapshot | Dataset
-type Tell = Callable[[str, str, str, str], None]
+type Announce = Callable[[str, str, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRow:
     """A row with the ETag it was read or written under."""
 
     row: Any
@@ -58,17 +58,17 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRow:
     """A row as a listing shows it."""
 
     key: str
     state: str
-    next_look_at: float | None
+    poll_at: float | None
     attention: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepResult:
     """What a step's act brought: the state to be in, why, other fields to change, and what to look at next.
 
     `look_in`: seconds until the next look at this row (0 now, None never). `then`: keys of other rows that may move.
@@ -77,19 +77,19 @@ class Outcome:
     state: Any
     reason: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    look_in: float | None = 0
+    poll_in: float | None = 0
     then: tuple[str, ...] = ()
 
 
-class Hand(Protocol):
+class StepHandler(Protocol):
     """What a step does: `ready` says whether there is anything to do, `act` does it. Both may be repeated.
 
     `failed` turns an error that no repeat will help into an outcome; None leaves it a fault for a person.
     """
 
     def ready(self, row: Any) -> bool: ...
-    def act(self, row: Any, lease: Lease) -> Outcome: ...
-    def failed(self, row: Any, error: PermanentError) -> Outcome | None: ...
+    def act(self, row: Any, lease: Lease) -> StepResult: ...
+    def failed(self, row: Any, error: PermanentError) -> StepResult | None: ...
 
 
 class Ledger:
@@ -98,20 +98,20 @@ class Ledger:
     def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
         self.storage, self.clock = storage, clock
 
-    def read(self, key: str) -> Kept:
+    def read(self, key: str) -> StoredRow:
         """The row under a key. Raises Unknown."""
         data, etag = self.storage.read(CONTAINER, _blob(key))
-        return Kept(_decode(key, data), etag)
+        return StoredRow(_decode(key, data), etag)
 
-    def create(self, row: AnyRow) -> Kept:
+    def create(self, row: AnyRow) -> StoredRow:
         """Writes a new row and enqueues its first look. Raises LedgerConflict when there is one already."""
-        row = row.but(history=(Entry(state=row.state, at=self.clock(), reason=row.reason),))
+        row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
         etag = self.storage.create(CONTAINER, _blob(row.key), msgspec.json.encode(row), _metadata(row))
-        if row.next_look_at is not None:
-            self.come_back(row.key, row.next_look_at)
-        return Kept(row, etag)
+        if row.poll_at is not None:
+            self.come_back(row.key, row.poll_at)
+        return StoredRow(row, etag)
 
-    def dataset(self, name: str) -> Kept:
+    def dataset(self, name: str) -> StoredRow:
         """The dataset's row, created EMPTY when it is missing. Its seed is derived from the name."""
         try:
             return self.read(f"dataset/{name}")
@@ -122,12 +122,12 @@ class Ledger:
             except LedgerConflict:
                 return self.read(row.key)
 
-    def write(self, kept: Kept, row: AnyRow) -> Kept:
+    def write(self, kept: StoredRow, row: AnyRow) -> StoredRow:
         """Replaces the row on condition that it is still the one that was read. Raises LedgerConflict."""
         etag = self.storage.replace(CONTAINER, _blob(row.key), msgspec.json.encode(row), kept.etag, _metadata(row))
-        return Kept(row, etag)
+        return StoredRow(row, etag)
 
-    def change(self, key: str, edit: Callable[[Any], Any]) -> Kept:
+    def change(self, key: str, edit: Callable[[Any], Any]) -> StoredRow:
         """Reads, edits and writes until no other write came between; `edit` returning the same row writes nothing."""
         while True:
             kept = self.read(key)
@@ -139,15 +139,15 @@ class Ledger:
             except LedgerConflict:
                 continue
 
-    def list(self, kind: str, dataset: str = "") -> Iterator[Listed]:
+    def list(self, kind: str, dataset: str = "") -> Iterator[ListedRow]:
         """Rows of a kind (`snapshot`, `dataset`), in the order of ids, optionally of one dataset only."""
         prefix = f"{kind}s/{dataset}/" if dataset else f"{kind}s/"
         for blob in self.storage.list(CONTAINER, prefix):
             look = blob.metadata.get("next_look_at", "")
-            yield Listed(
+            yield ListedRow(
                 key=f"{kind}/{blob.name.rsplit('/', 1)[-1].removesuffix('.json')}",
                 state=blob.metadata.get("state", ""),
-                next_look_at=float(look) if look else None,
+                poll_at=float(look) if look else None,
                 attention=blob.metadata.get("attention") == "1",
             )
 
@@ -163,9 +163,9 @@ class Ledger:
 def advance(
     ledger: Ledger,
     message: str,
-    hands: Mapping[str, Mapping[str, Hand]],
+    handlers: Mapping[str, Mapping[str, StepHandler]],
     fault_seconds: float,
-    tell: Tell,
+    tell: Announce,
 ) -> str:
     """Moves the row that a message names by one step, and says in a word or two what was done.
 
@@ -191,7 +191,7 @@ def advance(
         if why := _not_now(kept.row, hinted, ledger.clock()):
             return why
         with fence.under(lease):
-            return _one_step(ledger, kept, table, hands[table.name], lease, fault_seconds, tell)
+            return _one_step(ledger, kept, table, handlers[table.name], lease, fault_seconds, tell)
     except (Held, LedgerConflict):
         return "somebody else was first"
     finally:
@@ -202,22 +202,22 @@ def _not_now(row: AnyRow, hinted: bool, now: float) -> str:
     """Why nothing is to be done now, or nothing."""
     if row.attention:
         return "waits for a person"
-    if not hinted and (row.next_look_at is None or row.next_look_at > now + EARLY):
+    if not hinted and (row.poll_at is None or row.poll_at > now + EARLY):
         return "not due"
     return ""
 
 
 def _one_step(
     ledger: Ledger,
-    kept: Kept,
-    table: states.Table,
-    hands: Mapping[str, Hand],
+    kept: StoredRow,
+    table: states.LifeCycle,
+    handlers: Mapping[str, StepHandler],
     lease: Lease,
     fault_seconds: float,
-    tell: Tell,
+    tell: Announce,
 ) -> str:
     chosen = next(
-        (s for s in table.steps_from(kept.row.state) if s.name in hands and _runs(s, hands[s.name], kept.row)),
+        (s for s in table.steps_from(kept.row.state) if s.name in handlers and _runs(s, handlers[s.name], kept.row)),
         None,
     )
     if chosen is None:
@@ -225,18 +225,18 @@ def _one_step(
         return "nothing to do"
     key, started, before = kept.row.key, ledger.clock(), kept.row.state
     if chosen.intent is not None and before != chosen.intent:
-        kept = _record(ledger, kept, Outcome(chosen.intent, look_in=INTENT_GRACE), acted=False)
+        kept = _record(ledger, kept, StepResult(chosen.intent, poll_in=INTENT_GRACE), acted=False)
         ledger.come_back(key, ledger.clock() + INTENT_GRACE)  # should this worker die; else the row has moved by then
         tell(key, before, chosen.intent, "")
     acting = kept.row.state
-    outcome = _acted(hands[chosen.name], chosen.name, kept.row, lease, ledger.clock(), fault_seconds)
+    outcome = _acted(handlers[chosen.name], chosen.name, kept.row, lease, ledger.clock(), fault_seconds)
     if not table.allows(kept.row.state, outcome.state):
         defect = IllegalTransition(f"{key}: {kept.row.state} -> {outcome.state} is in no row of the table")
         outcome = _faulted(kept.row, chosen.name, defect, ledger.clock(), fault_seconds)
     lease.check()
     kept = _record(ledger, kept, outcome)
-    if kept.row.next_look_at is not None:
-        ledger.come_back(key, kept.row.next_look_at)
+    if kept.row.poll_at is not None:
+        ledger.come_back(key, kept.row.poll_at)
     for other in outcome.then:
         ledger.hint(other)
     if kept.row.state != acting or outcome.reason:
@@ -250,19 +250,19 @@ def _one_step(
     return f"{before} -> {kept.row.state}"
 
 
-def _runs(step: states.Step, hand: Hand, row: AnyRow) -> bool:
+def _runs(step: states.Step, hand: StepHandler, row: AnyRow) -> bool:
     """An interrupted intent always goes on; otherwise the hand says whether there is something to do."""
     return row.state == step.intent or hand.ready(row)
 
 
-def _acted(hand: Hand, step: str, row: AnyRow, lease: Lease, now: float, fault_seconds: float) -> Outcome:
+def _acted(hand: StepHandler, step: str, row: AnyRow, lease: Lease, now: float, fault_seconds: float) -> StepResult:
     """The act's outcome; errors become an end state or a fault with growing delay."""
     try:
         return _sound(hand.act(row, lease))
     except Held:
         raise
     except Waiting as wait:
-        return Outcome(row.state, "", {"fault": None, "waiting": str(wait)}, wait.retry_after or fault_seconds)
+        return StepResult(row.state, "", {"fault": None, "waiting": str(wait)}, wait.retry_after or fault_seconds)
     except Exception as error:
         if isinstance(error, PermanentError) and (ended := hand.failed(row, error)):
             return _sound(ended)
@@ -271,12 +271,12 @@ def _acted(hand: Hand, step: str, row: AnyRow, lease: Lease, now: float, fault_s
         return _faulted(row, step, error, now, fault_seconds)
 
 
-def _sound(outcome: Outcome) -> Outcome:
+def _sound(outcome: StepResult) -> StepResult:
     """What went wrong or was waited for before is over."""
     return dataclasses.replace(outcome, changes={"fault": None, "waiting": "", **outcome.changes})
 
 
-def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds: float) -> Outcome:
+def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds: float) -> StepResult:
     """The same state with the fault on record, looked at again after a delay that doubles."""
     past = row.fault if row.fault and row.fault.step == step else None
     fault = Fault(
@@ -289,10 +289,10 @@ def _faulted(row: AnyRow, step: str, error: Exception, now: float, fault_seconds
     asked = error.retry_after if isinstance(error, TemporaryError) else None
     attention = fault.count >= FAULTS_BEFORE_ATTENTION
     delay = None if attention else asked or fault_seconds * 2 ** (fault.count - 1)
-    return Outcome(row.state, "", {"fault": fault, "attention": attention}, delay)
+    return StepResult(row.state, "", {"fault": fault, "attention": attention}, delay)
 
 
-def _record(ledger: Ledger, kept: Kept, outcome: Outcome, acted: bool = True) -> Kept:
+def _record(ledger: Ledger, kept: StoredRow, outcome: StepResult, acted: bool = True) -> StoredRow:
     """Writes an outcome. A request that was recorded meanwhile is kept; a state changed meanwhile is a conflict.
 
     Before the act (an intent) another request is a conflict as well: it may take back what the step was to do.
@@ -311,28 +311,28 @@ def _record(ledger: Ledger, kept: Kept, outcome: Outcome, acted: bool = True) ->
             kept = fresh
 
 
-def _beside_a_wish(outcome: Outcome) -> Outcome:
+def _beside_a_wish(outcome: StepResult) -> StepResult:
     """The outcome of a step during which another wish was recorded: that wish stays, and the row is looked at now."""
     changes = {name: value for name, value in outcome.changes.items() if name != "requested"}
-    return dataclasses.replace(outcome, changes=changes, look_in=0)
+    return dataclasses.replace(outcome, changes=changes, poll_in=0)
 
 
-def _changed(row: AnyRow, outcome: Outcome, now: float) -> AnyRow:
+def _changed(row: AnyRow, outcome: StepResult, now: float) -> AnyRow:
     changes = dict(outcome.changes)
     if outcome.state != row.state or outcome.reason:
-        entry = Entry(state=outcome.state, at=now, reason=outcome.reason)
+        entry = HistoryEntry(state=outcome.state, at=now, reason=outcome.reason)
         changes["history"] = (*row.history, entry)[-HISTORY_KEPT:]
-    look = None if outcome.look_in is None else now + outcome.look_in
-    done: AnyRow = row.but(**{**changes, "state": outcome.state, "next_look_at": look})
+    look = None if outcome.poll_in is None else now + outcome.poll_in
+    done: AnyRow = row.but(**{**changes, "state": outcome.state, "poll_at": look})
     return done
 
 
-def _rest(ledger: Ledger, kept: Kept) -> None:
+def _rest(ledger: Ledger, kept: StoredRow) -> None:
     """Nothing to do: no further look is planned until something happens, or until the row itself knows a time."""
-    if kept.row.next_look_at is not None and kept.row.next_look_at <= ledger.clock():
-        kept = ledger.write(kept, kept.row.but(next_look_at=kept.row.comes_due))
-        if kept.row.next_look_at is not None:
-            ledger.come_back(kept.row.key, kept.row.next_look_at)
+    if kept.row.poll_at is not None and kept.row.poll_at <= ledger.clock():
+        kept = ledger.write(kept, kept.row.but(poll_at=kept.row.comes_due))
+        if kept.row.poll_at is not None:
+            ledger.come_back(kept.row.key, kept.row.poll_at)
 
 
 def _blob(key: str) -> str:
@@ -353,8 +353,8 @@ def _decode(key: str, data: bytes) -> AnyRow:
 
 def _metadata(row: AnyRow) -> dict[str, str]:
     found = {"state": row.state.value}
-    if row.next_look_at is not None:
-        found["next_look_at"] = repr(row.next_look_at)
+    if row.poll_at is not None:
+        found["next_look_at"] = repr(row.poll_at)
     if row.attention:
         found["attention"] = "1"
     return found

@@ -16,17 +16,17 @@ from typing import Protocol
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 12
 
 
-class Lease(Protocol):
+class HeldLease(Protocol):
     """What there is to ask of a lease."""
 
     def check(self, left: float = 0) -> None: ...
 
 
-_HELD: ContextVar[Lease | None] = ContextVar("held", default=None)
+_HELD: ContextVar[HeldLease | None] = ContextVar("held", default=None)
 
 
 @contextlib.contextmanager
-def under(lease: Lease) -> Iterator[None]:
+def under(lease: HeldLease) -> Iterator[None]:
     """What is done inside, in this thread and in those it starts, is done under this lease."""
     token = _HELD.set(lease)
     try:

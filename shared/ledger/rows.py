@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 
-type Ending = Literal["answered", "failed", "refused"]
+type CallResult = Literal["answered", "failed", "refused"]
 
 # Histories are for people; the newest entries tell the story, and a row must stay small.
 HISTORY_KEPT = 100
@@ -27,7 +27,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, **changes)
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One line of a row's history: the state entered, when, and why."""
 
     state: str
@@ -54,7 +54,7 @@ class Request(Struct, frozen=True, kw_only=True):
     snapshot: str = ""
 
 
-class File(Struct, frozen=True, kw_only=True):
+class SnapshotFile(Struct, frozen=True, kw_only=True):
     """One dropped file, pinned: blob path in `snapshots`, ETag, bytes, split word of its name or None."""
 
     path: str
@@ -105,7 +105,7 @@ class Check(StrEnum):
     GATE = "gate"
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class Blocker(Struct, frozen=True, kw_only=True):
     """One thing that stands in the way. `check` is None when nobody can excuse it.
 
     `look_in`: it may pass by itself and is looked at again so many seconds later; None: it stays until somebody acts.
@@ -113,7 +113,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
     text: str
     check: Check | None = None
-    look_in: float | None = None
+    poll_in: float | None = None
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -123,8 +123,8 @@ class Row(Struct, frozen=True, kw_only=True):
     the row waits for a person. `waiting` says in words what a row waits for.
     """
 
-    history: tuple[Entry, ...] = ()
-    next_look_at: float | None = None
+    history: tuple[HistoryEntry, ...] = ()
+    poll_at: float | None = msgspec.field(default=None, name="next_look_at")
     fault: Fault | None = None
     attention: bool = False
     waiting: str = ""
@@ -162,8 +162,8 @@ class Snapshot(Row, frozen=True, kw_only=True):
     state: SnapshotState
     source: str
     uploaded_at: float
-    files: tuple[File, ...]
-    options: File | None = None
+    files: tuple[SnapshotFile, ...]
+    options: SnapshotFile | None = None
     attempt: int = 1
     overrides: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
@@ -191,7 +191,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
         return f"snapshot/{self.id}"
 
 
-class Numbers(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class GateMetrics(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What a release made of the gate's prompts.
 
     `failed`: no answer (an error, a time-out, a shape nobody knows). `unusable`: an answer that is empty, runs in
@@ -207,7 +207,7 @@ class Numbers(Struct, frozen=True, kw_only=True, omit_defaults=False):
     p95_seconds: float | None = None
 
 
-class Lead(Struct, frozen=True, kw_only=True):
+class LikenessGap(Struct, frozen=True, kw_only=True):
     """How much more like the references live's answers are than the candidate's, in points of likeness.
 
     `low` and `high` are the ends of a 95 % interval over so many `prompts` that both were asked.
@@ -230,23 +230,23 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
     passed: bool
     against_live: Literal["first", "not worse", "worse", "in doubt", "unjudged"]
-    candidate: Numbers
-    live: Numbers | None = None
-    lead: Lead | None = None
+    candidate: GateMetrics
+    live: GateMetrics | None = None
+    lead: LikenessGap | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     evaluation: str = ""
     overridden_by: str = ""
 
 
-def ending(status: int, usable: bool) -> Ending:
+def call_result(status: int, usable: bool) -> CallResult:
     """How a question ended, by the endpoint's HTTP status (0: it did not answer)."""
     if status == 200:
         return "answered" if usable else "failed"
     return "refused" if 400 <= status < 500 and status not in (408, 424) else "failed"
 
 
-class Tally(Struct, frozen=True, kw_only=True):
+class CallStats(Struct, frozen=True, kw_only=True):
     """How the questions to one deployment ended.
 
     `failed`: 5xx, 424, no answer in time, or an answer nobody can use. `refused`: 4xx, 429 among them. The seconds
@@ -269,12 +269,12 @@ class Tally(Struct, frozen=True, kw_only=True):
         return f"{self.failed} of {self.asked} failed ({self.error_percent:.1f} %){took}"
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class CallComparison(Struct, frozen=True, kw_only=True):
     """One source's tallies of a stage; None is not known, and then `why`."""
 
     source: str
-    candidate: Tally | None = None
-    live: Tally | None = None
+    candidate: CallStats | None = None
+    live: CallStats | None = None
     why: str = ""
 
 
@@ -289,7 +289,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     since: float = 0.0
     verdict: Literal["", "healthy", "unjudged", "breach"] = ""
     why: str = ""
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[CallComparison, ...] = ()
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -305,7 +305,7 @@ class Release(Struct, frozen=True, kw_only=True):
     deployment: str = ""
     attempt: int = 1
     failed: str = ""
-    failed_as: Part | None = None
+    failed_as: ReleaseState | None = None
     gate: Judgement | None = None
     stages: tuple[Stage, ...] = ()
     returned_by: str = ""
@@ -318,10 +318,10 @@ class Release(Struct, frozen=True, kw_only=True):
         return any(stage.verdict == "unjudged" for stage in self.stages)
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class ReleaseOutcome(Struct, frozen=True, kw_only=True):
     """How a snapshot's release ended, kept so that its state can be told for ever."""
 
-    part: Part
+    part: ReleaseState
     at: float
     reason: str = ""
     attempt: int = 1
@@ -351,7 +351,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     resting: DatasetState = DatasetState.EMPTY
     traffic: dict[str, int] = {}
     requested: Request | None = None
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, ReleaseOutcome] = {}
     last_asked_at: float = 0.0
     wake_failures: int = 0
     wake_not_before: float = 0.0

@@ -46,7 +46,7 @@ class DatasetState(StrEnum):
     WAKING = "WAKING"
 
 
-class Part(StrEnum):
+class ReleaseState(StrEnum):
     """The part a REGISTERED snapshot plays, or played, in its dataset: what people see as its state."""
 
     DEPLOYING = "DEPLOYING"
@@ -61,7 +61,7 @@ class Part(StrEnum):
     SUPERSEDED = "SUPERSEDED"
 
 
-class Verdict(StrEnum):
+class Decision(StrEnum):
     """What `decide` says about running a step now."""
 
     RUN = "run"
@@ -90,7 +90,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LifeCycle:
     """One life cycle. The order of its steps is the order in which they are tried."""
 
     name: str
@@ -122,7 +122,7 @@ class Table:
                 return frozenset(found)
             found |= more
 
-    def decide(self, state: StrEnum | None, name: str) -> Verdict:
+    def decide(self, state: StrEnum | None, name: str) -> Decision:
         """Whether a step is to run, was done, comes later, or never.
 
         The order of the questions matters: a retry leads back, so "already done" must be asked only after
@@ -130,14 +130,14 @@ class Table:
         """
         step = self.step(name)
         if step.begins_in(state):
-            return Verdict.RUN
+            return Decision.RUN
         if state is None:
-            return Verdict.TOO_EARLY
+            return Decision.TOO_EARLY
         if state in self.reachable(step.ends):
-            return Verdict.ALREADY_DONE
+            return Decision.ALREADY_DONE
         if self.reachable((state,)).intersection(step.starts):
-            return Verdict.TOO_EARLY
-        return Verdict.IMPOSSIBLE
+            return Decision.TOO_EARLY
+        return Decision.IMPOSSIBLE
 
     def allows(self, before: StrEnum | None, after: StrEnum) -> bool:
         """Whether one write may change the state so (staying where one is, is always allowed).
@@ -166,7 +166,7 @@ class Table:
 
 _S, _D = SnapshotState, DatasetState
 
-SNAPSHOT = Table(
+SNAPSHOT = LifeCycle(
     "snapshot",
     (
         Step("receive", (), (_S.RECEIVED, _S.SUPERSEDED)),
@@ -193,7 +193,7 @@ SNAPSHOT = Table(
     ),
 )
 
-DATASET = Table(
+DATASET = LifeCycle(
     "dataset",
     (
         # Before the deployment that it goes back to is removed.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import IllegalTransition, PermanentError
 from shared.ledger import claims
-from shared.ledger.engine import Outcome
-from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Entry, Request, Snapshot
-from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Part, SnapshotState, Table, Verdict
+from shared.ledger.engine import StepResult
+from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Request, Snapshot
+from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, LifeCycle, ReleaseState, SnapshotState
 from shared.releases import idle
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ class BadOverride(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ActionAnswer:
     """What became of a wish: `done` says whether it was taken (or there was nothing to do)."""
 
     done: bool
     text: str
 
 
-def retry(services: Services, snapshot: str, by: str) -> Answer:
+def retry(services: Services, snapshot: str, by: str) -> ActionAnswer:
     """Goes on with a snapshot that failed: training or registration again, the release again, or past its faults.
 
     Raises Unknown for an unknown snapshot.
@@ -54,7 +54,7 @@ def retry(services: Services, snapshot: str, by: str) -> Answer:
     return _moved(services, row, name, by, attempt=row.attempt + 1)
 
 
-def override(services: Services, snapshot: str, by: str, what: Iterable[str] = ()) -> Answer:
+def override(services: Services, snapshot: str, by: str, what: Iterable[str] = ()) -> ActionAnswer:
     """Excuses checks for one snapshot, on record, and takes it after all. Names (of `Check`) default to what blocks it.
 
     One that was refused is checked again from the beginning; one whose training failed before it began is trained under
@@ -75,72 +75,74 @@ def override(services: Services, snapshot: str, by: str, what: Iterable[str] = (
     return _moved(services, row, "override", by, why, **changes)
 
 
-def ask(services: Services, dataset: str, what: str, by: str) -> Answer:
+def ask(services: Services, dataset: str, what: str, by: str) -> ActionAnswer:
     """Records the wish that a dataset sleeps, wakes or rolls back. Raises Unknown for an unknown dataset."""
     key = f"dataset/{dataset}"
     wish = Request(what=what, by=by, at=services.clock())
-    answer = Answer(False, "")
+    answer = ActionAnswer(False, "")
 
     def edit(row: Dataset) -> Dataset:
         nonlocal answer
         if _withdraws(row, wish):
-            answer = Answer(True, f"{row.name} stays {row.state}: the other wish is withdrawn")
+            answer = ActionAnswer(True, f"{row.name} stays {row.state}: the other wish is withdrawn")
             withdrawn: Dataset = row.but(requested=None)
             return withdrawn
         answer = _may(row, wish)
         if not answer.done or answer.text:
             return row
-        cleared: Dataset = row.but(requested=wish, next_look_at=wish.at, attention=False, fault=None)
+        cleared: Dataset = row.but(requested=wish, poll_at=wish.at, attention=False, fault=None)
         return cleared
 
     services.ledger.change(key, edit)
     if answer.done and not answer.text:
         services.ledger.hint(key)
-        return Answer(True, f"{dataset} will {_verb(what)}")
+        return ActionAnswer(True, f"{dataset} will {_verb(what)}")
     return answer
 
 
-def resume(services: Services, dataset: str, by: str) -> Answer:
+def resume(services: Services, dataset: str, by: str) -> ActionAnswer:
     """Goes on with a dataset that waits for a person."""
     return _resumed(services, f"dataset/{dataset}", by)
 
 
-def _may(row: Dataset, wish: Request) -> Answer:
+def _may(row: Dataset, wish: Request) -> ActionAnswer:
     """Whether the wish makes sense now; an empty text means that it is to be recorded."""
     what = wish.what
     if what == "wake" and wish.by == QUESTION and row.state == DatasetState.ASLEEP and wish.at < row.wake_not_before:
-        return Answer(False, f"{row.name} could not be woken: {row.reason}")
+        return ActionAnswer(False, f"{row.name} could not be woken: {row.reason}")
     there = {
         "sleep": (DatasetState.ASLEEP, DatasetState.SLEEPING),
         "wake": (DatasetState.LIVE, DatasetState.WAKING),
         "roll_back": (),
     }
     if row.state in there[what]:
-        return Answer(True, f"{row.name} is {row.state} already")
+        return ActionAnswer(True, f"{row.name} is {row.state} already")
     if what == "roll_back" and (answer := _may_roll_back(row, wish)):
         return answer
     if row.requested and row.requested.what == "retry" and what != "roll_back":  # that one cannot wait
-        return Answer(False, f"{row.requested.snapshot} is to be released again first: ask again when that is over")
-    if DATASET.decide(row.state, what) == Verdict.RUN:
+        return ActionAnswer(
+            False, f"{row.requested.snapshot} is to be released again first: ask again when that is over"
+        )
+    if DATASET.decide(row.state, what) == Decision.RUN:
         return _to_record(row, wish)
     if row.state == DatasetState.EMPTY:
-        return Answer(False, f"{row.name} has no release yet")
-    return Answer(False, f"{row.name} is {row.state}: ask again when that is over")
+        return ActionAnswer(False, f"{row.name} has no release yet")
+    return ActionAnswer(False, f"{row.name} is {row.state}: ask again when that is over")
 
 
-def _to_record(row: Dataset, wish: Request) -> Answer:
+def _to_record(row: Dataset, wish: Request) -> ActionAnswer:
     """The wish is taken, and recorded unless it is on record already."""
-    return Answer(True, f"{row.name} will {_verb(wish.what)}" if _same(row, wish) else "")
+    return ActionAnswer(True, f"{row.name} will {_verb(wish.what)}" if _same(row, wish) else "")
 
 
-def _may_roll_back(row: Dataset, wish: Request) -> Answer | None:
+def _may_roll_back(row: Dataset, wish: Request) -> ActionAnswer | None:
     """During a rollout the candidate is taken back; else the release before must be kept. None: the table says."""
     if row.candidate is not None:
         returned = f"{row.name} goes back to {row.candidate.snapshot} already" if row.candidate.returned_by else ""
-        return Answer(True, returned) if returned else _to_record(row, wish)
+        return ActionAnswer(True, returned) if returned else _to_record(row, wish)
     if row.state == DatasetState.LIVE and not row.can_go_back(wish.at):
         gone = f"; the deployment of {row.previous.snapshot} is not kept any more" if row.previous else ""
-        return Answer(False, f"{row.name} is {row.state} and has nothing to go back to{gone}")
+        return ActionAnswer(False, f"{row.name} is {row.state} and has nothing to go back to{gone}")
     return None
 
 
@@ -162,19 +164,19 @@ def _same(row: Dataset, wish: Request) -> bool:
     return found.by != idle.TIMER or wish.by == idle.TIMER
 
 
-def _retry_release(services: Services, row: Snapshot, by: str) -> Answer:
+def _retry_release(services: Services, row: Snapshot, by: str) -> ActionAnswer:
     key = f"dataset/{row.dataset}"
     if services.ledger.read(key).row.attention:
         return _resumed(services, key, by)
     wish = Request(what="retry", by=by, at=services.clock(), snapshot=row.id)
-    answer = Answer(False, "")
+    answer = ActionAnswer(False, "")
 
     def edit(found: Dataset) -> Dataset:
         nonlocal answer
         answer = _may_retry(found, wish)
         if not answer.done or _same(found, wish):
             return found
-        wished: Dataset = found.but(requested=wish, next_look_at=wish.at)
+        wished: Dataset = found.but(requested=wish, poll_at=wish.at)
         return wished
 
     services.ledger.change(key, edit)
@@ -183,17 +185,17 @@ def _retry_release(services: Services, row: Snapshot, by: str) -> Answer:
     return answer
 
 
-def _may_retry(row: Dataset, wish: Request) -> Answer:
+def _may_retry(row: Dataset, wish: Request) -> ActionAnswer:
     """Whether the release of a snapshot may be retried. No other wish is forgotten for it, but the timer's that nothing
     was done about yet."""
     ended, other = row.outcomes.get(wish.snapshot), row.requested
-    if ended is None or ended.part not in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK):
+    if ended is None or ended.part not in (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK):
         what = f"is {ended.part}" if ended else "has not failed"
-        return Answer(False, f"{wish.snapshot} {what}: there is nothing to retry")
+        return ActionAnswer(False, f"{wish.snapshot} {what}: there is nothing to retry")
     begun = row.state in (DatasetState.SLEEPING, DatasetState.WAKING)
     if other and (other.by != idle.TIMER or begun) and not _same(row, wish):
-        return Answer(False, f"{row.name} is to {_verb(other.what)} first: ask again when that is over")
-    return Answer(True, f"{wish.snapshot} will be released again")
+        return ActionAnswer(False, f"{row.name} is to {_verb(other.what)} first: ask again when that is over")
+    return ActionAnswer(True, f"{wish.snapshot} will be released again")
 
 
 def _excuse(row: Snapshot, wanted: Iterable[str], by: str) -> dict[str, Any]:
@@ -202,43 +204,45 @@ def _excuse(row: Snapshot, wanted: Iterable[str], by: str) -> dict[str, Any]:
     return {**changes, "overridden_by": by} if Check.GATE in set(wanted) - set(row.overrides) else changes
 
 
-def _retrain(services: Services, row: Snapshot, by: str, why: str = "", **changes: Any) -> Answer:
+def _retrain(services: Services, row: Snapshot, by: str, why: str = "", **changes: Any) -> ActionAnswer:
     """A new attempt at the training, if nobody else is at the same content."""
     if holder := claims.claim(services, row):
-        return Answer(False, f"{holder} is training the same content now")
+        return ActionAnswer(False, f"{holder} is training the same content now")
     return _moved(services, row, "retry", by, why, attempt=row.attempt + 1, blocked=(), **changes)
 
 
-def _excused(services: Services, row: Snapshot, wanted: set[str], by: str) -> Answer:
+def _excused(services: Services, row: Snapshot, wanted: set[str], by: str) -> ActionAnswer:
     """Notes what a waiting snapshot is excused from, and has it looked at now."""
     new = ", ".join(sorted(wanted - set(row.overrides)))
     if not new:
-        return Answer(True, f"{row.id} is excused already")
+        return ActionAnswer(True, f"{row.id} is excused already")
     now = services.clock()
 
     def edit(found: Snapshot) -> Snapshot:
         if found.state != row.state:
             raise IllegalTransition(f"{row.id} became {found.state} meanwhile")
         noted = _noted(found, f"override by {by}: excused from {new}", now)
-        changed: Snapshot = noted.but(**_excuse(found, wanted, by), next_look_at=now)
+        changed: Snapshot = noted.but(**_excuse(found, wanted, by), poll_at=now)
         return changed
 
     services.ledger.change(row.key, edit)
     services.ledger.hint(row.key)
-    return Answer(True, f"{row.id} goes on, excused from {new}")
+    return ActionAnswer(True, f"{row.id} goes on, excused from {new}")
 
 
-def _override_gate(services: Services, row: Snapshot, by: str, what: set[str]) -> Answer:
+def _override_gate(services: Services, row: Snapshot, by: str, what: set[str]) -> ActionAnswer:
     """Releases a withheld snapshot once more; its candidate is asked again, and passes whatever it answers.
 
     First the override, then the wish: cut off between the two, asking again does the rest.
     """
     if late := sorted(what - {Check.GATE}):
-        return Answer(False, f"{row.id} is registered: of what comes later only {Check.GATE} is checked, not {late[0]}")
+        return ActionAnswer(
+            False, f"{row.id} is registered: of what comes later only {Check.GATE} is checked, not {late[0]}"
+        )
     dataset: Dataset = services.ledger.dataset(row.dataset).row
     ended = dataset.outcomes.get(row.id)
-    if ended is None or ended.part != Part.WITHHELD:
-        return Answer(False, f"{row.id} was not withheld: there is nothing to override")
+    if ended is None or ended.part != ReleaseState.WITHHELD:
+        return ActionAnswer(False, f"{row.id} was not withheld: there is nothing to override")
     now = services.clock()
 
     def edit(found: Snapshot) -> Snapshot:
@@ -252,45 +256,45 @@ def _override_gate(services: Services, row: Snapshot, by: str, what: set[str]) -
     return _retry_release(services, row, by)
 
 
-def _resumed(services: Services, key: str, by: str) -> Answer:
+def _resumed(services: Services, key: str, by: str) -> ActionAnswer:
     now = services.clock()
     kept = services.ledger.change(
         key,
         lambda r: (
-            _noted(r, f"resumed by {by}", now).but(attention=False, fault=None, next_look_at=now) if r.attention else r
+            _noted(r, f"resumed by {by}", now).but(attention=False, fault=None, poll_at=now) if r.attention else r
         ),
     )
     services.ledger.hint(key)
-    return Answer(True, f"{key} goes on from {kept.row.state}")
+    return ActionAnswer(True, f"{key} goes on from {kept.row.state}")
 
 
-def _moved(services: Services, row: Snapshot, step: str, by: str, why: str = "", **changes: Any) -> Answer:
+def _moved(services: Services, row: Snapshot, step: str, by: str, why: str = "", **changes: Any) -> ActionAnswer:
     """Runs a step that a person asks for: it is one write, so there is no act and no intent.
 
     The wish is about the row as it was read: one that has moved on since, perhaps to the end of another attempt, is
     left alone. Raises IllegalTransition.
     """
-    table: Table = SNAPSHOT
+    table: LifeCycle = SNAPSHOT
     verdict = table.decide(row.state, step)
-    if verdict == Verdict.ALREADY_DONE and any(e.reason.startswith(f"{step} by ") for e in row.history):
-        return Answer(True, f"{row.id} is {row.state} already")
-    if verdict != Verdict.RUN:
-        return Answer(False, f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
-    outcome = Outcome(table.step(step).ends[0], f"{step} by {by}{why}")
+    if verdict == Decision.ALREADY_DONE and any(e.reason.startswith(f"{step} by ") for e in row.history):
+        return ActionAnswer(True, f"{row.id} is {row.state} already")
+    if verdict != Decision.RUN:
+        return ActionAnswer(False, f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
+    outcome = StepResult(table.step(step).ends[0], f"{step} by {by}{why}")
     now = services.clock()
 
     def edit(found: Snapshot) -> Snapshot:
         if found.history != row.history:
             raise IllegalTransition(f"{row.id} moved on meanwhile and is {found.state}: ask again")
-        entry = Entry(state=outcome.state, at=now, reason=outcome.reason)
+        entry = HistoryEntry(state=outcome.state, at=now, reason=outcome.reason)
         history = (*found.history, entry)[-HISTORY_KEPT:]
-        moved: Snapshot = found.but(state=outcome.state, history=history, next_look_at=now, **changes)
+        moved: Snapshot = found.but(state=outcome.state, history=history, poll_at=now, **changes)
         return moved
 
     services.ledger.change(row.key, edit)
     services.ledger.hint(row.key)
-    return Answer(True, f"{row.id} is {outcome.state} again")
+    return ActionAnswer(True, f"{row.id} is {outcome.state} again")
 
 
 def _noted(row: Any, reason: str, now: float) -> Any:
-    return row.but(history=(*row.history, Entry(state=row.state, at=now, reason=reason))[-HISTORY_KEPT:])
+    return row.but(history=(*row.history, HistoryEntry(state=row.state, at=now, reason=reason))[-HISTORY_KEPT:])

@@ -29,7 +29,7 @@ CONTAINER, FOLDER = "reports", "idle/"
 _DAY = 86_400.0
 
 
-class Line(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class DatasetLine(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One dataset in a report. `happened` is since the last report; money is None when `PRICES` lacks the size."""
 
     dataset: str
@@ -45,28 +45,28 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=False):
     saved: float | None
 
 
-class Report(Struct, frozen=True, kw_only=True, omit_defaults=False):
+class NightlyReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One night's report. Times are UTC."""
 
     at: str
     since: str
     dry_run: bool
     idle_hours: float
-    datasets: list[Line]
+    datasets: list[DatasetLine]
     asleep_hours: float
     saved: float | None
     currency: str
     orphans: list[str]
 
 
-def look_round(services: Services) -> Report:
+def look_round(services: Services) -> NightlyReport:
     """Judges every dataset, asks idle ones to sleep, and keeps the report. Raises what the ledger raises."""
     now, since = services.clock(), _last(services)
     found = idle.findings(services)
     asked = idle.request_sleep(services, found)
     lines = [_line(services, finding, finding.row.name in asked, since, now) for finding in found]
     priced = [line.saved for line in lines if line.saved is not None]
-    report = Report(
+    report = NightlyReport(
         at=_time(now),
         since=_time(since),
         dry_run=services.settings.idle_dry_run,
@@ -92,13 +92,13 @@ def asleep_seconds(row: Dataset, since: float, until: float) -> float:
     )
 
 
-def _line(services: Services, finding: idle.Finding, asked: bool, since: float, now: float) -> Line:
+def _line(services: Services, finding: idle.IdleFinding, asked: bool, since: float, now: float) -> DatasetLine:
     given, row = services.settings, finding.row
     prices = {size.lower(): price for size, price in given.prices.items()}
     price = prices.get(given.serving_instance_type.lower())
     asleep = asleep_seconds(row, since, now) / 3600
     one = None if price is None else price * given.serving_instances
-    return Line(
+    return DatasetLine(
         dataset=row.name,
         state=row.state,
         verdict=finding.verdict,
@@ -126,7 +126,7 @@ def _last(services: Services) -> float:
     return datetime.strptime(max(names), f"{FOLDER}%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC).timestamp()
 
 
-def _said(report: Report) -> str:
+def _said(report: NightlyReport) -> str:
     """The report in one line."""
     count = {word: sum(line.verdict == word for line in report.datasets) for word in ("idle", "kept", "unknown")}
     asked = [line.dataset for line in report.datasets if line.asked_to_sleep]

@@ -12,11 +12,11 @@ import msgspec
 
 from shared.errors import Unknown
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
-from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.snapshots import intake
 
 if TYPE_CHECKING:
-    from shared.ledger.rows import Entry, Outcome
+    from shared.ledger.rows import HistoryEntry, ReleaseOutcome
     from shared.runtime import Services
 
 LIST_LIMIT = 200
@@ -32,13 +32,13 @@ def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
     if dataset.live and dataset.live.snapshot == snapshot.id:
         resting = dataset.resting if dataset.candidate else dataset.state
         asleep = resting in (DatasetState.ASLEEP, DatasetState.WAKING)
-        return (Part.ASLEEP if asleep else Part.LIVE).value, dataset.reason
+        return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason
     ended = dataset.outcomes.get(snapshot.id)
     if ended:
         return ended.part.value, ended.reason
     newest = max((*dataset.outcomes, dataset.live.snapshot if dataset.live else ""))
     if newest > snapshot.id:
-        return Part.SUPERSEDED.value, f"{newest} is newer and had its turn first"
+        return ReleaseState.SUPERSEDED.value, f"{newest} is newer and had its turn first"
     return snapshot.state.value, snapshot.reason
 
 
@@ -108,7 +108,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "report": _plain(row.report),
         "rows": row.counts,
         "duplicate_of": row.duplicate_of or None,
-        "blocked": [Check.GATE.value] if state == Part.WITHHELD else list(row.blocked),
+        "blocked": [Check.GATE.value] if state == ReleaseState.WITHHELD else list(row.blocked),
         "overrides": list(row.overrides),
         "base_model": _plain(row.base_model),
         "component": row.component or None,
@@ -124,7 +124,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
 def _common(row: Row) -> dict[str, Any]:
     return {
         "history": [_entry(entry) for entry in row.history],
-        "next_look_at": _time(row.next_look_at) if row.next_look_at is not None else None,
+        "next_look_at": _time(row.poll_at) if row.poll_at is not None else None,
         "fault": _plain(row.fault),
         "waiting": row.waiting or None,
         "needs_attention": row.attention,
@@ -156,11 +156,11 @@ def _dataset(services: Services, name: str) -> Dataset | None:
     return row
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: HistoryEntry) -> dict[str, Any]:
     return {"state": entry.state, "at": _time(entry.at), "reason": entry.reason}
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: ReleaseOutcome) -> dict[str, Any]:
     return {
         "state": outcome.part.value,
         "at": _time(outcome.at),

@@ -14,11 +14,11 @@ from shared.training import job, register
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.ledger.engine import Hand
+    from shared.ledger.engine import StepHandler
     from shared.runtime import Services
 
 
-def hands(services: Services) -> Mapping[str, Mapping[str, Hand]]:
+def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
     """The hands of both tables, by table and step; steps that a person asks for are done by `actions`."""
     return {
         "snapshot": {
@@ -54,7 +54,7 @@ def step(services: Services, message: str) -> str:
     return advance(
         services.ledger,
         message,
-        hands(services),
+        handlers(services),
         services.settings.fault_seconds,
         notifications.teller(services.settings, runtime.credential),
     )

@@ -18,7 +18,7 @@ from shared.releases import deploy
 from shared.snapshots import intake
 
 if TYPE_CHECKING:
-    from shared.ledger.engine import Listed
+    from shared.ledger.engine import ListedRow
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def sweep(services: Services) -> list[str]:
     """
     now = services.clock()
     snapshots, datasets = list(services.ledger.list("snapshot")), list(services.ledger.list("dataset"))
-    due = [r.key for r in (*snapshots, *datasets) if r.next_look_at is not None and r.next_look_at <= now]
+    due = [r.key for r in (*snapshots, *datasets) if r.poll_at is not None and r.poll_at <= now]
     due = [key for key in due if key not in {r.key for r in (*snapshots, *datasets) if r.attention}]
     due += [key for key in _releases_waiting(services, snapshots, datasets) if key not in due]
     for key in due:
@@ -51,9 +51,9 @@ def _orphans(services: Services) -> None:
         log.warning("orphans were not looked for: %s", error)
 
 
-def _releases_waiting(services: Services, snapshots: list[Listed], datasets: list[Listed]) -> list[str]:
+def _releases_waiting(services: Services, snapshots: list[ListedRow], datasets: list[ListedRow]) -> list[str]:
     """Datasets that rest although a registered snapshot has not had its turn: a hint was lost."""
-    by_dataset: dict[str, list[Listed]] = defaultdict(list)
+    by_dataset: dict[str, list[ListedRow]] = defaultdict(list)
     for listed in snapshots:
         if listed.state == SnapshotState.REGISTERED:
             by_dataset[f"dataset/{listed.key.removeprefix('snapshot/').rsplit('-', 2)[0]}"].append(listed)
@@ -65,7 +65,7 @@ def _releases_waiting(services: Services, snapshots: list[Listed], datasets: lis
     ]
 
 
-def _lost_uploads(services: Services, snapshots: list[Listed]) -> list[str]:
+def _lost_uploads(services: Services, snapshots: list[ListedRow]) -> list[str]:
     """Records the uploads that are in the container but in no row: their event was lost."""
     known = {r.key.removeprefix("snapshot/") for r in snapshots}
     found = []

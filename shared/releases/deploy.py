@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.errors import NameTaken, PermanentError
-from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, Outcome
+from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.rows import Check, Dataset, Judgement, Release, Snapshot
-from shared.ledger.rows import Outcome as Ended
-from shared.ledger.states import DatasetState, Part, SnapshotState
+from shared.ledger.rows import ReleaseOutcome as Ended
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.releases import endpoints, gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from shared.azure.storage import Lease
-    from shared.ledger.engine import Listed
+    from shared.ledger.engine import ListedRow
     from shared.runtime import Services
 
 D = DatasetState
@@ -37,11 +37,11 @@ class Deploy:
         """Whether a snapshot waits for its release."""
         return self._next(row) is not None
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Puts the candidate on record; nothing is made yet."""
         snapshot = self._next(row)
         if snapshot is None or snapshot.model is None:
-            return Outcome(row.state, look_in=None)
+            return StepResult(row.state, poll_in=None)
         past = row.outcomes.get(snapshot.id)
         attempt = past.attempt + 1 if past else 1
         candidate = Release(
@@ -58,7 +58,7 @@ class Deploy:
         }
         if row.requested and row.requested.what == "retry":
             changes["requested"] = None
-        return Outcome(D.DEPLOYING, f"release of {snapshot.id}", changes)
+        return StepResult(D.DEPLOYING, f"release of {snapshot.id}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """Nothing was made: a person has a look."""
@@ -75,7 +75,7 @@ class Deploy:
         return row if row.state == SnapshotState.REGISTERED else None
 
 
-def waiting(listed: Iterable[Listed], row: Dataset) -> str:
+def waiting(listed: Iterable[ListedRow], row: Dataset) -> str:
     """The newest registered snapshot of a dataset, if it is newer than what is live and had no turn yet."""
     registered = (r.key.removeprefix("snapshot/") for r in listed if r.state == SnapshotState.REGISTERED)
     newest = max(registered, default="")
@@ -92,7 +92,7 @@ class Rollout:
         """Always: a rollout under way goes on."""
         return True
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Goes on with the rollout, or with removing a candidate that failed."""
         candidate = row.candidate
         assert candidate is not None, "a rollout has a candidate"
@@ -101,7 +101,7 @@ class Rollout:
                 _not_for_ever(row)
                 _not_against_a_wish(row)
                 return self._go_on(row, candidate, lease)
-            except endpoints.Failure as failure:
+            except endpoints.ReleaseFailure as failure:
                 failed = candidate.but(
                     failed=str(failure),
                     failed_as=failure.part or _part(row, candidate),
@@ -109,37 +109,37 @@ class Rollout:
                     stages=failure.stages or candidate.stages,
                 )
                 traffic = {row.live.deployment: 100} if row.live and row.resting == D.LIVE else {}
-                return Outcome(row.state, "", {"candidate": failed, "traffic": traffic})
+                return StepResult(row.state, "", {"candidate": failed, "traffic": traffic})
         return self._give_back(row, candidate)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
+    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
         raise NotImplementedError
 
-    def _give_back(self, row: Dataset, candidate: Release) -> Outcome:
+    def _give_back(self, row: Dataset, candidate: Release) -> StepResult:
         """Traffic back where it was, the log saved, the candidate gone; then the dataset as it was before."""
         awake = row.resting == D.LIVE
         try:
-            if awake and endpoints.shifted(self.services, row) is None:
+            if awake and endpoints.ensure_traffic(self.services, row) is None:
                 return self._later(row)
-        except endpoints.Failure as failure:
+        except endpoints.ReleaseFailure as failure:
             return self._ended(row, candidate, D.ASLEEP, f"; {failure}", traffic={}, scoring_uri="", previous=None)
         if candidate.returned_by:  # this rollout has not made it
             kept = candidate.but(failed="", failed_as=None, returned_by="")
-            return Outcome(row.resting, f"{candidate.failed}", {"candidate": None, "previous": kept})
+            return StepResult(row.resting, f"{candidate.failed}", {"candidate": None, "previous": kept})
         if candidate.log is None:
-            logged = candidate.but(log=endpoints.saved_log(self.services, row, candidate))
-            return Outcome(row.state, "", {"candidate": logged})
-        if not endpoints.removed(self.services, row, candidate, whole_endpoint=not awake):
+            logged = candidate.but(log=endpoints.save_log(self.services, row, candidate))
+            return StepResult(row.state, "", {"candidate": logged})
+        if not endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not awake):
             return self._later(row)
         return self._ended(row, candidate, row.resting)
 
-    def _ended(self, row: Dataset, candidate: Release, state: D, also: str = "", **changes: Any) -> Outcome:
+    def _ended(self, row: Dataset, candidate: Release, state: D, also: str = "", **changes: Any) -> StepResult:
         """The dataset without the candidate, whose end is kept with its reason."""
         ended = Ended(
-            part=candidate.failed_as or Part.DEPLOY_FAILED,
+            part=candidate.failed_as or ReleaseState.DEPLOY_FAILED,
             at=self.services.clock(),
             reason=endpoints.with_log(candidate.failed, candidate.log),
             attempt=candidate.attempt,
@@ -148,10 +148,10 @@ class Rollout:
         )
         wish = None if _taken_back(row) else row.requested
         changes |= {"candidate": None, "outcomes": {**row.outcomes, candidate.snapshot: ended}, "requested": wish}
-        return Outcome(state, f"{candidate.snapshot}: {ended.part}: {ended.reason}{also}", changes)
+        return StepResult(state, f"{candidate.snapshot}: {ended.part}: {ended.reason}{also}", changes)
 
-    def _later(self, row: Dataset) -> Outcome:
-        return Outcome(row.state, look_in=self.services.settings.look_seconds)
+    def _later(self, row: Dataset) -> StepResult:
+        return StepResult(row.state, poll_in=self.services.settings.look_seconds)
 
 
 @dataclass(frozen=True)
@@ -160,22 +160,24 @@ class Watch(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
+    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
         limit = self.services.settings.deploy_limit_minutes
         try:
-            raised = endpoints.raised(self.services, row, candidate)
+            raised = endpoints.ensure_deployed(self.services, row, candidate)
         except NameTaken as error:
-            return Outcome(row.state, "", endpoints.renamed(self.services, row, error))
+            return StepResult(row.state, "", endpoints.next_name(self.services, row, error))
         if raised.operation:
             started = candidate.but(operation=raised.operation)
-            return Outcome(row.state, "", {"candidate": started}, self.services.settings.look_seconds)
+            return StepResult(row.state, "", {"candidate": started}, self.services.settings.look_seconds)
         if not raised.up:
             if self.services.clock() > row.since + limit * 60:
-                raise endpoints.Failure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
+                raise endpoints.ReleaseFailure(
+                    f"deployment {candidate.deployment} was not ready within {limit} minutes"
+                )
             return self._later(row)
         endpoint = self.services.workspace.endpoint(row.endpoint)
         uri = endpoint.scoring_uri if endpoint else ""
-        return Outcome(D.EVALUATING, f"deployment {candidate.deployment} is up", {"scoring_uri": uri})
+        return StepResult(D.EVALUATING, f"deployment {candidate.deployment} is up", {"scoring_uri": uri})
 
 
 @dataclass(frozen=True)
@@ -184,19 +186,19 @@ class Gate(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
+    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
         found = gate.evaluate(self.services, row, candidate, lease)
         if isinstance(found, gate.Unfinished):
-            return Outcome(row.state, look_in=found.look_in)
+            return StepResult(row.state, poll_in=found.poll_in)
         if not found.passed:
             found = self._overridden(candidate.snapshot, found)
-        return Outcome(D.SHIFTING, gate.told(found), {"candidate": candidate.but(gate=found)})
+        return StepResult(D.SHIFTING, gate.told(found), {"candidate": candidate.but(gate=found)})
 
     def _overridden(self, snapshot: str, found: Judgement) -> Judgement:
         """The judgement with the name of who releases the snapshot all the same; without one, that is its failure."""
         row: Snapshot = self.services.ledger.read(f"snapshot/{snapshot}").row
         if Check.GATE not in row.overrides:
-            raise endpoints.Failure(gate.told(found), Part.WITHHELD, found)
+            raise endpoints.ReleaseFailure(gate.told(found), ReleaseState.WITHHELD, found)
         overridden: Judgement = found.but(overridden_by=row.overridden_by or "somebody")
         return overridden
 
@@ -204,7 +206,7 @@ class Gate(Rollout):
 def _not_for_ever(row: Dataset) -> None:
     """A candidate that keeps failing is given back before a person is needed: it costs money meanwhile."""
     if row.fault and row.fault.count >= FAULTS_BEFORE_ATTENTION - 1:
-        raise endpoints.Failure(
+        raise endpoints.ReleaseFailure(
             f"{row.fault.step} failed {row.fault.count} times: {row.fault.type}: {row.fault.message}"
         )
 
@@ -213,7 +215,7 @@ def _not_against_a_wish(row: Dataset) -> None:
     """A person who asks to roll back during a rollout wants what was there before."""
     if _taken_back(row):
         assert row.requested is not None
-        raise endpoints.Failure(f"taken back by {row.requested.by}", Part.ROLLED_BACK)
+        raise endpoints.ReleaseFailure(f"taken back by {row.requested.by}", ReleaseState.ROLLED_BACK)
 
 
 def _taken_back(row: Dataset) -> bool:
@@ -222,6 +224,6 @@ def _taken_back(row: Dataset) -> bool:
     return row.requested is not None and row.requested.what == "roll_back" and not returns
 
 
-def _part(row: Dataset, candidate: Release) -> Part:
+def _part(row: Dataset, candidate: Release) -> ReleaseState:
     """What a failed candidate's snapshot becomes: one that had traffic beside what is live was rolled back."""
-    return Part.ROLLED_BACK if candidate.stages and row.resting == D.LIVE else Part.DEPLOY_FAILED
+    return ReleaseState.ROLLED_BACK if candidate.stages and row.resting == D.LIVE else ReleaseState.DEPLOY_FAILED

@@ -15,7 +15,7 @@ from shared import naming
 from shared.azure.resources import DeploymentSpec, Endpoint
 from shared.errors import NameTaken, PermanentError, Refused, ServiceBusy
 from shared.ledger.rows import Dataset, Judgement, Release, Stage
-from shared.ledger.states import DatasetState, Part
+from shared.ledger.states import DatasetState, ReleaseState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ _MOST_NAMES = 9
 _MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
-class Failure(PermanentError):
+class ReleaseFailure(PermanentError):
     """A release cannot be served; its reason becomes the snapshot's.
 
     `part`: what the snapshot becomes; None: that depends on how far it had come. `gate`, `stages`: what was found of
@@ -37,7 +37,7 @@ class Failure(PermanentError):
     def __init__(
         self,
         reason: str,
-        part: Part | None = None,
+        part: ReleaseState | None = None,
         gate: Judgement | None = None,
         stages: tuple[Stage, ...] = (),
     ) -> None:
@@ -46,45 +46,45 @@ class Failure(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class DeployProgress:
     """Whether a release is up, and the operation that was started now to make its deployment."""
 
     up: bool = False
     operation: str = ""
 
 
-def raised(services: Services, row: Dataset, release: Release) -> Raised:
+def ensure_deployed(services: Services, row: Dataset, release: Release) -> DeployProgress:
     """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure, NameTaken."""
     endpoint = services.workspace.endpoint(row.endpoint)
     if endpoint is not None and not _ours(services, endpoint):
         raise NameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
     if endpoint is None:
         _may_take(lambda: services.workspace.write_endpoint(row.endpoint, _endpoint_tags(services, row), {}))
-        return Raised()
+        return DeployProgress()
     if endpoint.state in _MOVING:
-        return Raised()
+        return DeployProgress()
     if endpoint.state != "Succeeded":
-        raise Failure(f"endpoint {row.endpoint} is {endpoint.state}")
+        raise ReleaseFailure(f"endpoint {row.endpoint} is {endpoint.state}")
     found = services.workspace.deployment(row.endpoint, release.deployment)
     if found is None:
-        return Raised(
+        return DeployProgress(
             operation=_may_take(lambda: services.workspace.start_deployment(_deployment(services, row, release)))
         )
     if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
-        raise Failure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
+        raise ReleaseFailure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
     if found.state in _MOVING:
-        return Raised()
+        return DeployProgress()
     if found.state != "Succeeded":
         why = services.workspace.failure_of(release.operation)
-        raise Failure(f"deployment {release.deployment} is {found.state}" + (f": {why}" if why else ""))
-    return Raised(up=True)
+        raise ReleaseFailure(f"deployment {release.deployment} is {found.state}" + (f": {why}" if why else ""))
+    return DeployProgress(up=True)
 
 
-def shifted(services: Services, row: Dataset) -> Endpoint | None:
+def ensure_traffic(services: Services, row: Dataset) -> Endpoint | None:
     """The endpoint once its traffic is the split on record; writes it when it is not."""
     endpoint = services.workspace.endpoint(row.endpoint)
     if endpoint is None or not _ours(services, endpoint):
-        raise Failure(f"endpoint {row.endpoint} is gone")
+        raise ReleaseFailure(f"endpoint {row.endpoint} is gone")
     if endpoint.state in _MOVING:
         return None
     if endpoint.traffic == {k: v for k, v in row.traffic.items() if v}:
@@ -93,7 +93,7 @@ def shifted(services: Services, row: Dataset) -> Endpoint | None:
     return None
 
 
-def removed(services: Services, row: Dataset, release: Release, whole_endpoint: bool) -> bool:
+def ensure_removed(services: Services, row: Dataset, release: Release, whole_endpoint: bool) -> bool:
     """Whether a release's deployment (or the whole endpoint) is gone; starts removing what is still there.
 
     What does not carry this installation's tag is not ours to remove.
@@ -114,14 +114,14 @@ def removed(services: Services, row: Dataset, release: Release, whole_endpoint: 
     return False
 
 
-def renamed(services: Services, row: Dataset, taken: NameTaken) -> dict[str, Any]:
+def next_name(services: Services, row: Dataset, taken: NameTaken) -> dict[str, Any]:
     """The changes to a row whose endpoint's name is taken: the next name, which the row remembers. Raises Failure.
 
     Nothing of the dataset may be up: an endpoint that serves keeps its name.
     """
     suffix = row.endpoint_suffix + 1
     if suffix > _MOST_NAMES or (row.live and row.resting == DatasetState.LIVE and row.state != DatasetState.WAKING):
-        raise Failure(str(taken)) from taken
+        raise ReleaseFailure(str(taken)) from taken
     return {"endpoint": naming.endpoint(services.installation, row.name, suffix), "endpoint_suffix": suffix}
 
 
@@ -136,7 +136,7 @@ def _may_take[T](start: Callable[[], T]) -> T:
     except NameTaken:
         raise
     except Refused as error:
-        raise Failure(str(error)) from error
+        raise ReleaseFailure(str(error)) from error
 
 
 def _endpoint_tags(services: Services, row: Dataset) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _deployment(services: Services, row: Dataset, release: Release) -> Deploymen
     )
 
 
-def saved_log(services: Services, row: Dataset, release: Release) -> str:
+def save_log(services: Services, row: Dataset, release: Release) -> str:
     """The blob in `evaluations` with the last log lines of a deployment that is about to be removed; empty: none."""
     try:
         logs = services.workspace.deployment_logs(row.endpoint, release.deployment)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.ledger.rows import Measured, Tally
+from shared.ledger.rows import CallComparison, CallStats
 
 type Verdict = Literal["bad", "unknown", "good", "few"]
 
@@ -24,7 +24,7 @@ _NOTICEABLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HealthLimits:
     """How much worse than live a candidate may be, and how many questions it takes to say that it is not."""
 
     min_requests: int
@@ -33,14 +33,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthVerdict:
     """What is said of a candidate, in words as well."""
 
     verdict: Verdict
     why: str
 
 
-def judged(found: Iterable[Measured], limits: Limits) -> Health:
+def judged(found: Iterable[CallComparison], limits: HealthLimits) -> HealthVerdict:
     """What all sources say together: one that is bad decides; one that is not known leaves it open; one good will do.
 
     Metrics lag behind and have no first minute, so that they may know few questions where the app has counted many.
@@ -49,21 +49,21 @@ def judged(found: Iterable[Measured], limits: Limits) -> Health:
     return next(said[verdict] for verdict in ("bad", "unknown", "good", "few") if verdict in said)
 
 
-def _of(found: Measured, limits: Limits) -> Health:
+def _of(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
     candidate, live = found.candidate, found.live
     if candidate is None or live is None:
-        return Health("unknown", f"{found.source}: {found.why}")
+        return HealthVerdict("unknown", f"{found.source}: {found.why}")
     numbers = f"{found.source}: candidate {candidate}; live {live}"
     allowed = live.error_percent + limits.max_error_points
     if candidate.failed >= _FEWEST_FAILURES and 100 * _at_least(candidate.failed, candidate.asked) > allowed:
-        return Health("bad", f"{numbers}; {allowed:.1f} % may fail")
+        return HealthVerdict("bad", f"{numbers}; {allowed:.1f} % may fail")
     if slow := _slower(candidate, live, limits):
-        return Health("bad", f"{numbers}; {slow}")
+        return HealthVerdict("bad", f"{numbers}; {slow}")
     if candidate.asked < limits.min_requests:
-        return Health("few", f"{numbers}; {limits.min_requests} requests needed")
+        return HealthVerdict("few", f"{numbers}; {limits.min_requests} requests needed")
     if candidate.error_percent > allowed:
-        return Health("few", f"{numbers}; too few to tell whether more than {allowed:.1f} % fail")
-    return Health("good", numbers)
+        return HealthVerdict("few", f"{numbers}; too few to tell whether more than {allowed:.1f} % fail")
+    return HealthVerdict("good", numbers)
 
 
 def _at_least(failed: int, asked: int) -> float:
@@ -76,7 +76,7 @@ def _at_least(failed: int, asked: int) -> float:
     return max(0.0, (middle - half) / (1 + z2 / asked))
 
 
-def _slower(candidate: Tally, live: Tally, limits: Limits) -> str:
+def _slower(candidate: CallStats, live: CallStats, limits: HealthLimits) -> str:
     """How the candidate is too slow, or nothing; with few answers on either side a percentile says nothing."""
     fewest = min(side.asked - side.failed - side.refused for side in (candidate, live))
     if fewest < limits.min_requests or candidate.p95_seconds is None or live.p95_seconds is None:

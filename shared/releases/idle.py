@@ -30,7 +30,7 @@ _NO = ("", "0", "no", "off", "false")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class IdleFinding:
     """What was found of one dataset, and why."""
 
     row: Dataset
@@ -38,33 +38,33 @@ class Finding:
     why: str
 
 
-def judge(services: Services, row: Dataset) -> Finding:
+def judge(services: Services, row: Dataset) -> IdleFinding:
     """Whether a dataset's endpoint is idle, kept, or not known to be either. What is cheap to know is asked first."""
     if row.state != DatasetState.LIVE or row.live is None:
-        return Finding(row, "not up" if row.candidate is None else "kept", f"it is {row.state}")
+        return IdleFinding(row, "not up" if row.candidate is None else "kept", f"it is {row.state}")
     if why := _changed(services, row) or _wanted(services, row):
-        return Finding(row, "kept", why)
+        return IdleFinding(row, "kept", why)
     endpoint = services.workspace.endpoint(row.endpoint)
     if endpoint is None:
-        return Finding(row, "unknown", f"endpoint {row.endpoint} is not there")
+        return IdleFinding(row, "unknown", f"endpoint {row.endpoint} is not there")
     if _keeps(keep := endpoint.tags.get(naming.TAG_KEEP, ""), services.clock()):
-        return Finding(row, "kept", f"its endpoint has the tag {naming.TAG_KEEP} = {keep}")
+        return IdleFinding(row, "kept", f"its endpoint has the tag {naming.TAG_KEEP} = {keep}")
     now, deployments = services.clock(), tuple(row.traffic) or (row.live.deployment,)
     found = services.metrics.requests(row.endpoint, deployments, now - _window(services), now)
     if found.most is None:
-        return Finding(row, "unknown", found.why)
+        return IdleFinding(row, "unknown", found.why)
     if found.most > 0:
-        return Finding(row, "kept", f"its metrics have up to {found.most:.0f} requests a minute")
-    return Finding(row, "idle", f"nobody asked for {services.settings.idle_hours:g} h")
+        return IdleFinding(row, "kept", f"its metrics have up to {found.most:.0f} requests a minute")
+    return IdleFinding(row, "idle", f"nobody asked for {services.settings.idle_hours:g} h")
 
 
-def findings(services: Services) -> list[Finding]:
+def findings(services: Services) -> list[IdleFinding]:
     """What is found of every dataset. Raises what the ledger raises: from half a listing nothing is concluded."""
     rows: list[Dataset] = [services.ledger.read(listed.key).row for listed in list(services.ledger.list("dataset"))]
     return [judge(services, row) for row in rows]
 
 
-def request_sleep(services: Services, found: Iterable[Finding] | None = None) -> list[str]:
+def request_sleep(services: Services, found: Iterable[IdleFinding] | None = None) -> list[str]:
     """Records a wish to sleep for every idle dataset; returns their names. Repeating it changes nothing.
 
     With `IDLE_DRY_RUN` nothing is recorded.
@@ -130,5 +130,5 @@ def _ago(seconds: float) -> str:
 
 def wished(row: Dataset, wish: Request) -> Dataset:
     """The row with the wish on record, unless there is another one."""
-    changed: Dataset = row if row.requested else row.but(requested=wish, next_look_at=wish.at)
+    changed: Dataset = row if row.requested else row.but(requested=wish, poll_at=wish.at)
     return changed

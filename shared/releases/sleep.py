@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import NameTaken, PermanentError
-from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, Outcome
+from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.rows import Dataset, Release
 from shared.ledger.states import DatasetState
 from shared.releases import endpoints, idle
@@ -54,14 +54,14 @@ class Sleep:
             return "its endpoint is there" if self.services.workspace.endpoint(row.endpoint) else ""
         return ""
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Removes the endpoint and looks until it is gone."""
         assert row.live is not None
-        if not endpoints.removed(self.services, row, row.live, whole_endpoint=True):
-            return Outcome(row.state, look_in=self.services.settings.look_seconds)
+        if not endpoints.ensure_removed(self.services, row, row.live, whole_endpoint=True):
+            return StepResult(row.state, poll_in=self.services.settings.look_seconds)
         by = row.requested.by if row.requested else "nobody any more"
         changes: dict[str, Any] = {"traffic": {}, "scoring_uri": "", "requested": None, "previous": None, **_RESTED}
-        return Outcome(D.ASLEEP, f"asked for by {by}", changes)
+        return StepResult(D.ASLEEP, f"asked for by {by}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """It costs money: a person has a look."""
@@ -77,7 +77,7 @@ class Wake:
         """Whether somebody asked for it."""
         return row.requested is not None and row.requested.what == "wake"
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Makes endpoint and deployment of the live release again, and gives it all the traffic."""
         live = row.live
         assert live is not None, "what sleeps was live"
@@ -86,20 +86,20 @@ class Wake:
         try:
             self._in_time(row)
             try:
-                raised = endpoints.raised(self.services, row, live)
+                raised = endpoints.ensure_deployed(self.services, row, live)
             except NameTaken as error:
-                return Outcome(row.state, "", endpoints.renamed(self.services, row, error))
+                return StepResult(row.state, "", endpoints.next_name(self.services, row, error))
             if not raised.up:
                 return self._later(row, live.but(operation=raised.operation or live.operation))
             split = {live.deployment: 100}
-            endpoint = endpoints.shifted(self.services, row.but(traffic=split))
-        except endpoints.Failure as failure:
-            reason = endpoints.with_log(str(failure), endpoints.saved_log(self.services, row, live))
-            return Outcome(row.state, "", {"live": live.but(failed=reason)})
+            endpoint = endpoints.ensure_traffic(self.services, row.but(traffic=split))
+        except endpoints.ReleaseFailure as failure:
+            reason = endpoints.with_log(str(failure), endpoints.save_log(self.services, row, live))
+            return StepResult(row.state, "", {"live": live.but(failed=reason)})
         if endpoint is None:
             return self._later(row)
         changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None, **_RESTED}
-        return Outcome(D.LIVE, "awake", changes)
+        return StepResult(D.LIVE, "awake", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
@@ -108,13 +108,13 @@ class Wake:
         """Gives up before it costs more: after the limit, or when the next fault would leave it to a person."""
         limit = self.services.settings.deploy_limit_minutes
         if self.services.clock() > row.since + limit * 60:
-            raise endpoints.Failure(f"not awake within {limit} minutes")
+            raise endpoints.ReleaseFailure(f"not awake within {limit} minutes")
         if row.fault and row.fault.count >= FAULTS_BEFORE_ATTENTION - 1:
-            raise endpoints.Failure(f"failed {row.fault.count} times: {row.fault.type}: {row.fault.message}")
+            raise endpoints.ReleaseFailure(f"failed {row.fault.count} times: {row.fault.type}: {row.fault.message}")
 
-    def _give_up(self, row: Dataset, live: Release) -> Outcome:
+    def _give_up(self, row: Dataset, live: Release) -> StepResult:
         """Everything removed, and a pause that doubles before a question wakes it again."""
-        if not endpoints.removed(self.services, row, live, whole_endpoint=True):
+        if not endpoints.ensure_removed(self.services, row, live, whole_endpoint=True):
             return self._later(row)
         pause = min(self.services.settings.wake_backoff_minutes * 60 * 2**row.wake_failures, _LONGEST_PAUSE)
         changes = {
@@ -124,8 +124,10 @@ class Wake:
             "wake_failures": row.wake_failures + 1,
             "wake_not_before": self.services.clock() + pause,
         }
-        return Outcome(D.ASLEEP, f"could not wake: {live.failed}; no question wakes it for {pause / 60:g} min", changes)
+        return StepResult(
+            D.ASLEEP, f"could not wake: {live.failed}; no question wakes it for {pause / 60:g} min", changes
+        )
 
-    def _later(self, row: Dataset, live: Release | None = None) -> Outcome:
+    def _later(self, row: Dataset, live: Release | None = None) -> StepResult:
         changes = {"live": live} if live else {}
-        return Outcome(row.state, "", changes, self.services.settings.look_seconds)
+        return StepResult(row.state, "", changes, self.services.settings.look_seconds)

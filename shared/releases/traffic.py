@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from shared.errors import PermanentError
 from shared.ledger import counts
-from shared.ledger.engine import Outcome
-from shared.ledger.rows import Dataset, Measured, Release, Stage
-from shared.ledger.rows import Outcome as Ended
-from shared.ledger.states import DatasetState, Part
+from shared.ledger.engine import StepResult
+from shared.ledger.rows import CallComparison, Dataset, Release, Stage
+from shared.ledger.rows import ReleaseOutcome as Ended
+from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints, health
 from shared.releases.deploy import Deploy, Rollout
 
@@ -31,28 +31,28 @@ class Shift(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> Outcome:
+    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
         if not candidate.stages:
             straight = row.resting != D.LIVE or bool(candidate.returned_by)
             return self._enter(row, candidate, 100 if straight else self.services.settings.rollout_stages[0])
-        endpoint = endpoints.shifted(self.services, row)
+        endpoint = endpoints.ensure_traffic(self.services, row)
         if endpoint is None:
             return self._later(row)
         if row.live is None or row.resting != D.LIVE or candidate.returned_by:
             return self._live(row, candidate)
         if not candidate.stages[-1].since:
             begun = _with_last(candidate, since=self.services.clock())
-            return Outcome(row.state, "", {"candidate": begun})
+            return StepResult(row.state, "", {"candidate": begun})
         return self._judge(row, candidate, row.live)
 
-    def _enter(self, row: Dataset, candidate: Release, percent: int) -> Outcome:
+    def _enter(self, row: Dataset, candidate: Release, percent: int) -> StepResult:
         """The next stage's split on record; the next look writes it."""
         rest = {row.live.deployment: 100 - percent} if row.live and percent < 100 else {}
         entered = candidate.but(stages=(*candidate.stages, Stage(percent=percent)))
         traffic = {candidate.deployment: percent, **rest}
-        return Outcome(row.state, f"{percent} % of the traffic", {"candidate": entered, "traffic": traffic})
+        return StepResult(row.state, f"{percent} % of the traffic", {"candidate": entered, "traffic": traffic})
 
-    def _judge(self, row: Dataset, candidate: Release, live: Release) -> Outcome:
+    def _judge(self, row: Dataset, candidate: Release, live: Release) -> StepResult:
         """What becomes of a stage that has its traffic: it goes on, is over, or the candidate is taken back."""
         given, stage = self.services.settings, candidate.stages[-1]
         measured = self._measured(row, candidate, live)
@@ -60,25 +60,25 @@ class Shift(Rollout):
         if found.verdict == "bad":
             breach = _with_last(candidate, verdict="breach", why=found.why, measured=measured)
             reason = f"rolled back at {stage.percent} % of the traffic: {found.why}"
-            raise endpoints.Failure(reason, stages=breach.stages)
+            raise endpoints.ReleaseFailure(reason, stages=breach.stages)
         over = stage.since + given.rollout_bake_minutes * 60
         if found.verdict != "good":
             over += given.rollout_wait_minutes * 60
         if (left := over - self.services.clock()) > 0:
             waiting = f"stage of {stage.percent} %: {found.why}"
-            return Outcome(row.state, "", {"waiting": waiting}, min(left, given.look_seconds))
+            return StepResult(row.state, "", {"waiting": waiting}, min(left, given.look_seconds))
         verdict = "healthy" if found.verdict == "good" else "unjudged"
         passed = _with_last(candidate, verdict=verdict, why=found.why, measured=measured)
         following = next((share for share in given.rollout_stages if share > stage.percent), None)
         return self._live(row, passed) if following is None else self._enter(row, passed, following)
 
-    def _measured(self, row: Dataset, candidate: Release, live: Release) -> tuple[Measured, ...]:
+    def _measured(self, row: Dataset, candidate: Release, live: Release) -> tuple[CallComparison, ...]:
         """Both sides by both sources: the candidate since the stage began, live since the shift began.
 
         At the last stage nobody asks live any more; what it did in the stages before is what there is to compare with.
         """
         since, began, now = candidate.stages[-1].since, candidate.stages[0].since, self.services.clock()
-        counted = Measured(
+        counted = CallComparison(
             source="counts",
             candidate=counts.since(self.services.storage, row.name, candidate.deployment, since),
             live=counts.since(self.services.storage, row.name, live.deployment, began),
@@ -86,14 +86,14 @@ class Shift(Rollout):
         asked = ((candidate.deployment, since), (live.deployment, began))
         return counted, self.services.metrics.compared(row.endpoint, *asked, now)
 
-    def _live(self, row: Dataset, candidate: Release) -> Outcome:
+    def _live(self, row: Dataset, candidate: Release) -> StepResult:
         """The candidate is what is live; what was live stays for a while, unless it was taken back."""
         now, outcomes = self.services.clock(), dict(row.outcomes)
         outcomes.pop(candidate.snapshot, None)
         by, old = candidate.returned_by, row.live
         if old:
             outcomes[old.snapshot] = Ended(
-                part=Part.ROLLED_BACK if by else Part.RETIRED,
+                part=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
                 at=now,
                 reason=f"{by} went back to {candidate.snapshot}" if by else "",
                 attempt=old.attempt,
@@ -112,7 +112,7 @@ class Shift(Rollout):
         if by and row.requested and row.requested.what == "roll_back":
             changes["requested"] = None  # a wish that came while it was done: it meant this
         unjudged = ", unjudged" if candidate.unjudged and not by else ""
-        return Outcome(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes)
+        return StepResult(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +125,23 @@ class RollBack:
         """Whether somebody asked for it."""
         return row.requested is not None and row.requested.what == "roll_back"
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Puts the return on record, if what is to be returned to is still up; the traffic is written by the shift."""
         assert row.requested is not None
         by, back = row.requested.by, row.previous
         if back is None or not row.can_go_back(self.services.clock()):
-            return Outcome(D.LIVE, f"{by} asked to roll back: there is nothing to go back to", {"requested": None})
+            return StepResult(D.LIVE, f"{by} asked to roll back: there is nothing to go back to", {"requested": None})
         found = self.services.workspace.deployment(row.endpoint, back.deployment)
         if found is None or found.state != "Succeeded":
             why = f"deployment {back.deployment} is {found.state if found else 'gone'}"
-            return Outcome(D.LIVE, f"{by} asked to roll back: {why}", {"requested": None})
+            return StepResult(D.LIVE, f"{by} asked to roll back: {why}", {"requested": None})
         changes = {
             "candidate": back.but(returned_by=by, stages=(), failed="", failed_as=None, log=None),
             "previous": None,
             "resting": D.LIVE,
             "requested": None,
         }
-        return Outcome(D.SHIFTING, f"{by} goes back to {back.snapshot}", changes)
+        return StepResult(D.SHIFTING, f"{by} goes back to {back.snapshot}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """A person asked and a person has a look."""
@@ -159,17 +159,17 @@ class Retire:
             return False
         return self.services.clock() >= row.kept_until or Deploy(self.services).ready(row)
 
-    def act(self, row: Dataset, lease: Lease) -> Outcome:
+    def act(self, row: Dataset, lease: Lease) -> StepResult:
         """Removes it; the release stays on record. The log of one that was taken back is kept."""
         previous = row.previous
         assert previous is not None
         ended = row.outcomes.get(previous.snapshot)
-        if previous.log is None and ended and ended.part == Part.ROLLED_BACK:
-            logged = previous.but(log=endpoints.saved_log(self.services, row, previous))
-            return Outcome(row.state, "", {"previous": logged})
-        if not endpoints.removed(self.services, row, previous, whole_endpoint=False):
-            return Outcome(row.state, look_in=self.services.settings.look_seconds)
-        return Outcome(row.state, "", {"previous": previous.but(deployment="")})
+        if previous.log is None and ended and ended.part == ReleaseState.ROLLED_BACK:
+            logged = previous.but(log=endpoints.save_log(self.services, row, previous))
+            return StepResult(row.state, "", {"previous": logged})
+        if not endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False):
+            return StepResult(row.state, poll_in=self.services.settings.look_seconds)
+        return StepResult(row.state, "", {"previous": previous.but(deployment="")})
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """It costs money: a person has a look."""
@@ -181,9 +181,9 @@ def _with_last(release: Release, **changes: object) -> Release:
     return changed
 
 
-def _limits(services: Services) -> health.Limits:
+def _limits(services: Services) -> health.HealthLimits:
     given = services.settings
-    return health.Limits(
+    return health.HealthLimits(
         min_requests=given.rollout_min_requests,
         max_error_points=given.rollout_max_error_points,
         max_latency_ratio=given.rollout_max_latency_ratio,

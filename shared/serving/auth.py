@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from shared.serving.protocol import Unanswered
 
 
-class Access:
+class ScoringKeys:
     """The keys that open the routes that ask."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:

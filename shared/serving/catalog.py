@@ -36,7 +36,7 @@ class _Held[V]:
     usable_until: float
 
 
-class Memory[V]:
+class Cache[V]:
     """Values that were read a moment ago, by name. One read at a time for each name, however many ask.
 
     A value is `fresh` for so many seconds. After that it is read again, once, while others get the one before. If it
@@ -95,7 +95,7 @@ class Memory[V]:
 
 
 @dataclass(frozen=True, slots=True)
-class Nature:
+class ModelTraits:
     """What is known of a release's base model: the roles its template has, and its context in tokens (0: unknown)."""
 
     roles: tuple[str, ...]
@@ -132,9 +132,9 @@ class Catalog:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._rows: Memory[Dataset] = Memory(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
+        self._rows: Cache[Dataset] = Cache(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
         # What a snapshot was trained on does not change.
-        self._natures: Memory[Nature] = Memory(self._nature, _FOR_EVER, _FOR_EVER)
+        self._natures: Cache[ModelTraits] = Cache(self._nature, _FOR_EVER, _FOR_EVER)
 
     async def find(self, model: str) -> Target:
         """The dataset of a name, and the release if the name has one after `@`. Raises Unanswered (404)."""
@@ -152,7 +152,7 @@ class Catalog:
             )
         return Target(row, pinned)
 
-    async def nature(self, release: Release) -> Nature:
+    async def nature(self, release: Release) -> ModelTraits:
         """What is known of a release's base model."""
         return await self._natures.get(release.snapshot)
 
@@ -189,15 +189,15 @@ class Catalog:
         row: Dataset = kept.row
         return row
 
-    async def _nature(self, snapshot: str) -> Nature:
+    async def _nature(self, snapshot: str) -> ModelTraits:
         from shared.chatdata.templates import ANY, template_of
 
         try:
             row: Any = (await asyncio.to_thread(self._services.ledger.read, f"snapshot/{snapshot}")).row
         except Unknown:
-            return Nature(ANY.roles, self._services.settings.validation_context_tokens)
+            return ModelTraits(ANY.roles, self._services.settings.validation_context_tokens)
         roles = template_of(row.base_model.name).roles if row.base_model else ANY.roles
-        return Nature(roles, self._services.settings.validation_context_tokens or row.context_tokens)
+        return ModelTraits(roles, self._services.settings.validation_context_tokens or row.context_tokens)
 
     def _names(self) -> list[str]:
         return [listed.key.removeprefix("dataset/") for listed in self._services.ledger.list("dataset")]

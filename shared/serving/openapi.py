@@ -35,7 +35,7 @@ _LOOK = (401, 404, 503)
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ApiRoute:
     """One route. Who may call it: whoever has a key to ask (`ask`), a function key (`function`), or anybody."""
 
     method: Literal["get", "post"]
@@ -57,27 +57,29 @@ class Route:
 
 _BY = ("by", "Who asks, in words.")
 ROUTES = (
-    Route("post", "/api/v1/chat/completions", "Ask a model, as chat clients do", "ask", _ASK,
+    ApiRoute("post", "/api/v1/chat/completions", "Ask a model, as chat clients do", "ask", _ASK,
           protocol.ChatRequest, protocol.ChatCompletion, protocol.ChatChunk),
-    Route("get", "/api/v1/models", "The datasets whose models can be asked", "ask", (401, 503), None,
+    ApiRoute("get", "/api/v1/models", "The datasets whose models can be asked", "ask", (401, 503), None,
           protocol.ModelList),
-    Route("get", "/api/v1/models/{model}", "One of them", "ask", _LOOK, None, protocol.Model),
-    Route("post", "/api/score/{dataset}", "Ask a model, in the recipe's payload", "ask", _ASK,
+    ApiRoute("get", "/api/v1/models/{model}", "One of them", "ask", _LOOK, None, protocol.Model),
+    ApiRoute("post", "/api/score/{dataset}", "Ask a model, in the recipe's payload", "ask", _ASK,
           protocol.NativeRequest, protocol.NativeAnswer),
-    Route("get", "/api/snapshots", "The newest snapshots", "function", (400, 401), query=(("dataset", "Its name."),)),
-    Route("get", "/api/snapshots/{id}", "Everything about one snapshot", "function", _LOOK),
-    Route("get", "/api/datasets/{name}", "Everything about one dataset", "function", _LOOK),
-    Route("post", "/api/snapshots/{id}/retry", "Go on with one that failed", "function", _ACT, status=202,
+    ApiRoute("get", "/api/snapshots", "The newest snapshots", "function", (400, 401),
+          query=(("dataset", "Its name."),)),
+    ApiRoute("get", "/api/snapshots/{id}", "Everything about one snapshot", "function", _LOOK),
+    ApiRoute("get", "/api/datasets/{name}", "Everything about one dataset", "function", _LOOK),
+    ApiRoute("post", "/api/snapshots/{id}/retry", "Go on with one that failed", "function", _ACT, status=202,
           query=(_BY,)),
-    Route("post", "/api/snapshots/{id}/override", "Excuse checks, and take it after all", "function", (400, *_ACT),
+    ApiRoute("post", "/api/snapshots/{id}/override", "Excuse checks, and take it after all", "function", (400, *_ACT),
           status=202, query=(_BY, ("what", "Names of checks, with commas between."))),
-    Route("post", "/api/datasets/{name}/wake", "Wake it", "function", _ACT, status=202, query=(_BY,)),
-    Route("post", "/api/datasets/{name}/sleep", "Put it to sleep", "function", _ACT, status=202, query=(_BY,)),
-    Route("post", "/api/datasets/{name}/rollback", "Go back to the release before", "function", _ACT, status=202,
+    ApiRoute("post", "/api/datasets/{name}/wake", "Wake it", "function", _ACT, status=202, query=(_BY,)),
+    ApiRoute("post", "/api/datasets/{name}/sleep", "Put it to sleep", "function", _ACT, status=202, query=(_BY,)),
+    ApiRoute("post", "/api/datasets/{name}/rollback", "Go back to the release before", "function", _ACT, status=202,
           query=(_BY,)),
-    Route("post", "/api/datasets/{name}/resume", "Go on past its faults", "function", _ACT, status=202, query=(_BY,)),
-    Route("get", "/api/health", "Whether the app is up", "anybody"),
-    Route("get", "/api/openapi.json", "This document", "anybody"),
+    ApiRoute("post", "/api/datasets/{name}/resume", "Go on past its faults", "function", _ACT, status=202,
+          query=(_BY,)),
+    ApiRoute("get", "/api/health", "Whether the app is up", "anybody"),
+    ApiRoute("get", "/api/openapi.json", "This document", "anybody"),
 )  # fmt: skip
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of SCORING_KEYS."},
@@ -117,7 +119,7 @@ def _schemas() -> dict[str, Any]:
     return schemas
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: ApiRoute) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
@@ -130,7 +132,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return found
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
+def _parameters(route: ApiRoute) -> list[dict[str, Any]]:
     text = {"type": "string"}
     within = [{"name": n, "in": "path", "required": True, "schema": text} for n in re.findall(r"\{(\w+)\}", route.path)]
     query = [{"name": n, "in": "query", "description": about, "schema": text} for n, about in route.query]
@@ -143,7 +145,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     return [*within, *query, *headers]
 
 
-def _answer(route: Route) -> dict[str, Any]:
+def _answer(route: ApiRoute) -> dict[str, Any]:
     content = _json(route.answer) if route.answer else {"application/json": {"schema": {"type": "object"}}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"$ref": _REF.format(model=route.streams.__name__)}}

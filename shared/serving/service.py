@@ -20,14 +20,14 @@ from shared.azure import inference
 from shared.azure.answers import Text
 from shared.chatdata.tokens import estimated_tokens
 from shared.errors import PipelineError
-from shared.ledger.rows import ending
+from shared.ledger.rows import call_result
 from shared.ledger.states import DatasetState
-from shared.serving.catalog import Catalog, Memory, Nature, Target, is_up
+from shared.serving.catalog import Cache, Catalog, ModelTraits, Target, is_up
 from shared.serving.protocol import FinishReason, Turn, Unanswered, Usage
 from shared.serving.stops import Cut
 
 if TYPE_CHECKING:
-    from shared.ledger.rows import Dataset, Ending, Release
+    from shared.ledger.rows import CallResult, Dataset, Release
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ _TOO_LATE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ChatCall:
     """What somebody asks, of whom. `wait`: how long to wait, s, for a dataset that has to wake first."""
 
     model: str
@@ -58,7 +58,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnswerPiece:
     """An answer, or a piece of one, with who gave it. The last piece says why it ended, and what it took."""
 
     text: str
@@ -73,7 +73,7 @@ class Answered:
 class _Call:
     """One question on its way: when it has to be over, and what was tried already."""
 
-    question: Question
+    question: ChatCall
     ends: float
     tried: set[str] = field(default_factory=set)
 
@@ -89,35 +89,35 @@ class _Call:
         return True
 
 
-class Desk:
+class ChatService:
     """Answers questions for one process. What it remembers are short-lived copies: losing them costs only time."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.catalog = Catalog(services)
-        self._keys: Memory[str] = Memory(self._key, KEY_SECONDS, KEY_USABLE_SECONDS)
+        self._keys: Cache[str] = Cache(self._key, KEY_SECONDS, KEY_USABLE_SECONDS)
         self._asked: dict[str, float] = {}
         self._busy = 0
 
-    async def answer(self, question: Question) -> Answered:
+    async def answer(self, question: ChatCall) -> AnswerPiece:
         """The whole answer. Raises Unanswered, and nothing else of this app's errors."""
         texts: list[str] = []
-        last: Answered | None = None
+        last: AnswerPiece | None = None
         async with aclosing(self._pieces(question, "whole")) as pieces:
             async for piece in pieces:
                 texts.append(piece.text)
                 last = piece
         assert last is not None, "an answer has a last piece"
-        return Answered("".join(texts), last.dataset, last.release, last.deployment, last.ended, last.usage)
+        return AnswerPiece("".join(texts), last.dataset, last.release, last.deployment, last.ended, last.usage)
 
-    def stream(self, question: Question) -> AsyncGenerator[Answered]:
+    def stream(self, question: ChatCall) -> AsyncGenerator[AnswerPiece]:
         """The answer piece by piece as the deployment gives it; in one piece where it does not stream.
 
         Raises Unanswered at the first piece, or at a later one when the answer breaks off. Closing ends the question.
         """
         return self._pieces(question, "stream")
 
-    async def _pieces(self, question: Question, how: Literal["whole", "stream"]) -> AsyncGenerator[Answered]:
+    async def _pieces(self, question: ChatCall, how: Literal["whole", "stream"]) -> AsyncGenerator[AnswerPiece]:
         try:
             with self._place():
                 call = _Call(question, time.monotonic() + self.services.settings.call_seconds)
@@ -131,8 +131,8 @@ class Desk:
             raise Unanswered(503, "unavailable", "the model cannot be asked now", 10) from error
 
     async def _read(
-        self, call: _Call, target: Target, found: inference.Answer, started: float
-    ) -> AsyncGenerator[Answered]:
+        self, call: _Call, target: Target, found: inference.EndpointAnswer, started: float
+    ) -> AsyncGenerator[AnswerPiece]:
         """What came, cut at the stops, and counted once it is over."""
         who = (target.row.name, target.release_of(found.deployment), found.deployment)
         cut, sent, last = Cut(call.question.stops), 0, Text("")
@@ -141,29 +141,29 @@ class Desk:
                 last = Text("", piece.ended or last.ended, piece.tokens or last.tokens)
                 if text := cut.feed(piece.text):
                     sent += len(text.encode())
-                    yield Answered(text, *who)
+                    yield AnswerPiece(text, *who)
                 if cut.done:
                     break
         except (GeneratorExit, asyncio.CancelledError):
             if sent:  # the caller left; what came until then was an answer
                 self._count(target, found.deployment, "answered", started)
             raise
-        except inference.Broken as broken:
+        except inference.StreamBroken as broken:
             self._count(target, found.deployment, "failed", started)
             raise _broken(target.row.name, broken) from broken
         rest = cut.rest()
         sent += len(rest.encode())
         usable = bool(sent) or cut.done
-        self._count(target, found.deployment, ending(found.status, usable), started)
+        self._count(target, found.deployment, call_result(found.status, usable), started)
         if not usable:
             raise _unanswered(target.row.name, found)
         ended: FinishReason = "length" if last.ended == "length" and not cut.done else "stop"
-        yield Answered(rest, *who, ended, _usage(call.question, sent, last.tokens))
+        yield AnswerPiece(rest, *who, ended, _usage(call.question, sent, last.tokens))
 
     @asynccontextmanager
     async def _asking(
         self, call: _Call, how: Literal["whole", "stream"]
-    ) -> AsyncIterator[tuple[Target, inference.Answer, float]]:
+    ) -> AsyncIterator[tuple[Target, inference.EndpointAnswer, float]]:
         """Asks until there is an answer, or none to be had. Raises Unanswered."""
         while True:
             target, body, key = await self._ready(call)
@@ -173,7 +173,7 @@ class Desk:
                     yield target, found, started
                     return
             if not await self._mended(call, target, key, found):
-                self._count(target, found.deployment, ending(found.status, found.good), started)
+                self._count(target, found.deployment, call_result(found.status, found.good), started)
                 raise _unanswered(target.row.name, found)
 
     async def _ready(self, call: _Call) -> tuple[Target, dict[str, Any], str]:
@@ -190,7 +190,7 @@ class Desk:
     @asynccontextmanager
     async def _sent(
         self, call: _Call, target: Target, key: str, body: Mapping[str, Any], how: Literal["whole", "stream"]
-    ) -> AsyncIterator[inference.Answer]:
+    ) -> AsyncIterator[inference.EndpointAnswer]:
         if call.left < _TOO_LATE:
             raise Unanswered(504, "timeout", f"{target.row.name}: no time is left to ask")
         uri, given, most = (
@@ -200,11 +200,11 @@ class Desk:
         )
         if how == "whole":
             timeout = min(most, call.left)
-            yield await self.services.scorer.ask(
+            yield await self.services.inference.ask(
                 uri, key, body, timeout, deployment=target.deployment, request_id=given
             )
             return
-        async with self.services.scorer.stream(
+        async with self.services.inference.stream(
             uri,
             key,
             {**body, **_STREAM},
@@ -215,7 +215,7 @@ class Desk:
         ) as found:
             yield found
 
-    async def _mended(self, call: _Call, target: Target, key: str, found: inference.Answer) -> bool:
+    async def _mended(self, call: _Call, target: Target, key: str, found: inference.EndpointAnswer) -> bool:
         """Whether the question may be asked once more: nobody has answered it, and something is different now."""
         match found.status:
             case 401 if call.first("key"):
@@ -287,7 +287,7 @@ class Desk:
 
     # --- what is asked --------------------------------------------------------------------------------------
 
-    def _body(self, question: Question, target: Target, nature: Nature) -> dict[str, Any]:
+    def _body(self, question: ChatCall, target: Target, nature: ModelTraits) -> dict[str, Any]:
         """The recipe's payload. Raises Unanswered (400, 422) for turns that this model cannot take."""
         turns = self._turns(question.turns, nature)
         longest = self.services.settings.max_new_tokens
@@ -295,7 +295,7 @@ class Desk:
             longest = min(longest, self._room(question, target.release, turns, nature.context))
         return inference.payload(turns, {"max_new_tokens": longest, **question.parameters})
 
-    def _turns(self, turns: Sequence[Turn], nature: Nature) -> list[dict[str, Any]]:
+    def _turns(self, turns: Sequence[Turn], nature: ModelTraits) -> list[dict[str, Any]]:
         """The turns as the model's role policy has them."""
         self._fits(turns)
         plain = [turn.model_dump() for turn in turns]
@@ -323,7 +323,7 @@ class Desk:
                 text = f"{len(turn.content)} characters, at most {given.call_max_characters} are taken"
                 raise Unanswered(422, "message_too_long", text, param=f"messages[{at}].content")
 
-    def _room(self, question: Question, release: Release, turns: list[dict[str, Any]], context: int) -> int:
+    def _room(self, question: ChatCall, release: Release, turns: list[dict[str, Any]], context: int) -> int:
         """Tokens left for the answer. Raises Unanswered (422) when the wanted ones do not fit, by an estimate."""
         asked = _estimated(turns)
         wanted = question.parameters.get("max_new_tokens", 1)
@@ -334,7 +334,7 @@ class Desk:
 
     # --- what is noted --------------------------------------------------------------------------------------
 
-    def _count(self, target: Target, answered: str, how: Ending, started: float) -> None:
+    def _count(self, target: Target, answered: str, how: CallResult, started: float) -> None:
         """How the call ended, for its release; where none is named, any with traffic may have been asked."""
         row, seconds = target.row, time.monotonic() - started
         named = answered or target.deployment
@@ -356,7 +356,7 @@ class Desk:
             log.warning("last_asked_at of %s not written: %s", row.name, error)
 
 
-async def _all_of(found: inference.Answer) -> AsyncIterator[Text]:
+async def _all_of(found: inference.EndpointAnswer) -> AsyncIterator[Text]:
     """An answer as pieces; one that came whole is one piece."""
     if found.pieces is None:
         yield Text(found.text or "", found.ended, found.tokens)
@@ -369,7 +369,7 @@ def _estimated(turns: Sequence[Mapping[str, Any]]) -> int:
     return estimated_tokens(sum(len(turn["content"].encode()) for turn in turns), len(turns))
 
 
-def _usage(question: Question, answered_bytes: int, told: tuple[int, int] | None) -> Usage:
+def _usage(question: ChatCall, answered_bytes: int, told: tuple[int, int] | None) -> Usage:
     asked, answered = told or (
         _estimated([turn.model_dump() for turn in question.turns]),
         estimated_tokens(answered_bytes, 0),
@@ -377,12 +377,12 @@ def _usage(question: Question, answered_bytes: int, told: tuple[int, int] | None
     return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, estimated=told is None)
 
 
-def _broken(dataset: str, broken: inference.Broken) -> Unanswered:
+def _broken(dataset: str, broken: inference.StreamBroken) -> Unanswered:
     status, code = (504, "timeout") if broken.late else (502, "answer_broken_off")
     return Unanswered(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
 
 
-def _unanswered(dataset: str, found: inference.Answer) -> Unanswered:
+def _unanswered(dataset: str, found: inference.EndpointAnswer) -> Unanswered:
     """What a caller is told for each way in which an endpoint does not answer."""
     match found.status:
         case 0 if found.lost == "unsent":

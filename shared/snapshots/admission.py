@@ -17,7 +17,7 @@ from shared.config import hyperparameters
 from shared.config.options import MOST_BYTES, parsed
 from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown, Waiting
 from shared.ledger import claims
-from shared.ledger.engine import Outcome
+from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, ModelPin, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.snapshots.filewise import Filewise
@@ -30,7 +30,7 @@ from shared.validation.snapshot import plan_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.azure.resources import BaseModel
+    from shared.azure.resources import RegistryModel
     from shared.azure.storage import Lease, Storage
     from shared.runtime import Services
 
@@ -45,7 +45,7 @@ class Validate:
         """Always: a received snapshot is validated at once."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Pins the model and the component, then makes the pass over the files."""
         try:
             options = _options(self.services, row)
@@ -55,21 +55,21 @@ class Validate:
             frozen = self._pass(row, options, model, lease)
         except (LedgerConflict, Unknown):
             reason = f"{row.source} was overwritten while it was read"
-            return Outcome(SnapshotState.SUPERSEDED, reason, look_in=self._keep())
+            return StepResult(SnapshotState.SUPERSEDED, reason, poll_in=self._keep())
         summary = _store_report(self.services, row, frozen.report)
         changes = {**pinned, "report": summary, "digest": frozen.digest, "counts": dict(frozen.rows), "blocked": ()}
         if not frozen.report.accepted:
             if summary.bad_rows:
                 changes["blocked"] = (Check.BAD_ROWS,)
-            return Outcome(SnapshotState.REJECTED, frozen.report.summary, changes, look_in=self._keep())
+            return StepResult(SnapshotState.REJECTED, frozen.report.summary, changes, poll_in=self._keep())
         return self._admitted(row, frozen, changes)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """What cannot be trained on is refused with the error's own words."""
-        blocked = error.checks if isinstance(error, preflight.Refusal) else ()
-        return Outcome(SnapshotState.REJECTED, str(error), {"blocked": blocked}, look_in=self._keep())
+        blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
+        return StepResult(SnapshotState.REJECTED, str(error), {"blocked": blocked}, poll_in=self._keep())
 
-    def _pass(self, row: Snapshot, options: dict[str, Any], model: BaseModel, lease: Lease) -> Frozen:
+    def _pass(self, row: Snapshot, options: dict[str, Any], model: RegistryModel, lease: Lease) -> Frozen:
         files = _filewise(self.services, row, options, model)
         quarantine = Quarantine(self.services.storage, row.id)
         if _is_spread(self.services, row):
@@ -89,22 +89,22 @@ class Validate:
         quarantine.close()
         return frozen
 
-    def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> Outcome:
+    def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> StepResult:
         claim = claims.claim_name(row, changes)
         holder = "" if Check.DUPLICATE in row.overrides else claims.claimed(self.services, claim, row.id)
         if holder:
-            return Outcome(
+            return StepResult(
                 SnapshotState.DUPLICATE,
                 f"the same rows, model and hyperparameters as {holder}",
                 {**changes, "duplicate_of": holder, "blocked": (Check.DUPLICATE,)},
-                look_in=self._keep(),
+                poll_in=self._keep(),
             )
         # The cuts are kept with the dataset before any row is frozen by them: they never go down.
         kept = self.services.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts)).row
         if Cuts(kept.cut_test, kept.cut_validation) != frozen.cuts:
             raise Waiting("another snapshot of the dataset holds out more rows since: the pass is made again", 1)
         frozen.commit(BlobStaging(self.services.storage, row.id))
-        return Outcome(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
+        return StepResult(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
 
     def _keep(self) -> float:
         return self.services.settings.keep_days * 86_400
@@ -137,7 +137,7 @@ def _is_spread(services: Services, row: Snapshot) -> bool:
     return len(row.files) > 1 and sum(file.size for file in row.files) >= least
 
 
-def _filewise(services: Services, row: Snapshot, options: dict[str, Any], model: BaseModel) -> Filewise:
+def _filewise(services: Services, row: Snapshot, options: dict[str, Any], model: RegistryModel) -> Filewise:
     dataset = services.ledger.dataset(row.dataset).row
     sources = _sources(services, row)
     return Filewise(
@@ -182,7 +182,7 @@ def _options(services: Services, row: Snapshot) -> dict[str, Any]:
         return parsed(file.read(min(size, MOST_BYTES + 1)), path)
 
 
-def _base_model(services: Services, row: Snapshot, options: dict[str, Any]) -> BaseModel:
+def _base_model(services: Services, row: Snapshot, options: dict[str, Any]) -> RegistryModel:
     """The base model, resolved to one version. Raises BadSnapshot when there is none."""
     name = options.get("base_model", services.settings.base_model)
     wanted = options.get("base_model_version", "" if "base_model" in options else services.settings.base_model_version)
@@ -199,7 +199,7 @@ def _mend(row: Snapshot, options: dict[str, Any]) -> str:
     return f"correct it in {row.options.path}" if row.options and "base_model" in options else "change BASE_MODEL"
 
 
-def _pinned(services: Services, row: Snapshot, model: BaseModel, options: dict[str, Any]) -> dict[str, Any]:
+def _pinned(services: Services, row: Snapshot, model: RegistryModel, options: dict[str, Any]) -> dict[str, Any]:
     """What the training will be made of, resolved before any money is spent."""
     given = services.settings
     component = services.workspace.component(given.component, given.component_version)

@@ -19,7 +19,7 @@ from shared import naming
 from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
 from shared.errors import LedgerConflict, Unknown
-from shared.ledger.rows import File, Snapshot
+from shared.ledger.rows import Snapshot, SnapshotFile
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedUpload:
     """An upload that is no snapshot, with the reason and the right form. `at`: seconds since 1970, UTC."""
 
     path: str
@@ -128,16 +128,16 @@ def receive(services: Services, path: str) -> str | None:
 def refuse(services: Services, path: str, reason: str) -> None:
     """Records a refused upload once, under a hash of its path and ETag: another upload of it has another chance."""
     reason = printable(reason, 2000)
-    text = json.dumps(asdict(Refusal(path[:1024], reason, services.clock()))).encode()
+    text = json.dumps(asdict(RefusedUpload(path[:1024], reason, services.clock()))).encode()
     with contextlib.suppress(LedgerConflict, Unknown):
         services.storage.create("ledger", _refusal(services.storage.look(CONTAINER, path)), text)
         log.warning("refused an upload: %s", reason)
 
 
-def refusals(services: Services, limit: int) -> list[Refusal]:
+def refusals(services: Services, limit: int) -> list[RefusedUpload]:
     """The newest refused uploads, newest first."""
     blobs = sorted(services.storage.list("ledger", "_refused/"), key=lambda blob: blob.uploaded_at, reverse=True)
-    return [Refusal(**json.loads(services.storage.read("ledger", blob.name)[0])) for blob in blobs[:limit]]
+    return [RefusedUpload(**json.loads(services.storage.read("ledger", blob.name)[0])) for blob in blobs[:limit]]
 
 
 def _refusal(blob: Blob) -> str:
@@ -168,7 +168,9 @@ def accept_since(services: Services) -> float:
     return accept_since(services)
 
 
-def _recorded(services: Services, drop: Drop, blob: Blob, files: tuple[File, ...], options: File | None) -> str:
+def _recorded(
+    services: Services, drop: Drop, blob: Blob, files: tuple[SnapshotFile, ...], options: SnapshotFile | None
+) -> str:
     row = Snapshot(
         id=_id(drop, blob),
         dataset=drop.dataset,
@@ -177,13 +179,13 @@ def _recorded(services: Services, drop: Drop, blob: Blob, files: tuple[File, ...
         uploaded_at=blob.uploaded_at,
         files=files,
         options=options,
-        next_look_at=services.clock(),
+        poll_at=services.clock(),
     )
     if newer := _newer_ahead(services, row):
         row = row.but(
             state=SnapshotState.SUPERSEDED,
             waiting=f"{newer} is newer and already on its way",
-            next_look_at=None,
+            poll_at=None,
         )
     try:
         services.ledger.create(row)
@@ -202,8 +204,8 @@ def _known(services: Services, snapshot: str) -> bool:
         found = services.ledger.read(f"snapshot/{snapshot}").row
     except Unknown:
         return False
-    if found.next_look_at is not None and found.next_look_at <= services.clock():
-        services.ledger.come_back(found.key, found.next_look_at)
+    if found.poll_at is not None and found.poll_at <= services.clock():
+        services.ledger.come_back(found.key, found.poll_at)
     return True
 
 
@@ -219,7 +221,7 @@ def _newer_ahead(services: Services, row: Snapshot) -> str:
     return ""
 
 
-def _files(services: Services, drop: Drop, blob: Blob) -> tuple[tuple[File, ...], File | None]:
+def _files(services: Services, drop: Drop, blob: Blob) -> tuple[tuple[SnapshotFile, ...], SnapshotFile | None]:
     """The files of a snapshot, pinned by ETag, and its `snapshot.json` if there is one."""
     if not drop.folder:
         return (_file(blob, None),), None
@@ -238,8 +240,8 @@ def _files(services: Services, drop: Drop, blob: Blob) -> tuple[tuple[File, ...]
     return tuple(_file(b, split_of(b.name)) for b in data), options
 
 
-def _file(blob: Blob, split: str | None) -> File:
-    return File(path=blob.name, etag=blob.etag, size=blob.size, split=split)
+def _file(blob: Blob, split: str | None) -> SnapshotFile:
+    return SnapshotFile(path=blob.name, etag=blob.etag, size=blob.size, split=split)
 
 
 def _single(dataset: str, name: str, path: str = "") -> Drop:

@@ -13,7 +13,7 @@ from shared.validation.policy import LIMITS, Policy, setting_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.azure.resources import BaseModel
+    from shared.azure.resources import RegistryModel
     from shared.config.settings import Settings
     from shared.ledger.rows import Snapshot
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONTEXT_TAG = "textContextWindow"
 
 
-def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], model: BaseModel) -> Policy:
+def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], model: RegistryModel) -> Policy:
     """The policy of a snapshot. Raises BadSnapshot for what its `snapshot.json` may not ask for."""
     given = _from_settings(settings)
     given["roles"] = template_of(model.name).roles
@@ -41,7 +41,7 @@ def _from_settings(settings: Settings) -> dict[str, Any]:
     return given
 
 
-def context_of(model: BaseModel) -> int:
+def context_of(model: RegistryModel) -> int:
     """The tokens a model sees at once, as its tag says; 0 where it does not say."""
     told = model.tags.get(CONTEXT_TAG, "")
     return max(1, int(told)) if told.isascii() and told.isdigit() else 0

@@ -10,13 +10,13 @@ import math
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.azure.resources import Size, Usage, family_key
+from shared.azure.resources import MachineSize, QuotaUsage, family_key
 from shared.errors import BadSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from shared.azure.resources import BaseModel, Compute
+    from shared.azure.resources import Cluster, RegistryModel
     from shared.runtime import Services
 
 SERVERLESS = "serverless"
@@ -35,7 +35,7 @@ _WITHOUT_RESERVE = tuple(
 )  # fmt: skip
 
 
-def allowed(model: BaseModel, tag: str) -> list[str]:
+def allowed(model: RegistryModel, tag: str) -> list[str]:
     """The sizes in one of the model's allow lists; empty when the model has none. Raises BadSnapshot."""
     text = model.tags.get(tag)
     if not text:
@@ -49,19 +49,19 @@ def allowed(model: BaseModel, tag: str) -> list[str]:
     return [str(size) for size in found]
 
 
-def least_gpus(model: BaseModel) -> int:
+def least_gpus(model: RegistryModel) -> int:
     """The GPUs one training machine needs for this model, by the registry (`cores|GPUs|memory|disk`); 0: unsaid."""
     spec = model.properties.get("finetune-min-sku-spec", "").split("|")
     return int(spec[1]) if len(spec) > 1 and spec[1].isdigit() else 0
 
 
-def cluster(services: Services) -> Compute | None:
+def cluster(services: Services) -> Cluster | None:
     """The named cluster that trains; None with serverless compute, or when there is no such cluster (yet)."""
     name = services.settings.training_compute
     return None if name == SERVERLESS else services.workspace.compute(name)
 
 
-def training_size(services: Services) -> Size:
+def training_size(services: Services) -> MachineSize:
     """The size that will train. Raises BadSnapshot when the region does not offer it."""
     found = cluster(services)
     name = found.size if found else services.settings.training_instance_type
@@ -85,13 +85,13 @@ def moving(services: Services) -> str:
     return f"cluster {name} is {found.state}" if found.state in ("Creating", "Updating", "Deleting") else ""
 
 
-def cores_to_serve(size: Size, instances: int) -> int:
+def cores_to_serve(size: MachineSize, instances: int) -> int:
     """The quota a deployment takes: `ceil(1.2 x instances) x cores`, without the reserve for exempt sizes."""
     factor = 1.0 if size.name.lower() in _WITHOUT_RESERVE else _RESERVE
     return math.ceil(round(factor * instances, 6)) * size.cores  # rounded first: 1.2 x 5 is a little more than 6
 
 
-def needs(services: Services, sizes: Mapping[str, Size]) -> Iterator[tuple[str, Size, int, bool]]:
+def needs(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[tuple[str, MachineSize, int, bool]]:
     """What a snapshot takes of the quota: what for, the size, the cores, and whether they are held already.
 
     Training and serving do not overlap. A cluster that exists is in the region's usage as far as its nodes run, so its
@@ -110,6 +110,6 @@ def needs(services: Services, sizes: Mapping[str, Size]) -> Iterator[tuple[str, 
             yield f"{what} on {machines} x {size.name}", size, cores, held
 
 
-def usage_of(size: Size, usages: Mapping[str, Usage]) -> Usage | None:
+def usage_of(size: MachineSize, usages: Mapping[str, QuotaUsage]) -> QuotaUsage | None:
     """The usage of a size's family; None when Azure says nothing of it."""
     return usages.get(family_key(size.family)) if size.family else None

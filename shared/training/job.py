@@ -16,8 +16,8 @@ from shared.azure.resources import JobSpec
 from shared.config import hyperparameters
 from shared.errors import PermanentError, Refused, Waiting
 from shared.ledger import budget, claims
-from shared.ledger.engine import Outcome
-from shared.ledger.rows import Check, Problem, Snapshot
+from shared.ledger.engine import StepResult
+from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.training import compute, preflight
 
@@ -48,15 +48,15 @@ class Supersede:
         """Whether there is such a snapshot, and nobody wants the older one all the same."""
         return Check.SUPERSEDED not in row.overrides and bool(self._newer(row))
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Gives the claim and the place back and ends here."""
         newer = self._newer(row)
         if not newer:  # its training has failed meanwhile
-            return Outcome(row.state)
+            return StepResult(row.state)
         claims.release_claim(self.services, row)
         budget.release(self.services, _job_name(self.services, row), begun=False)
         look = self.services.settings.keep_days * 86_400
-        return Outcome(S.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, look_in=look)
+        return StepResult(S.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, poll_in=look)
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """Nothing here ends for good: a person has a look."""
@@ -78,35 +78,37 @@ class Reserve:
         """Whether this attempt has no place yet."""
         return row.job != _job_name(self.services, row)
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Checks everything once more, then takes a place. The row's `job` says that it has one."""
         found = self._checked(row)
         job = _job_name(self.services, row)
         limits = budget.problems(self.services, budget.look(self.services), row) if found else None
         found += budget.reserve(self.services, row, job) if limits is None else limits
         if found:
-            look_in = min(p.look_in for p in found if p.look_in is not None)
+            poll_in = min(p.poll_in for p in found if p.poll_in is not None)
             waiting = {"waiting": preflight.listed(found), "blocked": preflight.checks(found)}
-            return Outcome(S.VALIDATED, "", waiting, look_in=look_in)
-        return Outcome(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
+            return StepResult(S.VALIDATED, "", waiting, poll_in=poll_in)
+        return StepResult(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """Refused before any money was spent: others may claim the content."""
-        blocked = error.checks if isinstance(error, preflight.Refusal) else ()
+        blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return _training_failed(self.services, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
 
-    def _checked(self, row: Snapshot) -> list[Problem]:
+    def _checked(self, row: Snapshot) -> list[Blocker]:
         """What is to be waited for. Raises Refusal for what will not pass."""
         pin = row.base_model
         assert pin is not None, "a validated snapshot has its model pinned"
         model = self.services.workspace.base_model(pin.name, pin.version)
         if model is None:
-            raise preflight.Refusal([Problem(text=f"base model {pin.name}:{pin.version} is gone since validation")])
+            raise preflight.PreflightFailed(
+                [Blocker(text=f"base model {pin.name}:{pin.version} is gone since validation")]
+            )
         found = preflight.problems(self.services, row, model)
-        if lasting := [p for p in found if p.look_in is None]:
-            raise preflight.Refusal(lasting)
+        if lasting := [p for p in found if p.poll_in is None]:
+            raise preflight.PreflightFailed(lasting)
         if cluster := compute.moving(self.services):
-            found.append(Problem(text=cluster, look_in=self.services.settings.look_seconds))
+            found.append(Blocker(text=cluster, poll_in=self.services.settings.look_seconds))
         return found
 
 
@@ -120,16 +122,16 @@ class Submit:
         """Whether this attempt has a place."""
         return row.job == _job_name(self.services, row)
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Finds the job of this attempt or submits it."""
         name = _job_name(self.services, row)
         job = self.services.workspace.job(name) or self._submitted(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise Refused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
         changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, **_HEARD}
-        return Outcome(S.TRAINING, f"job {name}", changes, look_in=self.services.settings.look_seconds)
+        return StepResult(S.TRAINING, f"job {name}", changes, poll_in=self.services.settings.look_seconds)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """The service will not take the job: others may claim the content."""
         return _training_failed(self.services, row, str(error), {}, begun=False)
 
@@ -138,7 +140,7 @@ class Submit:
             raise Refused(f"{holder} is training the same content now")
         # Once more: a row that waited long for a person has given its place to others.
         if limits := budget.reserve(self.services, row, name):
-            raise Waiting(preflight.listed(limits), limits[0].look_in)
+            raise Waiting(preflight.listed(limits), limits[0].poll_in)
         try:
             return self.services.workspace.submit(job_spec(self.services, row, name))
         except Refused:
@@ -193,13 +195,13 @@ class Finish:
         """Always: each look asks the workspace."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Asks the workspace for the job's status."""
         job = self.services.workspace.job(row.job)
         status = job.status if job else MISSING
         if status == "Completed":
             budget.release(self.services, row.job)
-            return Outcome(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_HEARD})
+            return StepResult(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_HEARD})
         if status in _FAILED:
             return self._ended(row, status)
         if status in (MISSING, "NotResponding"):
@@ -209,7 +211,7 @@ class Finish:
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """The workspace will not tell: that is no reason to give the job up."""
 
-    def _ended(self, row: Snapshot, status: str) -> Outcome:
+    def _ended(self, row: Snapshot, status: str) -> StepResult:
         """Failed or canceled, in the words of the step that failed."""
         if row.cancel_asked_at is not None and status == "Canceled":
             minutes = self.services.settings.silence_minutes
@@ -218,7 +220,7 @@ class Finish:
             reason = f"job {row.job} {status.lower()}{_why(self.services, row)}"
         return _training_failed(self.services, row, reason, {"job_status": status})
 
-    def _silent(self, row: Snapshot, status: str) -> Outcome:
+    def _silent(self, row: Snapshot, status: str) -> StepResult:
         """No sign of life: not believed at the first look, and not waited for without end.
 
         A job that is not there has failed when it is missing at a second look. One that does not respond for
@@ -241,8 +243,8 @@ class Finish:
             changes["cancel_asked_at"] = now if asked is None else asked
         return self._later(changes)
 
-    def _later(self, changes: dict[str, Any]) -> Outcome:
-        return Outcome(S.TRAINING, "", changes, look_in=self.services.settings.look_seconds)
+    def _later(self, changes: dict[str, Any]) -> StepResult:
+        return StepResult(S.TRAINING, "", changes, poll_in=self.services.settings.look_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,12 +260,12 @@ class Clean:
         """Whether the keep time is over."""
         return self.services.clock() >= row.since + self.services.settings.keep_days * 86_400
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Deletes training files and working files; the report and the user's own upload stay."""
         for container in ("frozen", "work", "quarantine"):
             for blob in self.services.storage.list(container, f"{row.id}/"):
                 self.services.storage.delete(container, blob.name)
-        return Outcome(S.CLEANED, "kept long enough", look_in=None)
+        return StepResult(S.CLEANED, "kept long enough", poll_in=None)
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
         """Nothing here ends for good: a person has a look."""
@@ -288,8 +290,8 @@ def _why(services: Services, row: Snapshot) -> str:
 
 def _training_failed(
     services: Services, row: Snapshot, reason: str, changes: Mapping[str, object], begun: bool = True
-) -> Outcome:
+) -> StepResult:
     """The end of this attempt: claim and place go to others, and the files stay for a retry."""
     claims.release_claim(services, row)
     budget.release(services, _job_name(services, row), begun)
-    return Outcome(S.TRAINING_FAILED, reason, changes, look_in=services.settings.keep_days * 86_400)
+    return StepResult(S.TRAINING_FAILED, reason, changes, poll_in=services.settings.keep_days * 86_400)

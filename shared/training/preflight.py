@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.errors import BadSnapshot
-from shared.ledger.rows import Check, Problem
+from shared.ledger.rows import Blocker, Check
 from shared.training import compute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from shared.azure.resources import BaseModel, Size
+    from shared.azure.resources import MachineSize, RegistryModel
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -27,23 +27,23 @@ _ALTERNATIVES = ("Phi-4", "Phi-4-mini-instruct")
 _ENDS = (("finetuneRetirementDate", "fine-tuned"), ("inferenceRetirementDate", "served"))
 
 
-class Refusal(BadSnapshot):
+class PreflightFailed(BadSnapshot):
     """A snapshot refused for everything that is wrong at once; `checks` are what a person can excuse."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Blocker]) -> None:
         found = list(problems)
         super().__init__(listed(found))
         self.checks = checks(found)
 
 
-def refuse(services: Services, row: Snapshot, model: BaseModel, mend: str) -> None:
+def refuse(services: Services, row: Snapshot, model: RegistryModel, mend: str) -> None:
     """Raises Refusal for all that stands in the way and will not pass by itself."""
-    lasting = [p for p in problems(services, row, model, mend) if p.look_in is None]
+    lasting = [p for p in problems(services, row, model, mend) if p.poll_in is None]
     if lasting:
-        raise Refusal(lasting)
+        raise PreflightFailed(lasting)
 
 
-def problems(services: Services, row: Snapshot, model: BaseModel, mend: str = "change BASE_MODEL") -> list[Problem]:
+def problems(services: Services, row: Snapshot, model: RegistryModel, mend: str = "change BASE_MODEL") -> list[Blocker]:
     """All that stands in the way, but for what a person excused. `mend` says where the model is chosen."""
     sizes = services.workspace.sizes()
     found = [*_model(services, model, mend), *_machines(services, model, sizes)]
@@ -52,19 +52,19 @@ def problems(services: Services, row: Snapshot, model: BaseModel, mend: str = "c
     return [p for p in found if p.check is None or p.check not in row.overrides]
 
 
-def listed(problems: list[Problem]) -> str:
+def listed(problems: list[Blocker]) -> str:
     """Problems as one text; numbered when there are several."""
     if len(problems) == 1:
         return problems[0].text
     return "; ".join(f"({number}) {problem.text}" for number, problem in enumerate(problems, 1))
 
 
-def checks(problems: Iterable[Problem]) -> tuple[Check, ...]:
+def checks(problems: Iterable[Blocker]) -> tuple[Check, ...]:
     """The names by which these can be excused."""
     return tuple(sorted({p.check for p in problems if p.check is not None}))
 
 
-def ended(model: BaseModel, now: float) -> list[str]:
+def ended(model: RegistryModel, now: float) -> list[str]:
     """Why a model can no longer be used: archived, or past a date of its registry tag. Empty: it is live."""
     found = ["is archived"] if model.archived else []
     dates = _dates(model)
@@ -85,7 +85,7 @@ def alternative(services: Services, but: str) -> str:
     return ""
 
 
-def _dates(model: BaseModel) -> dict[str, datetime]:
+def _dates(model: RegistryModel) -> dict[str, datetime]:
     """The dates of the tag; what cannot be read is as if it were not there: Azure refuses what it no longer serves."""
     try:
         read = ast.literal_eval(model.tags.get("deprecation", "{}"))
@@ -99,13 +99,13 @@ def _utc(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _model(services: Services, model: BaseModel, mend: str) -> Iterator[Problem]:
+def _model(services: Services, model: RegistryModel, mend: str) -> Iterator[Blocker]:
     if why := ended(model, services.clock()):
         use = f"use a live one{alternative(services, model.name)}: {mend}"
-        yield Problem(text=f"base model {model.name}:{model.version} {' and '.join(why)}; {use}", check=Check.MODEL)
+        yield Blocker(text=f"base model {model.name}:{model.version} {' and '.join(why)}; {use}", check=Check.MODEL)
 
 
-def _machines(services: Services, model: BaseModel, sizes: Mapping[str, Size]) -> Iterator[Problem]:
+def _machines(services: Services, model: RegistryModel, sizes: Mapping[str, MachineSize]) -> Iterator[Blocker]:
     """Both sizes: one that can train but not serve is not worth training on."""
     given, name = services.settings, services.settings.training_compute
     training, setting = given.training_instance_type, "TRAINING_INSTANCE_TYPE"
@@ -115,34 +115,36 @@ def _machines(services: Services, model: BaseModel, sizes: Mapping[str, Size]) -
             text = (
                 f"TRAINING_COMPUTE = {name}: there is no such cluster; create it, set CREATE_COMPUTE, or use serverless"
             )
-            yield Problem(text=text)
+            yield Blocker(text=text)
         if found is not None and found.state == "Failed":
             why = found.errors or "no reason given"
-            yield Problem(text=f"TRAINING_COMPUTE = {name}: its provisioning failed: {why}")
+            yield Blocker(text=f"TRAINING_COMPUTE = {name}: its provisioning failed: {why}")
         if found is not None:
             training, setting = found.size, f"TRAINING_COMPUTE = {name}, size"
     yield from _size(model, sizes, training, setting, compute.FINETUNE)
     yield from _size(model, sizes, given.serving_instance_type, "SERVING_INSTANCE_TYPE", compute.INFERENCE)
 
 
-def _size(model: BaseModel, sizes: Mapping[str, Size], name: str, setting: str, tag: str) -> Iterator[Problem]:
+def _size(
+    model: RegistryModel, sizes: Mapping[str, MachineSize], name: str, setting: str, tag: str
+) -> Iterator[Blocker]:
     what, listed_sizes = f"{setting} = {name}", compute.allowed(model, tag)
     use = ", ".join(listed_sizes) or "a newer one"
     if name.lower() in compute.OLD:
-        yield Problem(text=f"{what}: this size is too old; use one of {use}", check=Check.SIZE)
+        yield Blocker(text=f"{what}: this size is too old; use one of {use}", check=Check.SIZE)
     elif listed_sizes and name.lower() not in (s.lower() for s in listed_sizes):
-        yield Problem(text=f"{what}: {model.name}:{model.version} allows only {use}", check=Check.SIZE)
+        yield Blocker(text=f"{what}: {model.name}:{model.version} allows only {use}", check=Check.SIZE)
     size = sizes.get(name.lower())
     if size is None:
-        yield Problem(text=f"{what}: the workspace's region does not offer this size")
+        yield Blocker(text=f"{what}: the workspace's region does not offer this size")
     elif tag == compute.FINETUNE and size.gpus < 1:
-        yield Problem(text=f"{what}: this size has no GPU")
+        yield Blocker(text=f"{what}: this size has no GPU")
     elif tag == compute.FINETUNE and size.gpus < (least := compute.least_gpus(model)):
         text = f"{what}: it has {size.gpus} GPUs and {model.name}:{model.version} needs {least} in one machine"
-        yield Problem(text=text, check=Check.GPUS)
+        yield Blocker(text=text, check=Check.GPUS)
 
 
-def _quota(services: Services, sizes: Mapping[str, Size]) -> Iterator[Problem]:
+def _quota(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[Blocker]:
     usages = services.workspace.usages() or {}
     for what, size, cores, held in compute.needs(services, sizes):
         usage = compute.usage_of(size, usages)
@@ -151,7 +153,7 @@ def _quota(services: Services, sizes: Mapping[str, Size]) -> Iterator[Problem]:
         text = f"{what} takes {cores} cores of {size.family}"
         if cores > usage.limit:
             text += f", the region's quota is {usage.limit}: ask Azure for more or choose another size"
-            yield Problem(text=text, check=Check.QUOTA)
+            yield Blocker(text=text, check=Check.QUOTA)
         elif not held and usage.used + cores > usage.limit:
             text += f", of {usage.limit} are {usage.used} in use"
-            yield Problem(text=text, check=Check.QUOTA, look_in=services.settings.look_seconds)
+            yield Blocker(text=text, check=Check.QUOTA, poll_in=services.settings.look_seconds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.errors import Refused
-from shared.ledger.engine import Outcome
+from shared.ledger.engine import StepResult
 from shared.ledger.rows import ModelRef
 from shared.ledger.states import SnapshotState
 
@@ -32,7 +32,7 @@ class Register:
         """Always: what is trained is registered."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> Outcome:
+    def act(self, row: Snapshot, lease: Lease) -> StepResult:
         """Finds the model version of this attempt or registers it, then tells the dataset."""
         assert row.base_model is not None, "a trained snapshot has its model pinned"
         workspace = self.services.workspace
@@ -51,14 +51,14 @@ class Register:
         if found is None or found.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise Refused(f"model {name}:{version} exists but was not made from this snapshot")
         self.services.ledger.dataset(row.dataset)
-        return Outcome(
+        return StepResult(
             SnapshotState.REGISTERED,
             f"model {name}:{version}",
             {"model": ModelRef(name=name, version=version)},
-            look_in=None,
+            poll_in=None,
             then=(f"dataset/{row.dataset}",),
         )
 
-    def failed(self, row: Snapshot, error: PermanentError) -> Outcome:
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """The training is kept: a retry registers it under a new version."""
-        return Outcome(SnapshotState.REGISTER_FAILED, str(error), look_in=self.services.settings.keep_days * 86_400)
+        return StepResult(SnapshotState.REGISTER_FAILED, str(error), poll_in=self.services.settings.keep_days * 86_400)

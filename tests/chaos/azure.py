@@ -13,7 +13,7 @@ from shared.azure.metrics import Requests, Since
 from shared.azure.resources import DeploymentSpec, JobSpec
 from shared.azure.storage import LEASE_SECONDS
 from shared.errors import Held, Refused
-from shared.ledger.rows import Measured, Tally
+from shared.ledger.rows import CallComparison, CallStats
 from tests.chaos.dice import Dice, weights
 from tests.chaos.stage import Actor, Stage
 from tests.fake_process import Clock, Process
@@ -174,29 +174,29 @@ class ChaosScorer:
     def __init__(self, stage: Stage, workspace: ChaosWorkspace) -> None:
         self.stage, self.workspace = stage, workspace
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.EndpointAnswer:
         wanted = more.get("deployment", "")
 
-        def act() -> inference.Answer:
+        def act() -> inference.EndpointAnswer:
             return self._answer(uri.split("/")[-2] if "/" in uri else "", key, wanted)
 
-        found: inference.Answer = self.stage.call("scorer", "ask", (uri, wanted), act)
+        found: inference.EndpointAnswer = self.stage.call("scorer", "ask", (uri, wanted), act)
         return found
 
-    def _answer(self, endpoint: str, key: str, wanted: str) -> inference.Answer:
+    def _answer(self, endpoint: str, key: str, wanted: str) -> inference.EndpointAnswer:
         there = self.workspace.endpoint(endpoint)
         if there is None:
-            return inference.Answer(0, None, "", "the endpoint could not be reached")
+            return inference.EndpointAnswer(0, None, "", "the endpoint could not be reached")
         if key != f"key-of-{endpoint}":
-            return inference.Answer(401, None, "", "")
+            return inference.EndpointAnswer(401, None, "", "")
         name = wanted or next(iter(there.traffic), "")
         found = self.workspace.deployment(endpoint, name)
         if found is None or found.state != "Succeeded":
-            return inference.Answer(404, None, "", "no such deployment")
+            return inference.EndpointAnswer(404, None, "", "no such deployment")
         quality = self.workspace.quality(found.tags[naming.TAG_SNAPSHOT])
         if quality == "bad" or (quality == "flaky" and self.workspace.dice.roll((1.0, 2.0))):
-            return inference.Answer(424, None, name, "the model failed")
-        return inference.Answer(200, "an answer", name)
+            return inference.EndpointAnswer(424, None, name, "the model failed")
+        return inference.EndpointAnswer(200, "an answer", name)
 
     async def close(self) -> None:
         """Nothing is pooled."""
@@ -213,16 +213,16 @@ class ChaosMetrics:
     def _requests(self) -> Requests:
         return Requests(self.rate, "" if self.rate is not None else "metrics could not be read")
 
-    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> Measured:
-        def act() -> Measured:
+    def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> CallComparison:
+        def act() -> CallComparison:
             if not self.readable:
-                return Measured(source="metrics", why="metrics could not be read")
+                return CallComparison(source="metrics", why="metrics could not be read")
             serves = self.workspace.serves(candidate[0])
             asked = 0 if serves == "few" else 100
-            tally = Tally(asked=asked, failed=asked if serves == "badly" else 0)
-            return Measured(source="metrics", candidate=tally, live=Tally(asked=100))
+            tally = CallStats(asked=asked, failed=asked if serves == "badly" else 0)
+            return CallComparison(source="metrics", candidate=tally, live=CallStats(asked=100))
 
-        found: Measured = self.stage.call("metrics", "compared", (endpoint, *candidate), act)
+        found: CallComparison = self.stage.call("metrics", "compared", (endpoint, *candidate), act)
         return found
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

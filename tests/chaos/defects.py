@@ -16,9 +16,9 @@ from unittest import mock
 
 from shared.azure.resources import JobSpec
 from shared.ledger import states
-from shared.ledger.engine import Hand, Outcome, advance
-from shared.ledger.rows import Dataset, Judgement, Measured, Numbers, Tally
-from shared.ledger.states import DatasetState, Table
+from shared.ledger.engine import StepHandler, StepResult, advance
+from shared.ledger.rows import CallComparison, CallStats, Dataset, GateMetrics, Judgement
+from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import steps
 from shared.releases import deploy, endpoints, traffic
 from shared.snapshots import intake
@@ -134,23 +134,23 @@ class _EagerTraffic(deploy.Watch):
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
         outcome = super()._go_on(row, candidate, lease)
         if outcome.state == DatasetState.EVALUATING:
-            endpoints.shifted(self.services, row.but(traffic={candidate.deployment: 100}))
+            endpoints.ensure_traffic(self.services, row.but(traffic={candidate.deployment: 100}))
         return outcome
 
 
 class _BlindShift(traffic.Shift):
     """Finds every candidate healthy."""
 
-    def _measured(self, row: Dataset, candidate: Any, live: Any) -> tuple[Measured, ...]:
-        return (Measured(source="counts", candidate=Tally(asked=1000), live=Tally(asked=1000)),)
+    def _measured(self, row: Dataset, candidate: Any, live: Any) -> tuple[CallComparison, ...]:
+        return (CallComparison(source="counts", candidate=CallStats(asked=1000), live=CallStats(asked=1000)),)
 
 
 class _BlindGate(deploy.Gate):
     """Lets everybody pass."""
 
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
-        passed = Judgement(passed=True, against_live="first", candidate=Numbers(asked=0))
-        return Outcome(DatasetState.SHIFTING, "looks fine", {"candidate": candidate.but(gate=passed)})
+        passed = Judgement(passed=True, against_live="first", candidate=GateMetrics(asked=0))
+        return StepResult(DatasetState.SHIFTING, "looks fine", {"candidate": candidate.but(gate=passed)})
 
 
 class _Spendthrift(ChaosWorld):
@@ -163,8 +163,8 @@ class _Spendthrift(ChaosWorld):
         return services
 
 
-def _without_intents(table: Table) -> Table:
-    return Table(table.name, tuple(dataclasses.replace(step, intent=None) for step in table.steps))
+def _without_intents(table: LifeCycle) -> LifeCycle:
+    return LifeCycle(table.name, tuple(dataclasses.replace(step, intent=None) for step in table.steps))
 
 
 def _with_storage(storage: type[ChaosStorage]) -> Callable[..., ChaosWorld]:
@@ -178,9 +178,9 @@ def _with_storage(storage: type[ChaosStorage]) -> Callable[..., ChaosWorld]:
 def _with_hand(table: str, step: str, hand: Callable[[Any], Any]) -> Callable[..., ChaosWorld]:
     class World(ChaosWorld):
         def step(self, services: Any, message: str) -> str:
-            hands: dict[str, dict[str, Hand]] = {k: dict(v) for k, v in steps.hands(services).items()}
-            hands[table][step] = hand(services)
-            return advance(services.ledger, message, hands, services.settings.fault_seconds, lambda *what: None)
+            handlers: dict[str, dict[str, StepHandler]] = {k: dict(v) for k, v in steps.handlers(services).items()}
+            handlers[table][step] = hand(services)
+            return advance(services.ledger, message, handlers, services.settings.fault_seconds, lambda *what: None)
 
     return World
 

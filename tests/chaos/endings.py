@@ -38,11 +38,11 @@ def broken(world: ChaosWorld) -> Iterator[str]:
 
 
 def _of_snapshot(world: ChaosWorld, row: Any) -> Iterator[str]:
-    waits = bool(row.waiting) and row.next_look_at is not None
+    waits = bool(row.waiting) and row.poll_at is not None
     if row.state not in _ENDS and not row.attention and not waits:
         yield f"{row.id} is {row.state} and nothing moves it"
-    if row.next_look_at is not None and row.next_look_at < world.clock() - 600:
-        yield f"{row.id} is overdue since {world.clock() - row.next_look_at:.0f} s"
+    if row.poll_at is not None and row.poll_at < world.clock() - 600:
+        yield f"{row.id} is overdue since {world.clock() - row.poll_at:.0f} s"
     if row.state == S.REGISTERED:
         model = world.workspace.models.get((row.model.name, row.model.version)) if row.model else None
         if model is None or model.tags.get(naming.TAG_SNAPSHOT) != row.id:

@@ -14,7 +14,7 @@ from shared.ledger.states import SnapshotState
 from shared.operations import actions
 from shared.releases import idle
 from shared.serving.protocol import Turn, Unanswered
-from shared.serving.service import Desk, Question
+from shared.serving.service import ChatCall, ChatService
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def question(history: History) -> None:
 
 async def _question(services: Any, name: str) -> None:
     try:
-        await Desk(services).answer(Question(name, [Turn(role="user", content="What?")]))
+        await ChatService(services).answer(ChatCall(name, [Turn(role="user", content="What?")]))
     except Unanswered:
         return
 

@@ -42,7 +42,7 @@ class ChaosWorld:
         self.stage = Stage(dice, self.clock, profile.fates)
         self.storage = self.new_storage()
         self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
-        self.scorer, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage, self.workspace)
+        self.inference, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage, self.workspace)
         self.stage.on_wake = self.storage.lapse
         self.events: list[tuple[float, int, str]] = []
         self._wires: dict[str, Any] = {
@@ -62,8 +62,8 @@ class ChaosWorld:
 
     def _services(self, storage: Any, workspace: Any) -> Services:
         metrics: Any = self.metrics
-        scorer: Any = self.scorer
-        return Services(self.settings, storage, workspace, metrics, scorer, self.clock)
+        inference: Any = self.inference
+        return Services(self.settings, storage, workspace, metrics, inference, self.clock)
 
     def step(self, services: Services, message: str) -> str:
         """Moves a row by one step."""

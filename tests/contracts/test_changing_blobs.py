@@ -46,7 +46,7 @@ class Site:
         world: Any = World()
         storage = Storage(self.blobs, self.queues, read_block=RANGE)
         storage.prepare()
-        self.services = Services(world.services.settings, storage, world.workspace, world.metrics, world.scorer)
+        self.services = Services(world.services.settings, storage, world.workspace, world.metrics, world.inference)
 
     def heard(self, request: Any) -> None:
         """Every request of the app, before it is sent."""

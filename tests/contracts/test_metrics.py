@@ -9,7 +9,7 @@ import pytest
 from azure.identity import DefaultAzureCredential
 
 from shared.azure.metrics import Metrics
-from shared.ledger.rows import Measured, Tally
+from shared.ledger.rows import CallComparison, CallStats
 from tests.contracts.workspaces import AzureSide, FakeSide, Shop
 from tests.local.azureml_server import AzureMl
 
@@ -113,8 +113,8 @@ def test_the_questions_to_two_deployments_are_told_apart_by_status_and_time(azur
     asked = {"rel1": {200: 40, 500: 1}, "rel2": {200: 10, 424: 3, 429: 2, 503: 1}}
     meter.advance(120 + 15 - meter.now() % 60)  # a while after it was made, and not at the turn of a minute
     began = meter.now()
-    assert meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), began + 30) == Measured(
-        source="metrics", candidate=Tally(), live=Tally()
+    assert meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), began + 30) == CallComparison(
+        source="metrics", candidate=CallStats(), live=CallStats()
     ), "no whole minute has passed"
     meter.advance(60)
     for deployment, ends in asked.items():
@@ -123,10 +123,10 @@ def test_the_questions_to_two_deployments_are_told_apart_by_status_and_time(azur
             meter.server.control("POST", "/metrics", {**question, "count": count})
     meter.advance(60)
     found = meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), meter.now())
-    assert found.candidate == Tally(asked=16, failed=4, refused=2, p50_seconds=1.5, p95_seconds=1.5)
-    assert found.live == Tally(asked=41, failed=1, p50_seconds=1.5, p95_seconds=1.5)
+    assert found.candidate == CallStats(asked=16, failed=4, refused=2, p50_seconds=1.5, p95_seconds=1.5)
+    assert found.live == CallStats(asked=41, failed=1, p50_seconds=1.5, p95_seconds=1.5)
     late = meter.metrics.compared(endpoint, ("rel2", meter.now()), ("rel1", began), meter.now() + 60)
-    assert late.candidate == Tally(), "what was asked before does not count"
+    assert late.candidate == CallStats(), "what was asked before does not count"
     missing = meter.metrics.compared(endpoint, ("rel3", began), ("rel1", began), meter.now())
     assert (missing.candidate, missing.live) == (None, None)
     assert "the capacity of rel3 is not known" in missing.why

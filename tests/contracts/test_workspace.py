@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.azure.resources import RunFailure, Usage, family_key
+from shared.azure.resources import QuotaUsage, RunFailure, family_key
 from shared.errors import Refused, ServiceBusy
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
@@ -65,7 +65,7 @@ def test_sizes_are_found_by_name_in_lower_case_with_their_gpus(shop: Shop) -> No
 def test_the_quota_of_a_size_is_found_by_its_family_and_counts_what_is_deployed(shop: Shop) -> None:
     size = shop.workspace.sizes()[GPU.lower()]
 
-    def usage() -> Usage:
+    def usage() -> QuotaUsage:
         found = shop.workspace.usages()
         assert found is not None
         return found[family_key(size.family)]

@@ -131,7 +131,7 @@ class Shop:
         assert model is not None
         world, anything = World(), self.workspace
         fakes: Any = world
-        services = Services(world.services.settings, fakes.storage, anything, fakes.metrics, fakes.scorer)
+        services = Services(world.services.settings, fakes.storage, anything, fakes.metrics, fakes.inference)
         pin = ModelPin(registry="azureml", name=model.name, version=model.version, id=model.id)
         made = job_spec(services, self.row.but(base_model=pin, hyperparameters={}), f"{self.id}-job")
         spec: JobSpec = made.but(**{"tags": TAGS, **changes})

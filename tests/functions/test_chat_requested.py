@@ -18,7 +18,7 @@ from starlette.responses import Response
 from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
 from shared.azure.answers import Text
-from shared.azure.inference import Answer, Broken
+from shared.azure.inference import EndpointAnswer, StreamBroken
 from shared.ledger import counts
 from shared.ledger.states import DatasetState as D
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
@@ -35,17 +35,17 @@ BOTH = pytest.mark.parametrize("act", [score, chat_completions], ids=["score", "
 class Endpoint:
     """Answers every question alike, in `pieces` if it has any, and keeps what it was asked."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: EndpointAnswer) -> None:
         self.answer, self.asked = answer, list[dict[str, Any]]()
         self.pieces: list[Text | Exception] = []
         self.closed = 0
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> EndpointAnswer:
         self.asked.append({"body": body, **more})
         return self.answer
 
     @asynccontextmanager
-    async def stream(self, uri: str, key: str, body: Any, timeout: float, **more: Any) -> AsyncIterator[Answer]:
+    async def stream(self, uri: str, key: str, body: Any, timeout: float, **more: Any) -> AsyncIterator[EndpointAnswer]:
         self.asked.append({"body": body, **more})
         try:
             yield replace(self.answer, pieces=self._coming()) if self.pieces else self.answer
@@ -60,9 +60,9 @@ class Endpoint:
             yield piece
 
 
-def _live(world: World, answer: Answer | None = None, **changes: Any) -> Endpoint:
+def _live(world: World, answer: EndpointAnswer | None = None, **changes: Any) -> Endpoint:
     endpoint: Any = Endpoint(answer or an_answer(text="Because."))
-    world.services.scorer = endpoint
+    world.services.inference = endpoint
     world.services.ledger.create(a_dataset(**changes))
     world.workspace.write_endpoint(ENDPOINT, {}, {})
     made: Endpoint = endpoint
@@ -207,7 +207,7 @@ def test_an_unknown_dataset_is_404(world: World, request_of: Make, act: Any, nam
     ],
 )
 def test_an_endpoint_that_does_not_answer_has_its_status_and_patience(
-    world: World, request_of: Make, act: Any, answer: Answer, status: int, kind: str, retry: str | None
+    world: World, request_of: Make, act: Any, answer: EndpointAnswer, status: int, kind: str, retry: str | None
 ) -> None:
     _live(world, answer)
     found = _answered(act, request_of(NATIVE if act is score else CHAT, route=ROUTE))
@@ -397,13 +397,13 @@ def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -
     [
         (an_answer(429), [], 429),
         (an_answer(0, lost="late"), [], 504),
-        (an_answer(), [Broken("cut")], 502),
-        (an_answer(), [Text(" "), Broken("late", late=True)], 504),
+        (an_answer(), [StreamBroken("cut")], 502),
+        (an_answer(), [Text(" "), StreamBroken("late", late=True)], 504),
         (an_answer(), [Text(" "), Text("\n")], 502),
     ],
 )
 def test_before_its_first_piece_a_stream_that_fails_is_an_ordinary_error(
-    world: World, request_of: Make, answer: Answer, pieces: Any, status: int
+    world: World, request_of: Make, answer: EndpointAnswer, pieces: Any, status: int
 ) -> None:
     endpoint = _live(world, answer)
     endpoint.pieces = pieces
@@ -415,7 +415,7 @@ def test_before_its_first_piece_a_stream_that_fails_is_an_ordinary_error(
 
 def test_after_its_first_piece_a_stream_that_fails_ends_with_the_error(world: World, request_of: Make) -> None:
     endpoint = _live(world)
-    endpoint.pieces = [Text("one"), Broken("the connection was cut")]
+    endpoint.pieces = [Text("one"), StreamBroken("the connection was cut")]
     events, _ = _streamed(request_of(STREAM))
     assert _texts(events[:1]) == ["one"]
     assert (events[-1]["error"]["type"], events[-1]["error"]["code"]) == ("server_error", "answer_broken_off")

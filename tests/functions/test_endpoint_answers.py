@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from functions.chat_requested import chat_completions, score
 from functions.web import Events
-from shared.azure.inference import Scorer
+from shared.azure.inference import InferenceClient
 from shared.ledger import counts
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
@@ -106,12 +106,12 @@ async def _served(world: World, endpoint: Endpoint | None) -> AsyncIterator[None
         uri = str(server.make_url("/score")) if endpoint else f"http://127.0.0.1:{unused_port()}/score"
         world.services.ledger.create(a_dataset(scoring_uri=uri))
         world.workspace.write_endpoint(ENDPOINT, {}, {})
-        scorer: Any = Scorer()
-        world.services.scorer = scorer
+        inference: Any = InferenceClient()
+        world.services.inference = inference
         try:
             yield
         finally:
-            await scorer.close()
+            await inference.close()
 
 
 def _asked(world: World, request_of: Make, endpoint: Endpoint | None, route: str) -> Got:

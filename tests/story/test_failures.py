@@ -91,7 +91,7 @@ def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool)
         good = {name for _, name in before}
         world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good else "Failed"
     else:
-        world.scorer.status = 424
+        world.inference.status = 424
     world.run()
     states = world.states()
     newest = max(states)

@@ -10,7 +10,7 @@ import pytest
 from rapidfuzz import fuzz
 
 from shared import naming
-from shared.azure.inference import Answer
+from shared.azure.inference import EndpointAnswer
 from shared.operations import actions, status
 from shared.releases.gate import read
 from tests.fakes import World, dialogues
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def _world(**settings: Any) -> World:
     """A release that is live and knows the answers."""
     world = World(settings=settings)
-    world.scorer.answers = lambda deployment, question: Answer(200, _right(question))
+    world.inference.answers = lambda deployment, question: EndpointAnswer(200, _right(question))
     world.drop(f"{NAME}.jsonl", dialogues(200))
     world.run()
     assert _newest(world)["state"] == "LIVE"
@@ -37,9 +37,9 @@ def _right(question: str) -> str:
 def _next(world: World, answer: Any = _right) -> dict[str, Any]:
     """A second snapshot, whose model answers so; its row once all is over."""
     live = set(world.workspace.created_deployments)
-    right = world.scorer.answers
-    world.scorer.answers = lambda deployment, question: (
-        right(deployment, question) if deployment in live else Answer(200, answer(question))
+    right = world.inference.answers
+    world.inference.answers = lambda deployment, question: (
+        right(deployment, question) if deployment in live else EndpointAnswer(200, answer(question))
     )
     world.clock.now += 5
     world.drop(f"{NAME}/next.jsonl", dialogues(300))
@@ -96,7 +96,7 @@ def test_the_gate_may_be_excused_before_it_is_reached() -> None:
     world.run(until=4000)
     waiting = _newest(world)
     assert waiting["blocked"] == ["daily_runs"]
-    world.scorer.answers = lambda deployment, question: Answer(200, "")
+    world.inference.answers = lambda deployment, question: EndpointAnswer(200, "")
     assert actions.override(world.services, waiting["id"], "ada", ["gate", "daily_runs"]).done
     world.run()
     row = _newest(world)
@@ -127,15 +127,15 @@ def _example() -> World:
     world = World(settings={"min_rows": 20})
     remembered: dict[str, dict[str, str]] = {}
 
-    def answer(deployment: str, question: str) -> Answer:
+    def answer(deployment: str, question: str) -> EndpointAnswer:
         if deployment not in remembered:
             name = naming.frozen(f"{NAME}-{deployment.removeprefix('r')}", "train")
             rows = [json.loads(line)["messages"] for line in world.storage.blobs["frozen", name].data.splitlines()]
             remembered[deployment] = {row[0]["content"]: row[1]["content"] for row in rows}
         known = remembered[deployment]
-        return Answer(200, known[max(known, key=lambda asked: fuzz.token_sort_ratio(asked, question))])
+        return EndpointAnswer(200, known[max(known, key=lambda asked: fuzz.token_sort_ratio(asked, question))])
 
-    world.scorer.answers = answer
+    world.inference.answers = answer
     world.drop(f"{NAME}.jsonl", (EXAMPLES / f"{NAME}.jsonl").read_bytes())
     world.run()
     assert _newest(world)["state"] == "LIVE"

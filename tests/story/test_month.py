@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.azure.inference import Answer
+from shared.azure.inference import EndpointAnswer
 from shared.ledger.states import DatasetState as D
 from shared.operations import actions, nightly, status
 from tests.fakes import World, dialogues
@@ -47,8 +47,8 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
         _until(world, morning)
         if day in (9, 16, 23):  # new data; once while it is asked every day, once bad, once in a quiet week
             known = set(world.workspace.created_deployments)
-            world.scorer.answers = lambda name, question, known=known, bad=day == 16: (  # type: ignore[misc]
-                Answer(200, "") if bad and name not in known else None
+            world.inference.answers = lambda name, question, known=known, bad=day == 16: (  # type: ignore[misc]
+                EndpointAnswer(200, "") if bad and name not in known else None
             )
             world.drop(f"{NAME}/{day}.jsonl", dialogues(60, str(day)))
             world.run()

@@ -186,7 +186,7 @@ def _failed(world: World) -> str:
 def test_what_is_being_cleaned_cannot_be_retried(ask: Any) -> None:
     world = _world()
     snapshot = _failed(world)
-    said: list[actions.Answer] = []
+    said: list[actions.ActionAnswer] = []
     _meanwhile(world.storage, "delete", lambda: said.append(ask(world.services, snapshot, "me")))
     world.run()
     assert (said[0].done, "is CLEANING" in said[0].text) == (False, True)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.rows import Tally
+from shared.ledger.rows import CallStats
 from shared.ledger.states import DatasetState as D
-from shared.ledger.states import Part
+from shared.ledger.states import ReleaseState
 from shared.operations import actions, status
 from tests.fakes import Process, World, dialogues
 
 NAME, KEY = "support-bot", "dataset/support-bot"
 HOUR = 3600.0
-type Asked = Callable[[str, int], Tally]
+type Asked = Callable[[str, int], CallStats]
 
 
 class Story:
@@ -137,7 +137,7 @@ SLOW: Callable[[Story], None] = lambda story: story.asked(seconds=4.0)  # noqa: 
 
 def _in_metrics(story: Story) -> None:
     candidate = story.row.candidate.deployment
-    story.world.metrics.tallies = lambda name: Tally(asked=100, failed=50 if name == candidate else 0)
+    story.world.metrics.tallies = lambda name: CallStats(asked=100, failed=50 if name == candidate else 0)
 
 
 @pytest.mark.parametrize("percent", [10, 50, 100])
@@ -165,7 +165,7 @@ def test_a_breach_puts_all_traffic_back_in_one_write_and_removes_the_candidate(
     assert story.written[written:] == [{story.first.deployment: 100}]
     assert (row.live.snapshot, row.traffic) == (story.first.snapshot, {story.first.deployment: 100})
     ended = row.outcomes[candidate.snapshot]
-    assert ended.part == Part.ROLLED_BACK
+    assert ended.part == ReleaseState.ROLLED_BACK
     assert f"rolled back at {percent} % of the traffic" in ended.reason
     assert told in ended.reason
     assert ended.stages[-1].verdict == "breach"
@@ -222,7 +222,7 @@ def test_one_call_goes_back_to_the_release_before() -> None:
     row = story.row
     assert (row.state, row.live.snapshot) == (D.LIVE, story.first.snapshot)
     assert story.written[written:] == [{story.first.deployment: 100}]
-    assert row.outcomes[bad.snapshot].part == Part.ROLLED_BACK
+    assert row.outcomes[bad.snapshot].part == ReleaseState.ROLLED_BACK
     assert "ada went back to" in row.outcomes[bad.snapshot].reason
     assert [name for _, name in story.world.workspace.deployments] == [story.first.deployment]
     assert ("evaluations", f"{bad.snapshot}/{bad.deployment}.log.json") in story.world.storage.blobs
@@ -248,7 +248,7 @@ def test_during_a_rollout_the_call_takes_the_candidate_back() -> None:
     assert actions.ask(story.world.services, NAME, "roll_back", "ada").done
     row = story.until(lambda r: r.state == D.LIVE)
     assert row.live.snapshot == story.first.snapshot
-    assert row.outcomes[candidate.snapshot].part == Part.ROLLED_BACK
+    assert row.outcomes[candidate.snapshot].part == ReleaseState.ROLLED_BACK
     assert "taken back by ada" in row.outcomes[candidate.snapshot].reason
     assert row.requested is None
     assert [name for _, name in story.world.workspace.deployments] == [story.first.deployment]
@@ -297,7 +297,7 @@ def test_an_endpoint_that_vanishes_during_a_shift_leaves_the_dataset_asleep() ->
     after = story.row
     assert (after.state, after.live.snapshot, after.traffic) == (D.ASLEEP, story.first.snapshot, {})
     assert "is gone" in after.reason
-    assert after.outcomes[row.candidate.snapshot].part == Part.ROLLED_BACK
+    assert after.outcomes[row.candidate.snapshot].part == ReleaseState.ROLLED_BACK
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import Usage, family_key
+from shared.azure.resources import QuotaUsage, family_key
 from shared.ledger import budget
 from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
@@ -99,14 +99,14 @@ def test_the_days_limit_is_waited_for_or_excused() -> None:
 
 def test_quota_of_others_is_waited_for_until_it_is_free() -> None:
     world = _world()
-    world.workspace.quota = {family_key(FAMILY): Usage(used=90, limit=100)}
+    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=90, limit=100)}
     world.run(until=1000)
     row = _only(world)
     assert (row["state"], row["blocked"], row["fault"]) == ("VALIDATED", ["quota"], None)
     assert "of 100 are 90 in use" in row["waiting"]
     assert not world.workspace.submitted
     assert _running(world) == 0
-    world.workspace.quota = {family_key(FAMILY): Usage(used=10, limit=100)}
+    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=10, limit=100)}
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert _only(world)["waiting"] is None
@@ -114,7 +114,7 @@ def test_quota_of_others_is_waited_for_until_it_is_free() -> None:
 
 def test_what_will_not_pass_refuses_before_a_row_is_read() -> None:
     world = _world()
-    world.workspace.quota = {family_key(FAMILY): Usage(used=0, limit=10)}
+    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=0, limit=10)}
     world.workspace.archived = True
     world.run()
     row = _only(world)

@@ -30,7 +30,7 @@ __all__ = ["Evaluation", "Unfinished", "evaluate", "read", "told"]
 class Unfinished:
     """The gate has more to ask: come back in so many seconds."""
 
-    look_in: float
+    poll_in: float
 
 
 def evaluate(services: Services, row: Dataset, release: Release, lease: Lease) -> Judgement | Unfinished:

@@ -42,7 +42,7 @@ type Who = Literal["candidate", "live"]
 type Pending = tuple[Side, list[tuple[Prompt, int]]]
 
 
-class Kept(Struct, frozen=True, kw_only=True):
+class StoredAnswer(Struct, frozen=True, kw_only=True):
     """What one question brought. `again`: it says nothing about the model, so the prompt is asked once more."""
 
     prompt: Turns
@@ -167,7 +167,7 @@ class _Visit:
         try:
             return max(await asyncio.gather(*(self._side(side, prompts) for side, prompts in pending)))
         finally:
-            await self._services.scorer.close()
+            await self._services.inference.close()
 
     async def _side(self, side: Side, prompts: Sequence[tuple[Prompt, int]]) -> float:
         """As many at once as the side can bear, until time is up or it asks for patience; some at least.
@@ -194,7 +194,7 @@ class _Visit:
         pause = _patience(answer, self._services.settings.look_seconds) if kept.again else 0.0
         return pause, answer.status in NOT_NOW or (kept.text is None and not kept.again)
 
-    async def _asked(self, side: Side, prompt: Prompt) -> tuple[inference.Answer, float]:
+    async def _asked(self, side: Side, prompt: Prompt) -> tuple[inference.EndpointAnswer, float]:
         """The answer and the seconds it took; a refused key is read anew, once."""
         key = self._key
         answer, seconds = await self._timed(side, prompt, key)
@@ -206,9 +206,9 @@ class _Visit:
             raise ServiceBusy(f"{where} answered HTTP {answer.status}: {answer.detail}")
         return answer, seconds
 
-    async def _timed(self, side: Side, prompt: Prompt, key: str) -> tuple[inference.Answer, float]:
+    async def _timed(self, side: Side, prompt: Prompt, key: str) -> tuple[inference.EndpointAnswer, float]:
         started = time.perf_counter()
-        answer = await self._services.scorer.ask(
+        answer = await self._services.inference.ask(
             self._row.scoring_uri,
             key,
             inference.payload(prompt.turns, self._chosen.parameters),
@@ -217,14 +217,16 @@ class _Visit:
         )
         return answer, time.perf_counter() - started
 
-    def _keep(self, side: Side, prompt: Prompt, tries: int, answer: inference.Answer, seconds: float) -> Kept:
+    def _keep(
+        self, side: Side, prompt: Prompt, tries: int, answer: inference.EndpointAnswer, seconds: float
+    ) -> StoredAnswer:
         """Stores what came back; the first of two workers' answers stays.
 
         Whatever goes wrong with live is asked again: it must never be the candidate's gain. An empty answer of the
         candidate is its answer.
         """
         answered = answer.text is not None if side.who == "candidate" else answer.good
-        kept = Kept(
+        kept = StoredAnswer(
             prompt=prompt.turns,
             parameters=self._chosen.parameters,
             status=answer.status,
@@ -242,7 +244,7 @@ class _Visit:
         return kept
 
 
-def _patience(answer: inference.Answer, usual: float) -> float:
+def _patience(answer: inference.EndpointAnswer, usual: float) -> float:
     """How long (s) an endpoint wants to be left alone."""
     asked = answer.retry_after.strip()
     return min(float(asked), 600.0) if asked.isdigit() else usual

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from shared.ledger.rows import Judgement, Lead, Numbers, Struct
+from shared.ledger.rows import GateMetrics, Judgement, LikenessGap, Struct
 
 if TYPE_CHECKING:
     from shared.config.settings import Settings
@@ -51,7 +51,9 @@ class Thresholds(Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(settings, f"gate_{name}") for name in cls.__struct_fields__})
 
 
-def judged(candidate: Numbers, thresholds: Thresholds, live: Numbers | None, differences: Sequence[float]) -> Judgement:
+def judged(
+    candidate: GateMetrics, thresholds: Thresholds, live: GateMetrics | None, differences: Sequence[float]
+) -> Judgement:
     """The judgement. `live`: None when nothing is. `differences`: live's likeness minus the candidate's, by prompt."""
     reasons = _broken(candidate, thresholds)
     notes: list[str] = []
@@ -84,7 +86,7 @@ def told(found: Judgement) -> str:
     return "; ".join((answered, *found.reasons, *released, *found.notes))
 
 
-def _broken(found: Numbers, given: Thresholds) -> list[str]:
+def _broken(found: GateMetrics, given: Thresholds) -> list[str]:
     """Every threshold that was not kept, with both numbers."""
     if not found.asked:
         return ["there is no held-out prompt to ask"]
@@ -107,7 +109,7 @@ def _broken(found: Numbers, given: Thresholds) -> list[str]:
     return reasons
 
 
-def _against(lead: Lead | None, margin: float) -> AgainstLive:
+def _against(lead: LikenessGap | None, margin: float) -> AgainstLive:
     if lead is None:
         return "unjudged"
     if lead.high <= margin:
@@ -115,7 +117,7 @@ def _against(lead: Lead | None, margin: float) -> AgainstLive:
     return "worse" if lead.low > margin else "in doubt"
 
 
-def _comparison(against: AgainstLive, lead: Lead | None, prompts: int, given: Thresholds) -> str:
+def _comparison(against: AgainstLive, lead: LikenessGap | None, prompts: int, given: Thresholds) -> str:
     if lead is None:
         return f"unjudged against live: {prompts} prompts to compare on, {given.min_compared} needed"
     numbers = (
@@ -126,13 +128,13 @@ def _comparison(against: AgainstLive, lead: Lead | None, prompts: int, given: Th
     return f"{against}: {numbers}{more}" if against == "in doubt" else f"{against} than live: {numbers}"
 
 
-def interval(differences: Sequence[float]) -> Lead:
+def interval(differences: Sequence[float]) -> LikenessGap:
     """The mean difference with its 95 % percentile bootstrap interval: means of samples drawn with replacement."""
     draw = random.Random(SEED)
     ordered, count = sorted(differences), len(differences)
     means = sorted(fmean(draw.choices(ordered, k=count)) for _ in range(RESAMPLES))
     beyond = (1 - CONFIDENCE) / 2
-    return Lead(
+    return LikenessGap(
         mean=round(fmean(differences), 2),
         low=round(means[math.floor(beyond * RESAMPLES)], 2),
         high=round(means[math.ceil((1 - beyond) * RESAMPLES) - 1], 2),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import Unknown
-from shared.ledger.rows import Judgement, Numbers, Struct
+from shared.ledger.rows import GateMetrics, Judgement, Struct
 from shared.releases.gate import judging, measures
-from shared.releases.gate.asking import Kept, Side, sides, standing
+from shared.releases.gate.asking import Side, StoredAnswer, sides, standing
 from shared.releases.gate.judging import Thresholds
 from shared.releases.gate.prompts import CONTAINER, Chosen, Prompt, Turns, folder
 
@@ -37,7 +37,7 @@ class Scored(Struct, frozen=True, kw_only=True):
     tries: int = 0
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class PromptResult(Struct, frozen=True, kw_only=True):
     """One prompt, both answers, and why they are not compared (empty: they are)."""
 
     prompt: Turns
@@ -66,10 +66,10 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     parameters: dict[str, object]
     thresholds: Thresholds
     judgement: Judgement
-    prompts: tuple[Line, ...]
+    prompts: tuple[PromptResult, ...]
 
 
-_EVALUATION, _KEPT = msgspec.json.Decoder(Evaluation), msgspec.json.Decoder(Kept)
+_EVALUATION, _KEPT = msgspec.json.Decoder(Evaluation), msgspec.json.Decoder(StoredAnswer)
 
 
 def read(services: Services, name: str) -> Evaluation:
@@ -120,14 +120,14 @@ def _scored(services: Services, side: Side, chosen: Chosen) -> dict[str, Scored]
     return scores
 
 
-def _kept(services: Services, name: str) -> Kept | None:
+def _kept(services: Services, name: str) -> StoredAnswer | None:
     try:
         return _KEPT.decode(services.storage.read(CONTAINER, name)[0])
     except Unknown:
         return None
 
 
-def _score(kept: Kept | None, prompt: Prompt, tries: int, limit: int) -> Scored:
+def _score(kept: StoredAnswer | None, prompt: Prompt, tries: int, limit: int) -> Scored:
     text = (kept.text if kept else "") or ""
     flaw = measures.flaw(text, prompt.reference, limit)
     like = measures.likeness(text, prompt.reference) if prompt.reference.strip() else None
@@ -142,13 +142,13 @@ def _score(kept: Kept | None, prompt: Prompt, tries: int, limit: int) -> Scored:
     )
 
 
-def _why(kept: Kept | None) -> str:
+def _why(kept: StoredAnswer | None) -> str:
     if kept is None:
         return "not kept"
     return f"HTTP {kept.status}: {kept.detail}".rstrip(": ") if kept.status else kept.detail
 
 
-def _line(prompt: Prompt, candidate: Scored | None, live: Scored | None, compared: bool) -> Line:
+def _line(prompt: Prompt, candidate: Scored | None, live: Scored | None, compared: bool) -> PromptResult:
     left_out = ""
     if compared:
         if prompt.seen_by:
@@ -161,16 +161,18 @@ def _line(prompt: Prompt, candidate: Scored | None, live: Scored | None, compare
             left_out = "no stored answer of live"
         elif live.failed or live.flaw == "empty":
             left_out = f"live gave no answer: {_briefly(live.failed or live.flaw)}"
-    return Line(prompt=prompt.turns, reference=prompt.reference, candidate=candidate, live=live, left_out=left_out)
+    return PromptResult(
+        prompt=prompt.turns, reference=prompt.reference, candidate=candidate, live=live, left_out=left_out
+    )
 
 
-def _numbers(scores: Sequence[Scored], *, failures_count: bool) -> Numbers:
+def _numbers(scores: Sequence[Scored], *, failures_count: bool) -> GateMetrics:
     answered = [score for score in scores if not score.failed]
     likenesses = [score.likeness for score in answered if score.likeness is not None]
     if failures_count:
         likenesses += [0.0] * (len(scores) - len(answered))
     seconds = [score.seconds for score in answered if score.flaw != "empty"]
-    return Numbers(
+    return GateMetrics(
         asked=len(scores),
         failed=len(scores) - len(answered),
         unusable=sum(bool(score.flaw) for score in answered),
@@ -180,7 +182,7 @@ def _numbers(scores: Sequence[Scored], *, failures_count: bool) -> Numbers:
     )
 
 
-def _notes(lines: Sequence[Line], chosen: Chosen) -> list[str]:
+def _notes(lines: Sequence[PromptResult], chosen: Chosen) -> list[str]:
     """What a person should know besides: what was left out, what could not be checked, what failed first."""
     notes = []
     if left_out := [line.left_out for line in lines if line.left_out]:

@@ -11,17 +11,17 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from shared.azure.inference import Answer, Broken, Scorer, payload
+from shared.azure.inference import EndpointAnswer, InferenceClient, StreamBroken, payload
 
 KEY = "the-secret-key"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def test_an_empty_text_is_no_good_answer() -> None:
-    assert not Answer(200, "  \n").good
-    assert not Answer(200, None).good
-    assert not Answer(424, "text").good
-    assert Answer(200, " yes").good
+    assert not EndpointAnswer(200, "  \n").good
+    assert not EndpointAnswer(200, None).good
+    assert not EndpointAnswer(424, "text").good
+    assert EndpointAnswer(200, " yes").good
 
 
 def test_the_payload_is_the_recipes_with_a_flat_list_of_turns() -> None:
@@ -63,18 +63,18 @@ class Endpoint:
         return web.Response()
 
 
-def _ask(handler: Handler, *, timeout: float = 10, **more: str) -> Answer:
+def _ask(handler: Handler, *, timeout: float = 10, **more: str) -> EndpointAnswer:
     """One question to a server of the test's own."""
 
-    async def run() -> Answer:
+    async def run() -> EndpointAnswer:
         app = web.Application()
         app.router.add_post("/score", handler)
         async with TestServer(app) as server:
-            scorer = Scorer()
+            inference = InferenceClient()
             try:
-                return await scorer.ask(str(server.make_url("/score")), KEY, {"a": "ü"}, timeout, **more)
+                return await inference.ask(str(server.make_url("/score")), KEY, {"a": "ü"}, timeout, **more)
             finally:
-                await scorer.close()
+                await inference.close()
 
     return asyncio.run(run())
 
@@ -82,7 +82,7 @@ def _ask(handler: Handler, *, timeout: float = 10, **more: str) -> Answer:
 def test_a_question_carries_key_deployment_and_request_id() -> None:
     endpoint = Endpoint(200, b'{"output": "hi"}', **{"azureml-model-deployment": "r2"})
     answer = _ask(endpoint.handle, deployment="r2", request_id="x" * 50)
-    assert answer == Answer(200, "hi", "r2")
+    assert answer == EndpointAnswer(200, "hi", "r2")
     ((headers, body),) = endpoint.asked
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert headers["azureml-model-deployment"] == "r2"
@@ -112,15 +112,15 @@ def test_an_answer_in_no_known_shape_has_no_text_but_says_what_came() -> None:
 
 
 def test_no_answer_in_time_is_status_0_and_is_not_asked_again() -> None:
-    async def run() -> tuple[Answer, int]:
+    async def run() -> tuple[EndpointAnswer, int]:
         endpoint = Endpoint()
         app = web.Application()
         app.router.add_post("/score", endpoint.hold)
         async with TestServer(app) as server:
-            scorer = Scorer()
-            answer = await scorer.ask(str(server.make_url("/score")), KEY, {}, 0.2)
+            inference = InferenceClient()
+            answer = await inference.ask(str(server.make_url("/score")), KEY, {}, 0.2)
             endpoint.held.set()
-            await scorer.close()
+            await inference.close()
             return answer, len(endpoint.asked)
 
     answer, asked = asyncio.run(run())
@@ -137,12 +137,12 @@ def test_a_connection_that_is_cut_is_status_0_and_is_not_asked_again() -> None:
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1/score", "http://no.such.host.invalid/score", "not an address"])
 def test_an_endpoint_that_cannot_be_reached_is_status_0_without_the_key(uri: str) -> None:
-    async def run() -> Answer:
-        scorer = Scorer()
+    async def run() -> EndpointAnswer:
+        inference = InferenceClient()
         try:
-            return await scorer.ask(uri, KEY, {}, 5)
+            return await inference.ask(uri, KEY, {}, 5)
         finally:
-            await scorer.close()
+            await inference.close()
 
     answer = asyncio.run(run())
     assert (answer.status, answer.lost) == (0, "unsent")
@@ -179,15 +179,15 @@ class Streaming:
 
 
 @contextlib.asynccontextmanager
-async def _serving(streaming: Streaming) -> AsyncIterator[tuple[Scorer, str]]:
+async def _serving(streaming: Streaming) -> AsyncIterator[tuple[InferenceClient, str]]:
     app = web.Application()
     app.router.add_post("/score", streaming.handle)
     async with TestServer(app, handler_cancellation=True) as server:
-        scorer = Scorer()
+        inference = InferenceClient()
         try:
-            yield scorer, str(server.make_url("/score"))
+            yield inference, str(server.make_url("/score"))
         finally:
-            await scorer.close()
+            await inference.close()
 
 
 ONE, TWO = b'{"choices": [{"delta": {"content": "one"}}]}', b'{"output": " two"}'
@@ -197,8 +197,8 @@ def test_an_answer_that_streams_is_read_piece_by_piece_as_it_comes() -> None:
     async def run() -> None:
         streaming = Streaming(ONE, TWO)
         async with (
-            _serving(streaming) as (scorer, uri),
-            scorer.stream(uri, KEY, {}, 10, pause=10) as answer,
+            _serving(streaming) as (inference, uri),
+            inference.stream(uri, KEY, {}, 10, pause=10) as answer,
         ):
             assert (answer.status, answer.text, answer.deployment) == (200, None, "r2")
             assert answer.pieces is not None
@@ -214,8 +214,8 @@ def test_an_answer_that_streams_is_read_piece_by_piece_as_it_comes() -> None:
 def test_a_reader_who_leaves_ends_the_answer() -> None:
     async def run() -> None:
         streaming = Streaming(ONE, end="hanging")
-        async with _serving(streaming) as (scorer, uri):
-            async with scorer.stream(uri, KEY, {}, 10, pause=10) as answer:
+        async with _serving(streaming) as (inference, uri):
+            async with inference.stream(uri, KEY, {}, 10, pause=10) as answer:
                 streaming.goes_on.release()
                 assert answer.pieces is not None
                 await anext(answer.pieces)
@@ -237,30 +237,30 @@ def test_a_stream_that_breaks_says_how(pieces: list[bytes], end: str, late: bool
         streaming = Streaming(*pieces, end=end)
         for _ in pieces:
             streaming.goes_on.release()
-        async with _serving(streaming) as (scorer, uri):
-            async with scorer.stream(uri, KEY, {}, 10, pause=0.3) as answer:
+        async with _serving(streaming) as (inference, uri):
+            async with inference.stream(uri, KEY, {}, 10, pause=0.3) as answer:
                 assert answer.pieces is not None
                 assert (await anext(answer.pieces)).text == "one"
-                with pytest.raises(Broken, match=said) as broken:
+                with pytest.raises(StreamBroken, match=said) as broken:
                     await anext(answer.pieces)
             assert broken.value.late == late
             for _ in pieces:
                 streaming.goes_on.release()
-            whole = await scorer.ask(uri, KEY, {}, 0.3)  # the gate does not read piece by piece
+            whole = await inference.ask(uri, KEY, {}, 0.3)  # the gate does not read piece by piece
             assert (whole.status, whole.lost) == (0, "late" if late else "cut")
 
     asyncio.run(run())
 
 
 def test_an_answer_that_streams_unasked_is_put_together() -> None:
-    async def run() -> Answer:
+    async def run() -> EndpointAnswer:
         streaming = Streaming(ONE, TWO, b'{"choices": [{"delta": {}, "finish_reason": "length"}]}')
         for _ in streaming.pieces:
             streaming.goes_on.release()
-        async with _serving(streaming) as (scorer, uri):
-            return await scorer.ask(uri, KEY, {}, 10)
+        async with _serving(streaming) as (inference, uri):
+            return await inference.ask(uri, KEY, {}, 10)
 
-    assert asyncio.run(run()) == Answer(200, "one two", "r2", ended="length")
+    assert asyncio.run(run()) == EndpointAnswer(200, "one two", "r2", ended="length")
 
 
 def test_an_answer_that_does_not_stream_is_there_at_once() -> None:
@@ -268,23 +268,23 @@ def test_an_answer_that_does_not_stream_is_there_at_once() -> None:
         app = web.Application()
         app.router.add_post("/score", Endpoint().handle)
         async with TestServer(app) as server:
-            scorer = Scorer()
-            async with scorer.stream(str(server.make_url("/score")), KEY, {}, 10, pause=10) as answer:
+            inference = InferenceClient()
+            async with inference.stream(str(server.make_url("/score")), KEY, {}, 10, pause=10) as answer:
                 assert (answer.text, answer.pieces) == ("hi", None)
-            await scorer.close()
+            await inference.close()
 
     asyncio.run(run())
 
 
 def test_connections_are_kept_within_a_loop_and_never_shared_between_loops() -> None:
-    scorer = Scorer()
+    inference = InferenceClient()
     pools: list[ClientSession] = []
 
     async def run() -> None:
-        pools.append(scorer._pool())
-        assert scorer._pool() is pools[-1]
-        await scorer.close()
-        await scorer.close()
+        pools.append(inference._pool())
+        assert inference._pool() is pools[-1]
+        await inference.close()
+        await inference.close()
 
     asyncio.run(run())
     asyncio.run(run())

@@ -82,10 +82,10 @@ def test_a_day_has_its_limit_and_ends_24_hours_after_the_first_run() -> None:
     row = a_snapshot(id=NEWER)
     (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
     assert problem.text == "1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"
-    assert (problem.check, problem.look_in) == (Check.DAILY_RUNS, 900)
+    assert (problem.check, problem.poll_in) == (Check.DAILY_RUNS, 900)
     world.clock.now += budget.DAY - 300
     (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
-    assert problem.look_in == 300
+    assert problem.poll_in == 300
     world.clock.now += 300
     assert _reserve(world, NEWER) == []
 

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import ServiceBusy
 from shared.ledger import counts
 from shared.ledger.counts import Counts
-from shared.ledger.rows import Tally, ending
+from shared.ledger.rows import CallStats, call_result
 from tests.fakes import World
 
 DATASET, DEPLOYMENT = "support-bot", "r1"
@@ -34,7 +34,7 @@ def _noted(made: Counts, *notes: tuple[str, float], deployment: str = DEPLOYMENT
     asyncio.run(run())
 
 
-def _since(world: World, since: float, deployment: str = DEPLOYMENT) -> Tally:
+def _since(world: World, since: float, deployment: str = DEPLOYMENT) -> CallStats:
     fake: Any = world.storage
     return counts.since(fake, DATASET, deployment, since)
 
@@ -57,12 +57,12 @@ def _since(world: World, since: float, deployment: str = DEPLOYMENT) -> Tally:
     ],
 )
 def test_every_status_is_answered_failed_or_refused(status: int, usable: bool, how: str) -> None:
-    assert ending(status, usable) == how
+    assert call_result(status, usable) == how
 
 
 def test_what_was_never_counted_is_nothing(world: World) -> None:
-    assert _since(world, 0) == Tally()
-    assert Tally().error_percent == 0
+    assert _since(world, 0) == CallStats()
+    assert CallStats().error_percent == 0
 
 
 def test_counts_of_all_processes_add_up_per_deployment(world: World) -> None:

@@ -11,8 +11,8 @@ from shared.errors import (
     Held,
     ServiceBusy,
 )
-from shared.ledger.engine import EARLY, INTENT_GRACE, Outcome
-from shared.ledger.rows import HISTORY_KEPT, Entry
+from shared.ledger.engine import EARLY, INTENT_GRACE, StepResult
+from shared.ledger.rows import HISTORY_KEPT, HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
 from tests.builders import SNAPSHOT, a_dataset, a_request, a_snapshot
@@ -29,16 +29,16 @@ def test_a_step_writes_its_intent_before_it_acts_and_its_outcome_after(desk: Des
     desk.keep(a_snapshot())
     during = []
 
-    def does(row: Any) -> Outcome:
+    def does(row: Any) -> StepResult:
         during.append(desk.row())
-        return Outcome(S.VALIDATED, "fine", {"digest": "d"}, look_in=9)
+        return StepResult(S.VALIDATED, "fine", {"digest": "d"}, poll_in=9)
 
     assert desk.advance({"validate": Hand(does)}) == "RECEIVED -> VALIDATED"
     (row,) = during
     assert row.state == S.VALIDATING
-    assert row.next_look_at == START + INTENT_GRACE
+    assert row.poll_at == START + INTENT_GRACE
     after = desk.row()
-    assert (after.state, after.digest, after.next_look_at) == (S.VALIDATED, "d", START + 9)
+    assert (after.state, after.digest, after.poll_at) == (S.VALIDATED, "d", START + 9)
     assert [(e.state, e.reason) for e in after.history] == [("RECEIVED", ""), ("VALIDATING", ""), ("VALIDATED", "fine")]
     assert desk.looks() == [(9, KEY)]
     assert desk.told == [(KEY, "RECEIVED", "VALIDATING", ""), (KEY, "VALIDATING", "VALIDATED", "fine")]
@@ -50,7 +50,7 @@ def test_an_intent_is_watched_so_that_a_dead_workers_step_is_resumed_without_a_s
     class Killed(BaseException):
         pass
 
-    def dies(row: Any) -> Outcome:
+    def dies(row: Any) -> StepResult:
         raise Killed
 
     with pytest.raises(Killed):
@@ -64,38 +64,38 @@ def test_an_intent_is_watched_so_that_a_dead_workers_step_is_resumed_without_a_s
 
 def test_a_watch_over_an_intent_that_was_resolved_does_nothing(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    desk.advance(validates(look_in=600))
+    desk.advance(validates(poll_in=600))
     desk.clock.now += INTENT_GRACE
     assert desk.advance(validates()) == "not due"
 
 
 def test_an_interrupted_intent_goes_on_though_nothing_else_is_ready(desk: Desk) -> None:
     desk.keep(a_snapshot(S.VALIDATING))
-    hand = Hand(lambda row: Outcome(S.VALIDATED), is_ready=False)
+    hand = Hand(lambda row: StepResult(S.VALIDATED), is_ready=False)
     assert desk.advance({"validate": hand}) == "VALIDATING -> VALIDATED"
 
 
 def test_the_first_step_of_the_table_that_is_ready_runs_alone(desk: Desk) -> None:
     desk.keep(a_snapshot(S.VALIDATED))
-    hands = {
-        "submit": Hand(lambda row: Outcome(S.TRAINING)),
-        "supersede": Hand(lambda row: Outcome(S.SUPERSEDED)),
+    handlers = {
+        "submit": Hand(lambda row: StepResult(S.TRAINING)),
+        "supersede": Hand(lambda row: StepResult(S.SUPERSEDED)),
     }
-    desk.advance(hands)
-    assert (hands["supersede"].acts, hands["submit"].acts) == (1, 0)
+    desk.advance(handlers)
+    assert (handlers["supersede"].acts, handlers["submit"].acts) == (1, 0)
 
 
 def test_when_no_step_is_ready_no_further_look_is_planned(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    hand = Hand(lambda row: Outcome(S.VALIDATED), is_ready=False)
+    hand = Hand(lambda row: StepResult(S.VALIDATED), is_ready=False)
     assert desk.advance({"validate": hand}) == "nothing to do"
-    assert (desk.row().next_look_at, hand.acts, desk.looks(), desk.told) == (None, 0, [], [])
+    assert (desk.row().poll_at, hand.acts, desk.looks(), desk.told) == (None, 0, [], [])
 
 
 def test_a_look_that_is_planned_for_later_stays_planned_when_a_hint_finds_nothing(desk: Desk) -> None:
-    desk.keep(a_snapshot(next_look_at=START + 99))
+    desk.keep(a_snapshot(poll_at=START + 99))
     desk.advance({}, f"{KEY}?")
-    assert desk.row().next_look_at == START + 99
+    assert desk.row().poll_at == START + 99
 
 
 @pytest.mark.parametrize(
@@ -114,24 +114,24 @@ def test_a_look_that_is_planned_for_later_stays_planned_when_a_hint_finds_nothin
 def test_a_message_acts_when_its_time_has_come_and_a_hint_at_any_time(
     desk: Desk, look: float | None, hint: str, done: str
 ) -> None:
-    desk.keep(a_snapshot(next_look_at=None if look is None else START + look))
+    desk.keep(a_snapshot(poll_at=None if look is None else START + look))
     assert desk.advance(validates(), KEY + hint) == done
 
 
 @pytest.mark.parametrize("hint", ["", "?"])
 def test_a_row_that_waits_for_a_person_is_left_alone(desk: Desk, hint: str) -> None:
     row = desk.keep(a_snapshot(attention=True))
-    hands = validates()
-    assert desk.advance(hands, KEY + hint) == "waits for a person"
-    assert (hands["validate"].acts, desk.row()) == (0, row)
+    handlers = validates()
+    assert desk.advance(handlers, KEY + hint) == "waits for a person"
+    assert (handlers["validate"].acts, desk.row()) == (0, row)
 
 
 def test_a_row_whose_lease_is_held_is_left_to_its_holder(desk: Desk) -> None:
     desk.keep(a_snapshot())
     desk.storage.hold(SNAPSHOT)
-    hands = validates()
-    assert desk.advance(hands) == "held elsewhere"
-    assert hands["validate"].acts == 0
+    handlers = validates()
+    assert desk.advance(handlers) == "held elsewhere"
+    assert handlers["validate"].acts == 0
 
 
 @pytest.mark.parametrize(("hint", "again"), [("", 1), ("?", 0)])
@@ -170,25 +170,25 @@ def _moved_before_the_lease(desk: Desk, **changes: Any) -> dict[str, Hand]:
 
 def test_what_another_worker_planned_meanwhile_is_not_due_any_more(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    hands = _moved_before_the_lease(desk, next_look_at=START + 60)
-    assert desk.advance(hands) == "not due"
-    assert (hands["validate"].acts, desk.storage.leases, desk.looks()) == (0, {}, [])
+    handlers = _moved_before_the_lease(desk, poll_at=START + 60)
+    assert desk.advance(handlers) == "not due"
+    assert (handlers["validate"].acts, desk.storage.leases, desk.looks()) == (0, {}, [])
 
 
 def test_a_row_that_came_to_need_a_person_meanwhile_is_left_alone(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    hands = _moved_before_the_lease(desk, attention=True)
-    assert desk.advance(hands, f"{KEY}?") == "waits for a person"
-    assert hands["validate"].acts == 0
+    handlers = _moved_before_the_lease(desk, attention=True)
+    assert desk.advance(handlers, f"{KEY}?") == "waits for a person"
+    assert handlers["validate"].acts == 0
 
 
 def test_a_step_whose_lease_was_lost_while_it_acted_records_nothing(desk: Desk) -> None:
     desk.keep(a_snapshot())
 
-    def does(row: Any) -> Outcome:
+    def does(row: Any) -> StepResult:
         desk.clock.now += 3600
         desk.storage.hold(SNAPSHOT)  # somebody else has it now
-        return Outcome(S.VALIDATED)
+        return StepResult(S.VALIDATED)
 
     assert desk.advance({"validate": Hand(does)}) == "somebody else was first"
     assert (desk.row().state, desk.looks()) == (S.VALIDATING, [])
@@ -196,15 +196,15 @@ def test_a_step_whose_lease_was_lost_while_it_acted_records_nothing(desk: Desk) 
     assert desk.storage.leases
 
 
-@pytest.mark.parametrize("look_in", [0, 60, None])
-def test_only_the_write_that_won_sends_a_message(desk: Desk, look_in: float | None) -> None:
+@pytest.mark.parametrize("poll_in", [0, 60, None])
+def test_only_the_write_that_won_sends_a_message(desk: Desk, poll_in: float | None) -> None:
     desk.keep(a_snapshot())
 
-    def overtaken(row: Any) -> Outcome:
+    def overtaken(row: Any) -> StepResult:
         kept = desk.ledger.read(KEY)
-        entry = Entry(state=S.REJECTED, at=START, reason="by another worker")
+        entry = HistoryEntry(state=S.REJECTED, at=START, reason="by another worker")
         desk.ledger.write(kept, kept.row.but(state=S.REJECTED, history=(*kept.row.history, entry)))
-        return Outcome(S.VALIDATED, look_in=look_in, then=("dataset/aa",))
+        return StepResult(S.VALIDATED, poll_in=poll_in, then=("dataset/aa",))
 
     assert desk.advance({"validate": Hand(overtaken)}) == "somebody else was first"
     assert (desk.row().state, desk.looks(), desk.told) == (S.REJECTED, [], [(KEY, "RECEIVED", "VALIDATING", "")])
@@ -212,12 +212,12 @@ def test_only_the_write_that_won_sends_a_message(desk: Desk, look_in: float | No
 
 def test_other_rows_are_hinted_at_once_the_outcome_is_written(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    desk.advance(validates(look_in=None, then=("dataset/aa", "dataset/bb")))
+    desk.advance(validates(poll_in=None, then=("dataset/aa", "dataset/bb")))
     assert desk.looks() == [(0, "dataset/aa?"), (0, "dataset/bb?")]
 
 
 def test_a_history_stays_short_and_keeps_the_newest(desk: Desk) -> None:
-    old = tuple(Entry(state="RECEIVED", at=float(i)) for i in range(HISTORY_KEPT))
+    old = tuple(HistoryEntry(state="RECEIVED", at=float(i)) for i in range(HISTORY_KEPT))
     desk.ledger.create(a_snapshot())
     desk.ledger.change(KEY, lambda row: row.but(history=old))
     desk.advance(validates())
@@ -232,9 +232,9 @@ def _sleeping(desk: Desk, wish: str, **changes: Any) -> str:
     """A dataset goes to sleep, during which `changes` are recorded."""
     key = str(desk.keep(a_dataset(requested=a_request("sleep"))).key)
 
-    def does(row: Any) -> Outcome:
+    def does(row: Any) -> StepResult:
         desk.ledger.change(key, lambda r: r.but(**changes))
-        return Outcome(D.ASLEEP, "done", {"requested": None, "scoring_uri": ""}, look_in=None)
+        return StepResult(D.ASLEEP, "done", {"requested": None, "scoring_uri": ""}, poll_in=None)
 
     assert desk.advance({"sleep": Hand(does)}, f"{key}?") == "LIVE -> ASLEEP"
     return key
@@ -242,17 +242,17 @@ def _sleeping(desk: Desk, wish: str, **changes: Any) -> str:
 
 def test_a_wish_recorded_while_a_step_acts_is_kept_and_looked_at_next(desk: Desk) -> None:
     wish = a_request("retry", snapshot=SNAPSHOT, at=START + 1)
-    key = _sleeping(desk, "retry", requested=wish, next_look_at=START + 1)
+    key = _sleeping(desk, "retry", requested=wish, poll_at=START + 1)
     row = desk.row(key)
     assert (row.state, row.requested, row.scoring_uri) == (D.ASLEEP, wish, "")
-    assert row.next_look_at == START
+    assert row.poll_at == START
     assert desk.looks() == [(0, key)]
 
 
 def test_a_note_recorded_while_a_step_acts_is_kept_beside_its_outcome(desk: Desk) -> None:
     key = _sleeping(desk, "", last_asked_at=START + 7)
     row = desk.row(key)
-    assert (row.state, row.requested, row.last_asked_at, row.next_look_at) == (D.ASLEEP, None, START + 7, None)
+    assert (row.state, row.requested, row.last_asked_at, row.poll_at) == (D.ASLEEP, None, START + 7, None)
     assert desk.looks() == []
 
 

@@ -16,7 +16,7 @@ from shared.errors import (
     Unknown,
     Waiting,
 )
-from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, Outcome
+from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.states import SnapshotState as S
 from tests.builders import a_fault, a_snapshot
 from tests.fakes import START
@@ -56,7 +56,7 @@ def test_faults_in_a_row_wait_longer_each_time_and_then_for_a_person(desk: Desk)
     delays = []
     for _ in range(FAULTS_BEFORE_ATTENTION):
         desk.advance(raises(ServiceBusy("HTTP 503")))
-        look = desk.row().next_look_at
+        look = desk.row().poll_at
         delays.append(None if look is None else look - desk.clock())
         desk.clock.now = look or desk.clock.now
     assert delays == [30, 60, 120, 240, None]
@@ -87,16 +87,16 @@ def test_a_fault_of_another_step_is_not_counted_on(desk: Desk) -> None:
 
 def test_what_no_repeat_will_help_ends_with_its_reason_and_without_an_old_fault(desk: Desk) -> None:
     desk.keep(a_snapshot(S.VALIDATING, fault=a_fault(step="validate", count=3)))
-    ends = Outcome(S.REJECTED, "bad rows", look_in=None)
+    ends = StepResult(S.REJECTED, "bad rows", poll_in=None)
     assert desk.advance(raises(PermanentError("no"), ends=ends)) == "VALIDATING -> REJECTED"
     row = desk.row()
-    assert (row.reason, row.fault, row.next_look_at) == ("bad rows", None, None)
+    assert (row.reason, row.fault, row.poll_at) == ("bad rows", None, None)
 
 
 def test_only_permanent_errors_end_a_row(desk: Desk) -> None:
     desk.keep(a_snapshot())
     for error in (ServiceBusy("x"), ValueError("x")):
-        desk.advance(raises(error, ends=Outcome(S.REJECTED)), f"{KEY}?")
+        desk.advance(raises(error, ends=StepResult(S.REJECTED)), f"{KEY}?")
         assert desk.row().state == S.VALIDATING
 
 
@@ -119,8 +119,8 @@ def test_a_long_message_is_cut(desk: Desk) -> None:
 @pytest.mark.parametrize("wrong", [S.TRAINED, S.REGISTERED, S.RECEIVED, S.CLEANED])
 def test_a_step_cannot_take_a_way_that_is_not_in_the_table(desk: Desk, wrong: S) -> None:
     desk.keep(a_snapshot())
-    hands = {"validate": Hand(lambda row: Outcome(wrong, changes={"digest": "d"}))}
-    desk.advance(hands)
+    handlers = {"validate": Hand(lambda row: StepResult(wrong, changes={"digest": "d"}))}
+    desk.advance(handlers)
     row = desk.row()
     assert (row.state, row.digest) == (S.VALIDATING, "")
     assert row.fault.type == IllegalTransition.__name__
@@ -140,7 +140,7 @@ def test_what_keeps_the_row_from_being_written_is_raised_for_the_platform_to_del
         raise ServiceBusy("storage is busy")
 
     desk.storage.replace = broken  # type: ignore[method-assign, assignment]
-    hands = validates()
+    handlers = validates()
     with pytest.raises(ServiceBusy):
-        desk.advance(hands)
-    assert (hands["validate"].acts, desk.storage.leases, desk.told) == (0, {}, [])
+        desk.advance(handlers)
+    assert (handlers["validate"].acts, desk.storage.leases, desk.told) == (0, {}, [])

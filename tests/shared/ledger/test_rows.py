@@ -34,7 +34,7 @@ def test_a_row_is_read_as_it_was_written(desk: Desk, row: Any) -> None:
 
 
 def test_a_row_is_created_once_and_its_creator_enqueues_its_look(desk: Desk) -> None:
-    desk.ledger.create(a_snapshot(next_look_at=START + 5))
+    desk.ledger.create(a_snapshot(poll_at=START + 5))
     assert desk.looks() == [(5, KEY)]
     with pytest.raises(LedgerConflict):
         desk.ledger.create(a_snapshot(attempt=2))
@@ -73,13 +73,13 @@ def test_a_change_of_nothing_writes_nothing(desk: Desk) -> None:
 
 
 def test_a_listing_tells_what_is_due_without_reading_rows(desk: Desk) -> None:
-    desk.keep(a_snapshot(S.TRAINING, next_look_at=START + 0.25))
-    desk.keep(a_snapshot(S.REGISTERED, id=NEWER, next_look_at=None, attention=True))
+    desk.keep(a_snapshot(S.TRAINING, poll_at=START + 0.25))
+    desk.keep(a_snapshot(S.REGISTERED, id=NEWER, poll_at=None, attention=True))
     desk.keep(a_snapshot(id="support-bot-2-20260921141320-0123abcd", dataset="support-bot-2"))
     desk.keep(a_dataset())
     other, first, second = desk.ledger.list("snapshot")
-    assert (first.key, first.state, first.next_look_at, first.attention) == (KEY, "TRAINING", START + 0.25, False)
-    assert (second.key, second.state, second.next_look_at, second.attention) == (
+    assert (first.key, first.state, first.poll_at, first.attention) == (KEY, "TRAINING", START + 0.25, False)
+    assert (second.key, second.state, second.poll_at, second.attention) == (
         f"snapshot/{NEWER}",
         "REGISTERED",
         None,

@@ -8,10 +8,10 @@ from itertools import product
 
 import pytest
 
-from shared.ledger.states import DATASET, SNAPSHOT, Table
+from shared.ledger.states import DATASET, SNAPSHOT, LifeCycle
 from shared.ledger.states import DatasetState as D
+from shared.ledger.states import Decision as V
 from shared.ledger.states import SnapshotState as S
-from shared.ledger.states import Verdict as V
 
 LETTERS = {"r": V.RUN, "d": V.ALREADY_DONE, "e": V.TOO_EARLY, "-": V.IMPOSSIBLE}
 
@@ -46,7 +46,7 @@ DATASET_VERDICTS = {
 BOTH = pytest.mark.parametrize(("table", "states"), [(SNAPSHOT, S), (DATASET, D)], ids=["snapshot", "dataset"])
 
 
-def _verdicts(table: Table, states: type[StrEnum], told: dict[str, str]) -> list[tuple[StrEnum | None, str, V]]:
+def _verdicts(table: LifeCycle, states: type[StrEnum], told: dict[str, str]) -> list[tuple[StrEnum | None, str, V]]:
     assert list(told) == [step.name for step in table.steps]
     return [
         (state, name, LETTERS[letter])
@@ -66,7 +66,9 @@ def test_every_step_has_its_verdict_in_every_state_of_a_dataset(state: D | None,
 
 
 @BOTH
-def test_one_write_goes_along_one_arrow_of_the_picture_and_nowhere_else(table: Table, states: type[StrEnum]) -> None:
+def test_one_write_goes_along_one_arrow_of_the_picture_and_nowhere_else(
+    table: LifeCycle, states: type[StrEnum]
+) -> None:
     arrows = set(re.findall(r"(\S+) --> (\w+)", table.diagram()))
     for before, after in product((None, *states), states):
         drawn = (before or "[*]", after) in arrows or before == after
@@ -74,7 +76,7 @@ def test_one_write_goes_along_one_arrow_of_the_picture_and_nowhere_else(table: T
 
 
 @BOTH
-def test_no_step_skips_its_intent(table: Table, states: type[StrEnum]) -> None:
+def test_no_step_skips_its_intent(table: LifeCycle, states: type[StrEnum]) -> None:
     for step in table.steps:
         others = {end for s in table.steps if s != step and s.intent is None for end in s.ends}
         for start, end in product(step.starts, step.ends):
@@ -83,7 +85,7 @@ def test_no_step_skips_its_intent(table: Table, states: type[StrEnum]) -> None:
 
 
 @BOTH
-def test_an_intent_is_left_only_towards_the_ends_of_its_own_step(table: Table, states: type[StrEnum]) -> None:
+def test_an_intent_is_left_only_towards_the_ends_of_its_own_step(table: LifeCycle, states: type[StrEnum]) -> None:
     for step in (s for s in table.steps if s.intent):
         assert step.intent is not None
         assert {after for after in states if table.allows(step.intent, after)} == {step.intent, *step.ends}
@@ -91,13 +93,13 @@ def test_an_intent_is_left_only_towards_the_ends_of_its_own_step(table: Table, s
 
 
 @BOTH
-def test_every_state_can_be_reached(table: Table, states: type[StrEnum]) -> None:
+def test_every_state_can_be_reached(table: LifeCycle, states: type[StrEnum]) -> None:
     first = (D.EMPTY,) if states is D else table.step("receive").ends
     assert table.reachable(first) == set(states)
 
 
 @BOTH
-def test_only_the_meant_states_have_no_way_out(table: Table, states: type[StrEnum]) -> None:
+def test_only_the_meant_states_have_no_way_out(table: LifeCycle, states: type[StrEnum]) -> None:
     dead = {state for state in states if not table.steps_from(state)}
     assert dead == ({S.REGISTERED, S.CLEANED} if states is S else set())
 

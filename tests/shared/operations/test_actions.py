@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shared.errors import IllegalTransition, Unknown
-from shared.ledger.rows import Outcome
+from shared.ledger.rows import ReleaseOutcome
 from shared.ledger.states import DatasetState as D
-from shared.ledger.states import Part
+from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
 from shared.operations import actions
 from shared.releases.idle import TIMER
@@ -48,7 +48,7 @@ def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else
     row = desk.row(KEY)
     assert answer.done == (state in TO)
     if state in TO:
-        assert (row.state, row.attempt, row.next_look_at) == (TO[state], 2, START + 100)
+        assert (row.state, row.attempt, row.poll_at) == (TO[state], 2, START + 100)
         assert row.history[-1].reason.endswith("by me")
         assert desk.sent() == [f"{KEY}?"]
     else:
@@ -104,10 +104,10 @@ def test_an_override_of_something_that_has_no_such_name_is_refused_with_the_name
 
 
 def test_what_waits_goes_on_at_once_when_it_is_excused_and_that_is_on_record() -> None:
-    desk = Desk(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", next_look_at=START + 900))
+    desk = Desk(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", poll_at=START + 900))
     assert actions.override(desk.services, SNAPSHOT, "me").done
     row = desk.row(KEY)
-    assert (row.state, row.overrides, row.next_look_at) == (S.VALIDATED, ("quota",), START + 100)
+    assert (row.state, row.overrides, row.poll_at) == (S.VALIDATED, ("quota",), START + 100)
     assert row.history[-1].reason == "override by me: excused from quota"
     assert desk.sent() == [f"{KEY}?"]
     assert actions.override(desk.services, SNAPSHOT, "me").text.endswith("already")
@@ -161,29 +161,29 @@ def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
     assert desk.sent() == [f"{KEY}?"]
 
 
-@pytest.mark.parametrize("part", Part)
-def test_a_release_is_retried_only_after_it_failed(part: Part) -> None:
-    ended = Outcome(part=part, at=START)
+@pytest.mark.parametrize("part", ReleaseState)
+def test_a_release_is_retried_only_after_it_failed(part: ReleaseState) -> None:
+    ended = ReleaseOutcome(part=part, at=START)
     desk = Desk(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
     answer = actions.retry(desk.services, SNAPSHOT, "me")
-    failed = part in (Part.DEPLOY_FAILED, Part.WITHHELD, Part.ROLLED_BACK)
+    failed = part in (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK)
     assert answer.done == failed
     wish = desk.row(SET).requested
     assert (wish is not None) == failed
     if wish:
         assert (wish.what, wish.snapshot, wish.by) == ("retry", SNAPSHOT, "me")
-        assert desk.row(SET).next_look_at == START + 100
+        assert desk.row(SET).poll_at == START + 100
         assert desk.sent() == [f"{SET}?"]
 
 
 @pytest.mark.parametrize("key", [KEY, SET])
 def test_what_waits_for_a_person_goes_on_when_one_says_so(key: str) -> None:
-    stuck = {"attention": True, "fault": a_fault(count=5), "next_look_at": None}
+    stuck = {"attention": True, "fault": a_fault(count=5), "poll_at": None}
     desk = Desk(a_trained_snapshot(S.REGISTERING, **stuck), a_dataset(D.DEPLOYING, **stuck))
     act = actions.retry(desk.services, SNAPSHOT, "me") if key == KEY else actions.resume(desk.services, DATASET, "me")
     assert act.done
     row = desk.row(key)
-    assert (row.attention, row.fault, row.next_look_at) == (False, None, START + 100)
+    assert (row.attention, row.fault, row.poll_at) == (False, None, START + 100)
     assert row.history[-1].reason == "resumed by me"
     assert row.history[-1].state == row.state
     assert desk.sent() == [f"{key}?"]
@@ -219,7 +219,7 @@ def test_a_wish_is_taken_done_already_or_refused(what: str, state: D) -> None:
     assert answer.text
     assert row.state == state
     if said == "taken":
-        assert (row.requested.what, row.requested.by, row.next_look_at) == (what, "me", START + 100)
+        assert (row.requested.what, row.requested.by, row.poll_at) == (what, "me", START + 100)
         assert desk.sent() == [f"{SET}?"]
     else:
         assert (row.requested, desk.sent()) == (None, [])
@@ -251,7 +251,7 @@ def test_a_wish_gets_a_dataset_going_that_waits_for_a_person() -> None:
 @pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "x", "../x", ""])
 def test_what_is_not_there_is_unknown(name: str) -> None:
     services = World().services
-    acts: tuple[Callable[[], actions.Answer], ...] = (
+    acts: tuple[Callable[[], actions.ActionAnswer], ...] = (
         lambda: actions.retry(services, name, "me"),
         lambda: actions.override(services, name, "me"),
         lambda: actions.ask(services, name, "wake", "me"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.rows import Entry
+from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.operations import nightly
 from tests.builders import DATASET, a_dataset
@@ -19,7 +19,9 @@ DAY = 24 * HOUR
 
 
 def _row(*history: tuple[D, float]) -> Any:
-    return a_dataset(history[-1][0], history=tuple(Entry(state=s, at=START + at, reason="x") for s, at in history))
+    return a_dataset(
+        history[-1][0], history=tuple(HistoryEntry(state=s, at=START + at, reason="x") for s, at in history)
+    )
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ BUSY: Callable[[], Any] = lambda: (_ for _ in ()).throw(ServiceBusy("HTTP 503"))
 
 def test_a_busy_workspace_does_not_keep_the_sweep_from_its_other_work(field: Field) -> None:
     field.workspace.list_endpoints = BUSY  # type: ignore[method-assign]
-    field.row(next_look_at=field.world.clock() - 1)
+    field.row(poll_at=field.world.clock() - 1)
     assert sweep.sweep(field.services) == [f"dataset/{DATASET}"]
 
 

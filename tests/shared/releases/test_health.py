@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from shared.ledger.rows import Measured, Tally
-from shared.releases.health import Health, Limits, Verdict, judged
+from shared.ledger.rows import CallComparison, CallStats
+from shared.releases.health import HealthLimits, HealthVerdict, Verdict, judged
 
-LIMITS = Limits(min_requests=20, max_error_points=2, max_latency_ratio=1.5)
-
-
-def _of(candidate: Tally | None, live: Tally | None = None, source: str = "counts", why: str = "") -> Measured:
-    return Measured(source=source, candidate=candidate, live=live or Tally(asked=200), why=why)
+LIMITS = HealthLimits(min_requests=20, max_error_points=2, max_latency_ratio=1.5)
 
 
-def _said(candidate: Tally, live: Tally) -> Health:
+def _of(
+    candidate: CallStats | None, live: CallStats | None = None, source: str = "counts", why: str = ""
+) -> CallComparison:
+    return CallComparison(source=source, candidate=candidate, live=live or CallStats(asked=200), why=why)
+
+
+def _said(candidate: CallStats, live: CallStats) -> HealthVerdict:
     return judged([_of(candidate, live)], LIMITS)
 
 
@@ -37,7 +39,7 @@ def _said(candidate: Tally, live: Tally) -> Health:
 def test_errors_count_against_a_candidate_only_beyond_what_live_does_and_beyond_chance(
     failed: int, asked: int, live_failed: int, verdict: Verdict
 ) -> None:
-    found = _said(Tally(asked=asked, failed=failed), Tally(asked=200, failed=live_failed))
+    found = _said(CallStats(asked=asked, failed=failed), CallStats(asked=200, failed=live_failed))
     assert found.verdict == verdict, found.why
     assert f"candidate {failed} of {asked} failed" in found.why
 
@@ -57,16 +59,16 @@ def test_errors_count_against_a_candidate_only_beyond_what_live_does_and_beyond_
 def test_latency_counts_by_its_ratio_to_live(
     candidate: float | None, live: float | None, asked: int, verdict: Verdict
 ) -> None:
-    found = _said(Tally(asked=asked, p95_seconds=candidate), Tally(asked=200, p95_seconds=live))
+    found = _said(CallStats(asked=asked, p95_seconds=candidate), CallStats(asked=200, p95_seconds=live))
     assert found.verdict == verdict, found.why
 
 
 def test_refused_questions_are_not_errors() -> None:
-    assert _said(Tally(asked=50, refused=50), Tally(asked=200)).verdict == "good"
+    assert _said(CallStats(asked=50, refused=50), CallStats(asked=200)).verdict == "good"
 
 
-GOOD, BAD, FEW = _of(Tally(asked=50)), _of(Tally(asked=50, failed=50)), _of(Tally())
-UNKNOWN = Measured(source="metrics", why="they could not be read")
+GOOD, BAD, FEW = _of(CallStats(asked=50)), _of(CallStats(asked=50, failed=50)), _of(CallStats())
+UNKNOWN = CallComparison(source="metrics", why="they could not be read")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,9 @@ UNKNOWN = Measured(source="metrics", why="they could not be read")
         ((BAD, UNKNOWN), "bad"),
     ],
 )
-def test_one_bad_source_decides_and_one_unknown_is_never_good(sources: tuple[Measured, ...], verdict: Verdict) -> None:
+def test_one_bad_source_decides_and_one_unknown_is_never_good(
+    sources: tuple[CallComparison, ...], verdict: Verdict
+) -> None:
     for order in (sources, sources[::-1]):
         found = judged(order, LIMITS)
         assert found.verdict == verdict, found.why
@@ -90,4 +94,7 @@ def test_one_bad_source_decides_and_one_unknown_is_never_good(sources: tuple[Mea
 
 
 def test_half_an_answer_is_not_known() -> None:
-    assert judged([Measured(source="metrics", candidate=Tally(asked=50), why="gap")], LIMITS).verdict == "unknown"
+    assert (
+        judged([CallComparison(source="metrics", candidate=CallStats(asked=50), why="gap")], LIMITS).verdict
+        == "unknown"
+    )

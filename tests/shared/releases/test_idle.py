@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.ledger.rows import Dataset, Entry
+from shared.ledger.rows import Dataset, HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.releases import idle
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, a_dataset, a_release, a_request
@@ -56,7 +56,7 @@ def test_what_was_wanted_lately_is_kept(changes: dict[str, Any], why: str) -> No
 
 def test_the_window_begins_after_the_last_change() -> None:
     world = _world()
-    note = Entry(state=D.LIVE, at=START + 47.5 * HOUR, reason="a deployment was removed")
+    note = HistoryEntry(state=D.LIVE, at=START + 47.5 * HOUR, reason="a deployment was removed")
     world.services.ledger.change(f"dataset/{DATASET}", lambda r: r.but(history=(*r.history, note)))
     assert _judged(world) == ("kept", "it changed 30 min ago")
 
@@ -93,7 +93,11 @@ def test_a_keep_tag_keeps_for_good_or_until_its_date(tag: str, verdict: str) -> 
 
 
 def test_a_minimum_age_counts_from_when_the_endpoint_came_up() -> None:
-    history = (Entry(state=D.ASLEEP, at=START), Entry(state=D.LIVE, at=START + HOUR), Entry(state=D.LIVE, at=START + 5))
+    history = (
+        HistoryEntry(state=D.ASLEEP, at=START),
+        HistoryEntry(state=D.LIVE, at=START + HOUR),
+        HistoryEntry(state=D.LIVE, at=START + 5),
+    )
     world = _world(idle_min_age_hours=72)
     world.services.ledger.change(f"dataset/{DATASET}", lambda r: r.but(history=history))
     assert _judged(world) == ("kept", "it came up 47.0 h ago and IDLE_MIN_AGE_HOURS is 72")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.rows import Entry, Outcome
+from shared.ledger.rows import HistoryEntry, ReleaseOutcome
 from shared.ledger.states import DatasetState as D
-from shared.ledger.states import Part
+from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
 from shared.operations.status import seen
 from tests.builders import NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
@@ -23,7 +23,7 @@ def _seen(dataset: Any, **changes: Any) -> str:
 
 @pytest.mark.parametrize("state", [state for state in S if state != S.REGISTERED])
 def test_before_it_is_registered_a_snapshot_shows_its_own_state(state: S) -> None:
-    row = a_snapshot(state, history=(Entry(state=state, at=START, reason="why"),))
+    row = a_snapshot(state, history=(HistoryEntry(state=state, at=START, reason="why"),))
     assert seen(row, a_dataset()) == seen(row, None) == (state.value, "why")
 
 
@@ -50,15 +50,17 @@ def test_what_was_released_is_live_or_asleep(state: D, part: str) -> None:
     assert _seen(a_dataset(state)) == part
 
 
-@pytest.mark.parametrize("part", [Part.WITHHELD, Part.DEPLOY_FAILED, Part.ROLLED_BACK, Part.RETIRED])
-def test_how_a_release_ended_stays_with_its_snapshot_and_its_reason(part: Part) -> None:
-    ended = {SNAPSHOT: Outcome(part=part, at=START, reason="why")}
+@pytest.mark.parametrize(
+    "part", [ReleaseState.WITHHELD, ReleaseState.DEPLOY_FAILED, ReleaseState.ROLLED_BACK, ReleaseState.RETIRED]
+)
+def test_how_a_release_ended_stays_with_its_snapshot_and_its_reason(part: ReleaseState) -> None:
+    ended = {SNAPSHOT: ReleaseOutcome(part=part, at=START, reason="why")}
     dataset = a_dataset(live=a_release(NEWER), outcomes=ended)
     assert seen(a_trained_snapshot(), dataset) == (part.value, "why")
 
 
 def test_a_retried_release_shows_its_new_turn_not_its_old_end() -> None:
-    ended = {SNAPSHOT: Outcome(part=Part.WITHHELD, at=START)}
+    ended = {SNAPSHOT: ReleaseOutcome(part=ReleaseState.WITHHELD, at=START)}
     dataset = a_dataset(D.DEPLOYING, live=None, candidate=a_release(), outcomes=ended)
     assert _seen(dataset) == "DEPLOYING"
 
@@ -75,7 +77,7 @@ def test_a_candidate_that_failed_tells_why_while_it_is_removed() -> None:
 
 
 def test_every_state_that_people_see_is_one_of_the_tables() -> None:
-    known = {*S, *D, *Part}
+    known = {*S, *D, *ReleaseState}
     for dataset in (None, *(a_dataset(state) for state in D), a_dataset(D.SHIFTING, candidate=a_release(NEWER))):
         for snapshot in (SNAPSHOT, NEWER):
             assert _seen(dataset, id=snapshot) in known

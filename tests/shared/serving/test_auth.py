@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.serving.auth import Access
+from shared.serving.auth import ScoringKeys
 from shared.serving.protocol import Unanswered
 
 KEYS = ("the-first-key-of-two", "the-second-key-of-two")
@@ -24,7 +24,7 @@ KEYS = ("the-first-key-of-two", "the-second-key-of-two")
 )
 def test_a_key_opens_wherever_a_client_puts_it(key: str, headers: dict[str, str], query: dict[str, str]) -> None:
     filled = [{name: value.format(key) for name, value in found.items()} for found in (headers, query)]
-    Access(KEYS).check(*filled)
+    ScoringKeys(KEYS).check(*filled)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,6 @@ def test_a_key_opens_wherever_a_client_puts_it(key: str, headers: dict[str, str]
 )
 def test_anything_else_is_401_and_says_what_is_wrong(keys: tuple[str, ...], headers: dict[str, str], said: str) -> None:
     with pytest.raises(Unanswered, match=said) as refused:
-        Access(keys).check(headers, {})
+        ScoringKeys(keys).check(headers, {})
     assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
     assert not any(key in str(refused.value) for key in KEYS)

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import ServiceBusy, Unknown
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
-from shared.serving.catalog import Catalog, Memory, Target
+from shared.serving.catalog import Cache, Catalog, Target
 from shared.serving.protocol import Unanswered
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_trained_snapshot
 from tests.fakes import World
@@ -46,7 +46,7 @@ def _in_a_loop(act: Callable[[], Awaitable[None]]) -> None:
 def test_a_value_is_read_once_while_it_is_fresh_and_again_when_it_is_not() -> None:
     async def act() -> None:
         source = Source()
-        kept, stale = Memory(source.read, 100, 100), Memory(source.read, 0, 0)
+        kept, stale = Cache(source.read, 100, 100), Cache(source.read, 0, 0)
         assert [await kept.get("a") for _ in range(3)] == ["a1"] * 3
         assert [await stale.get("a") for _ in range(3)] == ["a2", "a3", "a4"]
 
@@ -56,7 +56,7 @@ def test_a_value_is_read_once_while_it_is_fresh_and_again_when_it_is_not() -> No
 def test_many_who_ask_at_once_cause_one_read() -> None:
     async def act() -> None:
         source = Source()
-        memory = Memory(source.read, 100, 100)
+        memory = Cache(source.read, 100, 100)
         assert set(await asyncio.gather(*(memory.get("a") for _ in range(50)))) == {"a1"}
 
     _in_a_loop(act)
@@ -65,7 +65,7 @@ def test_many_who_ask_at_once_cause_one_read() -> None:
 def test_while_it_is_read_again_others_get_the_value_before() -> None:
     async def act() -> None:
         source = Source()
-        memory = Memory(source.read, 0, 100)
+        memory = Cache(source.read, 0, 100)
         await memory.get("a")
         source.gate.clear()
         first = asyncio.create_task(memory.get("a"))
@@ -81,7 +81,7 @@ def test_a_reader_who_leaves_does_not_take_the_value_from_the_others() -> None:
     async def act() -> None:
         source = Source()
         source.gate.clear()
-        memory = Memory(source.read, 100, 100)
+        memory = Cache(source.read, 100, 100)
         first, second = (asyncio.create_task(memory.get("a")) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -94,7 +94,7 @@ def test_a_reader_who_leaves_does_not_take_the_value_from_the_others() -> None:
 def test_what_cannot_be_read_now_is_good_for_longer_but_not_what_is_gone() -> None:
     async def act() -> None:
         source = Source()
-        memory, short = Memory(source.read, 0, 100), Memory(source.read, 0, 0)
+        memory, short = Cache(source.read, 0, 100), Cache(source.read, 0, 0)
         await memory.get("a")
         await short.get("a")
         source.error = ServiceBusy("no")
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_now_is_good_for_longer_but_not_what_is_gone() -> No
 def test_a_value_is_forgotten_unless_it_is_another_by_now() -> None:
     async def act() -> None:
         source = Source()
-        memory = Memory(source.read, 100, 100)
+        memory = Cache(source.read, 100, 100)
         await memory.get("a")
         memory.forget("a", "an older one")
         assert await memory.get("a") == "a1"
@@ -128,7 +128,7 @@ def test_a_value_is_forgotten_unless_it_is_another_by_now() -> None:
 def test_a_read_that_began_before_a_value_was_forgotten_is_not_remembered() -> None:
     async def act() -> None:
         source = Source()
-        memory = Memory(source.read, 0, 100)
+        memory = Cache(source.read, 0, 100)
         await memory.get("a")
         source.gate.clear()
         early = asyncio.create_task(memory.get("a"))

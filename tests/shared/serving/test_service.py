@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from shared.azure.inference import Answer
+from shared.azure.inference import EndpointAnswer
 from shared.errors import Refused, ServiceBusy
 from shared.ledger import counts
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.serving.catalog import _Held
 from shared.serving.protocol import Turn, Unanswered, Usage
-from shared.serving.service import ASKED_SECONDS, Answered, Desk, Question
+from shared.serving.service import ASKED_SECONDS, AnswerPiece, ChatCall, ChatService
 from tests.builders import (
     DATASET,
     DEPLOYMENT,
@@ -38,11 +38,11 @@ KEY = f"key-of-{ENDPOINT}"
 class Endpoint:
     """What stands behind the scoring address: answers in turn, the last one for ever; keeps what it was asked."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: EndpointAnswer) -> None:
         self.answers = list(answers) or [an_answer()]
         self.asked: list[dict[str, Any]] = []
 
-    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
+    async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> EndpointAnswer:
         self.asked.append({"uri": uri, "key": key, "body": body, "timeout": timeout, **more})
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -50,19 +50,19 @@ class Endpoint:
 class Office:
     """A desk over one dataset's row, and the endpoint it asks."""
 
-    def __init__(self, row: Dataset | None = None, *answers: Answer, **settings: Any) -> None:
+    def __init__(self, row: Dataset | None = None, *answers: EndpointAnswer, **settings: Any) -> None:
         self.world = World(settings=settings)
         self.endpoint = Endpoint(*answers)
         fake: Any = self.endpoint
-        self.world.services.scorer = fake
-        self.desk = Desk(self.world.services)
+        self.world.services.inference = fake
+        self.desk = ChatService(self.world.services)
         self.world.workspace.write_endpoint(ENDPOINT, {}, {})
         if row is not None:
             self.world.services.ledger.create(row)
             self.world.storage.messages.clear()
 
-    def ask(self, dataset: str = DATASET, **parameters: Any) -> Answered:
-        return asyncio.run(self.desk.answer(Question(dataset, TURNS, parameters, request_id="request-1")))
+    def ask(self, dataset: str = DATASET, **parameters: Any) -> AnswerPiece:
+        return asyncio.run(self.desk.answer(ChatCall(dataset, TURNS, parameters, request_id="request-1")))
 
     def refused(self, dataset: str = DATASET) -> Unanswered:
         with pytest.raises(Unanswered) as refused:
@@ -78,7 +78,7 @@ class Office:
 def test_a_live_release_answers_and_is_named() -> None:
     office = Office(a_dataset(), an_answer(text=" because \n"))
     usage = Usage(prompt_tokens=5, completion_tokens=1, total_tokens=6, estimated=True)
-    assert office.ask(temperature=0.1) == Answered("because", DATASET, SNAPSHOT, DEPLOYMENT, "stop", usage)
+    assert office.ask(temperature=0.1) == AnswerPiece("because", DATASET, SNAPSHOT, DEPLOYMENT, "stop", usage)
     (asked,) = office.endpoint.asked
     assert (asked["uri"], asked["key"], asked["request_id"]) == (URI, KEY, "request-1")
     assert asked["timeout"] == office.world.services.settings.scoring_timeout_seconds
@@ -122,7 +122,7 @@ def test_the_live_release_goes_on_answering_while_the_next_one_is_rolled_out(sta
     ],
 )
 def test_every_way_of_not_answering_has_its_status_code_and_words(
-    answer: Answer, status: int, code: str, told: str
+    answer: EndpointAnswer, status: int, code: str, told: str
 ) -> None:
     office = Office(a_dataset(), answer)
     refused = office.refused()
@@ -175,14 +175,14 @@ def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -
     given = _counting_keys(office, "old", "new")
     office.ask()
 
-    async def turned_over(uri: str, key: str, body: Any, timeout: float, **more: str) -> Answer:
+    async def turned_over(uri: str, key: str, body: Any, timeout: float, **more: str) -> EndpointAnswer:
         await asyncio.sleep(0)
         return an_answer(401) if key == "old" else an_answer()
 
     office.endpoint.ask = turned_over  # type: ignore[method-assign]
 
-    async def many() -> list[Answered]:
-        return list(await asyncio.gather(*(office.desk.answer(Question(DATASET, TURNS)) for _ in range(5))))
+    async def many() -> list[AnswerPiece]:
+        return list(await asyncio.gather(*(office.desk.answer(ChatCall(DATASET, TURNS)) for _ in range(5))))
 
     assert {answer.text for answer in asyncio.run(many())} == {"an answer"}
     office.ask()
@@ -223,7 +223,7 @@ def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
 
     async def run() -> Unanswered:
         with pytest.raises(Unanswered) as refused:
-            await office.desk.answer(Question(DATASET, TURNS))
+            await office.desk.answer(ChatCall(DATASET, TURNS))
         over.set()
         return refused.value
 
@@ -286,11 +286,11 @@ def test_a_question_wakes_a_sleeping_dataset() -> None:
 
 def test_a_sleeping_dataset_is_woken_once_for_many_callers() -> None:
     office = Office(a_dataset(D.ASLEEP))
-    others = Desk(office.world.new_process())
+    others = ChatService(office.world.new_process())
 
     async def many() -> list[Any]:
         desks = [office.desk, others] * 10
-        return await asyncio.gather(*(d.answer(Question(DATASET, TURNS)) for d in desks), return_exceptions=True)
+        return await asyncio.gather(*(d.answer(ChatCall(DATASET, TURNS)) for d in desks), return_exceptions=True)
 
     assert {getattr(refused, "code", refused) for refused in asyncio.run(many())} == {"waking"}
     assert [message for _, _, message in office.world.storage.messages] == [f"dataset/{DATASET}?"]
@@ -410,7 +410,9 @@ def _tally(office: Office, deployment: str) -> tuple[int, int, int]:
         (an_answer(text=""), (1, 1, 0)),
     ],
 )
-def test_every_call_is_counted_for_the_deployment_that_answered(answer: Answer, tally: tuple[int, int, int]) -> None:
+def test_every_call_is_counted_for_the_deployment_that_answered(
+    answer: EndpointAnswer, tally: tuple[int, int, int]
+) -> None:
     office = Office(a_dataset(), answer)
     if answer.good:
         office.ask()
@@ -420,7 +422,7 @@ def test_every_call_is_counted_for_the_deployment_that_answered(answer: Answer, 
 
 
 def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() -> None:
-    office = Office(a_dataset(traffic={DEPLOYMENT: 90, "r2": 10, "r3": 0}), Answer(0, None))
+    office = Office(a_dataset(traffic={DEPLOYMENT: 90, "r2": 10, "r3": 0}), EndpointAnswer(0, None))
     office.refused()
     assert [_tally(office, name) for name in (DEPLOYMENT, "r2", "r3")] == [(1, 1, 0), (1, 1, 0), (0, 0, 0)]
 
@@ -430,7 +432,7 @@ def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() 
 
 def _asked(office: Office, *turns: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
     """The turns that reached the endpoint."""
-    question = Question(DATASET, [Turn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
+    question = ChatCall(DATASET, [Turn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
     asyncio.run(office.desk.answer(question))
     sent: list[dict[str, Any]] = office.endpoint.asked[-1]["body"]["input_data"]["input_string"]
     return sent
@@ -503,27 +505,27 @@ def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
     async def run() -> list[Any]:
         held = asyncio.Event()
 
-        async def hold(*_: Any, **__: Any) -> Answer:
+        async def hold(*_: Any, **__: Any) -> EndpointAnswer:
             await held.wait()
             return an_answer()
 
         office.endpoint.ask = hold  # type: ignore[method-assign]
-        asking = [asyncio.create_task(office.desk.answer(Question(DATASET, TURNS))) for _ in range(3)]
+        asking = [asyncio.create_task(office.desk.answer(ChatCall(DATASET, TURNS))) for _ in range(3)]
         done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         held.set()
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert len(done) == 1
-        return [*found, await office.desk.answer(Question(DATASET, TURNS))]
+        return [*found, await office.desk.answer(ChatCall(DATASET, TURNS))]
 
-    refused, *answered = sorted(asyncio.run(run()), key=lambda found: isinstance(found, Answered))
+    refused, *answered = sorted(asyncio.run(run()), key=lambda found: isinstance(found, AnswerPiece))
     assert (refused.status, refused.code, refused.retry_after) == (429, "too_many_calls", 1)
     assert len(answered) == 3
 
 
 def test_a_pinned_release_is_asked_by_name_and_counted_though_it_says_nothing() -> None:
-    office = Office(a_dataset(previous=a_release(NEWER)), Answer(424, None))
+    office = Office(a_dataset(previous=a_release(NEWER)), EndpointAnswer(424, None))
     with pytest.raises(Unanswered):
-        asyncio.run(office.desk.answer(Question(f"{DATASET}@{NEWER}", TURNS)))
+        asyncio.run(office.desk.answer(ChatCall(f"{DATASET}@{NEWER}", TURNS)))
     pinned = a_release(NEWER).deployment
     assert office.endpoint.asked[0]["deployment"] == pinned
     assert [_tally(office, name) for name in (pinned, DEPLOYMENT)] == [(1, 1, 0), (0, 0, 0)]
@@ -574,8 +576,8 @@ def test_after_a_wake_that_failed_the_caller_is_told_when_questions_wake_again()
 def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> None:
     office = Office(a_dataset(D.ASLEEP))
 
-    async def run() -> Answered:
-        asking = asyncio.create_task(office.desk.answer(Question(DATASET, TURNS, wait=30)))
+    async def run() -> AnswerPiece:
+        asking = asyncio.create_task(office.desk.answer(ChatCall(DATASET, TURNS, wait=30)))
         while office.row.requested is None:
             await asyncio.sleep(0.01)
         office.world.services.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(history=row.history))
@@ -588,12 +590,12 @@ def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> No
 def test_nobody_waits_for_longer_than_wanted_and_allowed(wait: float, most: float) -> None:
     office = Office(a_dataset(D.ASLEEP), wake_wait_seconds=most)
     with pytest.raises(Unanswered) as refused:
-        asyncio.run(office.desk.answer(Question(DATASET, TURNS, wait=wait)))
+        asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=wait)))
     assert refused.value.code == "waking"
 
 
 def test_waiting_does_not_help_where_nothing_will_wake_it() -> None:
     office = Office(a_dataset(D.ASLEEP), wake_on_request=False)
     with pytest.raises(Unanswered) as refused:
-        asyncio.run(office.desk.answer(Question(DATASET, TURNS, wait=30)))
+        asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=30)))
     assert refused.value.code == "asleep"

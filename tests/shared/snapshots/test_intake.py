@@ -185,7 +185,7 @@ def test_a_refusal_is_recorded_once_per_upload(world: World, path: str) -> None:
 def test_the_same_event_again_records_nothing_and_starts_nothing_while_its_look_is_planned(world: World) -> None:
     _drop(world, "support-bot.jsonl")
     row = _received(world, "support-bot.jsonl")
-    world.services.ledger.change(row.key, lambda r: r.but(state=S.TRAINING, next_look_at=START + 60))
+    world.services.ledger.change(row.key, lambda r: r.but(state=S.TRAINING, poll_at=START + 60))
     kept = world.services.ledger.read(row.key)
     world.storage.messages.clear()
     assert intake.receive(world.services, "support-bot.jsonl") == row.id
@@ -226,7 +226,7 @@ def test_an_older_upload_comes_too_late_once_a_newer_one_is_on_its_way(world: Wo
     late = state in AHEAD
     assert older.state == (S.SUPERSEDED if late else S.RECEIVED)
     assert (newer.id in older.waiting) == late
-    assert (older.next_look_at is None) == late
+    assert (older.poll_at is None) == late
 
 
 def test_a_newer_upload_of_another_dataset_is_in_nobodys_way(world: World) -> None:

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import Compute, Size
+from shared.azure.resources import Cluster, MachineSize
 from shared.errors import BadSnapshot
 from shared.training import compute
 from tests.builders import a_base_model
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
-T4 = Size(name="Standard_NC16as_T4_v3", gpus=1, cores=16, family="standard NCASv3_T4 Family")
+T4 = MachineSize(name="Standard_NC16as_T4_v3", gpus=1, cores=16, family="standard NCASv3_T4 Family")
 
 
 def _with_cluster(state: str = "Succeeded", **settings: Any) -> World:
     world = World(settings={"training_compute": "gpus", **settings})
-    world.workspace.clusters["gpus"] = Compute(name="gpus", size=GPU.upper(), state=state)
+    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=GPU.upper(), state=state)
     return world
 
 
@@ -86,4 +86,4 @@ def test_a_deployment_takes_a_fifth_more_machines_rounded_up(instances: int, cor
 
 
 def test_an_exempt_size_takes_no_more_than_its_machines() -> None:
-    assert compute.cores_to_serve(Size(name=GPU, gpus=1, cores=24), 5) == 120
+    assert compute.cores_to_serve(MachineSize(name=GPU, gpus=1, cores=24), 5) == 120

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import Compute, Size, Usage, family_key
+from shared.azure.resources import Cluster, MachineSize, QuotaUsage, family_key
 from shared.errors import BadSnapshot
-from shared.ledger.rows import Check, Problem
+from shared.ledger.rows import Blocker, Check
 from shared.training import compute, preflight
 from tests.builders import a_base_model, a_snapshot
 from tests.fake_workspace import FAMILY
@@ -18,7 +18,7 @@ OTHER = "Standard_ND96asr_v4"
 DATES = "{'finetuneRetirementDate': '2025-08-30T00:00:00.000000Z', 'inferenceRetirementDate': '2099-01-01T00:00:00Z'}"
 
 
-def _found(world: World, model: Any = None, *overrides: str) -> list[Problem]:
+def _found(world: World, model: Any = None, *overrides: str) -> list[Blocker]:
     return preflight.problems(world.services, a_snapshot(overrides=overrides), model or a_base_model())
 
 
@@ -28,7 +28,7 @@ def _texts(world: World, model: Any = None, *overrides: str) -> list[str]:
 
 def _with_quota(limit: int, used: int = 0, **settings: Any) -> World:
     world = World(settings=settings)
-    world.workspace.quota = {family_key(FAMILY): Usage(used=used, limit=limit)}
+    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=used, limit=limit)}
     return world
 
 
@@ -45,7 +45,7 @@ def test_a_model_without_allow_lists_takes_any_size_with_a_gpu() -> None:
 def test_all_that_is_wrong_is_said_together() -> None:
     world = World(settings={"training_instance_type": OTHER, "serving_instance_type": "Standard_NC6"})
     model = a_base_model(name="Phi-3", archived=True)
-    with pytest.raises(preflight.Refusal) as refused:
+    with pytest.raises(preflight.PreflightFailed) as refused:
         preflight.refuse(world.services, a_snapshot(), model, "change BASE_MODEL")
     text = str(refused.value)
     assert text.startswith("(1) base model Phi-3:8 is archived; use a live one such as Phi-4: change BASE_MODEL; (2) ")
@@ -104,13 +104,13 @@ def test_a_size_that_the_region_does_not_offer_cannot_be_excused() -> None:
     model = a_base_model(tags={compute.FINETUNE: f"['{OTHER}']"})
     world = World(settings={"training_instance_type": OTHER})
     (problem,) = _found(world, model, *Check)
-    assert (problem.check, problem.look_in) == (None, None)
+    assert (problem.check, problem.poll_in) == (None, None)
     assert "does not offer this size" in problem.text
 
 
 def test_a_size_without_gpu_cannot_train() -> None:
     world = World(settings={"training_instance_type": "Standard_E4s_v3"})
-    sizes = {"standard_e4s_v3": Size(name="Standard_E4s_v3", gpus=0, cores=4), **world.workspace.sizes()}
+    sizes = {"standard_e4s_v3": MachineSize(name="Standard_E4s_v3", gpus=0, cores=4), **world.workspace.sizes()}
     world.workspace.sizes = lambda: sizes  # type: ignore[method-assign]
     assert _texts(world, a_base_model(tags={})) == ["TRAINING_INSTANCE_TYPE = Standard_E4s_v3: this size has no GPU"]
 
@@ -118,14 +118,14 @@ def test_a_size_without_gpu_cannot_train() -> None:
 def test_a_machine_with_fewer_gpus_than_the_model_needs_is_refused() -> None:
     model = a_base_model(properties={"finetune-min-sku-spec": "96|8|900|64"})
     (problem,) = _found(World(), model)
-    assert (problem.check, problem.look_in) == (Check.GPUS, None)
+    assert (problem.check, problem.poll_in) == (Check.GPUS, None)
     assert problem.text == f"TRAINING_INSTANCE_TYPE = {GPU}: it has 1 GPUs and Phi-4:8 needs 8 in one machine"
     assert _found(World(), model, "gpus") == []
 
 
 def _with_cluster(state: str, size: str = GPU, errors: str = "") -> World:
     world = World(settings={"training_compute": "gpus"})
-    world.workspace.clusters["gpus"] = Compute(name="gpus", size=size, state=state, errors=errors)
+    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=size, state=state, errors=errors)
     return world
 
 
@@ -159,7 +159,7 @@ def test_more_than_the_quota_is_refused_for_serving_and_for_training() -> None:
         "ask Azure for more or choose another size"
         for what in ("serving", "training")
     ]
-    assert {(p.check, p.look_in) for p in found} == {(Check.QUOTA, None)}
+    assert {(p.check, p.poll_in) for p in found} == {(Check.QUOTA, None)}
 
 
 def test_quota_that_others_use_is_waited_for() -> None:
@@ -168,7 +168,7 @@ def test_quota_that_others_use_is_waited_for() -> None:
     assert [p.text for p in found] == [
         f"{what} on 1 x {GPU} takes 24 cores of {FAMILY}, of 40 are 30 in use" for what in ("serving", "training")
     ]
-    assert {p.look_in for p in found} == {world.services.settings.look_seconds}
+    assert {p.poll_in for p in found} == {world.services.settings.look_seconds}
     preflight.refuse(world.services, a_snapshot(), a_base_model(), "")
 
 
@@ -178,7 +178,7 @@ def test_the_last_cores_are_enough() -> None:
 
 def test_a_cluster_that_exists_holds_its_cores_already() -> None:
     world = _with_quota(40, used=30, training_compute="gpus")
-    world.workspace.clusters["gpus"] = Compute(name="gpus", size=GPU, state="Succeeded")
+    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=GPU, state="Succeeded")
     assert [p.text.split()[0] for p in _found(world)] == ["serving"]
 
 

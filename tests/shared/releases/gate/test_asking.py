@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.azure.inference import Answer
+from shared.azure.inference import EndpointAnswer
 from shared.azure.resources import Endpoint
 from shared.errors import ServiceBusy
 from shared.ledger.rows import Dataset, Judgement
@@ -27,17 +27,19 @@ LIVE = DEPLOYMENT
 NAMES = {CANDIDATE: "candidate", LIVE: "live"}
 REFERENCE = "It is where you left it, on the table in the kitchen."
 
-type Says = Callable[[int], Answer]
+type Says = Callable[[int], EndpointAnswer]
 
 
 def says(text: str = REFERENCE) -> Says:
     """Always this answer."""
-    return lambda time: Answer(200, text)
+    return lambda time: EndpointAnswer(200, text)
 
 
 def fails(status: int, times: int = 99, retry_after: str = "") -> Says:
     """So many times this status, then a good answer."""
-    return lambda time: Answer(status, None, "", "it broke", retry_after) if time <= times else Answer(200, REFERENCE)
+    return lambda time: (
+        EndpointAnswer(status, None, "", "it broke", retry_after) if time <= times else EndpointAnswer(200, REFERENCE)
+    )
 
 
 def lines(count: int, answer: str = REFERENCE) -> bytes:
@@ -63,7 +65,7 @@ class Gate:
     def __post_init__(self) -> None:
         self.world = World(self.process, {"gate_prompts": 50, **self.settings})
         self.asked: list[tuple[str, str]] = []
-        self.world.scorer.answers = self._answer
+        self.world.inference.answers = self._answer
         workspace: Any = self.world.workspace
         workspace.endpoints[ENDPOINT] = _Made(Endpoint(name=ENDPOINT, state="", traffic={}, tags={}), 0.0)
         for snapshot in (SNAPSHOT, NEWER):
@@ -74,10 +76,10 @@ class Gate:
         """Puts a frozen file where it belongs."""
         self.world.storage._set("frozen", naming.frozen(snapshot, split), data, None)
 
-    def _answer(self, deployment: str, question: str) -> Answer:
+    def _answer(self, deployment: str, question: str) -> EndpointAnswer:
         who = NAMES[deployment]
         self.asked.append((who, question))
-        answer: Answer = getattr(self, who)(self.asked.count((who, question)))
+        answer: EndpointAnswer = getattr(self, who)(self.asked.count((who, question)))
         return answer
 
     def row(self) -> Dataset:
@@ -104,7 +106,7 @@ class Gate:
                 continue
             if isinstance(found, Judgement):
                 return found
-            self.world.clock.now += found.look_in
+            self.world.clock.now += found.poll_in
         pytest.fail("the gate never ends")
 
     def times(self, who: str) -> Counter[int]:
@@ -229,9 +231,9 @@ def test_answers_nobody_can_use_withhold_a_release(text: str, flaw: str) -> None
 
 
 def test_a_slow_release_is_withheld_where_a_limit_is_set() -> None:
-    def slow(time: int) -> Answer:
+    def slow(time: int) -> EndpointAnswer:
         sleep(0.002)
-        return Answer(200, REFERENCE)
+        return EndpointAnswer(200, REFERENCE)
 
     gate = first(candidate=slow, settings={"gate_max_p95_seconds": 0.001})
     found = gate.judged()
@@ -279,8 +281,10 @@ def test_errors_of_live_beyond_the_limit_are_unknown_and_no_win(live: Says) -> N
 def test_a_few_errors_of_live_leave_out_their_prompts_only() -> None:
     gate = Gate(count=20)
     answer = gate._answer
-    gate.world.scorer.answers = lambda deployment, question: (
-        Answer(500, None) if deployment == LIVE and question.endswith(("1?", "7?")) else answer(deployment, question)
+    gate.world.inference.answers = lambda deployment, question: (
+        EndpointAnswer(500, None)
+        if deployment == LIVE and question.endswith(("1?", "7?"))
+        else answer(deployment, question)
     )
     found = gate.judged()
     assert found.lead is not None

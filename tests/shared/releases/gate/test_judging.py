@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.config.settings import Settings
-from shared.ledger.rows import Numbers
+from shared.ledger.rows import GateMetrics
 from shared.releases.gate.judging import Thresholds, interval, judged, told
 
 # An interval takes many milliseconds to draw.
 FEW = settings(max_examples=25, deadline=None)
 POINTS = st.floats(-100, 100, allow_nan=False)
-GOOD = Numbers(asked=50, likeness=60.0, p50_seconds=1.0, p95_seconds=2.0)
+GOOD = GateMetrics(asked=50, likeness=60.0, p50_seconds=1.0, p95_seconds=2.0)
 
 
 def _thresholds(**changes: Any) -> Thresholds:
