@@ -10,7 +10,7 @@ import azure.functions as func
 from functions import web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import PipelineError, TemporaryError, Unknown
+from shared.errors import NotFound, PipelineError, TemporaryError
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _answered(act: Callable[[], object]) -> Response:
         found = act()
     except BadOverride as error:
         return web.refusal(400, "invalid_request", str(error))
-    except Unknown as error:
+    except NotFound as error:
         log.info("asked for something unknown: %s", error)
         return web.refusal(404, "not_found", "there is nothing of that name; GET /api/snapshots lists what there is")
     except TemporaryError as error:

@@ -7,7 +7,7 @@ import azure.functions as func
 from functions import web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import Unknown
+from shared.errors import NotFound
 
 blueprint = func.Blueprint()
 
@@ -34,7 +34,7 @@ def get_snapshot(req: Request) -> Response:
 
     try:
         return web.answer(status.snapshot(runtime.services(), req.path_params["id"]))
-    except Unknown:
+    except NotFound:
         return web.refusal(404, "not_found", "there is no snapshot of that id; GET /api/snapshots lists them")
 
 
@@ -45,7 +45,7 @@ def get_dataset(req: Request) -> Response:
 
     try:
         return web.answer(status.dataset(runtime.services(), req.path_params["name"]))
-    except Unknown:
+    except NotFound:
         return web.refusal(404, "not_found", "there is no dataset of that name; GET /api/snapshots lists snapshots")
 
 

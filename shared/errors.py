@@ -2,16 +2,16 @@
 
     PipelineError
     ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay
-    │   ├── Waiting                     something that was started is not ready yet: no fault, however long it takes
+    │   ├── NotReady                    something that was started is not ready yet: no fault, however long it takes
     │   ├── ServiceBusy                 Azure answered 408, 409 (busy), 429 or 5xx, or did not answer
-    │   └── Held                        somebody else holds the lease
+    │   └── LeaseHeld                   somebody else holds the lease, or may by now
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
     │   ├── BadSnapshot                 what was dropped cannot be trained on
-    │   ├── Refused                     Azure refused the request
-    │   │   └── NameTaken               somebody else in the region has an endpoint of that name
+    │   ├── AzureRefused                Azure refused the request
+    │   │   └── EndpointNameTaken       somebody else in the region has an endpoint of that name
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
     ├── LedgerConflict                  the row changed since it was read: read and decide again
-    └── Unknown                         no such snapshot, dataset or blob
+    └── NotFound                        no such snapshot, dataset or blob
 
 Messages name the thing, the step, what was expected and what was found. Never secrets, never row contents.
 """
@@ -31,7 +31,7 @@ class TemporaryError(PipelineError):
         self.retry_after = retry_after
 
 
-class Waiting(TemporaryError):
+class NotReady(TemporaryError):
     """Nothing is wrong: something that was started in Azure is not ready yet."""
 
 
@@ -39,8 +39,8 @@ class ServiceBusy(TemporaryError):
     """An Azure service asked for patience or could not be reached."""
 
 
-class Held(TemporaryError):
-    """The lease of this row is held elsewhere: its holder goes on, nobody else needs to."""
+class LeaseHeld(TemporaryError):
+    """Somebody else holds the lease of this row, or may by now: its holder goes on, nobody else needs to."""
 
 
 class PermanentError(PipelineError):
@@ -51,11 +51,11 @@ class BadSnapshot(PermanentError):
     """The dropped files cannot become a training run."""
 
 
-class Refused(PermanentError):
+class AzureRefused(PermanentError):
     """Azure understood the request and refused it."""
 
 
-class NameTaken(Refused):
+class EndpointNameTaken(AzureRefused):
     """An endpoint's name has to be unique in the region, and is not: another one will do."""
 
 
@@ -64,8 +64,8 @@ class IllegalTransition(PermanentError):
 
 
 class LedgerConflict(PipelineError):
-    """A conditional write lost: the row is not the one that was read."""
+    """The blob is not the one that was read, or exists where none was expected: read and decide again."""
 
 
-class Unknown(PipelineError):
+class NotFound(PipelineError):
     """Nothing is stored under that name."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
-from shared.errors import Held, LedgerConflict, Unknown
+from shared.errors import LeaseHeld, LedgerConflict, NotFound
 from tests.fake_process import Clock, Process
 
 
@@ -26,7 +26,7 @@ class _Lease:
 
     def check(self, left: float = 0) -> None:
         if self._storage.leases.get(self._name, (0, 0.0))[0] != self._number:
-            raise Held("the lease was lost while the step ran")
+            raise LeaseHeld("the lease was lost while the step ran")
 
     def release(self) -> None:
         def act() -> None:
@@ -151,7 +151,7 @@ class FakeStorage:
         def act() -> _Lease:
             _, until = self.leases.get(name, (0, 0.0))
             if until > self.clock():
-                raise Held(f"{name} is held by another worker")
+                raise LeaseHeld(f"{name} is held by another worker")
             self._count += 1
             self.leases[name] = (self._count, self.clock() + LEASE_SECONDS)
             return _Lease(self, name, self._count)
@@ -167,7 +167,7 @@ class FakeStorage:
 
     def _get(self, container: str, name: str) -> _Stored:
         if (container, name) not in self.blobs:
-            raise Unknown(f"nothing is stored at {container}/{name}")
+            raise NotFound(f"nothing is stored at {container}/{name}")
         return self.blobs[container, name]
 
     def _set(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:

@@ -20,7 +20,7 @@ from shared.azure.resources import (
     RunFailure,
     family_key,
 )
-from shared.errors import NameTaken, Refused, ServiceBusy
+from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
 from shared.ledger import fence
 from tests.fake_process import Clock, Process
 
@@ -141,7 +141,7 @@ class FakeWorkspace:
         def act() -> Job:
             if spec.name in self.jobs:
                 if self.specs[spec.name].but(tags={}, display_name="") != spec.but(tags={}, display_name=""):
-                    raise Refused("UserError: JobPropertyImmutable")
+                    raise AzureRefused("UserError: JobPropertyImmutable")
                 job: Job = self.jobs[spec.name].value
                 return job
             job = Job(name=spec.name, status="NotStarted", tags=spec.tags)
@@ -173,9 +173,9 @@ class FakeWorkspace:
         def act() -> None:
             trained = self._job(job)
             if trained is None or trained.status != "Completed":
-                raise Refused(f"job {job} has no output trained_model")
+                raise AzureRefused(f"job {job} has no output trained_model")
             if self.sources.get((name, version), job) != job:
-                raise Refused("the version exists with another path")
+                raise AzureRefused("the version exists with another path")
             if (name, version) not in self.models:
                 self.registered.append(f"{name}:{version}")
             self.sources[name, version] = job
@@ -218,12 +218,12 @@ class FakeWorkspace:
         def act() -> None:
             for deployment in traffic:
                 if self._deployment(name, deployment) is None:
-                    raise Refused(f"no deployment {deployment}")
+                    raise AzureRefused(f"no deployment {deployment}")
             if sum(traffic.values()) not in (0, 100):
-                raise Refused(f"traffic is not 0 or 100 % in all: {traffic}")
+                raise AzureRefused(f"traffic is not 0 or 100 % in all: {traffic}")
             if self._endpoint(name) is None:
                 if name in self.taken:
-                    raise NameTaken(f"endpoint {name}: names must be unique within the region")
+                    raise EndpointNameTaken(f"endpoint {name}: names must be unique within the region")
                 self.created_endpoints.append(name)
             self._refuse_while_moving(name)
             split = {k: v for k, v in traffic.items() if v}
@@ -243,7 +243,7 @@ class FakeWorkspace:
     def key(self, endpoint: str) -> str:
         def act() -> str:
             if self._endpoint(endpoint) is None:
-                raise Refused(f"HTTP 404: no endpoint {endpoint}")
+                raise AzureRefused(f"HTTP 404: no endpoint {endpoint}")
             return f"key-of-{endpoint}"
 
         return self._call(act)
@@ -261,7 +261,7 @@ class FakeWorkspace:
     def start_deployment(self, spec: DeploymentSpec) -> str:
         def act() -> str:
             if self._endpoint(spec.endpoint) is None:
-                raise Refused(f"HTTP 404: no endpoint {spec.endpoint}")
+                raise AzureRefused(f"HTTP 404: no endpoint {spec.endpoint}")
             self._refuse_while_moving(spec.endpoint)
             if (spec.endpoint, spec.name) not in self.deployments:
                 self.created_deployments.append(spec.name)
@@ -284,7 +284,7 @@ class FakeWorkspace:
                 return
             self._refuse_while_moving(endpoint)
             if self.endpoints[endpoint].value.traffic.get(name):
-                raise Refused("the deployment has traffic")
+                raise AzureRefused("the deployment has traffic")
             made.deleted_at = self.clock() + self.pace / 3
 
         self._write(act)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.readahead import ReadAhead
-from shared.errors import Held, LedgerConflict, ServiceBusy, Unknown
+from shared.errors import LeaseHeld, LedgerConflict, NotFound, ServiceBusy
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobServiceClient
@@ -57,9 +57,9 @@ class Lease:
         self._thread.start()
 
     def check(self, left: float = 0) -> None:
-        """Raises Held when the lease was lost, or ends within `left` seconds: somebody else may be on it, so stop."""
+        """Raises LeaseHeld when the lease is lost or ends within `left` seconds: somebody else may be on it, so stop."""
         if time.monotonic() + left > self._until:
-            raise Held("the lease was lost while the step ran")
+            raise LeaseHeld("the lease was lost while the step ran")
 
     def release(self) -> None:
         """Gives the lease back; harmless when it is lost already."""
@@ -108,13 +108,13 @@ class Storage:
             self._queue.create_queue()
 
     def read(self, container: str, name: str) -> tuple[bytes, str]:
-        """Content and ETag. Raises Unknown when there is no such blob."""
+        """Content and ETag. Raises NotFound when there is no such blob."""
         with _translated(f"{container}/{name}"):
             found = self._blob(container, name).download_blob()
             return found.readall(), str(found.properties.etag)
 
     def look(self, container: str, name: str) -> Blob:
-        """Properties only. Raises Unknown when there is no such blob."""
+        """Properties only. Raises NotFound when there is no such blob."""
         with _translated(f"{container}/{name}"):
             client = self._blob(container, name)
             return _seen(client.get_blob_properties(), client.url)
@@ -145,7 +145,7 @@ class Storage:
         condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         client = self._blob(container, name)
         try:
-            with contextlib.suppress(Unknown), _translated(f"{container}/{name}"):
+            with contextlib.suppress(NotFound), _translated(f"{container}/{name}"):
                 client.delete_blob(**condition)
         except LedgerConflict:
             with _translated(f"{container}/{name}"):
@@ -164,7 +164,7 @@ class Storage:
         """A seekable reader over one version of a blob, which reads ahead.
 
         It never gives bytes of another version: opening and reading raise LedgerConflict once the blob was overwritten,
-        and Unknown or LedgerConflict once it was deleted.
+        and NotFound or LedgerConflict once it was deleted.
         """
         from azure.core import MatchConditions
 
@@ -202,7 +202,7 @@ class Storage:
                 raise
 
     def hold(self, name: str) -> Lease:
-        """Takes the lease `locks/<name>`, creating the blob if needed. Raises Held when somebody has it."""
+        """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
         from azure.core.exceptions import HttpResponseError
 
         client = self._blob("locks", name)
@@ -213,7 +213,7 @@ class Storage:
             with _translated(f"locks/{name}"):
                 lease = client.acquire_lease(lease_duration=LEASE_SECONDS)
         except (LedgerConflict, HttpResponseError) as error:
-            raise Held(f"{name} is held by another worker") from error
+            raise LeaseHeld(f"{name} is held by another worker") from error
         return Lease(lease.renew, lease.release, LEASE_SECONDS)
 
     def send(self, message: str, delay: float = 0) -> None:
@@ -240,7 +240,7 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except sdk.ResourceNotFoundError as error:
-        raise Unknown(f"nothing is stored at {what}") from error
+        raise NotFound(f"nothing is stored at {what}") from error
     except (sdk.ResourceExistsError, sdk.ResourceModifiedError) as error:
         raise LedgerConflict(f"{what} is not what was read: {getattr(error, 'error_code', '')}") from error
     except (sdk.ServiceRequestError, sdk.ServiceResponseError, sdk.IncompleteReadError) as error:

@@ -30,7 +30,7 @@ from shared.azure.resources import (
     RunFailure,
     family_key,
 )
-from shared.errors import NameTaken, Refused, ServiceBusy
+from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
 from shared.ledger import fence
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Workspace:
     def submit(self, spec: JobSpec) -> Job:
         """Submits the pipeline job of this spec. A job's body is never changed once it exists.
 
-        Raises Refused when the service will not take it.
+        Raises AzureRefused when the service will not take it.
         """
         with _translated(f"job {spec.name}"):
             with _BUILD:
@@ -339,7 +339,7 @@ class Workspace:
     def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
         """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write.
 
-        Raises NameTaken when it is to be created and somebody else in the region has one of that name.
+        Raises EndpointNameTaken when it is to be created and somebody else in the region has one of that name.
         """
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
@@ -488,7 +488,7 @@ def _or_none(call: Any, status: int = 404) -> Any:
 
 @contextlib.contextmanager
 def _written(what: str) -> Iterator[None]:
-    """Around a write: sent only under a lease that is still held. Raises Held."""
+    """Around a write: sent only under a lease that is still held. Raises LeaseHeld."""
     fence.check()
     with _translated(what):
         yield
@@ -503,7 +503,7 @@ def _translated(what: str) -> Iterator[None]:
         with _answered(what):
             yield
     except MlException as error:
-        raise Refused(f"{what}: {_text(error)}") from error
+        raise AzureRefused(f"{what}: {_text(error)}") from error
 
 
 @contextlib.contextmanager
@@ -522,7 +522,7 @@ def _answered(what: str) -> Iterator[None]:
         status = error.status_code or 0
         if status in (401, 403, 408, 409, 429) or status >= 500 or code in _PASSING:
             raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _patience(error)) from error
-        refused = NameTaken if _TAKEN.search(_text(error)) else Refused
+        refused = EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused
         raise refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict, Unknown
+from shared.errors import LedgerConflict, NotFound
 from shared.ledger.rows import Blocker, Check, Struct
 from shared.ledger.states import SnapshotState
 
@@ -137,7 +137,7 @@ def _wanted(services: Services, job: str, run: ReservedRun) -> bool:
     """Whether the snapshot's row still counts on this place."""
     try:
         row: Snapshot = services.ledger.read(f"snapshot/{run.snapshot}").row
-    except Unknown:
+    except NotFound:
         return False
     under_way = row.state in (SnapshotState.VALIDATED, SnapshotState.SUBMITTING, SnapshotState.TRAINING)
     given_up = row.attention and row.fault is not None and services.clock() > row.fault.since + ATTENTION_GRACE
@@ -147,7 +147,7 @@ def _wanted(services: Services, job: str, run: ReservedRun) -> bool:
 def _read(services: Services) -> tuple[Budget, str]:
     try:
         data, etag = services.storage.read(CONTAINER, BLOB)
-    except Unknown:
+    except NotFound:
         return Budget(), ""
     return _BUDGET.decode(data), etag
 

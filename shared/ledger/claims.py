@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import LedgerConflict, Unknown
+from shared.errors import LedgerConflict, NotFound
 from shared.ledger.rows import Check
 from shared.ledger.states import SnapshotState
 
@@ -36,7 +36,7 @@ def release_claim(services: Services, row: Snapshot) -> None:
     """Lets others train this content: the training of this snapshot failed. Only its own claim is removed."""
     if not row.claim:
         return
-    with contextlib.suppress(Unknown, LedgerConflict):  # it is gone, or somebody else's by now
+    with contextlib.suppress(NotFound, LedgerConflict):  # it is gone, or somebody else's by now
         data, etag = services.storage.read("ledger", row.claim)
         if json.loads(data)["snapshot"] == row.id:
             services.storage.delete("ledger", row.claim, etag)
@@ -70,7 +70,7 @@ def claimed(services: Services, name: str, snapshot: str) -> str:
                 return holder
             services.storage.replace("ledger", name, mine, etag)
             return ""
-        except (Unknown, LedgerConflict):
+        except (NotFound, LedgerConflict):
             continue  # given back or taken meanwhile: look again
 
 
@@ -78,7 +78,7 @@ def _trains(services: Services, holder: str) -> bool:
     """Whether a snapshot is on its way to a trained model, or has one."""
     try:
         return services.ledger.read(f"snapshot/{holder}").row.state not in _WITHOUT_CLAIM
-    except Unknown:
+    except NotFound:
         return False
 
 

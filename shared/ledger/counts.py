@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.errors import PipelineError, Unknown
+from shared.errors import NotFound, PipelineError
 from shared.ledger.rows import CallResult, CallStats
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def forget(storage: Storage, before: float) -> int:
 def _seconds(storage: Storage, name: str, since: float) -> Iterator[_Second]:
     try:
         minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
-    except Unknown:  # forgotten meanwhile
+    except NotFound:  # forgotten meanwhile
         return
     yield from (second for at, second in minute.items() if at + 1 > since)
 

@@ -19,13 +19,13 @@ import msgspec
 
 from shared import naming
 from shared.errors import (
-    Held,
     IllegalTransition,
+    LeaseHeld,
     LedgerConflict,
+    NotFound,
+    NotReady,
     PermanentError,
     TemporaryError,
-    Unknown,
-    Waiting,
 )
 from shared.ledger import fence, states
 from shared.ledger.rows import HISTORY_KEPT, Dataset, Fault, HistoryEntry, Snapshot
@@ -99,7 +99,7 @@ class Ledger:
         self.storage, self.clock = storage, clock
 
     def read(self, key: str) -> StoredRow:
-        """The row under a key. Raises Unknown."""
+        """The row under a key. Raises NotFound."""
         data, etag = self.storage.read(CONTAINER, _blob(key))
         return StoredRow(_decode(key, data), etag)
 
@@ -115,7 +115,7 @@ class Ledger:
         """The dataset's row, created EMPTY when it is missing. Its seed is derived from the name."""
         try:
             return self.read(f"dataset/{name}")
-        except Unknown:
+        except NotFound:
             row = Dataset(name=name, seed=int(naming.short_hash("seed", name), 16))
             try:
                 return self.create(row)
@@ -180,9 +180,9 @@ def advance(
         if why := _not_now(ledger.read(key).row, hinted, ledger.clock()):
             return why
         lease = ledger.storage.hold(key.split("/", 1)[1])
-    except Unknown:
+    except NotFound:
         return "unknown"
-    except Held:
+    except LeaseHeld:
         if not hinted:  # the one message that was planned: keep an eye on the holder, who may have died
             ledger.come_back(key, ledger.clock() + INTENT_GRACE)
         return "held elsewhere"
@@ -192,7 +192,7 @@ def advance(
             return why
         with fence.under(lease):
             return _one_step(ledger, kept, table, handlers[table.name], lease, fault_seconds, tell)
-    except (Held, LedgerConflict):
+    except (LeaseHeld, LedgerConflict):
         return "somebody else was first"
     finally:
         lease.release()
@@ -259,9 +259,9 @@ def _acted(hand: StepHandler, step: str, row: AnyRow, lease: Lease, now: float, 
     """The act's outcome; errors become an end state or a fault with growing delay."""
     try:
         return _sound(hand.act(row, lease))
-    except Held:
+    except LeaseHeld:
         raise
-    except Waiting as wait:
+    except NotReady as wait:
         return StepResult(row.state, "", {"fault": None, "waiting": str(wait)}, wait.retry_after or fault_seconds)
     except Exception as error:
         if isinstance(error, PermanentError) and (ended := hand.failed(row, error)):
@@ -342,7 +342,7 @@ def _blob(key: str) -> str:
         return f"datasets/{name}.json"
     if kind == "snapshot" and (dataset := naming.dataset_of(name)):
         return f"snapshots/{dataset}/{name}.json"
-    raise Unknown(f"{key[:100]!r} is not the key of a row")
+    raise NotFound(f"{key[:100]!r} is not the key of a row")
 
 
 def _decode(key: str, data: bytes) -> AnyRow:

@@ -36,7 +36,7 @@ def under(lease: HeldLease) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raises Held unless the lease that covers this step lasts longer than a request; without one, does nothing."""
+    """Raises LeaseHeld unless the lease of this step lasts longer than a request; without one, does nothing."""
     lease = _HELD.get()
     if lease is not None:
         lease.check(CONNECT_SECONDS + ANSWER_SECONDS)

@@ -41,7 +41,7 @@ class ActionAnswer:
 def retry(services: Services, snapshot: str, by: str) -> ActionAnswer:
     """Goes on with a snapshot that failed: training or registration again, the release again, or past its faults.
 
-    Raises Unknown for an unknown snapshot.
+    Raises NotFound for an unknown snapshot.
     """
     row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
     if row.attention:
@@ -76,7 +76,7 @@ def override(services: Services, snapshot: str, by: str, what: Iterable[str] = (
 
 
 def ask(services: Services, dataset: str, what: str, by: str) -> ActionAnswer:
-    """Records the wish that a dataset sleeps, wakes or rolls back. Raises Unknown for an unknown dataset."""
+    """Records the wish that a dataset sleeps, wakes or rolls back. Raises NotFound for an unknown dataset."""
     key = f"dataset/{dataset}"
     wish = Request(what=what, by=by, at=services.clock())
     answer = ActionAnswer(False, "")

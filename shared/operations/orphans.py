@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict, PipelineError, Unknown
+from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence
 from shared.ledger.engine import CONTAINER
 from shared.ledger.rows import Request, Struct
@@ -179,7 +179,7 @@ def _vanished(services: Services, endpoints: set[str]) -> None:
 def _row(services: Services, dataset: str) -> Dataset | None:
     try:
         row: Dataset = services.ledger.read(f"dataset/{dataset}").row
-    except Unknown:
+    except NotFound:
         return None
     return row
 
@@ -187,7 +187,7 @@ def _row(services: Services, dataset: str) -> Dataset | None:
 def _read(services: Services) -> _Kept:
     try:
         data, etag = services.storage.read(CONTAINER, BLOB)
-    except Unknown:
+    except NotFound:
         return _Kept(Orphans(), "")
     return _Kept(_ORPHANS.decode(data), etag)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shared.errors import Unknown
+from shared.errors import NotFound
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.snapshots import intake
@@ -43,7 +43,7 @@ def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
 
 
 def snapshot(services: Services, snapshot_id: str) -> dict[str, Any]:
-    """Everything about one snapshot. Raises Unknown."""
+    """Everything about one snapshot. Raises NotFound."""
     row: Snapshot = services.ledger.read(f"snapshot/{snapshot_id}").row
     return _snapshot(row, _dataset(services, row.dataset))
 
@@ -71,7 +71,7 @@ def refused(services: Services, limit: int = REFUSED_LIMIT) -> list[dict[str, An
 
 
 def dataset(services: Services, name: str) -> dict[str, Any]:
-    """Everything about one dataset. Raises Unknown."""
+    """Everything about one dataset. Raises NotFound."""
     row: Dataset = services.ledger.read(f"dataset/{name}").row
     return {
         "name": row.name,
@@ -151,7 +151,7 @@ def _gate(row: Snapshot, dataset: Dataset | None) -> Any:
 def _dataset(services: Services, name: str) -> Dataset | None:
     try:
         row: Dataset = services.ledger.read(f"dataset/{name}").row
-    except Unknown:
+    except NotFound:
         return None
     return row
 

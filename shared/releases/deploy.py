@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import NameTaken, PermanentError
+from shared.errors import EndpointNameTaken, PermanentError
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.rows import Check, Dataset, Judgement, Release, Snapshot
 from shared.ledger.rows import ReleaseOutcome as Ended
@@ -164,7 +164,7 @@ class Watch(Rollout):
         limit = self.services.settings.deploy_limit_minutes
         try:
             raised = endpoints.ensure_deployed(self.services, row, candidate)
-        except NameTaken as error:
+        except EndpointNameTaken as error:
             return StepResult(row.state, "", endpoints.next_name(self.services, row, error))
         if raised.operation:
             started = candidate.but(operation=raised.operation)

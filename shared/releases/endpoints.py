@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.azure.resources import DeploymentSpec, Endpoint
-from shared.errors import NameTaken, PermanentError, Refused, ServiceBusy
+from shared.errors import AzureRefused, EndpointNameTaken, PermanentError, ServiceBusy
 from shared.ledger.rows import Dataset, Judgement, Release, Stage
 from shared.ledger.states import DatasetState, ReleaseState
 
@@ -54,10 +54,13 @@ class DeployProgress:
 
 
 def ensure_deployed(services: Services, row: Dataset, release: Release) -> DeployProgress:
-    """Whether endpoint and deployment of a release are up; makes whichever is missing. Raises Failure, NameTaken."""
+    """Whether endpoint and deployment of a release are up; makes whichever is missing.
+
+    Raises ReleaseFailure, EndpointNameTaken.
+    """
     endpoint = services.workspace.endpoint(row.endpoint)
     if endpoint is not None and not _ours(services, endpoint):
-        raise NameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
+        raise EndpointNameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
     if endpoint is None:
         _may_take(lambda: services.workspace.write_endpoint(row.endpoint, _endpoint_tags(services, row), {}))
         return DeployProgress()
@@ -114,7 +117,7 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
     return False
 
 
-def next_name(services: Services, row: Dataset, taken: NameTaken) -> dict[str, Any]:
+def next_name(services: Services, row: Dataset, taken: EndpointNameTaken) -> dict[str, Any]:
     """The changes to a row whose endpoint's name is taken: the next name, which the row remembers. Raises Failure.
 
     Nothing of the dataset may be up: an endpoint that serves keeps its name.
@@ -133,9 +136,9 @@ def _may_take[T](start: Callable[[], T]) -> T:
     """Starts something that Azure may refuse for good: that is the release's failure, with Azure's own words."""
     try:
         return start()
-    except NameTaken:
+    except EndpointNameTaken:
         raise
-    except Refused as error:
+    except AzureRefused as error:
         raise ReleaseFailure(str(error)) from error
 
 

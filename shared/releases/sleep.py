@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import NameTaken, PermanentError
+from shared.errors import EndpointNameTaken, PermanentError
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.rows import Dataset, Release
 from shared.ledger.states import DatasetState
@@ -87,7 +87,7 @@ class Wake:
             self._in_time(row)
             try:
                 raised = endpoints.ensure_deployed(self.services, row, live)
-            except NameTaken as error:
+            except EndpointNameTaken as error:
                 return StepResult(row.state, "", endpoints.next_name(self.services, row, error))
             if not raised.up:
                 return self._later(row, live.but(operation=raised.operation or live.operation))

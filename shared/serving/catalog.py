@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import PipelineError, Unknown
+from shared.errors import NotFound, PipelineError
 from shared.ledger.states import DatasetState
 from shared.serving.protocol import Model, Unanswered
 
@@ -59,7 +59,7 @@ class Cache[V]:
         try:
             # Shielded: the caller may leave while others wait for the same.
             return await asyncio.shield(reading or self._begin(name))
-        except Unknown:
+        except NotFound:
             self._held.pop(name, None)
             raise
         except PipelineError:
@@ -177,9 +177,9 @@ class Catalog:
     async def _known(self, name: str) -> Dataset:
         try:
             if not naming.DATASET.fullmatch(name):
-                raise Unknown(name)
+                raise NotFound(name)
             return await self._rows.get(name)
-        except Unknown as error:
+        except NotFound as error:
             near = await asyncio.to_thread(self._near, name)
             text = f"there is no dataset {name[:60]!r}{near}; GET /api/v1/models lists what there is"
             raise Unanswered(404, "model_not_found", text, param="model") from error
@@ -194,7 +194,7 @@ class Catalog:
 
         try:
             row: Any = (await asyncio.to_thread(self._services.ledger.read, f"snapshot/{snapshot}")).row
-        except Unknown:
+        except NotFound:
             return ModelTraits(ANY.roles, self._services.settings.validation_context_tokens)
         roles = template_of(row.base_model.name).roles if row.base_model else ANY.roles
         return ModelTraits(roles, self._services.settings.validation_context_tokens or row.context_tokens)

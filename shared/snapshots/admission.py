@@ -15,7 +15,7 @@ from shared import naming
 from shared.chatdata.splits import Cuts, Shares, Split
 from shared.config import hyperparameters
 from shared.config.options import MOST_BYTES, parsed
-from shared.errors import BadSnapshot, LedgerConflict, PermanentError, Unknown, Waiting
+from shared.errors import BadSnapshot, LedgerConflict, NotFound, NotReady, PermanentError
 from shared.ledger import claims
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, ModelPin, ReportSummary, Snapshot
@@ -53,7 +53,7 @@ class Validate:
             pinned = _pinned(self.services, row, model, options)
             preflight.refuse(self.services, row, model, _mend(row, options))
             frozen = self._pass(row, options, model, lease)
-        except (LedgerConflict, Unknown):
+        except (LedgerConflict, NotFound):
             reason = f"{row.source} was overwritten while it was read"
             return StepResult(SnapshotState.SUPERSEDED, reason, poll_in=self._keep())
         summary = _store_report(self.services, row, frozen.report)
@@ -102,7 +102,7 @@ class Validate:
         # The cuts are kept with the dataset before any row is frozen by them: they never go down.
         kept = self.services.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts)).row
         if Cuts(kept.cut_test, kept.cut_validation) != frozen.cuts:
-            raise Waiting("another snapshot of the dataset holds out more rows since: the pass is made again", 1)
+            raise NotReady("another snapshot of the dataset holds out more rows since: the pass is made again", 1)
         frozen.commit(BlobStaging(self.services.storage, row.id))
         return StepResult(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
 
@@ -117,7 +117,7 @@ def check_file(services: Services, key: str, number: str) -> str:
     """
     try:
         row: Snapshot = services.ledger.read(key).row
-    except Unknown:
+    except NotFound:
         return "unknown"
     if row.state != SnapshotState.VALIDATING or not _is_spread(services, row):
         return "not due"
@@ -126,7 +126,7 @@ def check_file(services: Services, key: str, number: str) -> str:
     try:
         options = _options(services, row)
         files = _filewise(services, row, options, _base_model(services, row, options))
-    except (PermanentError, LedgerConflict, Unknown):
+    except (PermanentError, LedgerConflict, NotFound):
         return "refused"  # by the step as well, with a reason on record
     return files.check(int(number))
 
@@ -151,7 +151,7 @@ def _filewise(services: Services, row: Snapshot, options: dict[str, Any], model:
 
 
 def _look_unchanged(services: Services, row: Snapshot) -> None:
-    """Raises LedgerConflict or Unknown if a file is not the one that was dropped any more."""
+    """Raises LedgerConflict or NotFound if a file is not the one that was dropped any more."""
     for file in row.files:
         if services.storage.look("snapshots", file.path).etag != file.etag:
             raise LedgerConflict(f"{file.path} was overwritten")

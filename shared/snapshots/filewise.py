@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import Held, LedgerConflict, ServiceBusy, TemporaryError, Unknown, Waiting
+from shared.errors import LeaseHeld, LedgerConflict, NotFound, NotReady, ServiceBusy, TemporaryError
 from shared.snapshots.quarantine import Quarantine
 from shared.validation.assembly import Assembly, check_file
 from shared.validation.digests import RowSet
@@ -69,7 +69,7 @@ class Filewise:
             return "unknown"
         try:
             lease = self.ledger.storage.hold(f"{self.snapshot}#{number}")
-        except Held:
+        except LeaseHeld:
             return "held elsewhere"
         try:
             found = self._found()
@@ -112,7 +112,7 @@ class Filewise:
             for number in missing:
                 self.ledger.storage.send(f"snapshot/{self.snapshot}#{number}")
             done = len(self.sources) - len(missing)
-            raise Waiting(f"{done} of {len(self.sources)} files are checked", retry_after=ASK_AGAIN)
+            raise NotReady(f"{done} of {len(self.sources)} files are checked", retry_after=ASK_AGAIN)
 
     def _read(self, number: int, lease: Lease, found: Iterable[str]) -> str:
         again = _repeated(number) in found
@@ -129,9 +129,9 @@ class Filewise:
                 heartbeat=lease.check,
             )
             left = _Left(partial, quarantine.leave())
-        except (LedgerConflict, Unknown):
+        except (LedgerConflict, NotFound):
             return "overwritten"  # which the step sees for itself
-        except Held:
+        except LeaseHeld:
             raise
         except Exception as error:
             if not isinstance(error, TemporaryError):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from shared import naming
 from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
-from shared.errors import LedgerConflict, Unknown
+from shared.errors import LedgerConflict, NotFound
 from shared.ledger.rows import Snapshot, SnapshotFile
 from shared.ledger.states import SnapshotState
 
@@ -120,7 +120,7 @@ def receive(services: Services, path: str) -> str | None:
     except NotADrop as refusal:
         refuse(services, path, str(refusal))
         return None
-    except Unknown:
+    except NotFound:
         return None  # deleted or renamed meanwhile
     return _recorded(services, drop, blob, files, options)
 
@@ -129,7 +129,7 @@ def refuse(services: Services, path: str, reason: str) -> None:
     """Records a refused upload once, under a hash of its path and ETag: another upload of it has another chance."""
     reason = printable(reason, 2000)
     text = json.dumps(asdict(RefusedUpload(path[:1024], reason, services.clock()))).encode()
-    with contextlib.suppress(LedgerConflict, Unknown):
+    with contextlib.suppress(LedgerConflict, NotFound):
         services.storage.create("ledger", _refusal(services.storage.look(CONTAINER, path)), text)
         log.warning("refused an upload: %s", reason)
 
@@ -156,7 +156,7 @@ def accept_since(services: Services) -> float:
     if told := _told_since(services):
         return told
     name = "_installation.json"
-    with contextlib.suppress(LedgerConflict, Unknown):
+    with contextlib.suppress(LedgerConflict, NotFound):
         found: float = json.loads(services.storage.read("ledger", name)[0])["first_start"]
         return found
     # Blob times have whole seconds: an upload in the second of the first start counts as after it.
@@ -202,7 +202,7 @@ def _known(services: Services, snapshot: str) -> bool:
     """
     try:
         found = services.ledger.read(f"snapshot/{snapshot}").row
-    except Unknown:
+    except NotFound:
         return False
     if found.poll_at is not None and found.poll_at <= services.clock():
         services.ledger.come_back(found.key, found.poll_at)

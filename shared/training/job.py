@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.azure.resources import JobSpec
 from shared.config import hyperparameters
-from shared.errors import PermanentError, Refused, Waiting
+from shared.errors import AzureRefused, NotReady, PermanentError
 from shared.ledger import budget, claims
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Check, Snapshot
@@ -127,7 +127,7 @@ class Submit:
         name = _job_name(self.services, row)
         job = self.services.workspace.job(name) or self._submitted(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
-            raise Refused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
+            raise AzureRefused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
         changes = {"job": name, "job_status": job.status, "studio_url": job.studio_url, **_HEARD}
         return StepResult(S.TRAINING, f"job {name}", changes, poll_in=self.services.settings.look_seconds)
 
@@ -137,13 +137,13 @@ class Submit:
 
     def _submitted(self, row: Snapshot, name: str) -> Job:
         if holder := claims.claim(self.services, row):
-            raise Refused(f"{holder} is training the same content now")
+            raise AzureRefused(f"{holder} is training the same content now")
         # Once more: a row that waited long for a person has given its place to others.
         if limits := budget.reserve(self.services, row, name):
-            raise Waiting(preflight.listed(limits), limits[0].poll_in)
+            raise NotReady(preflight.listed(limits), limits[0].poll_in)
         try:
             return self.services.workspace.submit(job_spec(self.services, row, name))
-        except Refused:
+        except AzureRefused:
             # Refused because it came into being since we looked? Then it is the one we want.
             job = self.services.workspace.job(name)
             if job is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.errors import Refused
+from shared.errors import AzureRefused
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import ModelRef
 from shared.ledger.states import SnapshotState
@@ -49,7 +49,7 @@ class Register:
             workspace.register(name, version, row.job, tags)
             found = workspace.model(name, version)
         if found is None or found.tags.get(naming.TAG_SNAPSHOT) != row.id:
-            raise Refused(f"model {name}:{version} exists but was not made from this snapshot")
+            raise AzureRefused(f"model {name}:{version} exists but was not made from this snapshot")
         self.services.ledger.dataset(row.dataset)
         return StepResult(
             SnapshotState.REGISTERED,

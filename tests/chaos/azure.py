@@ -12,7 +12,7 @@ from shared.azure import inference
 from shared.azure.metrics import Requests, Since
 from shared.azure.resources import DeploymentSpec, JobSpec
 from shared.azure.storage import LEASE_SECONDS
-from shared.errors import Held, Refused
+from shared.errors import AzureRefused, LeaseHeld
 from shared.ledger.rows import CallComparison, CallStats
 from tests.chaos.dice import Dice, weights
 from tests.chaos.stage import Actor, Stage
@@ -56,7 +56,7 @@ class HeldLease:
 
     def check(self, left: float = 0) -> None:
         if self.lost or self.storage.held.get(self.name) is not self:
-            raise Held("the lease was lost while the step ran")
+            raise LeaseHeld("the lease was lost while the step ran")
 
     def release(self) -> None:
         def act() -> None:
@@ -78,7 +78,7 @@ class ChaosStorage(FakeStorage):
     def hold(self, name: str) -> Any:
         held = self.held.get(name)
         if held and held.lasts():
-            raise Held(f"{name} is held by another worker")
+            raise LeaseHeld(f"{name} is held by another worker")
         self.held[name] = HeldLease(self, name, self.scene.current())
         return self.held[name]
 
@@ -150,7 +150,7 @@ class ChaosWorkspace(FakeWorkspace):
     def start_deployment(self, spec: DeploymentSpec) -> str:
         new = (spec.endpoint, spec.name) not in self.deployments
         if new and self.dice.fate(self.ends["quota"]):
-            raise Refused("HTTP 400 OutOfQuota: not enough quota for the deployment")
+            raise AzureRefused("HTTP 400 OutOfQuota: not enough quota for the deployment")
         operation = super().start_deployment(spec)
         if new:
             self.fates.pop(("deployment", spec.name), None)

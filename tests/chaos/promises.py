@@ -22,7 +22,7 @@ from tests.fake_storage import _Stored
 # A fault of one of these kinds is a defect of the app, whatever the services did.
 _DEFECTS = {
     "AssertionError", "AttributeError", "IllegalTransition", "IndexError", "KeyError", "LedgerConflict", "TypeError",
-    "Unknown", "ValueError",
+    "NotFound", "ValueError",
 }  # fmt: skip
 _S = states.SnapshotState
 _TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANING, _S.CLEANED}

@@ -15,7 +15,7 @@ import pytest
 
 from shared.azure.storage import Storage
 from shared.chatdata.splits import SPLITS
-from shared.errors import Unknown
+from shared.errors import NotFound
 from shared.ledger.rows import Snapshot
 from shared.operations import steps
 from shared.runtime import Services
@@ -78,7 +78,7 @@ class Site:
         for split in SPLITS:
             try:
                 lines += self.services.storage.read("frozen", f"{row.id}/{split}.jsonl")[0].decode().splitlines()
-            except Unknown:
+            except NotFound:
                 continue
         return sorted(lines)
 

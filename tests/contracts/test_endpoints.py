@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import NameTaken, Refused, ServiceBusy
+from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
 from tests.contracts.workspaces import TAGS, Shop
 
 MOVING = {"Creating", "Updating", "Deleting"}
@@ -37,11 +37,11 @@ def test_endpoints_and_their_deployments_are_listed_with_their_tags(shop: Shop) 
 
 def test_a_name_that_is_taken_in_the_region_is_told_apart_from_other_refusals(shop: Shop) -> None:
     shop.side.take(shop.id)
-    with pytest.raises(NameTaken, match=shop.id):
+    with pytest.raises(EndpointNameTaken, match=shop.id):
         shop.workspace.write_endpoint(shop.id, TAGS, {})
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(AzureRefused) as refused:
         shop.workspace.write_endpoint(f"{shop.id}-x", TAGS, {"nothing": 100})
-    assert not isinstance(refused.value, NameTaken)
+    assert not isinstance(refused.value, EndpointNameTaken)
 
 
 def test_an_endpoint_that_moves_refuses_other_writes_for_the_time_being(shop: Shop) -> None:
@@ -94,7 +94,7 @@ def test_a_split_that_cannot_be_is_refused_and_the_old_one_stays(shop: Shop, spl
     endpoint = shop.served("rel1")
     shop.workspace.write_endpoint(endpoint, TAGS, {"rel1": 100})
     shop.side.settle()
-    with pytest.raises(Refused):
+    with pytest.raises(AzureRefused):
         shop.workspace.write_endpoint(endpoint, TAGS, split)
     found = shop.workspace.endpoint(endpoint)
     assert found is not None
@@ -105,7 +105,7 @@ def test_a_deployment_with_traffic_is_not_deleted_and_one_without_is(shop: Shop)
     endpoint = shop.served("rel1", "rel2")
     shop.workspace.write_endpoint(endpoint, TAGS, {"rel1": 100})
     shop.side.settle()
-    with pytest.raises(Refused):
+    with pytest.raises(AzureRefused):
         shop.workspace.delete_deployment(endpoint, "rel1")
     shop.workspace.delete_deployment(endpoint, "rel2")
     shop.side.settle()
@@ -160,7 +160,7 @@ def test_logs_of_nothing_are_nothing(shop: Shop) -> None:
 
 
 def test_a_deployment_needs_its_endpoint(shop: Shop) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(AzureRefused):
         shop.workspace.start_deployment(shop.deployment(shop.registered()))
 
 
@@ -168,7 +168,7 @@ def test_an_endpoint_has_a_key_and_nothing_has_none(shop: Shop) -> None:
     endpoint = shop.endpoint()
     assert len(shop.workspace.key(endpoint)) > 8
     assert shop.workspace.key(endpoint) == shop.workspace.key(endpoint)
-    with pytest.raises(Refused):
+    with pytest.raises(AzureRefused):
         shop.workspace.key(f"{shop.id}-none")
 
 

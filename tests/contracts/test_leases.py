@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.azure.storage import LEASE_SECONDS, Lease, Storage
-from shared.errors import Held
+from shared.errors import LeaseHeld
 from tests.contracts.conftest import StorageSide
 
 # --- leases ---------------------------------------------------------------------------------------------------
@@ -17,7 +17,7 @@ from tests.contracts.conftest import StorageSide
 
 def test_a_lease_is_held_by_one_until_it_is_given_back(storage: Storage, name: str) -> None:
     lease = storage.hold(name)
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         storage.hold(name)
     storage.hold(f"{name}-other").release()
     lease.check()
@@ -30,7 +30,7 @@ def test_giving_a_lease_back_twice_takes_nothing_from_its_next_holder(storage: S
     first.release()
     second = storage.hold(name)
     first.release()
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         storage.hold(name)
     second.check()
     second.release()
@@ -41,7 +41,7 @@ def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> N
     side.lose(name)
     alive = side.storage.hold(name)
     dead.release()
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         side.storage.hold(name)
     alive.check()
     alive.release()
@@ -92,7 +92,7 @@ def test_a_lease_that_is_not_renewed_any_more_is_lost_when_its_time_is_over_and_
     lost_by = time.monotonic() + 0.3
     while time.monotonic() <= lost_by:
         service.renewed.acquire(timeout=0.1)
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         lease.check()
     lease.release()
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.azure.readahead import AHEAD
 from shared.azure.storage import READ_BLOCK, Storage
-from shared.errors import LedgerConflict, Unknown
+from shared.errors import LedgerConflict, NotFound
 
 BOX = "work"
 
@@ -90,9 +90,9 @@ def test_nothing_can_be_replaced_where_nothing_is(storage: Storage, name: str) -
 
 def test_what_is_not_there_is_unknown(storage: Storage, name: str) -> None:
     for act in (storage.read, storage.look):
-        with pytest.raises(Unknown, match=name):
+        with pytest.raises(NotFound, match=name):
             act(BOX, name)
-    with pytest.raises((Unknown, LedgerConflict)):  # Azure says 404, Azurite 412
+    with pytest.raises((NotFound, LedgerConflict)):  # Azure says 404, Azurite 412
         storage.open(BOX, name, "0x1").read()
 
 
@@ -210,7 +210,7 @@ def test_a_reader_fails_once_its_blob_was_overwritten(storage: Storage, name: st
 def test_a_reader_fails_once_its_blob_is_gone(storage: Storage, name: str) -> None:
     reader = _opened(storage, name, b"x" * 10)
     storage.delete(BOX, name)
-    with pytest.raises((Unknown, LedgerConflict)):  # Azure says 404, Azurite 412
+    with pytest.raises((NotFound, LedgerConflict)):  # Azure says 404, Azurite 412
         reader.read()
 
 
@@ -223,7 +223,7 @@ def test_blocks_are_no_blob_until_they_are_committed_in_the_order_given(storage:
     storage.stage(BOX, name, TWO, b"two")
     storage.stage(BOX, name, ONE, b"one")
     assert _names(storage, name) == []
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         storage.read(BOX, name)
     storage.commit(BOX, name, [ONE, TWO])
     assert storage.read(BOX, name)[0] == b"onetwo"

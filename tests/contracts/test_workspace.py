@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.azure.resources import QuotaUsage, RunFailure, family_key
-from shared.errors import Refused, ServiceBusy
+from shared.errors import AzureRefused, ServiceBusy
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
 from tests.local.azureml_server import AzureMl
@@ -121,7 +121,7 @@ def test_the_same_job_again_is_the_one_that_is_there(shop: Shop) -> None:
 def test_another_job_under_the_same_name_is_refused_and_the_first_stays(shop: Shop) -> None:
     spec = shop.spec()
     shop.workspace.submit(spec)
-    with pytest.raises(Refused):
+    with pytest.raises(AzureRefused):
         shop.workspace.submit(spec.but(inputs={**spec.inputs, "num_train_epochs": 7}, tags={"droptune.snapshot": "x"}))
     job = shop.workspace.job(spec.name)
     assert job is not None
@@ -193,7 +193,7 @@ def test_another_jobs_output_under_the_same_version_is_refused(shop: Shop) -> No
     shop.workspace.register(shop.id, "1", shop.trained(), TAGS)
     other = shop.workspace.submit(shop.spec(name=f"{shop.id}-other"))
     shop.side.settle()
-    with pytest.raises((Refused, ServiceBusy)):
+    with pytest.raises((AzureRefused, ServiceBusy)):
         shop.workspace.register(shop.id, "1", other.name, {"droptune.snapshot": "x"})
     found = shop.workspace.model(shop.id, "1")
     assert found is not None
@@ -206,7 +206,7 @@ def test_a_job_that_made_nothing_cannot_be_registered(shop: Shop) -> None:
     shop.workspace.submit(spec)
     shop.side.settle()
     for job in (spec.name, f"{shop.id}-none"):
-        with pytest.raises(Refused):
+        with pytest.raises(AzureRefused):
             shop.workspace.register(shop.id, "1", job, TAGS)
     assert shop.workspace.model(shop.id, "1") is None
 

@@ -13,7 +13,15 @@ from azure.core import exceptions as sdk
 
 from shared import errors
 from shared.azure import storage, workspace
-from shared.errors import LedgerConflict, PermanentError, PipelineError, Refused, ServiceBusy, TemporaryError, Unknown
+from shared.errors import (
+    AzureRefused,
+    LedgerConflict,
+    NotFound,
+    PermanentError,
+    PipelineError,
+    ServiceBusy,
+    TemporaryError,
+)
 
 # What azure-ai-ml warns about when it is first imported.
 pytestmark = pytest.mark.filterwarnings(
@@ -90,7 +98,7 @@ def test_azure_ml_that_is_busy_or_not_yet_open_to_us_is_temporary(status: int) -
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 412, 422])
 def test_what_azure_ml_refuses_is_permanent_with_its_words_and_without_colours(status: int) -> None:
     error = _mapped(workspace._translated, _http(status))
-    assert type(error) is Refused
+    assert type(error) is AzureRefused
     assert f"HTTP {status}" in str(error)
     assert "no such luck" in str(error)
     assert "\x1b" not in str(error)
@@ -118,13 +126,13 @@ def test_azure_mls_patience_is_kept(header: str, seconds: float | None) -> None:
 def test_what_the_sdk_itself_refuses_is_permanent() -> None:
     from azure.ai.ml.exceptions import MlException
 
-    assert type(_mapped(workspace._translated, MlException("bad input", "bad input"))) is Refused
+    assert type(_mapped(workspace._translated, MlException("bad input", "bad input"))) is AzureRefused
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "expected"),
     [
-        (404, sdk.ResourceNotFoundError, Unknown),
+        (404, sdk.ResourceNotFoundError, NotFound),
         (409, sdk.ResourceExistsError, LedgerConflict),
         (412, sdk.ResourceModifiedError, LedgerConflict),
         (408, sdk.HttpResponseError, ServiceBusy),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Held, ServiceBusy
+from shared.errors import LeaseHeld, ServiceBusy
 from shared.operations import steps
 from shared.validation.digests import RowSet
 from tests.fakes import Process, World, dialogues
@@ -184,7 +184,7 @@ def test_a_file_checked_by_a_stalled_worker_as_well_counts_once() -> None:
         return found
 
     world.storage.list = stall  # type: ignore[method-assign]
-    with pytest.raises(Held):
+    with pytest.raises(LeaseHeld):
         steps.step(world.services, f"{key}#1")
     world.run()
     same(world, ONE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Held, IllegalTransition
+from shared.errors import IllegalTransition, LeaseHeld
 from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
 from shared.operations import actions, status
@@ -254,11 +254,11 @@ def test_rows_that_another_snapshot_holds_out_meanwhile_are_not_trained_on() -> 
 def test_a_job_is_canceled_only_under_a_lease_that_is_still_held() -> None:
     class Lost:
         def check(self, left: float = 0) -> None:
-            raise Held("the lease was lost while the step ran")
+            raise LeaseHeld("the lease was lost while the step ran")
 
     world = _world()
     world.run(until=60)
     (job,) = world.workspace.submitted
-    with fence.under(Lost()), pytest.raises(Held):
+    with fence.under(Lost()), pytest.raises(LeaseHeld):
         world.workspace.cancel(job)
     assert not world.workspace.canceled

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.errors import Unknown
+from shared.errors import NotFound
 from shared.ledger.rows import GateMetrics, Judgement, Struct
 from shared.releases.gate import judging, measures
 from shared.releases.gate.asking import Side, StoredAnswer, sides, standing
@@ -73,7 +73,7 @@ _EVALUATION, _KEPT = msgspec.json.Decoder(Evaluation), msgspec.json.Decoder(Stor
 
 
 def read(services: Services, name: str) -> Evaluation:
-    """An evaluation as it was written. Raises Unknown."""
+    """An evaluation as it was written. Raises NotFound."""
     return _EVALUATION.decode(services.storage.read(CONTAINER, name)[0])
 
 
@@ -123,7 +123,7 @@ def _scored(services: Services, side: Side, chosen: Chosen) -> dict[str, Scored]
 def _kept(services: Services, name: str) -> StoredAnswer | None:
     try:
         return _KEPT.decode(services.storage.read(CONTAINER, name)[0])
-    except Unknown:
+    except NotFound:
         return None
 
 

@@ -21,7 +21,7 @@ import orjson
 import xxhash
 
 from shared import naming
-from shared.errors import LedgerConflict, Unknown
+from shared.errors import LedgerConflict, NotFound
 from shared.ledger.rows import Struct
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def chosen(services: Services, row: Dataset, release: Release, lease: Lease) -> 
     name = f"{folder(release)}/prompts.json"
     try:
         return _CHOSEN.decode(services.storage.read(CONTAINER, name)[0])
-    except Unknown:
+    except NotFound:
         pass
     parameters = _parameters(services)
     live, search = "", Search()
@@ -147,7 +147,7 @@ def _searched(
         snapshot = snapshots[search.file]
         try:
             search = _further(services, search, wanted, snapshot, lease, until)
-        except Unknown:
+        except NotFound:
             search = Search(file=search.file + 1, seen=search.seen, unsearched=(*search.unsearched, snapshot))
         if time.monotonic() > until:
             services.storage.put(CONTAINER, name, msgspec.json.encode(search))
@@ -158,7 +158,7 @@ def _searched(
 def _so_far(services: Services, name: str) -> Search:
     try:
         return _SEARCH.decode(services.storage.read(CONTAINER, name)[0])
-    except Unknown:
+    except NotFound:
         return Search()
 
 

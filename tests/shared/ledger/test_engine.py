@@ -8,7 +8,7 @@ import pytest
 
 from shared.azure.storage import LEASE_SECONDS
 from shared.errors import (
-    Held,
+    LeaseHeld,
     ServiceBusy,
 )
 from shared.ledger.engine import EARLY, INTENT_GRACE, StepResult
@@ -149,7 +149,7 @@ def test_an_unknown_row_takes_no_lease(desk: Desk) -> None:
     assert not desk.storage.leases
 
 
-@pytest.mark.parametrize("error", [None, ServiceBusy("x"), ValueError("x"), Held("x")], ids=repr)
+@pytest.mark.parametrize("error", [None, ServiceBusy("x"), ValueError("x"), LeaseHeld("x")], ids=repr)
 def test_the_lease_is_given_back_however_a_step_ends(desk: Desk, error: Exception | None) -> None:
     desk.keep(a_snapshot())
     desk.advance(raises(error) if error else validates())

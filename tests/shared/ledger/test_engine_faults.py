@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from shared.errors import (
-    Held,
     IllegalTransition,
+    LeaseHeld,
     LedgerConflict,
+    NotFound,
+    NotReady,
     PermanentError,
     ServiceBusy,
     TemporaryError,
-    Unknown,
-    Waiting,
 )
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.states import SnapshotState as S
@@ -35,7 +35,7 @@ def desk() -> Desk:
         (TemporaryError("later"), "TemporaryError"),
         (PermanentError("no"), "PermanentError"),
         (KeyError("a defect"), "KeyError"),
-        (Unknown("gone"), "Unknown"),
+        (NotFound("gone"), "NotFound"),
         (LedgerConflict("x"), "LedgerConflict"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -104,7 +104,7 @@ def test_waiting_for_something_that_was_started_is_no_fault_however_long_it_take
     desk.keep(a_snapshot(S.VALIDATING, fault=a_fault(step="validate")))
     for _ in range(2 * FAULTS_BEFORE_ATTENTION):
         desk.storage.messages.clear()
-        desk.advance(raises(Waiting("cluster a is Creating", 60)), f"{KEY}?")
+        desk.advance(raises(NotReady("cluster a is Creating", 60)), f"{KEY}?")
         assert desk.looks() == [(60, KEY)]
     row = desk.row()
     assert (row.state, row.waiting, row.fault, row.attention) == (S.VALIDATING, "cluster a is Creating", None, False)
@@ -129,7 +129,7 @@ def test_a_step_cannot_take_a_way_that_is_not_in_the_table(desk: Desk, wrong: S)
 
 def test_held_is_nobodys_fault(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    assert desk.advance(raises(Held("the lease was lost"))) == "somebody else was first"
+    assert desk.advance(raises(LeaseHeld("the lease was lost"))) == "somebody else was first"
     assert desk.row().fault is None
 
 

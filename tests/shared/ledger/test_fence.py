@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import Held
+from shared.errors import LeaseHeld
 from shared.ledger import fence
 from tests.fakes import World
 
@@ -15,12 +15,12 @@ class _Lease:
 
     def check(self, left: float = 0) -> None:
         if left > self.left:
-            raise Held("the lease was lost while the step ran")
+            raise LeaseHeld("the lease was lost while the step ran")
 
 
 def test_a_write_needs_a_lease_that_outlasts_the_request() -> None:
     workspace = World().workspace
-    with fence.under(_Lease(left=14)), pytest.raises(Held):
+    with fence.under(_Lease(left=14)), pytest.raises(LeaseHeld):
         workspace.write_endpoint("e", {}, {})
     assert not workspace.created_endpoints
     with fence.under(_Lease(left=16)):

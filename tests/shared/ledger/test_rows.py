@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import (
     LedgerConflict,
-    Unknown,
+    NotFound,
 )
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
@@ -114,7 +114,7 @@ def test_a_dataset_is_made_when_first_asked_for_with_a_seed_of_its_own(desk: Des
     ],
 )
 def test_what_is_no_key_is_unknown(desk: Desk, key: str) -> None:
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         desk.ledger.read(key)
     assert desk.advance({}, key) == "unknown"
     assert not desk.storage.blobs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import IllegalTransition, Unknown
+from shared.errors import IllegalTransition, NotFound
 from shared.ledger.rows import ReleaseOutcome
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
@@ -258,5 +258,5 @@ def test_what_is_not_there_is_unknown(name: str) -> None:
         lambda: actions.resume(services, name, "me"),
     )
     for act in acts:
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             act()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Unknown
+from shared.errors import NotFound
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
 from shared.operations import status
@@ -135,7 +135,7 @@ def test_an_empty_dataset_shows_nothing_served() -> None:
 @pytest.mark.parametrize("name", [SNAPSHOT, "x", "", "../x"])
 def test_what_is_not_there_is_unknown(name: str) -> None:
     services = World().services
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         status.snapshot(services, name)
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         status.dataset(services, name)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.errors import ServiceBusy, Unknown
+from shared.errors import NotFound, ServiceBusy
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.serving.catalog import Cache, Catalog, Target
@@ -101,9 +101,9 @@ def test_what_cannot_be_read_now_is_good_for_longer_but_not_what_is_gone() -> No
         assert await memory.get("a") == "a1"
         with pytest.raises(ServiceBusy):
             await short.get("a")
-        source.error = Unknown("no")
+        source.error = NotFound("no")
         for _ in range(2):
-            with pytest.raises(Unknown):
+            with pytest.raises(NotFound):
                 await memory.get("a")
 
     _in_a_loop(act)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.azure.inference import EndpointAnswer
-from shared.errors import Refused, ServiceBusy
+from shared.errors import AzureRefused, ServiceBusy
 from shared.ledger import counts
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
@@ -189,7 +189,7 @@ def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -
     assert set(given[1:]) == {"new"}
 
 
-@pytest.mark.parametrize("error", [ServiceBusy(f"HTTP 503 {KEY}"), Refused("HTTP 404")])
+@pytest.mark.parametrize("error", [ServiceBusy(f"HTTP 503 {KEY}"), AzureRefused("HTTP 404")])
 def test_a_key_that_cannot_be_had_is_503_and_says_nothing_of_why(error: Exception) -> None:
     office = Office(a_dataset())
 
