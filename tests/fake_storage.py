@@ -81,7 +81,7 @@ class FakeStorage:
     def read(self, container: str, name: str) -> tuple[bytes, str]:
         return self.process.call(lambda: (self._get(container, name).data, self._get(container, name).etag))
 
-    def look(self, container: str, name: str) -> Blob:
+    def head(self, container: str, name: str) -> Blob:
         return self.process.call(lambda: self._seen(name, self._get(container, name)))
 
     def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
@@ -147,7 +147,7 @@ class FakeStorage:
 
         self.process.call(act)
 
-    def hold(self, name: str) -> _Lease:
+    def lease(self, name: str) -> _Lease:
         def act() -> _Lease:
             _, until = self.leases.get(name, (0, 0.0))
             if until > self.clock():

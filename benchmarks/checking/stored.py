@@ -40,7 +40,7 @@ def compare(path: Path, rounds: int) -> None:
     with _azurite() as (storage, blobs):
         with path.open("rb") as data:
             blobs.get_blob_client("snapshots", path.name).upload_blob(data, max_concurrency=4)
-        blob = storage.look("snapshots", path.name)
+        blob = storage.head("snapshots", path.name)
         source = Source(
             path=path.name, open=partial(storage.open, "snapshots", path.name, blob.etag), size=blob.size, split=None
         )

@@ -57,7 +57,7 @@ class Lease:
         self._thread.start()
 
     def check(self, left: float = 0) -> None:
-        """Raises LeaseHeld when the lease is lost or ends within `left` seconds: somebody else may be on it, so stop."""
+        """Raises LeaseHeld when the lease is lost, or ends within `left` seconds: somebody else may hold it then."""
         if time.monotonic() + left > self._until:
             raise LeaseHeld("the lease was lost while the step ran")
 
@@ -113,7 +113,7 @@ class Storage:
             found = self._blob(container, name).download_blob()
             return found.readall(), str(found.properties.etag)
 
-    def look(self, container: str, name: str) -> Blob:
+    def head(self, container: str, name: str) -> Blob:
         """Properties only. Raises NotFound when there is no such blob."""
         with _translated(f"{container}/{name}"):
             client = self._blob(container, name)
@@ -201,7 +201,7 @@ class Storage:
             if getattr(error, "error_code", "") != "InvalidBlockList" or not client.exists():
                 raise
 
-    def hold(self, name: str) -> Lease:
+    def lease(self, name: str) -> Lease:
         """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
         from azure.core.exceptions import HttpResponseError
 

@@ -179,7 +179,7 @@ def advance(
     try:
         if why := _not_now(ledger.read(key).row, hinted, ledger.clock()):
             return why
-        lease = ledger.storage.hold(key.split("/", 1)[1])
+        lease = ledger.storage.lease(key.split("/", 1)[1])
     except NotFound:
         return "unknown"
     except LeaseHeld:

@@ -135,7 +135,7 @@ def _unexplained(row: Dataset | None, endpoint: str, deployment: str = "") -> st
 def _removed(services: Services, orphan: Orphan) -> bool:
     """Whether its removal was started: under the dataset's lease, if the row read anew does not explain it either."""
     try:
-        lease = services.storage.hold(orphan.dataset or orphan.endpoint)
+        lease = services.storage.lease(orphan.dataset or orphan.endpoint)
     except PipelineError:
         return False
     try:

@@ -153,7 +153,7 @@ def _filewise(services: Services, row: Snapshot, options: dict[str, Any], model:
 def _look_unchanged(services: Services, row: Snapshot) -> None:
     """Raises LedgerConflict or NotFound if a file is not the one that was dropped any more."""
     for file in row.files:
-        if services.storage.look("snapshots", file.path).etag != file.etag:
+        if services.storage.head("snapshots", file.path).etag != file.etag:
             raise LedgerConflict(f"{file.path} was overwritten")
 
 

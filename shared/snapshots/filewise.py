@@ -68,7 +68,7 @@ class Filewise:
         if not 0 <= number < len(self.sources):
             return "unknown"
         try:
-            lease = self.ledger.storage.hold(f"{self.snapshot}#{number}")
+            lease = self.ledger.storage.lease(f"{self.snapshot}#{number}")
         except LeaseHeld:
             return "held elsewhere"
         try:

@@ -111,7 +111,7 @@ def receive(services: Services, path: str) -> str | None:
         drop = read_path(path)
         if drop is None:
             return None
-        blob = services.storage.look(CONTAINER, path)
+        blob = services.storage.head(CONTAINER, path)
         if blob.uploaded_at < _told_since(services):
             return None
         if _known(services, _id(drop, blob)):
@@ -130,7 +130,7 @@ def refuse(services: Services, path: str, reason: str) -> None:
     reason = printable(reason, 2000)
     text = json.dumps(asdict(RefusedUpload(path[:1024], reason, services.clock()))).encode()
     with contextlib.suppress(LedgerConflict, NotFound):
-        services.storage.create("ledger", _refusal(services.storage.look(CONTAINER, path)), text)
+        services.storage.create("ledger", _refusal(services.storage.head(CONTAINER, path)), text)
         log.warning("refused an upload: %s", reason)
 
 

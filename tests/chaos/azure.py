@@ -75,7 +75,7 @@ class ChaosStorage(FakeStorage):
         self.scene, self.watcher = stage, watcher
         self.held: dict[str, HeldLease] = {}
 
-    def hold(self, name: str) -> Any:
+    def lease(self, name: str) -> Any:
         held = self.held.get(name)
         if held and held.lasts():
             raise LeaseHeld(f"{name} is held by another worker")

@@ -81,10 +81,10 @@ class _OverwrittenUnseen(ChaosStorage):
     """Reads on in a file that was overwritten."""
 
     def open(self, container: str, name: str, etag: str) -> Any:
-        return super().open(container, name, self.look(container, name).etag)
+        return super().open(container, name, self.head(container, name).etag)
 
-    def look(self, container: str, name: str) -> Any:
-        found = super().look(container, name)
+    def head(self, container: str, name: str) -> Any:
+        found = super().head(container, name)
         return found if container != "snapshots" else dataclasses.replace(found, etag=self.first(name, found.etag))
 
     def first(self, name: str, etag: str) -> str:
@@ -94,9 +94,9 @@ class _OverwrittenUnseen(ChaosStorage):
 class _LeasesForAll(ChaosStorage):
     """Gives a lease to whoever asks, and tells nobody that it was lost."""
 
-    def hold(self, name: str) -> Any:
+    def lease(self, name: str) -> Any:
         self.held.pop(name, None)
-        return super().hold(name)
+        return super().lease(name)
 
 
 class _NewNames(job.Submit):

@@ -192,7 +192,7 @@ class Stage:
             raise self._killed(actor)
         if what in ("storage.create", "storage.replace") and self.dice.roll((1.0, 2.0)):
             raise LedgerConflict(f"{what}: the SDK sent it again and met its own first try")
-        if what == "storage.hold":
+        if what == "storage.lease":
             done.abandoned_at = self.clock.now
         raise ServiceBusy(f"{what}: no answer, although it took effect")
 
@@ -214,7 +214,7 @@ class Stage:
 _TOLD = frozenset(
     f"{part}.{name}"
     for part, names in {
-        "storage": "create replace put delete commit hold release send",
+        "storage": "create replace put delete commit lease release send",
         "workspace": "submit register write_endpoint delete_endpoint start_deployment delete_deployment start_compute",
         "scorer": "ask",
     }.items()

@@ -16,39 +16,39 @@ from tests.contracts.conftest import StorageSide
 
 
 def test_a_lease_is_held_by_one_until_it_is_given_back(storage: Storage, name: str) -> None:
-    lease = storage.hold(name)
+    lease = storage.lease(name)
     with pytest.raises(LeaseHeld):
-        storage.hold(name)
-    storage.hold(f"{name}-other").release()
+        storage.lease(name)
+    storage.lease(f"{name}-other").release()
     lease.check()
     lease.release()
-    storage.hold(name).release()
+    storage.lease(name).release()
 
 
 def test_giving_a_lease_back_twice_takes_nothing_from_its_next_holder(storage: Storage, name: str) -> None:
-    first = storage.hold(name)
+    first = storage.lease(name)
     first.release()
-    second = storage.hold(name)
+    second = storage.lease(name)
     first.release()
     with pytest.raises(LeaseHeld):
-        storage.hold(name)
+        storage.lease(name)
     second.check()
     second.release()
 
 
 def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> None:
-    dead = side.storage.hold(name)
+    dead = side.storage.lease(name)
     side.lose(name)
-    alive = side.storage.hold(name)
+    alive = side.storage.lease(name)
     dead.release()
     with pytest.raises(LeaseHeld):
-        side.storage.hold(name)
+        side.storage.lease(name)
     alive.check()
     alive.release()
 
 
 def test_a_lease_keeps_nobody_from_writing_the_row(storage: Storage, name: str) -> None:
-    lease = storage.hold(name)
+    lease = storage.lease(name)
     storage.replace("ledger", name, b"two", storage.create("ledger", name, b"one"))
     storage.delete("ledger", name)
     lease.release()

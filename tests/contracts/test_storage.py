@@ -34,7 +34,7 @@ def test_preparing_twice_is_preparing_once(storage: Storage) -> None:
 def test_what_is_created_is_read_back_under_one_etag(storage: Storage, name: str) -> None:
     etag = storage.create(BOX, name, b"one", {"state": "LIVE"})
     data, read = storage.read(BOX, name)
-    blob = storage.look(BOX, name)
+    blob = storage.head(BOX, name)
     (listed,) = storage.list(BOX, name)
     assert data == b"one"
     assert {_bare(e) for e in (etag, read, blob.etag, listed.etag)} == {_bare(etag)}
@@ -47,7 +47,7 @@ def test_what_exists_is_not_created_again_and_stays_as_it_is(storage: Storage, n
     with pytest.raises(LedgerConflict):
         storage.create(BOX, name, b"two", {"a": "2"})
     assert storage.read(BOX, name) == (b"one", etag)
-    assert dict(storage.look(BOX, name).metadata) == {"a": "1"}
+    assert dict(storage.head(BOX, name).metadata) == {"a": "1"}
 
 
 def test_of_two_writers_with_one_etag_the_second_loses(storage: Storage, name: str) -> None:
@@ -57,7 +57,7 @@ def test_of_two_writers_with_one_etag_the_second_loses(storage: Storage, name: s
     with pytest.raises(LedgerConflict):
         storage.replace(BOX, name, b"three", first)
     assert storage.read(BOX, name) == (b"two", second)
-    assert dict(storage.look(BOX, name).metadata) == {"b": "2"}
+    assert dict(storage.head(BOX, name).metadata) == {"b": "2"}
 
 
 def test_an_etag_from_a_listing_is_as_good_as_one_from_a_read(storage: Storage, name: str) -> None:
@@ -76,7 +76,7 @@ def test_an_unconditional_write_replaces_content_and_metadata(storage: Storage, 
     storage.create(BOX, name, b"one", {"a": "1"})
     storage.put(BOX, name, b"two")
     assert storage.read(BOX, name)[0] == b"two"
-    assert dict(storage.look(BOX, name).metadata) == {}
+    assert dict(storage.head(BOX, name).metadata) == {}
 
 
 def test_nothing_can_be_replaced_where_nothing_is(storage: Storage, name: str) -> None:
@@ -89,7 +89,7 @@ def test_nothing_can_be_replaced_where_nothing_is(storage: Storage, name: str) -
 
 
 def test_what_is_not_there_is_unknown(storage: Storage, name: str) -> None:
-    for act in (storage.read, storage.look):
+    for act in (storage.read, storage.head):
         with pytest.raises(NotFound, match=name):
             act(BOX, name)
     with pytest.raises((NotFound, LedgerConflict)):  # Azure says 404, Azurite 412
@@ -131,8 +131,8 @@ def test_a_blob_may_have_any_name_that_people_give_files(storage: Storage, name:
     storage.create(BOX, path, b"one")
     assert _names(storage, name) == [path]
     assert storage.read(BOX, path)[0] == b"one"
-    assert storage.look(BOX, path).name == path
-    assert storage.open(BOX, path, storage.look(BOX, path).etag).read() == b"one"
+    assert storage.head(BOX, path).name == path
+    assert storage.open(BOX, path, storage.head(BOX, path).etag).read() == b"one"
 
 
 # --- readers --------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_blob_may_have_any_name_that_people_give_files(storage: Storage, name:
 
 def _opened(storage: Storage, name: str, data: bytes) -> io.BufferedReader:
     storage.put(BOX, name, data)
-    return storage.open(BOX, name, storage.look(BOX, name).etag)
+    return storage.open(BOX, name, storage.head(BOX, name).etag)
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, READ_BLOCK, READ_BLOCK + 7])

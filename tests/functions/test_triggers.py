@@ -84,7 +84,7 @@ def test_storage_that_is_busy_fails_the_delivery_so_that_it_comes_again(
     def busy(*_: Any) -> Any:
         raise ServiceBusy("storage is busy")
 
-    monkeypatch.setattr(world.storage, "look", busy)
+    monkeypatch.setattr(world.storage, "head", busy)
     with pytest.raises(ServiceBusy):
         snapshot_uploaded(event("blob_created_put_blob"))
 

@@ -240,7 +240,7 @@ def test_rows_that_another_snapshot_holds_out_meanwhile_are_not_trained_on() -> 
     def raise_cuts() -> None:
         world.services.ledger.change(KEY, lambda row: row.but(cut_test=0.4, cut_validation=0.5))
 
-    _meanwhile(world.storage, "look", raise_cuts, lambda box, name: bool(box == "snapshots" and world.storage.staged))
+    _meanwhile(world.storage, "head", raise_cuts, lambda box, name: bool(box == "snapshots" and world.storage.staged))
     world.run()
     row = _only(world)
     assert row["state"] == "LIVE"

@@ -118,7 +118,7 @@ def _parameters(services: Services) -> dict[str, Any]:
 def held_out(services: Services, snapshot: str) -> Iterator[tuple[str, tuple[Turns, str]]]:
     """The held-out dialogues of a snapshot, each up to its last user turn, by digest, with the answer that followed."""
     name = naming.frozen(snapshot, "test")
-    with services.storage.open("frozen", name, services.storage.look("frozen", name).etag) as file:
+    with services.storage.open("frozen", name, services.storage.head("frozen", name).etag) as file:
         for line in file:
             turns = orjson.loads(line)["messages"]
             asked = list(digests(turns))
@@ -168,7 +168,7 @@ def _further(
     """The search after this training file, or as far as time allows."""
     name = naming.frozen(snapshot, "train")
     seen, offset = dict(search.seen), search.offset
-    with services.storage.open("frozen", name, services.storage.look("frozen", name).etag) as file:
+    with services.storage.open("frozen", name, services.storage.head("frozen", name).etag) as file:
         file.seek(offset)
         while rows := list(islice(file, _ROWS_BETWEEN_CHECKS)):
             for digest in (d for line in rows for _, d in digests(orjson.loads(line)["messages"]) if d in wanted):

@@ -128,7 +128,7 @@ def test_a_row_that_waits_for_a_person_is_left_alone(desk: Desk, hint: str) -> N
 
 def test_a_row_whose_lease_is_held_is_left_to_its_holder(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    desk.storage.hold(SNAPSHOT)
+    desk.storage.lease(SNAPSHOT)
     handlers = validates()
     assert desk.advance(handlers) == "held elsewhere"
     assert handlers["validate"].acts == 0
@@ -139,7 +139,7 @@ def test_a_planned_look_at_a_held_row_is_not_lost_and_a_hint_is_not_multiplied(
     desk: Desk, hint: str, again: int
 ) -> None:
     desk.keep(a_snapshot())
-    desk.storage.hold(SNAPSHOT)
+    desk.storage.lease(SNAPSHOT)
     assert desk.advance(validates(), KEY + hint) == "held elsewhere"
     assert [(at - START, message) for at, _, message in desk.storage.messages] == [(INTENT_GRACE, KEY)] * again
 
@@ -158,13 +158,13 @@ def test_the_lease_is_given_back_however_a_step_ends(desk: Desk, error: Exceptio
 
 def _moved_before_the_lease(desk: Desk, **changes: Any) -> dict[str, Hand]:
     """Another worker moves the row after it was read and before its lease is free."""
-    hold = desk.storage.hold
+    hold = desk.storage.lease
 
     def late(name: str) -> Any:
         desk.ledger.change(KEY, lambda row: row.but(**changes))
         return hold(name)
 
-    desk.storage.hold = late  # type: ignore[method-assign]
+    desk.storage.lease = late  # type: ignore[method-assign]
     return validates()
 
 
@@ -187,7 +187,7 @@ def test_a_step_whose_lease_was_lost_while_it_acted_records_nothing(desk: Desk) 
 
     def does(row: Any) -> StepResult:
         desk.clock.now += 3600
-        desk.storage.hold(SNAPSHOT)  # somebody else has it now
+        desk.storage.lease(SNAPSHOT)  # somebody else has it now
         return StepResult(S.VALIDATED)
 
     assert desk.advance({"validate": Hand(does)}) == "somebody else was first"

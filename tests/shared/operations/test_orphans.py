@@ -161,14 +161,14 @@ def test_a_row_that_appears_just_before_the_removal_saves_its_endpoint(field: Fi
     field.endpoint(LOST, "lost")
     field.look()
     field.world.clock.now += GRACE
-    hold = field.world.storage.hold
+    hold = field.world.storage.lease
 
     def late(name: str) -> Any:
         if name == "lost":
             field.services.ledger.create(a_dataset(D.WAKING, name="lost", endpoint=LOST))
         return hold(name)
 
-    field.world.storage.hold = late  # type: ignore[method-assign]
+    field.world.storage.lease = late  # type: ignore[method-assign]
     assert orphans.look(field.services) == []
     assert LOST in field.left()[0]
 
@@ -177,7 +177,7 @@ def test_a_dataset_that_is_worked_on_is_left_alone(field: Field) -> None:
     field.endpoint(LOST, "lost")
     field.look()
     field.world.clock.now += GRACE
-    field.world.storage.hold("lost")
+    field.world.storage.lease("lost")
     assert orphans.look(field.services) == []
     assert field.look(60) == [LOST]
 

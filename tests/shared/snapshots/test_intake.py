@@ -109,7 +109,7 @@ def test_any_other_path_is_refused_with_the_reason_and_the_right_form(path: str,
 def test_one_file_becomes_a_received_row_with_its_file_pinned(world: World) -> None:
     _drop(world, "support-bot.jsonl")
     row = _received(world, "support-bot.jsonl")
-    blob = world.storage.look("snapshots", "support-bot.jsonl")
+    blob = world.storage.head("snapshots", "support-bot.jsonl")
     assert (row.state, row.dataset, row.source) == (S.RECEIVED, "support-bot", "support-bot.jsonl")
     assert [(f.path, f.etag, f.size, f.split) for f in row.files] == [(blob.name, blob.etag, len(ROWS), None)]
     assert row.uploaded_at == blob.uploaded_at
@@ -129,7 +129,7 @@ def test_a_folder_becomes_one_row_with_every_file_pinned_to_its_split(world: Wor
     )
     assert row.options is not None
     assert row.options.path == f"{FOLDER}/snapshot.json"
-    assert {f.etag for f in row.files} == {world.storage.look("snapshots", path).etag for path in data}
+    assert {f.etag for f in row.files} == {world.storage.head("snapshots", path).etag for path in data}
 
 
 def test_a_file_newer_than_the_marker_means_refusal_until_the_marker_comes_again(world: World) -> None:

@@ -94,7 +94,7 @@ class Gate:
         assert row.candidate is not None
         self.world.storage.leases.clear()  # that of whoever was here before has run out
         services = self.world.new_process()
-        return evaluate(services, row, row.candidate, services.storage.hold("gate"))
+        return evaluate(services, row, row.candidate, services.storage.lease("gate"))
 
     def judged(self, row: Dataset | None = None) -> Judgement:
         """As many visits as it takes, each when the one before said; a process that is killed starts again."""
