@@ -8,7 +8,7 @@ from shared import runtime
 from shared.azure import notifications
 from shared.ledger.engine import advance
 from shared.releases import deploy, sleep, traffic
-from shared.snapshots import admission
+from shared.snapshots import admission, cleanup, supersede
 from shared.training import job, register
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
     return {
         "snapshot": {
             "validate": admission.Validate(services),
-            "supersede": job.Supersede(services),
+            "supersede": supersede.Supersede(services),
             "reserve": job.Reserve(services),
             "submit": job.Submit(services),
             "finish": job.Finish(services),
             "register": register.Register(services),
-            "clean": job.Clean(services),
+            "clean": cleanup.Clean(services),
         },
         "dataset": {
             "deploy": deploy.Deploy(services),

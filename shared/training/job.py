@@ -1,4 +1,4 @@
-"""The steps between frozen training files and a finished job: supersede, reserve, submit, finish, clean.
+"""The steps between frozen training files and a finished job: reserve, submit, finish.
 
 Submitting is get-or-create under the job's derived name: a crash after the submit finds the job, and a job that is
 there under this name but was not made for this snapshot is never touched. How a job ended is asked of the workspace,
@@ -17,7 +17,7 @@ from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError
 from shared.ledger import budget, claims
 from shared.ledger.engine import StepResult
-from shared.ledger.rows import Blocker, Check, Snapshot
+from shared.ledger.rows import Blocker, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.training import compute, preflight
 
@@ -28,44 +28,12 @@ if TYPE_CHECKING:
 
 S = SnapshotState
 _FAILED = ("Failed", "Canceled")
-# States of a newer snapshot that make an older, waiting one pointless.
-_NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
 # What `job_status` says of a job that the workspace does not have; Azure has no such word.
 MISSING = "Missing"
 # What changes in a row whose job gives a sign of life.
 _HEARD: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None}
 # The end of a failed step's log that is told in the reason; the whole tail is kept in `reports`.
 _LINES_TOLD, _LETTERS_TOLD = 3, 300
-
-
-@dataclass(frozen=True, slots=True)
-class Supersede:
-    """VALIDATED -> SUPERSEDED, when a newer snapshot of the dataset got as far, whatever the older one waits for."""
-
-    services: Services
-
-    def ready(self, row: Snapshot) -> bool:
-        """Whether there is such a snapshot, and nobody wants the older one all the same."""
-        return Check.SUPERSEDED not in row.overrides and bool(self._newer(row))
-
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
-        """Gives the claim and the place back and ends here."""
-        newer = self._newer(row)
-        if not newer:  # its training has failed meanwhile
-            return StepResult(row.state)
-        claims.release_claim(self.services, row)
-        budget.release(self.services, _job_name(self.services, row), begun=False)
-        look = self.services.settings.keep_days * 86_400
-        return StepResult(S.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, poll_in=look)
-
-    def failed(self, row: Snapshot, error: PermanentError) -> None:
-        """Nothing here ends for good: a person has a look."""
-
-    def _newer(self, row: Snapshot) -> str:
-        for listed in self.services.ledger.list("snapshot", row.dataset):
-            if listed.state in _NEWER_WINS and listed.key > row.key:
-                return listed.key.removeprefix("snapshot/")
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,30 +213,6 @@ class Finish:
 
     def _later(self, changes: dict[str, Any]) -> StepResult:
         return StepResult(S.TRAINING, "", changes, poll_in=self.services.settings.look_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Clean:
-    """End states -> CLEANING -> CLEANED after the keep time: files made of the snapshot are deleted, its row is kept.
-
-    From the intent on nobody can retry or override: there may be nothing left to go on with.
-    """
-
-    services: Services
-
-    def ready(self, row: Snapshot) -> bool:
-        """Whether the keep time is over."""
-        return self.services.clock() >= row.since + self.services.settings.keep_days * 86_400
-
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
-        """Deletes training files and working files; the report and the user's own upload stay."""
-        for container in ("frozen", "work", "quarantine"):
-            for blob in self.services.storage.list(container, f"{row.id}/"):
-                self.services.storage.delete(container, blob.name)
-        return StepResult(S.CLEANED, "kept long enough", poll_in=None)
-
-    def failed(self, row: Snapshot, error: PermanentError) -> None:
-        """Nothing here ends for good: a person has a look."""
 
 
 def _job_name(services: Services, row: Snapshot) -> str:
