@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.serving.scenarios import QUICK, THINKS, Report, key_rotations, rollout
+from benchmarks.serving.scenarios import QUICK, THINKS, LoadReport, key_rotations, rollout
 from benchmarks.serving.served import served
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     return int(failed > 0)
 
 
-def _tell(name: str, callers: int, report: Report) -> None:
+def _tell(name: str, callers: int, report: LoadReport) -> None:
     seen = report.seen
     print(
         f"{name}: {callers} callers, {len(seen.latencies)} good answers in {seen.seconds:.0f} s, "

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.serving.callers import Ask, Question, Seen, ask_for, ask_times, connections
+from benchmarks.serving.callers import Ask, CallStatistics, TimedRequest, ask_for, ask_times, connections
 from benchmarks.serving.served import DATASET, QUESTION, Served, first_answer, hosted, served
 from local.parts import ROOT
 
@@ -33,7 +33,7 @@ MEASURED = (DIRECT, EMPTY, COMPLETION, SCORE, NAIVE, INVOKE)
 THINKING = 0.5
 MIB = 2**20
 
-type Table = dict[tuple[str, int], Seen]
+type Table = dict[tuple[str, int], CallStatistics]
 
 
 def main() -> None:
@@ -74,7 +74,7 @@ async def _warm(cloud: Served, folder: Path, rounds: int, seconds: float) -> Non
 
 
 async def _in_turns(asks: Mapping[str, Ask], callers: Sequence[int], rounds: int, seconds: float) -> Table:
-    seen: Table = {(name, many): Seen() for name in MEASURED for many in callers}
+    seen: Table = {(name, many): CallStatistics() for name in MEASURED for many in callers}
     for _ in range(rounds):
         for many in callers:
             for name in MEASURED:
@@ -83,7 +83,7 @@ async def _in_turns(asks: Mapping[str, Ask], callers: Sequence[int], rounds: int
 
 
 @contextmanager
-def _others(cloud: Served, folder: Path) -> Iterator[dict[str, Question]]:
+def _others(cloud: Served, folder: Path) -> Iterator[dict[str, TimedRequest]]:
     """The empty function and the handler on `invoke`, each in a host of its own."""
     with ExitStack() as stack:
         empty = stack.enter_context(hosted(APPS / "empty", folder / "empty", cloud.environment))

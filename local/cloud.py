@@ -17,8 +17,8 @@ from typing import Any, Self
 
 import msgspec
 
-from local.parts import ROOT, Part, base_environment, local_parts
-from local.processes import MARK, Child, end, marked
+from local.parts import ROOT, CloudProcess, base_environment, local_parts
+from local.processes import MARK, ChildProcess, end, marked
 from local.provision import provision
 from local.reaper import Reaper
 from local.record import CloudRecord, PartRecord, ProcessRecord, forget
@@ -28,7 +28,7 @@ START_SECONDS = 90.0
 LOOK_SECONDS = 0.02
 LONGEST_LOG = 10 * 2**20
 
-PartsOf = Callable[[Wiring, Mapping[str, str]], Sequence[Part]]
+PartsOf = Callable[[Wiring, Mapping[str, str]], Sequence[CloudProcess]]
 
 
 class StartFailed(Exception):
@@ -54,7 +54,7 @@ class Cloud:
         self._parts_of = parts_of
         self._furnish = furnish
         self._on_ready = on_ready
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, ChildProcess] = {}
         self._guard = ExitStack()
 
     def __enter__(self) -> Self:
@@ -134,7 +134,7 @@ class Cloud:
         self._on_ready("everything", time.monotonic() - began)
         self._write_record()
 
-    def _await(self, parts: Sequence[Part], began: float) -> None:
+    def _await(self, parts: Sequence[CloudProcess], began: float) -> None:
         """Start each part as soon as those it comes after are ready; return when all are."""
         waiting = {part.name: part for part in parts}
         while waiting:
@@ -146,7 +146,7 @@ class Cloud:
                     self._on_ready(part.name, time.monotonic() - began)
             time.sleep(LOOK_SECONDS)
 
-    def _is_ready(self, part: Part, began: float) -> bool:
+    def _is_ready(self, part: CloudProcess, began: float) -> bool:
         code = self._children[part.name].exit_code
         if code is not None:
             raise StartFailed(f"{part.name} ended with code {code}. {self._last_words(part.name)}")
@@ -161,14 +161,14 @@ class Cloud:
         child = self._children[name]
         return f"The end of its log:\n{tail(child.log, 40, child.log_start)}"
 
-    def _spawn(self, part: Part) -> None:
+    def _spawn(self, part: CloudProcess) -> None:
         log = self._log_of(part.name)
         if log.exists() and log.stat().st_size > LONGEST_LOG:
             log.replace(log.with_suffix(".log.1"))
         environment = {**base_environment(), **part.environment, MARK: self._mark}
-        self._children[part.name] = Child.start(part.command, environment, log, folder=ROOT)
+        self._children[part.name] = ChildProcess.start(part.command, environment, log, folder=ROOT)
 
-    def _part(self, name: str) -> Part:
+    def _part(self, name: str) -> CloudProcess:
         parts = {part.name: part for part in self._parts_of(self._wiring, self.settings)}
         if name not in parts:
             raise KeyError(f"there is no part {name!r}; the parts are {', '.join(parts)}")

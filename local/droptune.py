@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 from azure.storage.blob import BlobServiceClient
 
-from local.listener import Listener
+from local.listener import TopicListener
 from local.parts import TOPIC
 
 # Told of nothing for so long (s), look once: a notification is a courtesy and may be lost.
@@ -31,7 +31,7 @@ class Droptune:
             base_url=f"{cloud['app_url']}/api/", headers={"x-functions-key": cloud["app_key"]}, timeout=120
         )
         self.blobs = BlobServiceClient.from_connection_string(cloud["storage_connection_string"])
-        self._listener = Listener(cloud["eventgrid_url"], TOPIC)
+        self._listener = TopicListener(cloud["eventgrid_url"], TOPIC)
 
     def __enter__(self) -> Self:
         self._listener.__enter__()

@@ -18,7 +18,7 @@ from typing import Any, Self
 import httpx
 
 
-class Listener:
+class TopicListener:
     """Receives every event of one topic from now on; `get` hands them out in the order of arrival."""
 
     def __init__(self, eventgrid_url: str, topic: str) -> None:
@@ -52,7 +52,7 @@ class Listener:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         received = self._events
 
-        class Handler(BaseHTTPRequestHandler):
+        class WebhookHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
@@ -73,4 +73,4 @@ class Listener:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        return Handler
+        return WebhookHandler

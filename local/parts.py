@@ -37,7 +37,7 @@ _FOREIGN = ("AZURE_", "ARM_", "AZUREML_", "IDENTITY_", "MSI_", "APPLICATIONINSIG
 
 
 @dataclass(frozen=True)
-class Part:
+class CloudProcess:
     """One process. `environment` is added to that of the supervisor; `ready` is asked again and again."""
 
     name: str
@@ -48,7 +48,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def local_parts(wiring: Wiring, settings: Mapping[str, str]) -> list[Part]:
+def local_parts(wiring: Wiring, settings: Mapping[str, str]) -> list[CloudProcess]:
     """Azurite, Event Grid, Azure ML and the Functions host with the app."""
     return [_azurite(wiring), _eventgrid(wiring), _azureml(wiring), _host(wiring, settings)]
 
@@ -61,10 +61,10 @@ def base_environment() -> dict[str, str]:
     return {**inherited, **direct, "PYTHONUNBUFFERED": "1"}
 
 
-def _azurite(wiring: Wiring) -> Part:
+def _azurite(wiring: Wiring) -> CloudProcess:
     folder = wiring.folder / "azurite"
     folder.mkdir(parents=True, exist_ok=True)
-    return Part(
+    return CloudProcess(
         "azurite",
         azurite.command(wiring.azurite_ports, folder),
         wiring.ports["blob"],
@@ -72,14 +72,14 @@ def _azurite(wiring: Wiring) -> Part:
     )
 
 
-def _eventgrid(wiring: Wiring) -> Part:
+def _eventgrid(wiring: Wiring) -> CloudProcess:
     command = _python("local.eventgrid", wiring.folder / "eventgrid", wiring.ports["eventgrid"])
     command += ["--storage", wiring.storage, "--azurite-log", str(wiring.logs / "azurite.log")]
     command += ["--key", wiring.eventgrid_key, "--account", wiring.account_id]
-    return Part("eventgrid", command, wiring.ports["eventgrid"], lambda: healthy(wiring.eventgrid_url))
+    return CloudProcess("eventgrid", command, wiring.ports["eventgrid"], lambda: healthy(wiring.eventgrid_url))
 
 
-def _azureml(wiring: Wiring) -> Part:
+def _azureml(wiring: Wiring) -> CloudProcess:
     command = _python("local.azureml", wiring.folder / "azureml", wiring.ports["azureml"])
     command += ["--identity-port", str(wiring.ports["identity"]), "--storage", wiring.storage]
     command += ["--subscription", wiring.subscription_id, "--resource-group", wiring.resource_group]
@@ -88,7 +88,7 @@ def _azureml(wiring: Wiring) -> Part:
     settings = wiring.folder / "azureml-settings.json"
     command += ["--settings", str(settings)] if settings.exists() else []
     identity = wiring.identity_endpoint.removesuffix("/msi/token")
-    return Part(
+    return CloudProcess(
         "azureml",
         command,
         wiring.ports["azureml"],
@@ -98,10 +98,10 @@ def _azureml(wiring: Wiring) -> Part:
     )
 
 
-def _host(wiring: Wiring, settings: Mapping[str, str]) -> Part:
+def _host(wiring: Wiring, settings: Mapping[str, str]) -> CloudProcess:
     command = _python("local.host", wiring.folder / "host", wiring.ports["host"])
     command += ["--app", str(ROOT)]
-    return Part(
+    return CloudProcess(
         "host",
         command,
         wiring.ports["host"],

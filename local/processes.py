@@ -22,7 +22,7 @@ MARK = "DROPTUNE_LOCAL_CLOUD"
 PATIENCE = 8.0
 
 
-class Child:
+class ChildProcess:
     """A started process; `log` collects everything it prints, from the byte `log_start` on."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, log_start: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
-from local.processes import MARK, Child
+from local.processes import MARK, ChildProcess
 from local.reaper import Reaper
 
 # A test that asks for one of these, or has it as a parameter, needs processes of its own (`start`: a Functions host)
@@ -50,13 +50,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     mark = f"tests#{uuid.uuid4()}"
     log = tmp_path_factory.mktemp("azurite") / "azurite.log"
     with Reaper(mark):
-        child = Child.start(command(ports, folder=None), {**os.environ, MARK: mark}, log, folder=log.parent)
+        child = ChildProcess.start(command(ports, folder=None), {**os.environ, MARK: mark}, log, folder=log.parent)
         await_azurite(child, ports.connection_string)
         yield Azurite(connection_string=ports.connection_string, log=log)
         child.stop()
 
 
-def await_azurite(child: Child, connection_string: str) -> None:
+def await_azurite(child: ChildProcess, connection_string: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(connection_string):
         if child.exit_code is not None or time.monotonic() > deadline:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from benchmarks.checking.rows import generate
 from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
-from local.processes import Child
+from local.processes import ChildProcess
 from shared.azure.storage import Storage
 from shared.chatdata.splits import Cuts, Shares, Split
 from shared.snapshots.admission import BlobStaging
@@ -128,7 +128,9 @@ def _azurite() -> Iterator[tuple[Storage, Any]]:
 
     ports = AzuritePorts(blob=free_port(), queue=free_port(), table=free_port())
     with tempfile.TemporaryDirectory() as folder:
-        child = Child.start(command(ports, folder=None), os.environ, Path(folder) / "azurite.log", folder=Path(folder))
+        child = ChildProcess.start(
+            command(ports, folder=None), os.environ, Path(folder) / "azurite.log", folder=Path(folder)
+        )
         try:
             deadline = time.monotonic() + 60
             while not answers(ports.connection_string):

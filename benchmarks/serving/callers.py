@@ -17,7 +17,7 @@ type Ask = Callable[[], Awaitable[str]]
 
 
 @dataclass
-class Seen:
+class CallStatistics:
     """Calls in one stretch of time: latencies of the good ones in ms, and what was wrong with the others."""
 
     seconds: float = 0.0
@@ -34,19 +34,19 @@ class Seen:
         """Good answers a second."""
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
-    def add(self, other: Seen) -> None:
+    def add(self, other: CallStatistics) -> None:
         """Another stretch of the same."""
         self.merge(other)
         self.seconds += other.seconds
 
-    def merge(self, other: Seen) -> None:
+    def merge(self, other: CallStatistics) -> None:
         """Other callers in the same stretch."""
         self.latencies += other.latencies
         self.failures += other.failures
 
 
 @dataclass(frozen=True)
-class Question:
+class TimedRequest:
     """One POST and how its good answer is told."""
 
     url: str
@@ -84,21 +84,21 @@ async def connections(authority: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def ask_for(seconds: float, callers: int, ask: Ask) -> Seen:
+async def ask_for(seconds: float, callers: int, ask: Ask) -> CallStatistics:
     """So many callers for so long."""
     end = time.monotonic() + seconds
     return await ask_while(lambda: time.monotonic() < end, callers, ask)
 
 
-async def ask_times(calls: int, callers: int, ask: Ask) -> Seen:
+async def ask_times(calls: int, callers: int, ask: Ask) -> CallStatistics:
     """So many calls, spread over the callers as they come."""
     left = iter(range(calls))
     return await ask_while(lambda: next(left, None) is not None, callers, ask)
 
 
-async def ask_while(more: Callable[[], bool], callers: int, ask: Ask) -> Seen:
+async def ask_while(more: Callable[[], bool], callers: int, ask: Ask) -> CallStatistics:
     """So many callers, each until there is no more to be asked."""
-    seen = Seen()
+    seen = CallStatistics()
 
     async def one() -> None:
         while more():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from benchmarks.serving.callers import Ask, Question, Seen, ask_while, connections
+from benchmarks.serving.callers import Ask, CallStatistics, TimedRequest, ask_while, connections
 from benchmarks.serving.served import DATASET, Served
 from local.parts import ROOT
 
@@ -25,14 +25,14 @@ QUICK = {"ROLLOUT_STAGES": "50,100", "ROLLOUT_BAKE_MINUTES": "0.03", "ROLLBACK_K
 
 
 @dataclass
-class Report:
+class LoadReport:
     """What the callers saw, and by which releases they were answered how often."""
 
-    seen: Seen = field(default_factory=Seen)
+    seen: CallStatistics = field(default_factory=CallStatistics)
     releases: Counter[str] = field(default_factory=Counter)
 
 
-async def rollout(served: Served, callers: int, seconds: float) -> Report:
+async def rollout(served: Served, callers: int, seconds: float) -> LoadReport:
     """A new snapshot is dropped and goes live by stages; the old deployment is removed. For so long at least."""
     number = itertools.count(len(served.deployments()))
 
@@ -42,7 +42,7 @@ async def rollout(served: Served, callers: int, seconds: float) -> Report:
     return await _under_load(served, callers, seconds, change)
 
 
-async def key_rotations(served: Served, callers: int, seconds: float) -> Report:
+async def key_rotations(served: Served, callers: int, seconds: float) -> LoadReport:
     """Both keys of the endpoint are replaced, one after the other. For so long at least."""
 
     async def change() -> None:
@@ -53,9 +53,11 @@ async def key_rotations(served: Served, callers: int, seconds: float) -> Report:
     return await _under_load(served, callers, seconds, change)
 
 
-async def _under_load(served: Served, callers: int, seconds: float, change: Callable[[], Awaitable[None]]) -> Report:
+async def _under_load(
+    served: Served, callers: int, seconds: float, change: Callable[[], Awaitable[None]]
+) -> LoadReport:
     """Half of the callers want whole answers, the others streams; all go on until the change is complete."""
-    report, loop = Report(), asyncio.get_running_loop()
+    report, loop = LoadReport(), asyncio.get_running_loop()
     begun = loop.time()
     changing = asyncio.ensure_future(change())
 
@@ -74,7 +76,7 @@ async def _under_load(served: Served, callers: int, seconds: float, change: Call
     return report
 
 
-def _noting(question: Question, session: aiohttp.ClientSession, report: Report) -> Ask:
+def _noting(question: TimedRequest, session: aiohttp.ClientSession, report: LoadReport) -> Ask:
     """Asks, and notes which release has answered."""
 
     def note(text: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.serving.callers import Question
+from benchmarks.serving.callers import TimedRequest
 from local.cloud import Cloud
 from local.droptune import Droptune
 from local.host import keys
@@ -142,30 +142,30 @@ class Served:
         parameters = {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "max_new_tokens": 200}
         return {"input_data": {"input_string": [{"role": "user", "content": QUESTION}], "parameters": parameters}}
 
-    def direct(self) -> Question:
+    def direct(self) -> TimedRequest:
         """A POST to the scoring URI itself."""
         uri = self.ml.online_endpoints.get(self.endpoint).scoring_uri
         key = self.ml.online_endpoints.get_keys(self.endpoint).primary_key
-        return Question(uri, self.native, {"Authorization": f"Bearer {key}"}, self.expected)
+        return TimedRequest(uri, self.native, {"Authorization": f"Bearer {key}"}, self.expected)
 
-    def completion(self) -> Question:
+    def completion(self) -> TimedRequest:
         """A chat completion of the app, as a client sends it."""
         body = {"model": DATASET, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 200}
         return self._of_the_app("v1/chat/completions", body)
 
-    def streamed(self) -> Question:
+    def streamed(self) -> TimedRequest:
         """The same as a stream, read to its end."""
         body = {"model": DATASET, "messages": [{"role": "user", "content": QUESTION}], "stream": True}
         headers = {"Authorization": f"Bearer {self.key}"}
-        return Question(f"{self.base_url}/chat/completions", body, headers, "data: [DONE]")
+        return TimedRequest(f"{self.base_url}/chat/completions", body, headers, "data: [DONE]")
 
-    def score(self) -> Question:
+    def score(self) -> TimedRequest:
         """The app's native route."""
         return self._of_the_app(f"score/{DATASET}", self.native)
 
-    def _of_the_app(self, route: str, body: Mapping[str, Any]) -> Question:
+    def _of_the_app(self, route: str, body: Mapping[str, Any]) -> TimedRequest:
         headers = {"Authorization": f"Bearer {self.key}"}
-        return Question(f"{self.app_url}/api/{route}", body, headers, self.expected)
+        return TimedRequest(f"{self.app_url}/api/{route}", body, headers, self.expected)
 
     @property
     def host(self) -> psutil.Process:
@@ -192,21 +192,21 @@ def served(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[
 
 
 @dataclass(frozen=True)
-class Host:
+class HostProcess:
     """A Functions app in a host of its own."""
 
     url: str
     key: str
     process: subprocess.Popen[bytes]
 
-    def question(self, route: str, body: Mapping[str, Any], expected: str) -> Question:
+    def question(self, route: str, body: Mapping[str, Any], expected: str) -> TimedRequest:
         """A POST to one of its functions."""
         headers = {"x-functions-key": self.key, "Authorization": f"Bearer {self.key}"}
-        return Question(f"{self.url}/api/{route}", body, headers, expected)
+        return TimedRequest(f"{self.url}/api/{route}", body, headers, expected)
 
 
 @contextmanager
-def hosted(app: Path, state: Path, environment: Mapping[str, str]) -> Iterator[Host]:
+def hosted(app: Path, state: Path, environment: Mapping[str, str]) -> Iterator[HostProcess]:
     """Starts a host and does not wait for it: it listens at once and lets early questions wait until it is ready."""
     state.mkdir(parents=True, exist_ok=True)
     port, key = free_port(), keys.load(state).function
@@ -215,13 +215,13 @@ def hosted(app: Path, state: Path, environment: Mapping[str, str]) -> Iterator[H
     with (state / "host.log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log)
         try:
-            yield Host(f"http://127.0.0.1:{port}", key, process)
+            yield HostProcess(f"http://127.0.0.1:{port}", key, process)
         finally:
             process.terminate()
             process.wait()
 
 
-def first_answer(host: Host, question: Question) -> bytes:
+def first_answer(host: HostProcess, question: TimedRequest) -> bytes:
     """The first answer of a host that is starting. Raises RuntimeError when it is none that was wanted."""
     deadline = time.monotonic() + LIMIT
     path = question.url.removeprefix(host.url)

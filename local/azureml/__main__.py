@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from local.azureml.addresses import Addresses
 from local.azureml.app import control_plane, identity_plane
 from local.azureml.certificates import Certificates
-from local.azureml.cloud import Cloud, Options
+from local.azureml.cloud import ControlPlane, Options
 from local.azureml.settings import read_settings
 
 
@@ -92,7 +92,7 @@ async def serve(options: Options, identity_port: int) -> None:
     certificates = Certificates(options.folder)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(None)) as session:
-        cloud = Cloud(options, session)
+        cloud = ControlPlane(options, session)
         servers = [
             server_for(control_plane(cloud), options.addresses.port, certificates.server),
             server_for(identity_plane(cloud), identity_port),
@@ -112,7 +112,7 @@ async def _say_when_ready(servers: list[QuietServer]) -> None:
     print("ready", flush=True)
 
 
-def _stop_on_signals(servers: list[QuietServer], cloud: Cloud) -> None:
+def _stop_on_signals(servers: list[QuietServer], cloud: ControlPlane) -> None:
     def stop() -> None:
         # Held requests would keep the servers waiting.
         cloud.faults.clear()

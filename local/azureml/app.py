@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from local.azureml.cloud import Cloud
+from local.azureml.cloud import ControlPlane
 from local.azureml.compute import urls as compute
 from local.azureml.control import urls as control
-from local.azureml.control.faults import Cut
-from local.azureml.control.middleware import Door, answer_cut
+from local.azureml.control.faults import ConnectionCut
+from local.azureml.control.middleware import ControlMiddleware, answer_cut
 from local.azureml.data import urls as data
 from local.azureml.endpoints import urls as endpoints
 from local.azureml.identity import urls as identity
@@ -41,17 +41,17 @@ SERVICES = (
 )
 
 
-def control_plane(cloud: Cloud) -> ASGIApp:
+def control_plane(cloud: ControlPlane) -> ASGIApp:
     """Everything but identity, behind the door where faults happen."""
     routes = [route for service in SERVICES for route in service.routes]
-    handlers = {WireError: answer_error, HTTPException: _not_imitated, Cut: answer_cut}
+    handlers = {WireError: answer_error, HTTPException: _not_imitated, ConnectionCut: answer_cut}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.cloud = cloud
     app.router.redirect_slashes = False
-    return Door(app, cloud.faults, cloud.requests)
+    return ControlMiddleware(app, cloud.faults, cloud.requests)
 
 
-def identity_plane(cloud: Cloud) -> ASGIApp:
+def identity_plane(cloud: ControlPlane) -> ASGIApp:
     """Tokens for the app."""
     app = Starlette(routes=identity.routes, exception_handlers={WireError: answer_error})
     app.state.cloud = cloud

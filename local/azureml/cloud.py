@@ -16,23 +16,23 @@ from starlette.requests import Request
 
 from local.azureml.addresses import Addresses
 from local.azureml.clock import Clock
-from local.azureml.compute.models import Cluster, Computes
-from local.azureml.control.faults import Faults
+from local.azureml.compute.models import AmlCompute, Computes
+from local.azureml.control.faults import InjectedFaults
 from local.azureml.control.requests import RequestLog
 from local.azureml.data.models import DataAssets, DataVersion
-from local.azureml.endpoints.deployments import Deployment, Deployments
-from local.azureml.endpoints.models import Endpoint, Endpoints
+from local.azureml.endpoints.deployments import Deployments, OnlineDeployment
+from local.azureml.endpoints.models import Endpoints, OnlineEndpoint
 from local.azureml.events.publisher import Publisher
 from local.azureml.identity.models import Tokens, identity_header
-from local.azureml.jobs.documents import Job
+from local.azureml.jobs.documents import PipelineJob
 from local.azureml.jobs.models import Jobs
 from local.azureml.jobs.runner import Runner
-from local.azureml.metrics.models import Bucket, Metrics
+from local.azureml.metrics.models import Bucket, EndpointMetrics
 from local.azureml.models.models import Models, ModelVersion
-from local.azureml.operations.models import Operations, Outcome
+from local.azureml.operations.models import Operations, OperationStatus
 from local.azureml.processes.children import Children
 from local.azureml.registry.models import Registry
-from local.azureml.settings import Pacer, Settings
+from local.azureml.settings import CloudSettings, Pacer
 from local.azureml.store import Store
 from local.azureml.wire.documents import Times
 from local.azureml.workspace.models import Datastores
@@ -45,12 +45,12 @@ class Options:
     folder: Path
     addresses: Addresses
     storage: str
-    settings: Settings
+    settings: CloudSettings
     topic_url: str | None = None
     topic_key: str | None = None
 
 
-class Cloud:
+class ControlPlane:
     """Everything there is. `start` resumes what a stop interrupted, `stop` leaves everything as it is."""
 
     def __init__(self, options: Options, session: aiohttp.ClientSession) -> None:
@@ -64,23 +64,23 @@ class Cloud:
         self.datastores = Datastores(options.storage, {"workspaceblobstore": "azureml", "droptune_frozen": "frozen"})
         now = self.clock.stamp()
         self.started = Times(now, now)
-        self.faults = Faults()
+        self.faults = InjectedFaults()
         self.requests = RequestLog()
         self.children = Children()
         self.registry = Registry()
         self.publisher = Publisher(self.addresses, self.clock, options.topic_url, options.topic_key)
         self._store = Store(options.folder / "state.sqlite")
-        self.operations = Operations(self._store.table("operations", Outcome))
-        self.metrics = Metrics(self._store.table("metrics", Bucket), self.clock)
+        self.operations = Operations(self._store.table("operations", OperationStatus))
+        self.metrics = EndpointMetrics(self._store.table("metrics", Bucket), self.clock)
         self._wire_assets(options.folder)
         self._wire_endpoints(options.folder)
         self._background: list[asyncio.Task[None]] = []
 
     def _wire_assets(self, folder: Path) -> None:
         store = self._store
-        self.computes = Computes(store.table("computes", Cluster), self.operations, self.pacer, self.clock)
+        self.computes = Computes(store.table("computes", AmlCompute), self.operations, self.pacer, self.clock)
         self.data = DataAssets(store.table("data", DataVersion), self.clock)
-        self.jobs = Jobs(store.table("jobs", Job), self.registry, self.data, self.clock)
+        self.jobs = Jobs(store.table("jobs", PipelineJob), self.registry, self.data, self.clock)
         self.runner = Runner(
             self.jobs,
             folder,
@@ -97,9 +97,9 @@ class Cloud:
 
     def _wire_endpoints(self, folder: Path) -> None:
         store = self._store
-        self.endpoints = Endpoints(store.table("endpoints", Endpoint), self.operations, self.pacer, self.clock)
+        self.endpoints = Endpoints(store.table("endpoints", OnlineEndpoint), self.operations, self.pacer, self.clock)
         self.deployments = Deployments(
-            store.table("deployments", Deployment),
+            store.table("deployments", OnlineDeployment),
             folder,
             self.endpoints,
             self.models,
@@ -140,8 +140,8 @@ class Cloud:
         self._store.close()
 
 
-def cloud_of(request: Request) -> Cloud:
+def cloud_of(request: Request) -> ControlPlane:
     """The cloud that a request is for."""
     cloud = request.app.state.cloud
-    assert isinstance(cloud, Cloud)
+    assert isinstance(cloud, ControlPlane)
     return cloud

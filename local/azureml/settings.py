@@ -40,7 +40,7 @@ class Pace(msgspec.Struct, forbid_unknown_fields=True):
     poll_hint_ms: int = 100
 
 
-class Serving(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """How a deployment answers. The model behind it stays the same; flavours and serving code differ in this."""
 
     # As MLflow's flavours do: `{"output": text}`, `[text]`, `[{"0": text}]`; or as a chat completion.
@@ -54,7 +54,7 @@ class Serving(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     breaks_after: int | None = None
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True):
+class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that may differ from one local cloud to another."""
 
     pace: Pace = msgspec.field(default_factory=Pace)
@@ -68,24 +68,24 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     # Endpoint names that somebody else in the region has taken.
     taken_endpoint_names: list[str] = msgspec.field(default_factory=list)
     # How deployments answer, by `endpoint/deployment`; the first pattern that fits counts.
-    serving: dict[str, Serving] = {}
+    serving: dict[str, ServingSettings] = {}
     # A container that does not answer by then is given up, whatever its probe allows.
     deployment_timeout_seconds: float = 60.0
     # `retry`: a job interrupted by a stop of this process goes on at the interrupted step; `fail`:
     # NotResponding.
     interrupted_jobs: str = "retry"
 
-    def serving_of(self, deployment: str) -> Serving | None:
+    def serving_of(self, deployment: str) -> ServingSettings | None:
         """What is set for `endpoint/deployment`, if anything is."""
         fitting = (how for pattern, how in self.serving.items() if fnmatchcase(deployment, pattern))
         return next(fitting, None)
 
 
-def read_settings(path: Path | None) -> Settings:
+def read_settings(path: Path | None) -> CloudSettings:
     """The settings in a JSON file, or the defaults."""
     if path is None:
-        return Settings()
-    return msgspec.json.decode(path.read_bytes(), type=Settings)
+        return CloudSettings()
+    return msgspec.json.decode(path.read_bytes(), type=CloudSettings)
 
 
 def changed[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
@@ -97,11 +97,11 @@ def changed[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
 class Pacer:
     """Waits as long as the settings say, also when they change during the wait."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CloudSettings) -> None:
         self.settings = settings
         self._changed = asyncio.Event()
 
-    def change(self, settings: Settings) -> None:
+    def change(self, settings: CloudSettings) -> None:
         """Use other settings; waits under way look again at once."""
         self.settings = settings
         self._changed.set()

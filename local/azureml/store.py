@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 
-class Table[T: msgspec.Struct]:
+class ResourceTable[T: msgspec.Struct]:
     """All resources of one kind, in order of creation."""
 
     def __init__(self, database: sqlite3.Connection, name: str, kind: type[T]) -> None:
@@ -64,9 +64,9 @@ class Store:
             "CREATE TABLE IF NOT EXISTS resources (kind TEXT, key TEXT, body BLOB, UNIQUE (kind, key))"
         )
 
-    def table[T: msgspec.Struct](self, name: str, kind: type[T]) -> Table[T]:
+    def table[T: msgspec.Struct](self, name: str, kind: type[T]) -> ResourceTable[T]:
         """The resources of one kind, as last kept."""
-        return Table(self._database, name, kind)
+        return ResourceTable(self._database, name, kind)
 
     def close(self) -> None:
         """Write everything out and let go of the file."""

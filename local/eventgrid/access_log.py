@@ -50,7 +50,7 @@ def parse(line: str) -> BlobChange | None:
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """A complete line, and where in the file it starts."""
 
     text: str
@@ -68,7 +68,7 @@ class AccessLog:
         self._position = position
         self._open: BinaryIO | None = None
 
-    def new_lines(self) -> Iterator[Line]:
+    def new_lines(self) -> Iterator[LogLine]:
         """Every line completed since the last look."""
         while True:
             if self._open is None and not self._find():
@@ -94,7 +94,7 @@ class AccessLog:
         self._open = opened
         return True
 
-    def _rest(self) -> Iterator[Line]:
+    def _rest(self) -> Iterator[LogLine]:
         assert self._open is not None
         if os.fstat(self._open.fileno()).st_size < self._position:
             self._position = 0
@@ -103,7 +103,7 @@ class AccessLog:
             if not raw.endswith(b"\n"):
                 return
             start, self._position = self._position, self._position + len(raw)
-            yield Line(raw.decode("utf-8", "replace"), self._file, start, self._position)
+            yield LogLine(raw.decode("utf-8", "replace"), self._file, start, self._position)
 
     def _replaced(self) -> bool:
         try:

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import httpx
 
-from local.eventgrid.delivery import Attempt, Delivery, State, attempt
-from local.eventgrid.faults import NONE, Faults
-from local.eventgrid.schemas import Event
+from local.eventgrid.delivery import Delivery, DeliveryAttempt, DeliveryState, attempt
+from local.eventgrid.faults import NONE, DeliveryFaults
+from local.eventgrid.schemas import EventGridEvent
 from local.eventgrid.subscriptions import Subscription, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Broker:
         """Whether any subscription could want such an event; spares the making of events that none does."""
         return any(one.may_want(topic, event_type, subject) for one in self._subscriptions.all())
 
-    def publish(self, topic: str, events: Sequence[Event], position: tuple[int, int] | None = None) -> None:
+    def publish(self, topic: str, events: Sequence[EventGridEvent], position: tuple[int, int] | None = None) -> None:
         """Begin to deliver the events to every subscription that wants them."""
         faults = self.faults.on(topic)
         for event in events:
@@ -83,7 +83,7 @@ class Broker:
         self._spawn(self._in_turn(theirs))
         self._hurry(delivery for delivery in self._open if delivery.subscription == name)
 
-    def set_faults(self, faults: Faults) -> None:
+    def set_faults(self, faults: DeliveryFaults) -> None:
         """Replace the faults; when they no longer hold events, those held are let go."""
         self.faults = faults
         if not faults.hold:
@@ -100,14 +100,14 @@ class Broker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, delivery: Delivery, faults: Faults) -> None:
+    def _begin(self, delivery: Delivery, faults: DeliveryFaults) -> None:
         self.remembered.append(delivery)
         if faults.loses(delivery.event):
-            delivery.state = State.LOST
+            delivery.state = DeliveryState.LOST
             return
         self._open.add(delivery)
         if faults.hold:
-            delivery.state = State.HELD
+            delivery.state = DeliveryState.HELD
             self._held.append(delivery)
         elif faults.reorder:
             self._shuffled.append(delivery)
@@ -117,7 +117,7 @@ class Broker:
 
     def _hurry(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
-            if delivery.state is State.RETRYING:
+            if delivery.state is DeliveryState.RETRYING:
                 delivery.hurry.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -147,7 +147,7 @@ class Broker:
         """Try again on the subscription's schedule until the delivery has ended."""
         ended = False
         while not ended:
-            delivery.state = State.RETRYING
+            delivery.state = DeliveryState.RETRYING
             subscription = self._subscriptions.find(delivery.subscription)
             if subscription is not None:
                 await pause(subscription.retry.delay_after(len(delivery.attempts)), delivery.hurry)
@@ -157,26 +157,26 @@ class Broker:
         """Attempt it once; whether the delivery has ended with that."""
         subscription = self._subscriptions.find(delivery.subscription)
         if subscription is None:
-            return await self._end(delivery, State.UNSUBSCRIBED)
+            return await self._end(delivery, DeliveryState.UNSUBSCRIBED)
         made = await attempt(self._client, delivery, subscription)
         delivery.attempts.append(made)
         if made.accepted:
-            return await self._end(delivery, State.DELIVERED)
+            return await self._end(delivery, DeliveryState.DELIVERED)
         log.warning("%s %s: attempt %d: %s", *_named(delivery), len(delivery.attempts), made.outcome)
         reason = why_give_up(delivery, subscription, made)
         return reason is not None and await self._give_up(delivery, subscription, reason)
 
     async def _give_up(self, delivery: Delivery, subscription: Subscription, reason: str) -> bool:
         if subscription.dead_letter is None:
-            return await self._end(delivery, State.DROPPED)
+            return await self._end(delivery, DeliveryState.DROPPED)
         try:
             await self._dead_letters.write(delivery, subscription, reason)
         except Exception:  # whatever the storage did, the event is gone, and the broker lives on
             log.exception("%s %s: the dead letter could not be written", *_named(delivery))
-            return await self._end(delivery, State.DROPPED)
-        return await self._end(delivery, State.DEAD_LETTERED)
+            return await self._end(delivery, DeliveryState.DROPPED)
+        return await self._end(delivery, DeliveryState.DEAD_LETTERED)
 
-    async def _end(self, delivery: Delivery, state: State) -> bool:
+    async def _end(self, delivery: Delivery, state: DeliveryState) -> bool:
         delivery.state = state
         log.info("%s %s: %s", *_named(delivery), state)
         async with self._closed:
@@ -194,7 +194,7 @@ async def pause(seconds: float, hurry: asyncio.Event) -> None:
             await hurry.wait()
 
 
-def why_give_up(delivery: Delivery, subscription: Subscription, made: Attempt) -> str | None:
+def why_give_up(delivery: Delivery, subscription: Subscription, made: DeliveryAttempt) -> str | None:
     """The reason that the dead letter names, or None if another attempt is due."""
     if made.hopeless:
         return made.hopeless

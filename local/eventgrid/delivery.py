@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from local.eventgrid.schemas import CLOUD_EVENTS, EVENT_GRID, Event, stamp
+from local.eventgrid.schemas import CLOUD_EVENTS, EVENT_GRID, EventGridEvent, stamp
 from local.eventgrid.subscriptions import Subscription
 
 ORIGIN = "eventgrid.azure.net"
@@ -38,7 +38,7 @@ _OUTCOMES = {
 }
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     """Where a delivery stands; all but the first three are final."""
 
     PENDING = "pending"
@@ -52,7 +52,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Attempt:
+class DeliveryAttempt:
     """What became of one attempt; without a status there was no answer."""
 
     at: str
@@ -76,11 +76,11 @@ class Delivery:
     """An event for a subscription. `position`: file and place of the line in the access log that it came from."""
 
     topic: str
-    event: Event
+    event: EventGridEvent
     subscription: str
     position: tuple[int, int] | None = None
-    state: State = State.PENDING
-    attempts: list[Attempt] = field(default_factory=list)
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: list[DeliveryAttempt] = field(default_factory=list)
     published_at: str = field(default_factory=stamp)
     born: float = field(default_factory=time.monotonic)
     # Set to cut the pause before the next attempt short.
@@ -110,7 +110,7 @@ def headers(subscription: Subscription, event_type: str) -> dict[str, str]:
     }
 
 
-async def attempt(client: httpx.AsyncClient, delivery: Delivery, subscription: Subscription) -> Attempt:
+async def attempt(client: httpx.AsyncClient, delivery: Delivery, subscription: Subscription) -> DeliveryAttempt:
     """Offer the event once and wait for the answer as long as the service would."""
     at, started = stamp(), time.monotonic()
     status = None
@@ -127,10 +127,10 @@ async def attempt(client: httpx.AsyncClient, delivery: Delivery, subscription: S
         outcome = "TimedOut"
     except httpx.HTTPError as error:
         outcome = f"Aborted: {type(error).__name__}"
-    return Attempt(at, outcome, round(time.monotonic() - started, 3), status)
+    return DeliveryAttempt(at, outcome, round(time.monotonic() - started, 3), status)
 
 
-def _body(event: Event, schema: str) -> Any:
+def _body(event: EventGridEvent, schema: str) -> Any:
     document = event.written_in(schema)
     # Event Grid's own schema always comes as an array; a single CloudEvent never does.
     return document if schema == CLOUD_EVENTS else [document]

@@ -7,10 +7,10 @@ import re
 import msgspec
 
 from local.eventgrid.errors import BadSubscription
-from local.eventgrid.schemas import Event
+from local.eventgrid.schemas import EventGridEvent
 
 
-class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeliveryFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One set of faults; `PUT /faults` replaces the set before it. Applies to what is published from then on."""
 
     # So many extra deliveries of each event.
@@ -29,21 +29,21 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for pattern in self.drop:
             re.compile(pattern)
 
-    def on(self, topic: str) -> Faults:
+    def on(self, topic: str) -> DeliveryFaults:
         """The faults that events of the topic suffer."""
         return self if not self.topics or topic in self.topics else NONE
 
-    def loses(self, event: Event) -> bool:
+    def loses(self, event: EventGridEvent) -> bool:
         """Whether the event gets lost."""
         return any(re.search(pattern, text) for pattern in self.drop for text in (event.type, event.subject))
 
 
-NONE = Faults()
+NONE = DeliveryFaults()
 
 
-def read_faults(body: bytes) -> Faults:
+def read_faults(body: bytes) -> DeliveryFaults:
     """Faults as described by a caller."""
     try:
-        return msgspec.json.decode(body, type=Faults)
+        return msgspec.json.decode(body, type=DeliveryFaults)
     except (msgspec.ValidationError, msgspec.DecodeError, re.error) as error:
         raise BadSubscription(f"faults: {error}") from error

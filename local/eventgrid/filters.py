@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from local.eventgrid.schemas import EVENT_GRID, Event
+from local.eventgrid.schemas import EVENT_GRID, EventGridEvent
 
 # An event's property under the names it has in either schema.
 _CLOUD_EVENTS_NAMES = {"source": "topic", "type": "eventtype", "time": "eventtime"}
@@ -77,7 +77,7 @@ class AdvancedFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.operator not in OPERATORS:
             raise ValueError(f"operator {self.operator!r} is not one of {', '.join(OPERATORS)}")
 
-    def matches(self, event: Event) -> bool:
+    def matches(self, event: EventGridEvent) -> bool:
         """Whether the event meets the condition; a list under the key never does."""
         found = value_of(event, self.key)
         if isinstance(found, list):
@@ -85,7 +85,7 @@ class AdvancedFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return OPERATORS[self.operator](found, self.values if self.value is None else (self.value,))
 
 
-def value_of(event: Event, key: str) -> Any:
+def value_of(event: EventGridEvent, key: str) -> Any:
     """What the event holds under a key like `data.api` or `subject`; None where there is nothing."""
     first, *rest = key.lower().split(".")
     found: Any = event.written_in(EVENT_GRID)

@@ -14,27 +14,27 @@ import httpx
 
 from local.eventgrid.delivery import ANSWER_SECONDS, ORIGIN, headers
 from local.eventgrid.errors import HandshakeFailed
-from local.eventgrid.schemas import CLOUD_EVENTS, Event
+from local.eventgrid.schemas import CLOUD_EVENTS, EventGridEvent
 from local.eventgrid.subscriptions import Subscription
 
 VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
 
 
 @dataclass(frozen=True)
-class Agreement:
+class HandshakeResult:
     """Whether the webhook agreed already; if not, who presents the code later agrees for it."""
 
     agreed: bool
     code: str
 
 
-async def shake_hands(client: httpx.AsyncClient, subscription: Subscription, callback: str) -> Agreement:
+async def shake_hands(client: httpx.AsyncClient, subscription: Subscription, callback: str) -> HandshakeResult:
     """Ask; HandshakeFailed if the webhook refuses or cannot be reached. `callback` is where a code can be sent."""
     code = secrets.token_hex(16)
     ask = _ask_cloud_events if subscription.schema == CLOUD_EVENTS else _ask_event_grid
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            return Agreement(await ask(client, subscription, f"{callback}?code={code}", code), code)
+            return HandshakeResult(await ask(client, subscription, f"{callback}?code={code}", code), code)
     except TimeoutError as error:
         raise HandshakeFailed(f"{subscription.endpoint} did not answer in {ANSWER_SECONDS} s") from error
     except httpx.HTTPError as error:
@@ -42,7 +42,7 @@ async def shake_hands(client: httpx.AsyncClient, subscription: Subscription, cal
 
 
 async def _ask_event_grid(client: httpx.AsyncClient, subscription: Subscription, callback: str, code: str) -> bool:
-    event = Event(
+    event = EventGridEvent(
         topic=subscription.topic,
         subject="",
         type=VALIDATION,

@@ -25,7 +25,7 @@ _CLOUD_EVENTS_OWN = {"id", "source", "type", "specversion", "subject", "time", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class EventGridEvent:
     """What happened. `extensions` are the CloudEvents attributes that Event Grid's schema has no place for."""
 
     topic: str
@@ -74,7 +74,7 @@ def stamp(moment: datetime | None = None) -> str:
     return f"{moment or datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"
 
 
-def read_events(body: bytes, topic: str) -> list[Event]:
+def read_events(body: bytes, topic: str) -> list[EventGridEvent]:
     """The published events, of whichever schema; BadEvents names what is wrong with the first bad one."""
     try:
         found = json.loads(body)
@@ -84,7 +84,7 @@ def read_events(body: bytes, topic: str) -> list[Event]:
     return [_read(document, topic) for document in documents]
 
 
-def _read(document: object, topic: str) -> Event:
+def _read(document: object, topic: str) -> EventGridEvent:
     if not isinstance(document, dict):
         raise BadEvents(f"an event must be an object, not {document!r:.80}")
     schema = CLOUD_EVENTS if "specversion" in document else EVENT_GRID
@@ -94,8 +94,8 @@ def _read(document: object, topic: str) -> Event:
     return _from_cloud_event(document) if schema == CLOUD_EVENTS else _from_event_grid(document, topic)
 
 
-def _from_event_grid(document: Mapping[str, Any], topic: str) -> Event:
-    return Event(
+def _from_event_grid(document: Mapping[str, Any], topic: str) -> EventGridEvent:
+    return EventGridEvent(
         id=document["id"],
         topic=document.get("topic") or topic,
         subject=document["subject"],
@@ -106,8 +106,8 @@ def _from_event_grid(document: Mapping[str, Any], topic: str) -> Event:
     )
 
 
-def _from_cloud_event(document: Mapping[str, Any]) -> Event:
-    return Event(
+def _from_cloud_event(document: Mapping[str, Any]) -> EventGridEvent:
+    return EventGridEvent(
         id=document["id"],
         topic=document["source"],
         subject=document.get("subject") or "",

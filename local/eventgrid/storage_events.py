@@ -22,9 +22,9 @@ import msgspec
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobServiceClient
 
-from local.eventgrid.access_log import AccessLog, BlobChange, Line, parse
+from local.eventgrid.access_log import AccessLog, BlobChange, LogLine, parse
 from local.eventgrid.broker import Broker
-from local.eventgrid.schemas import Event
+from local.eventgrid.schemas import EventGridEvent
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _CREATED = "Microsoft.Storage.BlobCreated"
 _DELETED = "Microsoft.Storage.BlobDeleted"
 
 
-class Mark(msgspec.Struct, frozen=True):
+class LogPosition(msgspec.Struct, frozen=True):
     """How far the log has been read."""
 
     file: int = 0
@@ -64,7 +64,7 @@ class StorageEvents:
         while True:
             for line in self._log.new_lines():
                 published = await self._take(line)
-                self._read = Mark(line.file, line.end)
+                self._read = LogPosition(line.file, line.end)
                 if published or self._far_ahead():
                     self._note_progress()
             self._look_now.clear()
@@ -91,7 +91,7 @@ class StorageEvents:
     def _far_ahead(self) -> bool:
         return self._read.file != self._recorded.file or self._read.position - self._recorded.position > RECORD_BYTES
 
-    async def _take(self, line: Line) -> bool:
+    async def _take(self, line: LogLine) -> bool:
         """Publish the event that a line stands for, if it does and anybody wants it."""
         for mark, seen in self._awaited.items():
             if mark in line.text:
@@ -107,7 +107,7 @@ class StorageEvents:
         if data is None:
             return False
         event_id = uuid.uuid5(uuid.NAMESPACE_URL, f"{line.file}/{line.start}")
-        event = Event(id=str(event_id), topic=self._source, subject=subject, type=event_type, data=data)
+        event = EventGridEvent(id=str(event_id), topic=self._source, subject=subject, type=event_type, data=data)
         self._broker.publish(TOPIC, [event], position=(line.file, line.start))
         return True
 
@@ -154,9 +154,9 @@ class StorageEvents:
         """Record how far everything has been delivered."""
         under_way = [one.position for one in self._broker.open if one.position is not None]
         here = [position for file, position in under_way if file == self._read.file]
-        self._write(Mark(self._read.file, min([self._read.position, *here])))
+        self._write(LogPosition(self._read.file, min([self._read.position, *here])))
 
-    def _write(self, mark: Mark) -> None:
+    def _write(self, mark: LogPosition) -> None:
         if mark != self._recorded:
             partial = self._record.with_suffix(".partial")
             partial.write_bytes(msgspec.json.encode(mark))
@@ -164,5 +164,5 @@ class StorageEvents:
             self._recorded = mark
 
 
-def _recorded(record: Path) -> Mark:
-    return msgspec.json.decode(record.read_bytes(), type=Mark) if record.exists() else Mark()
+def _recorded(record: Path) -> LogPosition:
+    return msgspec.json.decode(record.read_bytes(), type=LogPosition) if record.exists() else LogPosition()

@@ -12,7 +12,7 @@ import msgspec
 
 from local.eventgrid.errors import BadSubscription, UnknownSubscription
 from local.eventgrid.filters import AdvancedFilter
-from local.eventgrid.schemas import Event
+from local.eventgrid.schemas import EventGridEvent
 
 # The service's own schedule, best effort there and exact here. The last one repeats.
 SERVICE_DELAYS = (10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 21600.0, 43200.0)
@@ -69,7 +69,7 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and subject.lower().endswith(self.subject_ends_with.lower())
         )
 
-    def wants(self, topic: str, event: Event) -> bool:
+    def wants(self, topic: str, event: EventGridEvent) -> bool:
         """Whether the event is to be delivered."""
         return (
             self.state == "Succeeded"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from local.host import functions, keys, logs, runtime, settings, streaming
 from local.host.errors import CannotStart
-from local.host.parts import Parts, Plan
-from local.host.server import Server
+from local.host.parts import HostPlan, Triggers
+from local.host.server import HostServer
 
 log = logging.getLogger("host")
 
@@ -73,8 +73,8 @@ async def _run(arguments: argparse.Namespace, started: float) -> int:
     listening = _listen(arguments.port)
     indexed = await runtime.index(arguments.app.resolve())
     found = functions.read(indexed.functions, os.environ)
-    plan = Plan(found, plan_settings, access, folder, arguments.visibility, indexed.http_address)
-    server = Server(Parts(plan, asyncio.get_running_loop()), arguments.grace)
+    plan = HostPlan(found, plan_settings, access, folder, arguments.visibility, indexed.http_address)
+    server = HostServer(Triggers(plan, asyncio.get_running_loop()), arguments.grace)
     if indexed.http_address:
         await streaming.until_open(indexed.http_address)  # that server sets signal handlers: ours come after
         logs.quieten()
@@ -100,7 +100,7 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _obey_signals(server: Server) -> None:
+def _obey_signals(server: HostServer) -> None:
     def obey(*_: object) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(0))
@@ -111,7 +111,7 @@ def _obey_signals(server: Server) -> None:
         signal.signal(number, obey)
 
 
-def _serve(server: Server, listening: socket.socket, ready: Callable[[], None]) -> Future[int]:
+def _serve(server: HostServer, listening: socket.socket, ready: Callable[[], None]) -> Future[int]:
     """Run the server in a thread; its exit code. Ends the process itself if the app's loop does not."""
     outcome: Future[int] = Future()
 

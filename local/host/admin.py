@@ -14,22 +14,22 @@ from starlette.responses import JSONResponse, Response
 from local.host import keys, timers, webhooks
 from local.host.errors import InvocationFailed
 from local.host.functions import Function, Kind
-from local.host.invocations import Input, Invoker, new_id
-from local.host.keys import Keys
+from local.host.invocations import Invoker, TriggerInput, new_id
+from local.host.keys import HostKeys
 
 
-def _queue_input(_function: Function, text: str) -> Input:
+def _queue_input(_function: Function, text: str) -> TriggerInput:
     from local.host import queues  # brings the storage SDK
 
     return queues.by_hand(text)
 
 
-def _event_input(_function: Function, text: str) -> Input:
+def _event_input(_function: Function, text: str) -> TriggerInput:
     (event,) = webhooks.parse_events(text.encode())
     return webhooks.by_hand(json.dumps(event))
 
 
-_INPUTS: dict[Kind, Callable[[Function, str], Input]] = {
+_INPUTS: dict[Kind, Callable[[Function, str], TriggerInput]] = {
     "eventGridTrigger": _event_input,
     "queueTrigger": _queue_input,
     "timerTrigger": timers.by_hand,
@@ -39,7 +39,7 @@ _INPUTS: dict[Kind, Callable[[Function, str], Input]] = {
 class Admin:
     """The administrative endpoints of one host."""
 
-    def __init__(self, functions: Sequence[Function], keys: Keys, invoker: Invoker) -> None:
+    def __init__(self, functions: Sequence[Function], keys: HostKeys, invoker: Invoker) -> None:
         self._functions = {function.name.lower(): function for function in functions}
         self._keys = keys
         self._invoker = invoker
@@ -73,7 +73,7 @@ class Admin:
         call.add_done_callback(self._background.discard)
         return Response(status_code=202)
 
-    async def _call(self, function: Function, given: Input) -> Response:
+    async def _call(self, function: Function, given: TriggerInput) -> Response:
         invocation = {"function": function.name, "invocation_id": new_id()}
         try:
             await self._invoker.run(function, given, invocation["invocation_id"])

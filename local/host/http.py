@@ -16,8 +16,8 @@ from starlette.responses import Response
 from local.host import keys, routes
 from local.host.errors import CannotStart, InvocationFailed
 from local.host.functions import Function
-from local.host.invocations import Input, Invoker
-from local.host.keys import Keys, Level
+from local.host.invocations import Invoker, TriggerInput
+from local.host.keys import HostKeys, Level
 from local.host.messages import RpcHttp, TypedData
 from local.host.streaming import Forwarder
 
@@ -35,7 +35,7 @@ class HttpTriggers:
         self,
         functions: list[Function],
         prefix: str,
-        keys: Keys,
+        keys: HostKeys,
         invoker: Invoker,
         forwarder: Forwarder | None,
     ) -> None:
@@ -67,7 +67,7 @@ class HttpTriggers:
             return await self._forwarder.respond(request, function, rpc)
         rpc.body = TypedData(bytes=await request.body())
         try:
-            return response_from(await self._invoker.run(function, Input(TypedData(http=rpc))))
+            return response_from(await self._invoker.run(function, TriggerInput(TypedData(http=rpc))))
         except InvocationFailed:
             return Response(status_code=500)
 
@@ -124,7 +124,7 @@ def _cookie(cookie: Any) -> str:
     return "; ".join([*parts, f"SameSite={same_site}"] if same_site else parts)
 
 
-def _route(function: Function, prefix: str) -> routes.Route:
+def _route(function: Function, prefix: str) -> routes.HttpRoute:
     own = str(function.trigger.get("route") or function.name).strip("/")
     try:
         return routes.compile_route(f"{prefix}/{own}")

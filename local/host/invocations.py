@@ -28,7 +28,7 @@ class Outputs(Protocol):
 
 
 @dataclass(frozen=True)
-class Input:
+class TriggerInput:
     """What a trigger has for its function: the value and the metadata that the runtime's converters read."""
 
     data: TypedData
@@ -51,7 +51,7 @@ class Invoker:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def run(self, function: Function, given: Input, invocation_id: str | None = None) -> TypedData | None:
+    async def run(self, function: Function, given: TriggerInput, invocation_id: str | None = None) -> TypedData | None:
         """Call `function`; its return value once its outputs are written. Raises InvocationFailed only."""
         invocation_id = invocation_id or new_id()
         started = time.perf_counter()
@@ -79,9 +79,9 @@ class Invoker:
             return False
         return True
 
-    async def _call(self, function: Function, given: Input, invocation_id: str) -> runtime.Answer:
+    async def _call(self, function: Function, given: TriggerInput, invocation_id: str) -> runtime.InvocationResult:
         metadata = {key: TypedData(json=json.dumps(value)) for key, value in given.metadata.items()}
-        call = runtime.Call(invocation_id, function.id, function.parameter, given.data, metadata)
+        call = runtime.Invocation(invocation_id, function.id, function.parameter, given.data, metadata)
         pending = asyncio.run_coroutine_threadsafe(runtime.invoke(call), self._app_loop)
         try:
             async with asyncio.timeout(self._timeout):

@@ -20,7 +20,7 @@ Level = Literal["anonymous", "function", "eventgrid", "admin"]
 
 
 @dataclass(frozen=True)
-class Keys:
+class HostKeys:
     """The keys as they are in keys.json."""
 
     function: str
@@ -42,7 +42,7 @@ def offered(query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
     return headers.get("x-functions-key") or query.get("code")
 
 
-def load(folder: Path) -> Keys:
+def load(folder: Path) -> HostKeys:
     """The keys in `folder`/keys.json, readable by the owner only; missing ones are made and written first."""
     path = folder / "keys.json"
     try:
@@ -50,7 +50,7 @@ def load(folder: Path) -> Keys:
         system = dict(stored.get("system", {}))
     except (ValueError, AttributeError, TypeError) as wrong:
         raise CannotStart(f"{path} is damaged ({wrong}); delete it to get new keys") from wrong
-    keys = Keys(
+    keys = HostKeys(
         function=stored.get("function") or secrets.token_urlsafe(32),
         master=stored.get("master") or secrets.token_urlsafe(32),
         eventgrid=system.get("eventgrid_extension") or secrets.token_urlsafe(32),

@@ -1,6 +1,6 @@
 """The one place where the host is put together: triggers, keys, queues and the table of addresses.
 
-`__main__` builds Parts once the app is indexed; that finds every mistake which is left (routes, schedules,
+`__main__` builds Triggers once the app is indexed; that finds every mistake which is left (routes, schedules,
 connections), as a CannotStart, before anything runs. `server` gives them life.
 """
 
@@ -20,10 +20,10 @@ from local.host.errors import CannotStart
 from local.host.functions import Function, Kind
 from local.host.http import HttpTriggers
 from local.host.invocations import Invoker
-from local.host.keys import Keys
+from local.host.keys import HostKeys
 from local.host.settings import HostSettings
 from local.host.streaming import Forwarder
-from local.host.timers import Records, TimerListener
+from local.host.timers import TimerListener, TimerRecords
 from local.host.webhooks import EventGridWebhook
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY"]
 
 
-class Listener(Protocol):
+class TriggerListener(Protocol):
     """A trigger that waits for something by itself."""
 
     async def run(self) -> None:
@@ -46,12 +46,12 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class HostPlan:
     """What to serve, and how; `http_address` is where a streaming app listens."""
 
     functions: Sequence[Function]
     settings: HostSettings
-    keys: Keys
+    keys: HostKeys
     folder: Path
     visibility: int
     http_address: str | None = None
@@ -60,10 +60,10 @@ class Plan:
         return [function for function in self.functions if function.kind == kind]
 
 
-class Parts:
+class Triggers:
     """The triggers of one host, wired together; used from the host's loop, closed when done."""
 
-    def __init__(self, plan: Plan, app_loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, plan: HostPlan, app_loop: asyncio.AbstractEventLoop) -> None:
         self._queues = _queues(plan)
         self.invoker = Invoker(app_loop, plan.settings.function_timeout, self._queues)
         self._forwarder = Forwarder(plan.http_address, self.invoker) if plan.http_address else None
@@ -75,11 +75,11 @@ class Parts:
             if part:
                 await part.close()
 
-    def _timers(self, plan: Plan) -> list[Listener]:
-        records = Records(plan.folder)
+    def _timers(self, plan: HostPlan) -> list[TriggerListener]:
+        records = TimerRecords(plan.folder)
         return [TimerListener(function, self.invoker, records) for function in plan.of("timerTrigger")]
 
-    def _queue_listeners(self, plan: Plan) -> list[Listener]:
+    def _queue_listeners(self, plan: HostPlan) -> list[TriggerListener]:
         if not (functions := plan.of("queueTrigger")) or not self._queues:
             return []
         from local.host.queues import QueueListener  # brings the storage SDK
@@ -90,7 +90,7 @@ class Parts:
         except ValueError as wrong:
             raise CannotStart(f"a queue's connection string cannot be used: {wrong}") from wrong
 
-    def _application(self, plan: Plan) -> Starlette:
+    def _application(self, plan: HostPlan) -> Starlette:
         admin = Admin(plan.functions, plan.keys, self.invoker)
         event_grid = EventGridWebhook(plan.of("eventGridTrigger"), plan.keys, self.invoker)
         prefix, http = plan.settings.route_prefix, plan.of("httpTrigger")
@@ -112,7 +112,7 @@ class Parts:
         )
 
 
-def _queues(plan: Plan) -> "Queues | None":
+def _queues(plan: HostPlan) -> "Queues | None":
     """The queues of the app; an app without any is spared the SDK's import."""
     if not any(each.kind == "queueTrigger" or each.queue_outputs for each in plan.functions):
         return None

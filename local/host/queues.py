@@ -17,7 +17,7 @@ from azure.storage.queue import QueueMessage
 
 from local.host.errors import InvocationFailed
 from local.host.functions import Function, QueueAddress
-from local.host.invocations import Input, Invoker
+from local.host.invocations import Invoker, TriggerInput
 from local.host.messages import TypedData
 from local.host.queue_storage import Queues, Undecodable
 from local.host.settings import QueueSettings
@@ -145,7 +145,7 @@ class QueueListener:
         """Run the function on one message; what went wrong, if anything."""
         try:
             data = self._queues.decode(message.content)
-            await self._invoker.run(self._function, Input(data, _metadata(message, data)))
+            await self._invoker.run(self._function, TriggerInput(data, _metadata(message, data)))
         except (InvocationFailed, Undecodable) as failure:
             return failure
         return None
@@ -192,7 +192,7 @@ def _metadata(message: QueueMessage, data: TypedData) -> dict[str, Any]:
     }
 
 
-def by_hand(text: str) -> Input:
+def by_hand(text: str) -> TriggerInput:
     """What a queue function gets when somebody runs it by hand."""
     now = datetime.now(UTC)
     metadata = {
@@ -204,4 +204,4 @@ def by_hand(text: str) -> Input:
         "ExpirationTime": (now + timedelta(days=7)).isoformat(),
         "NextVisibleTime": now.isoformat(),
     }
-    return Input(TypedData(string=text), metadata)
+    return TriggerInput(TypedData(string=text), metadata)

@@ -23,7 +23,7 @@ _ESCAPES = str.maketrans({"\x01": "{", "\x02": "}"})
 
 
 @dataclass(frozen=True)
-class Route:
+class HttpRoute:
     """A compiled template."""
 
     template: str
@@ -43,7 +43,7 @@ class Route:
         return dict(self.defaults) | values
 
 
-def compile_route(template: str) -> Route:
+def compile_route(template: str) -> HttpRoute:
     """The route for a template, prefix included; ValueError says what is wrong with it."""
     checks: list[tuple[str, Check]] = []
     defaults: list[tuple[str, str]] = []
@@ -60,7 +60,7 @@ def compile_route(template: str) -> Route:
                 defaults.append((parameter["name"], parameter["default"]))
         pattern += _whole(parameters[0]) if whole else "/" + _mixed(segment, template)
         ranks.append(_rank(parameters, whole))
-    return Route(template, re.compile(pattern, re.IGNORECASE), tuple(checks), tuple(defaults), tuple(ranks))
+    return HttpRoute(template, re.compile(pattern, re.IGNORECASE), tuple(checks), tuple(defaults), tuple(ranks))
 
 
 def _segments(template: str) -> list[str]:

@@ -35,7 +35,7 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Call:
+class Invocation:
     """One invocation as the runtime needs it: who, and the trigger's value with its metadata."""
 
     invocation_id: str
@@ -46,7 +46,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class InvocationResult:
     """What a successful function gave back; `outputs` maps binding names, `$return` among them, to values."""
 
     returned: TypedData | None
@@ -81,7 +81,7 @@ async def index(app: Path, protos: Any = PROTOS) -> Indexed:
     return Indexed(listed.function_metadata_results or [], started.capabilities.get("HttpUri"))
 
 
-async def invoke(call: Call) -> Answer:
+async def invoke(call: Invocation) -> InvocationResult:
     """Run one function on the current loop (sync ones in the runtime's thread pool).
 
     Raises InvocationFailed; SystemExit, which would end a worker in Azure, counts as a failure too.
@@ -106,7 +106,7 @@ async def invoke(call: Call) -> Answer:
     outputs = {item.name: item.data for item in response.output_data or [] if item.data is not None}
     if response.return_value is not None:
         outputs["$return"] = response.return_value
-    return Answer(response.return_value, outputs)
+    return InvocationResult(response.return_value, outputs)
 
 
 def forget_stream(invocation_id: str) -> None:

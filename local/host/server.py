@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from local.host.parts import Parts
+from local.host.parts import Triggers
 
 log = logging.getLogger("host")
 
@@ -21,10 +21,10 @@ _KEEP_SECONDS = 130
 _LAST_WORDS = 1.0  # for what is left once no function runs: responses, deletions of messages
 
 
-class Server:
+class HostServer:
     """One running host. `serve` is its whole life; `stop` may be called from any thread or signal handler."""
 
-    def __init__(self, parts: Parts, grace: float) -> None:
+    def __init__(self, parts: Triggers, grace: float) -> None:
         self._parts = parts
         self._grace = grace
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from local.host import runtime
 from local.host.functions import Function
-from local.host.invocations import Input, Invoker, new_id
+from local.host.invocations import Invoker, TriggerInput, new_id
 from local.host.messages import RpcHttp, TypedData
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Forwarder:
         """The inner server's response as it comes; an empty 500 if the function failed, 502 if that server did."""
         invocation_id, read = new_id(), asyncio.Event()
         sent = asyncio.create_task(self._send(request, invocation_id, read))
-        call = asyncio.create_task(self._invoker.run(function, Input(TypedData(http=rpc)), invocation_id))
+        call = asyncio.create_task(self._invoker.run(function, TriggerInput(TypedData(http=rpc)), invocation_id))
         left = asyncio.create_task(_left(request, read))
         try:
             await asyncio.wait((sent, call, left), return_when=asyncio.FIRST_COMPLETED)

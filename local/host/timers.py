@@ -17,7 +17,7 @@ from pathlib import Path
 from local.host import schedules
 from local.host.errors import CannotStart, InvocationFailed
 from local.host.functions import Function
-from local.host.invocations import Input, Invoker
+from local.host.invocations import Invoker, TriggerInput
 from local.host.messages import TypedData
 
 log = logging.getLogger("host.timers")
@@ -31,7 +31,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Record:
+class TimerRecord:
     """When a timer ran last (None: never) and is due next, as known at `updated`."""
 
     last: datetime | None
@@ -39,24 +39,24 @@ class Record:
     updated: datetime
 
 
-class Records:
+class TimerRecords:
     """The records of all timers, a file each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "timers"
 
-    def read(self, function: str) -> Record | None:
+    def read(self, function: str) -> TimerRecord | None:
         path = self._folder / f"{function}.json"
         try:
             stored = {key: datetime.fromisoformat(value) for key, value in json.loads(path.read_text()).items()}
-            return Record(stored.get("last"), stored["next"], stored["updated"])
+            return TimerRecord(stored.get("last"), stored["next"], stored["updated"])
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, AttributeError, TypeError):
             log.warning("%s cannot be read and is started anew", path)
             return None
 
-    def write(self, function: str, record: Record) -> None:
+    def write(self, function: str, record: TimerRecord) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         moments = {"last": record.last, "next": record.next, "updated": record.updated}
         temporary = self._folder / f"{function}.tmp"
@@ -68,7 +68,7 @@ class TimerListener:
     """Serves one timer-triggered function; `run` goes on until `stop`."""
 
     def __init__(
-        self, function: Function, invoker: Invoker, records: Records, clock: Callable[[], datetime] = utc_now
+        self, function: Function, invoker: Invoker, records: TimerRecords, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self._function = function
         self._invoker = invoker
@@ -93,13 +93,13 @@ class TimerListener:
         if past_due or self._function.trigger.get("runOnStartup"):
             last = await self._fire(now, last, past_due)
         elif known is None:
-            self._record(Record(None, self._schedule.next_after(now), now))
+            self._record(TimerRecord(None, self._schedule.next_after(now), now))
         due = self._schedule.next_after(self._clock())
         while await self._reached(due):
             last = await self._fire(due, last, past_due=False)
             due = self._schedule.next_after(max(self._clock(), due))
 
-    def _expected(self, known: Record) -> datetime:
+    def _expected(self, known: TimerRecord) -> datetime:
         """When the function was due by today's schedule, which may not be the one of the record."""
         return self._schedule.next_after(known.last or known.updated)
 
@@ -112,13 +112,13 @@ class TimerListener:
 
     async def _fire(self, due: datetime, last: datetime | None, past_due: bool) -> datetime:
         following = self._schedule.next_after(due)
-        given = timer_input(Record(last, following, self._clock()), past_due)
+        given = timer_input(TimerRecord(last, following, self._clock()), past_due)
         with contextlib.suppress(InvocationFailed):  # logged; the next moment is the retry
             await self._invoker.run(self._function, given)
-        self._record(Record(due, self._schedule.next_after(due), self._clock()))
+        self._record(TimerRecord(due, self._schedule.next_after(due), self._clock()))
         return due
 
-    def _record(self, record: Record) -> None:
+    def _record(self, record: TimerRecord) -> None:
         if self._records:
             self._records.write(self._function.name, record)
 
@@ -131,7 +131,7 @@ def schedule_of(function: Function) -> schedules.Schedule:
         raise CannotStart(f"function {function.name}: the schedule {wrong}") from wrong
 
 
-def timer_input(record: Record, past_due: bool) -> Input:
+def timer_input(record: TimerRecord, past_due: bool) -> TriggerInput:
     """What the function gets as its TimerRequest."""
     never = "0001-01-01T00:00:00+00:00"  # .NET's way to say so
     status = {
@@ -140,10 +140,10 @@ def timer_input(record: Record, past_due: bool) -> Input:
         "LastUpdated": record.updated.isoformat(),
     }
     value = {"IsPastDue": past_due, "Schedule": {"AdjustForDST": True}, "ScheduleStatus": status}
-    return Input(TypedData(json=json.dumps(value)))
+    return TriggerInput(TypedData(json=json.dumps(value)))
 
 
-def by_hand(function: Function, _text: str) -> Input:
+def by_hand(function: Function, _text: str) -> TriggerInput:
     """What a timer function gets when somebody runs it by hand."""
     now = utc_now()
-    return timer_input(Record(None, schedule_of(function).next_after(now), now), past_due=False)
+    return timer_input(TimerRecord(None, schedule_of(function).next_after(now), now), past_due=False)

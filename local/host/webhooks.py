@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response
 from local.host import keys
 from local.host.errors import InvocationFailed
 from local.host.functions import Function
-from local.host.invocations import Input, Invoker
-from local.host.keys import Keys
+from local.host.invocations import Invoker, TriggerInput
+from local.host.keys import HostKeys
 from local.host.messages import TypedData
 
 _VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
@@ -25,7 +25,7 @@ _VALIDATION = "Microsoft.EventGrid.SubscriptionValidationEvent"
 class EventGridWebhook:
     """All Event Grid functions of the app."""
 
-    def __init__(self, functions: list[Function], keys: Keys, invoker: Invoker) -> None:
+    def __init__(self, functions: list[Function], keys: HostKeys, invoker: Invoker) -> None:
         self._functions = {function.name.lower(): function for function in functions}
         self._keys = keys
         self._invoker = invoker
@@ -72,9 +72,9 @@ def parse_events(body: bytes) -> list[dict[str, Any]]:
     return events
 
 
-def by_hand(event: str) -> Input:
+def by_hand(event: str) -> TriggerInput:
     """What an Event Grid function gets: one event, as JSON."""
-    return Input(TypedData(json=event))
+    return TriggerInput(TypedData(json=event))
 
 
 def _validation_code(events: list[dict[str, Any]]) -> str | None:

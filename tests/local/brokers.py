@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from local.ports import free_port
-from local.processes import MARK, Child
+from local.processes import MARK, ChildProcess
 from local.reaper import Reaper
 
 KEY = "the-topic-key"
@@ -34,7 +34,7 @@ class BrokerProcess:
         """Start it and wait until it answers."""
         root = Path(__file__).parent.parent.parent
         log = self._folder / "broker.log"
-        self.child = Child.start(self._command, {**os.environ, MARK: self.mark}, log, folder=root)
+        self.child = ChildProcess.start(self._command, {**os.environ, MARK: self.mark}, log, folder=root)
         deadline = time.monotonic() + 30
         while True:
             try:

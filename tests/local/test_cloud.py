@@ -17,7 +17,7 @@ import pytest
 
 from local import cloud as cloud_module
 from local.cloud import Cloud, PartsOf, StartFailed, mark_prefix
-from local.parts import ROOT, Part, healthy
+from local.parts import ROOT, CloudProcess, healthy
 from local.processes import marked
 from local.record import NAME, read_record, running
 from local.wiring import Wiring
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.services
 def stand_ins(**options: str) -> PartsOf:
     """Parts `eventgrid` and `host`, the second after the first, each with its option."""
 
-    def parts(wiring: Wiring, settings: Mapping[str, str]) -> Sequence[Part]:
+    def parts(wiring: Wiring, settings: Mapping[str, str]) -> Sequence[CloudProcess]:
         return [
-            Part(
+            CloudProcess(
                 name,
                 [sys.executable, str(STAND_IN), str(wiring.ports[name]), options.get(name, "")],
                 wiring.ports[name],

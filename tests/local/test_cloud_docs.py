@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from local.eventgrid.app import Api
-from local.eventgrid.faults import Faults
+from local.eventgrid.faults import DeliveryFaults
 from local.eventgrid.subscriptions import Subscription, read_subscription
 from local.record import CloudRecord
 
@@ -26,7 +26,9 @@ def test_every_address_of_the_broker_is_documented() -> None:
 
 
 def test_every_fault_is_documented() -> None:
-    assert re.findall(r'^\| `"(\w+)": ', PAGE, re.MULTILINE) == [field.name for field in msgspec.structs.fields(Faults)]
+    assert re.findall(r'^\| `"(\w+)": ', PAGE, re.MULTILINE) == [
+        field.name for field in msgspec.structs.fields(DeliveryFaults)
+    ]
 
 
 def test_every_key_of_cloud_json_is_documented() -> None:

@@ -17,7 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage
 
 from local.host.functions import Function, QueueAddress
-from local.host.invocations import Input
+from local.host.invocations import TriggerInput
 from local.host.messages import TypedData
 from local.host.queue_storage import Queues
 from local.host.queues import QueueListener
@@ -256,7 +256,7 @@ class Calls:
     def __init__(self) -> None:
         self.bodies: asyncio.Queue[str] = asyncio.Queue()
 
-    async def run(self, _function: Function, given: Input) -> None:
+    async def run(self, _function: Function, given: TriggerInput) -> None:
         self.bodies.put_nowait(given.data.string)
 
 

@@ -117,6 +117,6 @@ def test_a_damaged_key_file_is_not_replaced(tmp_path: Path) -> None:
     ],
 )
 def test_each_level_opens_to_its_own_key_and_the_master(level: keys.Level, opened_by: set[str | None]) -> None:
-    own = keys.Keys("function", "master", "eventgrid")
+    own = keys.HostKeys("function", "master", "eventgrid")
     offers: list[str | None] = ["function", "master", "eventgrid", "wrong", None, "", "schlüssel"]
     assert {offer for offer in offers if own.allow(level, offer)} - {"", "schlüssel"} == opened_by

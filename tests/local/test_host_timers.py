@@ -12,8 +12,8 @@ import pytest
 
 from local.host.errors import InvocationFailed
 from local.host.functions import Function
-from local.host.invocations import Input, Invoker
-from local.host.timers import Record, Records, TimerListener
+from local.host.invocations import Invoker, TriggerInput
+from local.host.timers import TimerListener, TimerRecord, TimerRecords
 
 if TYPE_CHECKING:
     from tests.local.host_apps.harness import Starter, Witness
@@ -38,7 +38,7 @@ def test_a_timer_can_run_at_the_start(start: Starter, witness: Witness) -> None:
 
 def test_a_missed_moment_is_made_up_for_at_the_start(start: Starter, witness: Witness, tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    Records(tmp_path / "state").write("ticking", Record(now - 3 * HOUR, now - 2 * HOUR, now - 3 * HOUR))
+    TimerRecords(tmp_path / "state").write("ticking", TimerRecord(now - 3 * HOUR, now - 2 * HOUR, now - 3 * HOUR))
     host = start("timer_app", EVERY="0 0 * * * *").ready()
     heard = witness.hear()
     assert heard["past_due"] is True
@@ -66,21 +66,23 @@ class Calls:
         self.fail = fail
         self.called = asyncio.Event()
 
-    async def run(self, _function: Function, given: Input) -> None:
+    async def run(self, _function: Function, given: TriggerInput) -> None:
         self.given.append(json.loads(given.data.json))
         self.called.set()
         if self.fail:
             raise InvocationFailed("on purpose")
 
 
-def listener(calls: Calls, records: Records, now: datetime, **trigger: Any) -> TimerListener:
+def listener(calls: Calls, records: TimerRecords, now: datetime, **trigger: Any) -> TimerListener:
     function = Function("id", "tick", "timerTrigger", {"name": "timer", "schedule": "0 0 * * * *", **trigger}, {})
     return TimerListener(function, cast(Invoker, calls), records, clock=lambda: now)
 
 
-def run_until_waiting(tmp_path: Path, now: datetime, known: Record | None, calls: Calls, **trigger: Any) -> Records:
+def run_until_waiting(
+    tmp_path: Path, now: datetime, known: TimerRecord | None, calls: Calls, **trigger: Any
+) -> TimerRecords:
     """Start a listener that is stopped already: it does what is to be done at the start, then ends."""
-    records = Records(tmp_path)
+    records = TimerRecords(tmp_path)
     if known:
         records.write("tick", known)
 
@@ -101,29 +103,29 @@ def test_the_first_start_runs_nothing_and_remembers_when_it_was(tmp_path: Path) 
     calls = Calls()
     records = run_until_waiting(tmp_path, NOW, None, calls)
     assert calls.given == []
-    assert records.read("tick") == Record(None, DUE, NOW)
+    assert records.read("tick") == TimerRecord(None, DUE, NOW)
 
 
 @pytest.mark.parametrize(
     ("known", "past_due"),
     [
-        (Record(None, DUE, NOW), False),
-        (Record(NOW - HOUR / 2, DUE, NOW), False),
-        (Record(NOW - HOUR, DUE - HOUR, NOW - HOUR), True),
-        (Record(None, DUE - HOUR, NOW - HOUR), True),
+        (TimerRecord(None, DUE, NOW), False),
+        (TimerRecord(NOW - HOUR / 2, DUE, NOW), False),
+        (TimerRecord(NOW - HOUR, DUE - HOUR, NOW - HOUR), True),
+        (TimerRecord(None, DUE - HOUR, NOW - HOUR), True),
     ],
 )
-def test_a_record_tells_what_was_missed(tmp_path: Path, known: Record, past_due: bool) -> None:
+def test_a_record_tells_what_was_missed(tmp_path: Path, known: TimerRecord, past_due: bool) -> None:
     calls = Calls()
     records = run_until_waiting(tmp_path, NOW, known, calls)
     assert [given["IsPastDue"] for given in calls.given] == ([True] if past_due else [])
-    assert records.read("tick") == (Record(NOW, DUE, NOW) if past_due else known)
+    assert records.read("tick") == (TimerRecord(NOW, DUE, NOW) if past_due else known)
 
 
 def test_a_changed_schedule_is_judged_by_itself(tmp_path: Path) -> None:
     """By the old one it would be due: the record says 10:00; by the new one only at midnight."""
     calls = Calls()
-    known = Record(NOW - HOUR, NOW - HOUR / 2, NOW - HOUR)
+    known = TimerRecord(NOW - HOUR, NOW - HOUR / 2, NOW - HOUR)
     run_until_waiting(tmp_path, NOW, known, calls, schedule="0 0 0 * * *")
     assert calls.given == []
 
@@ -131,7 +133,7 @@ def test_a_changed_schedule_is_judged_by_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trigger", [{"useMonitor": False}, {"schedule": "*/10 * * * * *"}])
 def test_without_monitor_nothing_is_remembered(tmp_path: Path, trigger: dict[str, Any]) -> None:
     calls = Calls()
-    old = Record(NOW - 9 * HOUR, NOW - 8 * HOUR, NOW - 9 * HOUR)
+    old = TimerRecord(NOW - 9 * HOUR, NOW - 8 * HOUR, NOW - 9 * HOUR)
     assert run_until_waiting(tmp_path, NOW, old, calls, **trigger).read("tick") == old
     assert calls.given == []
 
@@ -139,12 +141,12 @@ def test_without_monitor_nothing_is_remembered(tmp_path: Path, trigger: dict[str
 def test_a_failed_run_is_recorded_like_any_other(tmp_path: Path) -> None:
     """Its retry is the next moment; it must not count as missed after a restart."""
     calls = Calls(fail=True)
-    known = Record(NOW - 2 * HOUR, NOW - HOUR, NOW - 2 * HOUR)
-    assert run_until_waiting(tmp_path, NOW, known, calls).read("tick") == Record(NOW, DUE, NOW)
+    known = TimerRecord(NOW - 2 * HOUR, NOW - HOUR, NOW - 2 * HOUR)
+    assert run_until_waiting(tmp_path, NOW, known, calls).read("tick") == TimerRecord(NOW, DUE, NOW)
 
 
 def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "timers").mkdir()
     (tmp_path / "timers" / "tick.json").write_text('{"last": 5}')
     calls = Calls()
-    assert run_until_waiting(tmp_path, NOW, None, calls).read("tick") == Record(None, DUE, NOW)
+    assert run_until_waiting(tmp_path, NOW, None, calls).read("tick") == TimerRecord(None, DUE, NOW)

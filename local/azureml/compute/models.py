@@ -15,12 +15,12 @@ from local.azureml.compute.exceptions import NoSuchCompute, OnlyClusters, Unknow
 from local.azureml.compute.sizes import find_size
 from local.azureml.operations.models import OperationFailed, Operations
 from local.azureml.settings import Pacer
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times
 from local.azureml.wire.errors import BadArgument
 
 
-class Cluster(msgspec.Struct):
+class AmlCompute(msgspec.Struct):
     """One AmlCompute cluster."""
 
     name: str
@@ -37,21 +37,21 @@ class Cluster(msgspec.Struct):
 class Computes:
     """The workspace's clusters."""
 
-    table: Table[Cluster]
+    table: ResourceTable[AmlCompute]
     operations: Operations
     pacer: Pacer
     clock: Clock
     # Clusters whose provisioning is to fail: name to message (control API).
     to_fail: dict[str, str] = field(default_factory=dict)
 
-    def get(self, name: str) -> Cluster:
+    def get(self, name: str) -> AmlCompute:
         """The cluster, or NoSuchCompute."""
         cluster = self.table.get(name)
         if cluster is None:
             raise NoSuchCompute(name)
         return cluster
 
-    def put(self, name: str, body: dict[str, Any]) -> tuple[Cluster, bool]:
+    def put(self, name: str, body: dict[str, Any]) -> tuple[AmlCompute, bool]:
         """Create or update; returns the cluster and whether it is new."""
         outer = body.get("properties") or {}
         if outer.get("computeType") != "AmlCompute":
@@ -63,10 +63,10 @@ class Computes:
             raise UnknownSize(inner["vmSize"])
         return self._keep(name, body, inner)
 
-    def _keep(self, name: str, body: dict[str, Any], inner: dict[str, Any]) -> tuple[Cluster, bool]:
+    def _keep(self, name: str, body: dict[str, Any], inner: dict[str, Any]) -> tuple[AmlCompute, bool]:
         existing = self.table.get(name)
         now = self.clock.stamp()
-        cluster = Cluster(
+        cluster = AmlCompute(
             name=name,
             state="Updating" if existing else "Creating",
             properties=inner,

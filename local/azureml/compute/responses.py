@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.compute.models import Cluster
+from local.azureml.compute.models import AmlCompute
 from local.azureml.compute.sizes import all_sizes, find_size
 from local.azureml.operations.responses import accepted, progressing
 from local.azureml.wire.documents import document
@@ -95,7 +95,7 @@ def _usage(request: Request, kind: str, name: str, used: int, limit: int) -> dic
     }
 
 
-def _document(request: Request, cluster: Cluster) -> dict[str, Any]:
+def _document(request: Request, cluster: AmlCompute) -> dict[str, Any]:
     cloud = cloud_of(request)
     properties = {
         "computeType": "AmlCompute",

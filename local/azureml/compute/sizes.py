@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 
-class Size(msgspec.Struct, frozen=True):
+class VmSize(msgspec.Struct, frozen=True):
     """One virtual machine size, spelt as the service spells it."""
 
     name: str
@@ -19,15 +19,15 @@ class Size(msgspec.Struct, frozen=True):
 
 _SIZES = {
     size.name.lower(): size
-    for size in msgspec.json.decode((Path(__file__).parent / "sizes.json").read_bytes(), type=list[Size])
+    for size in msgspec.json.decode((Path(__file__).parent / "sizes.json").read_bytes(), type=list[VmSize])
 }
 
 
-def all_sizes() -> list[Size]:
+def all_sizes() -> list[VmSize]:
     """Every size the region offers."""
     return list(_SIZES.values())
 
 
-def find_size(name: str) -> Size | None:
+def find_size(name: str) -> VmSize | None:
     """The size of that name, whatever its case."""
     return _SIZES.get(name.lower())

@@ -16,7 +16,7 @@ import msgspec
 from starlette.responses import Response
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The connection is to be cut without an answer."""
 
 
@@ -43,7 +43,7 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     model_status: int | None = None
 
 
-class Fault:
+class InjectedFault:
     """One fault, set and counting."""
 
     def __init__(self, wanted: FaultRequest) -> None:
@@ -99,23 +99,23 @@ class Fault:
         return Response(self.body_bytes(), self.wanted.status or 200, headers)
 
 
-class Faults:
+class InjectedFaults:
     """All faults that are set, in order; the first that fits is taken."""
 
     def __init__(self) -> None:
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, InjectedFault] = {}
 
-    def add(self, wanted: FaultRequest) -> Fault:
+    def add(self, wanted: FaultRequest) -> InjectedFault:
         """Set one."""
-        fault = Fault(wanted)
+        fault = InjectedFault(wanted)
         self._faults[fault.id] = fault
         return fault
 
-    def get(self, identity: str) -> Fault | None:
+    def get(self, identity: str) -> InjectedFault | None:
         """One by id."""
         return self._faults.get(identity)
 
-    def take(self, method: str, target: str) -> Fault | None:
+    def take(self, method: str, target: str) -> InjectedFault | None:
         """The fault for a request at the door, counted as hit."""
         for fault in self._faults.values():
             if fault.wanted.deployment is None and fault.hits_request(method, target):
@@ -126,7 +126,7 @@ class Faults:
                 return fault
         return None
 
-    def take_scoring(self, endpoint: str, deployment: str) -> Fault | None:
+    def take_scoring(self, endpoint: str, deployment: str) -> InjectedFault | None:
         """The fault for a request that a deployment would answer, counted as hit."""
         for fault in self._faults.values():
             name = fault.wanted.deployment

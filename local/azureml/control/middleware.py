@@ -10,17 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from local.azureml.control.faults import Cut, Fault, Faults
+from local.azureml.control.faults import ConnectionCut, InjectedFault, InjectedFaults
 from local.azureml.control.requests import RequestLog
 
 _CONNECTION = "droptune.connection"
 _UNSEEN = ("/_control/", "/healthz")
 
 
-class Door:
+class ControlMiddleware:
     """Middleware in front of all routes."""
 
-    def __init__(self, app: ASGIApp, faults: Faults, log: RequestLog) -> None:
+    def __init__(self, app: ASGIApp, faults: InjectedFaults, log: RequestLog) -> None:
         self._app = app
         self._faults = faults
         self._log = log
@@ -42,10 +42,10 @@ class Door:
                 await self._app(scope, _replay(body, receive), noting)
             else:
                 await self._with_fault(fault, scope, _replay(body, receive), noting)
-        except Cut:
+        except ConnectionCut:
             await cut(send)
 
-    async def _with_fault(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _with_fault(self, fault: InjectedFault, scope: Scope, receive: Receive, send: Send) -> None:
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -55,7 +55,7 @@ class Door:
             await self._app(scope, receive, hold)
         await fault.pause()
         if fault.close:
-            raise Cut
+            raise ConnectionCut
         if fault.answers:
             await fault.response()(scope, receive, send)
         elif fault.after:
@@ -95,7 +95,7 @@ def _noting(send: Send, entry: dict[str, Any]) -> Callable[[Message], Awaitable[
 
 
 class CutResponse(Response):
-    """What a handler that raised Cut answers: nothing, over a connection that is gone."""
+    """What a handler that raised ConnectionCut answers: nothing, over a connection that is gone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Cut it."""
@@ -103,7 +103,7 @@ class CutResponse(Response):
 
 
 async def answer_cut(request: Request, error: Exception) -> Response:
-    """Exception handler for Cut."""
+    """Exception handler for ConnectionCut."""
     return CutResponse()
 
 

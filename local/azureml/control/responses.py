@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.control.faults import Fault, FaultRequest
+from local.azureml.control.faults import FaultRequest, InjectedFault
 from local.azureml.settings import changed
 from local.azureml.wire.errors import NotFound, WireError
 
@@ -123,7 +123,7 @@ async def idle(request: Request) -> Response:
     return JSONResponse({"idle": True, "moving": []})
 
 
-def _fault(request: Request) -> Fault:
+def _fault(request: Request) -> InjectedFault:
     fault = cloud_of(request).faults.get(request.path_params["id"])
     if fault is None:
         raise NotFound(f"There is no fault {request.path_params['id']}.")

@@ -15,7 +15,7 @@ class NoSuchData(NotFound):
         super().__init__(f"Data asset {which} was not found in the workspace.")
 
 
-class PlaceIsFixed(Conflict):
+class DataPathIsFixed(Conflict):
     """A version points to one place for good."""
 
     def __init__(self, name: str, version: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from local.azureml.clock import Clock
-from local.azureml.data.exceptions import NoSuchData, PlaceIsFixed
-from local.azureml.store import Table
+from local.azureml.data.exceptions import DataPathIsFixed, NoSuchData
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times
 from local.azureml.wire.errors import UserError
 
@@ -30,7 +30,7 @@ class DataVersion(msgspec.Struct):
 class DataAssets:
     """The workspace's data assets."""
 
-    table: Table[DataVersion]
+    table: ResourceTable[DataVersion]
     clock: Clock
 
     def get(self, name: str, version: str) -> DataVersion:
@@ -51,7 +51,7 @@ class DataAssets:
             raise UserError("properties.dataUri and properties.dataType are required.")
         existing = self.table.get(f"{name}/{version}")
         if existing and existing.properties["dataUri"] != properties["dataUri"]:
-            raise PlaceIsFixed(name, version)
+            raise DataPathIsFixed(name, version)
         now = self.clock.stamp()
         row = DataVersion(name, version, properties, Times(existing.times.created if existing else now, now))
         self.table.put(f"{name}/{version}", row)

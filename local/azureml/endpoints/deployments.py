@@ -18,7 +18,7 @@ import msgspec
 from local.azureml.clock import Clock
 from local.azureml.compute.sizes import find_size
 from local.azureml.endpoints.exceptions import HasTraffic, NoSuchDeployment
-from local.azureml.endpoints.models import Endpoint, Endpoints, check_name
+from local.azureml.endpoints.models import Endpoints, OnlineEndpoint, check_name
 from local.azureml.endpoints.quota import check_quota, cores_needed
 from local.azureml.endpoints.replica import SERVER_LOG, NotReady, Replica
 from local.azureml.events.publisher import Publisher
@@ -26,13 +26,13 @@ from local.azureml.models.models import Models, ModelVersion
 from local.azureml.operations.models import OperationFailed, Operations
 from local.azureml.processes.children import Children
 from local.azureml.settings import Pacer
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times, seconds_of
 from local.azureml.wire.errors import BadArgument, WireError
 from local.azureml.workspace.models import Datastores
 
 
-class Deployment(msgspec.Struct):
+class OnlineDeployment(msgspec.Struct):
     """One deployment behind an endpoint."""
 
     endpoint: str
@@ -85,7 +85,7 @@ class PlannedFailure(msgspec.Struct, forbid_unknown_fields=True):
 class Deployments:
     """All deployments of the workspace."""
 
-    table: Table[Deployment]
+    table: ResourceTable[OnlineDeployment]
     folder: Path
     endpoints: Endpoints
     models: Models
@@ -103,7 +103,7 @@ class Deployments:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def get(self, endpoint: str, name: str) -> Deployment:
+    def get(self, endpoint: str, name: str) -> OnlineDeployment:
         """The deployment, or NoSuchDeployment."""
         self.endpoints.get(endpoint)
         deployment = self.table.get(f"{endpoint}/{name}")
@@ -111,7 +111,7 @@ class Deployments:
             raise NoSuchDeployment(endpoint, name)
         return deployment
 
-    def of(self, endpoint: str) -> list[Deployment]:
+    def of(self, endpoint: str) -> list[OnlineDeployment]:
         """All deployments of an endpoint, oldest first."""
         return [row for row in self.table if row.endpoint.lower() == endpoint.lower()]
 
@@ -119,12 +119,12 @@ class Deployments:
         """Their names."""
         return [row.name for row in self.of(endpoint)]
 
-    def replica(self, deployment: Deployment) -> Replica:
+    def replica(self, deployment: OnlineDeployment) -> Replica:
         """Its process, running or not."""
         folder = self.folder / "deployments" / deployment.key
         return self.replicas.setdefault(deployment.key.lower(), Replica(folder))
 
-    def cores_in_use(self, *, but: Deployment | None = None) -> dict[str, int]:
+    def cores_in_use(self, *, but: OnlineDeployment | None = None) -> dict[str, int]:
         """Cores by family, of all deployments that hold machines."""
         used: dict[str, int] = {}
         for row in self.table:
@@ -136,9 +136,9 @@ class Deployments:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def put(self, endpoint: str, name: str, body: dict[str, Any]) -> tuple[Deployment, bool]:
+    def put(self, endpoint: str, name: str, body: dict[str, Any]) -> tuple[OnlineDeployment, bool]:
         """Create or update; returns the deployment and whether it is new."""
-        check_name("Deployment", name)
+        check_name("OnlineDeployment", name)
         self.endpoints.get(endpoint)
         existing = self.table.get(f"{endpoint}/{name}")
         deployment = self._described(endpoint, name, body, existing)
@@ -149,10 +149,12 @@ class Deployments:
         self.operations.start(deployment.operation, self._provision(deployment, start=not as_it_runs))
         return deployment, existing is None
 
-    def _described(self, endpoint: str, name: str, body: dict[str, Any], existing: Deployment | None) -> Deployment:
+    def _described(
+        self, endpoint: str, name: str, body: dict[str, Any], existing: OnlineDeployment | None
+    ) -> OnlineDeployment:
         properties = body.get("properties") or {}
         now = self.clock.stamp()
-        return Deployment(
+        return OnlineDeployment(
             endpoint=existing.endpoint if existing else endpoint,
             name=existing.name if existing else name,
             state="Updating" if existing else "Creating",
@@ -164,7 +166,7 @@ class Deployments:
             location=body.get("location") or "local",
         )
 
-    def _check(self, deployment: Deployment, existing: Deployment | None) -> None:
+    def _check(self, deployment: OnlineDeployment, existing: OnlineDeployment | None) -> None:
         size = find_size(deployment.size)
         if size is None:
             raise BadArgument(f"The specified instance type '{deployment.size}' is not supported in this region.")
@@ -178,14 +180,14 @@ class Deployments:
         needed = cores_needed(size, deployment.instances, self.pacer.settings)
         check_quota(size, needed, used, self.pacer.settings, self.subscription)
 
-    def _model_of(self, deployment: Deployment) -> ModelVersion:
+    def _model_of(self, deployment: OnlineDeployment) -> ModelVersion:
         reference = str(deployment.properties.get("model") or "")
         try:
             return self.models.by_id(reference)
         except WireError as error:
             raise BadArgument(f"Deployment {deployment.name}: {error.message}") from error
 
-    async def _provision(self, deployment: Deployment, *, start: bool = True) -> None:
+    async def _provision(self, deployment: OnlineDeployment, *, start: bool = True) -> None:
         try:
             if start:
                 await self._start(deployment)
@@ -199,7 +201,7 @@ class Deployments:
         model = self._model_of(deployment)
         self.publisher.model_deployed(deployment.endpoint, f"{model.name}:{model.version}", deployment.tags)
 
-    async def _start(self, deployment: Deployment) -> None:
+    async def _start(self, deployment: OnlineDeployment) -> None:
         """Start a process for the deployment; one that serves already is stopped once the new one answers."""
         old = self.replica(deployment)
         # One that never ran is started itself: after a restart of the cloud, requests wait on it already.
@@ -220,12 +222,12 @@ class Deployments:
         if old is not new:
             await old.stop()
 
-    def _planned(self, deployment: Deployment) -> PlannedFailure | None:
+    def _planned(self, deployment: OnlineDeployment) -> PlannedFailure | None:
         """What is to go wrong with this write: planned for this deployment, or for the next behind its endpoint."""
         by_name = self.to_fail.pop(deployment.key.lower(), None)
         return by_name or self.to_fail.pop(f"{deployment.endpoint}/*".lower(), None)
 
-    def _specification(self, deployment: Deployment) -> dict[str, Any]:
+    def _specification(self, deployment: OnlineDeployment) -> dict[str, Any]:
         place = self.datastores.place(self._model_of(deployment).uri)
         return {
             "connection": self.datastores.connection,
@@ -243,14 +245,14 @@ class Deployments:
             replica.ready.clear()
             self._set_state(deployment, "Failed")
 
-    def _set_state(self, deployment: Deployment, state: str) -> None:
+    def _set_state(self, deployment: OnlineDeployment, state: str) -> None:
         deployment.state = state
         deployment.times.modified = self.clock.stamp()
         self.table.put(deployment.key, deployment)
 
     # -- deleting --------------------------------------------------------------------------------
 
-    def delete(self, endpoint: str, name: str) -> Deployment | None:
+    def delete(self, endpoint: str, name: str) -> OnlineDeployment | None:
         """Start deleting; None when there is none."""
         owner = self.endpoints.get(endpoint)
         deployment = self.table.get(f"{endpoint}/{name}")
@@ -263,12 +265,12 @@ class Deployments:
         self.operations.start(deployment.operation, self._delete(deployment))
         return deployment
 
-    async def _delete(self, deployment: Deployment) -> None:
+    async def _delete(self, deployment: OnlineDeployment) -> None:
         await self.pacer.wait("delete_seconds")
         await self._forget(deployment)
         self.endpoints.release(deployment.endpoint)
 
-    async def _forget(self, deployment: Deployment) -> None:
+    async def _forget(self, deployment: OnlineDeployment) -> None:
         replica = self.replica(deployment)
         await replica.stop()
         self.replicas.pop(deployment.key.lower(), None)
@@ -295,7 +297,7 @@ class Deployments:
             elif deployment.state == "Succeeded":
                 self.operations.start(deployment.operation, self._revive(deployment))
 
-    async def _revive(self, deployment: Deployment) -> None:
+    async def _revive(self, deployment: OnlineDeployment) -> None:
         try:
             await self._start(deployment)
         except OperationFailed:
@@ -303,11 +305,11 @@ class Deployments:
             raise
 
 
-def _weight(endpoint: Endpoint, deployment: str) -> int:
+def _weight(endpoint: OnlineEndpoint, deployment: str) -> int:
     return next((w for name, w in endpoint.traffic.items() if name.lower() == deployment.lower()), 0)
 
 
-def _same(old: Deployment, new: Deployment) -> bool:
+def _same(old: OnlineDeployment, new: OnlineDeployment) -> bool:
     """Whether a running process would not notice the difference."""
     names = ("model", "requestSettings")
     return old.instances == new.instances and all(

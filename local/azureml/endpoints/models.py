@@ -24,7 +24,7 @@ from local.azureml.endpoints.exceptions import (
 )
 from local.azureml.operations.models import Operations
 from local.azureml.settings import Pacer
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import TERMINAL, Times
 
 _NAME = re.compile(r"^[a-zA-Z][a-zA-Z0-9-]{1,30}[a-zA-Z0-9]$")
@@ -36,25 +36,25 @@ def check_name(kind: str, name: str) -> None:
         raise BadName(kind, name)
 
 
-class Keys(msgspec.Struct):
+class EndpointKeys(msgspec.Struct):
     """The two keys of an endpoint."""
 
     primary: str
     secondary: str
 
     @staticmethod
-    def new() -> Keys:
+    def new() -> EndpointKeys:
         """Two fresh ones."""
-        return Keys(secrets.token_urlsafe(48), secrets.token_urlsafe(48))
+        return EndpointKeys(secrets.token_urlsafe(48), secrets.token_urlsafe(48))
 
 
-class Endpoint(msgspec.Struct):
+class OnlineEndpoint(msgspec.Struct):
     """One managed online endpoint."""
 
     name: str
     state: str
     times: Times
-    keys: Keys
+    keys: EndpointKeys
     traffic: dict[str, int] = {}
     mirror: dict[str, int] = {}
     properties: dict[str, Any] = {}
@@ -68,7 +68,7 @@ class Endpoint(msgspec.Struct):
 class Endpoints:
     """The workspace's endpoints."""
 
-    table: Table[Endpoint]
+    table: ResourceTable[OnlineEndpoint]
     operations: Operations
     pacer: Pacer
     clock: Clock
@@ -76,19 +76,19 @@ class Endpoints:
     deployments_of: Callable[[str], list[str]] = field(default=lambda name: [])
     remove_deployments: Callable[[str], Awaitable[None]] | None = None
 
-    def get(self, name: str) -> Endpoint:
+    def get(self, name: str) -> OnlineEndpoint:
         """The endpoint, or NoSuchEndpoint."""
         endpoint = self.table.get(name)
         if endpoint is None:
             raise NoSuchEndpoint(name)
         return endpoint
 
-    def keep(self, endpoint: Endpoint) -> None:
+    def keep(self, endpoint: OnlineEndpoint) -> None:
         """Write an endpoint that was changed."""
         endpoint.times.modified = self.clock.stamp()
         self.table.put(endpoint.name, endpoint)
 
-    def claim(self, name: str) -> Endpoint:
+    def claim(self, name: str) -> OnlineEndpoint:
         """The endpoint, taken for one write and Updating from here on; EndpointIsBusy when it is taken."""
         endpoint = self.get(name)
         if endpoint.state not in TERMINAL:
@@ -111,9 +111,9 @@ class Endpoints:
             endpoint.state = "Succeeded"
             self.keep(endpoint)
 
-    def put(self, name: str, body: dict[str, Any]) -> tuple[Endpoint, bool]:
+    def put(self, name: str, body: dict[str, Any]) -> tuple[OnlineEndpoint, bool]:
         """Create or replace; returns the endpoint and whether it is new."""
-        check_name("Endpoint", name)
+        check_name("OnlineEndpoint", name)
         properties = body.get("properties") or {}
         if str(properties.get("authMode")).lower() != "key":
             raise AuthModeNotImitated(properties.get("authMode"))
@@ -131,12 +131,12 @@ class Endpoints:
         self.operations.start(f"onlineEndpoints/{name}", self._settle(name))
         return endpoint, existing is None
 
-    def _new(self, name: str) -> Endpoint:
+    def _new(self, name: str) -> OnlineEndpoint:
         taken = {taken.lower() for taken in self.pacer.settings.taken_endpoint_names}
         if name.lower() in taken:
             raise NameIsTaken(name)
         now = self.clock.stamp()
-        return Endpoint(name=name, state="Creating", times=Times(now, now), keys=Keys.new())
+        return OnlineEndpoint(name=name, state="Creating", times=Times(now, now), keys=EndpointKeys.new())
 
     def _checked_traffic(self, name: str, wanted: dict[str, int]) -> dict[str, int]:
         known = {deployment.lower() for deployment in self.deployments_of(name)}

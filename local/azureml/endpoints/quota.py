@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from local.azureml.compute.sizes import Size
+from local.azureml.compute.sizes import VmSize
 from local.azureml.endpoints.exceptions import OutOfQuota
-from local.azureml.settings import Settings
+from local.azureml.settings import CloudSettings
 
 
-def cores_needed(size: Size, instances: int, settings: Settings) -> int:
+def cores_needed(size: VmSize, instances: int, settings: CloudSettings) -> int:
     """`ceil(1.2 * instances) * cores`, except for sizes that need no reserve."""
     exempt = {name.lower() for name in settings.sizes_without_reserve}
     factor = 1.0 if size.name.lower() in exempt else 1.0 + settings.upgrade_reserve
@@ -17,7 +17,7 @@ def cores_needed(size: Size, instances: int, settings: Settings) -> int:
     return math.ceil(round(factor * instances, 6)) * size.vCPUs
 
 
-def check_quota(size: Size, needed: int, used: int, settings: Settings, subscription: str) -> None:
+def check_quota(size: VmSize, needed: int, used: int, settings: CloudSettings, subscription: str) -> None:
     """OutOfQuota when the family has not enough cores left."""
     limit = settings.quota.get(size.family, settings.quota.get("*", 0))
     if used + needed > limit:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.endpoints.deployments import Deployment, PlannedFailure
-from local.azureml.endpoints.models import Endpoint
+from local.azureml.endpoints.deployments import OnlineDeployment, PlannedFailure
+from local.azureml.endpoints.models import OnlineEndpoint
 from local.azureml.endpoints.replica import SERVER_LOG, STORAGE_LOG
 from local.azureml.operations.responses import accepted, progressing
 from local.azureml.wire.documents import document
@@ -96,12 +96,12 @@ async def get_logs(request: Request) -> Response:
     return JSONResponse({"content": content})
 
 
-def _deployment(request: Request) -> Deployment:
+def _deployment(request: Request) -> OnlineDeployment:
     parameters = request.path_params
     return cloud_of(request).deployments.get(parameters["endpoint"], parameters["name"])
 
 
-def _endpoint_document(request: Request, endpoint: Endpoint) -> dict[str, Any]:
+def _endpoint_document(request: Request, endpoint: OnlineEndpoint) -> dict[str, Any]:
     addresses = cloud_of(request).addresses
     identity = f"{addresses.workspace_id}/onlineEndpoints/{endpoint.name}"
     properties = {
@@ -127,7 +127,7 @@ def _endpoint_document(request: Request, endpoint: Endpoint) -> dict[str, Any]:
     )
 
 
-def _deployment_document(request: Request, row: Deployment) -> dict[str, Any]:
+def _deployment_document(request: Request, row: OnlineDeployment) -> dict[str, Any]:
     properties = {
         **row.properties,
         "endpointComputeType": "Managed",

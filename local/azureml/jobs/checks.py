@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from local.azureml.jobs.exceptions import InvalidJob, OnlyChatPipelines
-from local.azureml.registry.models import NAME, Component, Input, Registry
+from local.azureml.registry.models import NAME, Component, ComponentInput, Registry
 
 _BINDING = re.compile(r"^\$\{\{parent\.inputs\.([^}]+)\}\}$")
 _OUTPUT = re.compile(r"^\$\{\{parent\.outputs\.([^}]+)\}\}$")
@@ -66,7 +66,7 @@ def _bound(name: str, value: Any, pipeline_inputs: dict[str, Any]) -> dict[str, 
     return bound
 
 
-def _checked(name: str, fact: Input, given: dict[str, Any]) -> Any:
+def _checked(name: str, fact: ComponentInput, given: dict[str, Any]) -> Any:
     if fact.type in _ASSET_TYPES:
         return _checked_asset(name, fact, given)
     if "value" not in given:
@@ -74,7 +74,7 @@ def _checked(name: str, fact: Input, given: dict[str, Any]) -> Any:
     return _checked_literal(name, fact, str(given["value"]))
 
 
-def _checked_asset(name: str, fact: Input, given: dict[str, Any]) -> str:
+def _checked_asset(name: str, fact: ComponentInput, given: dict[str, Any]) -> str:
     uri = given.get("uri")
     if not uri:
         raise InvalidJob(f"Input '{name}' is a {fact.type}; found the literal '{given.get('value')}'.")
@@ -84,7 +84,7 @@ def _checked_asset(name: str, fact: Input, given: dict[str, Any]) -> str:
     return str(uri)
 
 
-def _checked_literal(name: str, fact: Input, text: str) -> Any:
+def _checked_literal(name: str, fact: ComponentInput, text: str) -> Any:
     try:
         value: Any = {"integer": int, "number": float, "string": str}[fact.type](text)
     except ValueError:

@@ -20,7 +20,7 @@ class RunError(msgspec.Struct):
     message: str
 
 
-class Step(msgspec.Struct):
+class ChildRun(msgspec.Struct):
     """One child run."""
 
     run_id: str
@@ -31,14 +31,14 @@ class Step(msgspec.Struct):
     error: RunError | None = None
 
 
-class Output(msgspec.Struct):
+class JobOutput(msgspec.Struct):
     """What a finished job left in the default datastore."""
 
     path: str
     flavors: dict[str, Any] = {}
 
 
-class Job(msgspec.Struct):
+class PipelineJob(msgspec.Struct):
     """One pipeline job."""
 
     name: str
@@ -46,14 +46,14 @@ class Job(msgspec.Struct):
     properties: dict[str, Any]
     status: str
     times: Times
-    steps: list[Step]
+    steps: list[ChildRun]
     # Resolved component inputs: what the child process is given.
     inputs: dict[str, Any]
     output_name: str
     started: str | None = None
     ended: str | None = None
     error: RunError | None = None
-    outputs: dict[str, Output] = {}
+    outputs: dict[str, JobOutput] = {}
     vanished: bool = False
 
     @property

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from local.azureml.cloud import cloud_of
 from local.azureml.events.publisher import experiment_id
-from local.azureml.jobs.documents import Job, RunError, Step
+from local.azureml.jobs.documents import ChildRun, PipelineJob, RunError
 from local.azureml.jobs.exceptions import NoSuchJob
 from local.azureml.wire.errors import Unauthorized
 
@@ -60,7 +60,7 @@ async def log_file(request: Request) -> Response:
     return PlainTextResponse(path.read_bytes() if path.exists() else b"")
 
 
-def _find(request: Request) -> tuple[Job, Step | None]:
+def _find(request: Request) -> tuple[PipelineJob, ChildRun | None]:
     jobs, run = cloud_of(request).jobs, request.path_params["run"]
     try:
         return jobs.get(run), None
@@ -77,7 +77,7 @@ def _log_url(request: Request, run: str) -> str:
     return f"{cloud_of(request).addresses.base}/logs/{run}?sig={_signature(request, run)}"
 
 
-def _execution_log(job: Job) -> str:
+def _execution_log(job: PipelineJob) -> str:
     """One line for each thing that happened, as the pipeline's own log has it."""
     lines = []
     for step in job.steps:
@@ -90,7 +90,7 @@ def _execution_log(job: Job) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _run(job: Job) -> dict[str, Any]:
+def _run(job: PipelineJob) -> dict[str, Any]:
     properties = job.properties
     return {
         "runId": job.name,
@@ -109,7 +109,7 @@ def _run(job: Job) -> dict[str, Any]:
     }
 
 
-def _child(job: Job, step: Step) -> dict[str, Any]:
+def _child(job: PipelineJob, step: ChildRun) -> dict[str, Any]:
     return {
         "runId": step.run_id,
         "parentRunId": job.name,

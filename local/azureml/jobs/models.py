@@ -14,10 +14,10 @@ from typing import Any
 from local.azureml.clock import Clock
 from local.azureml.data.models import DataAssets
 from local.azureml.jobs.checks import check_base_model, only_node, output_name, resolve_inputs
-from local.azureml.jobs.documents import HALTED, Job, Step
+from local.azureml.jobs.documents import HALTED, ChildRun, PipelineJob
 from local.azureml.jobs.exceptions import JobHasEnded, JobIsImmutable, NoSuchJob
 from local.azureml.registry.models import Registry
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times
 
 _IMMUTABLE = ("jobType", "settings", "inputs", "outputs", "jobs", "experimentName", "computeId")
@@ -28,27 +28,27 @@ _MUTABLE = ("description", "displayName", "isArchived")
 class Jobs:
     """The workspace's jobs."""
 
-    table: Table[Job]
+    table: ResourceTable[PipelineJob]
     registry: Registry
     data: DataAssets
     clock: Clock
     # Set by the wiring: hands a new job to the runner, or takes it away.
-    start: Callable[[Job], None] = lambda job: None
-    cancel_running: Callable[[Job], None] = lambda job: None
+    start: Callable[[PipelineJob], None] = lambda job: None
+    cancel_running: Callable[[PipelineJob], None] = lambda job: None
 
-    def get(self, name: str) -> Job:
+    def get(self, name: str) -> PipelineJob:
         """The job, or NoSuchJob."""
         job = self.table.get(name)
         if job is None or job.vanished:
             raise NoSuchJob(name)
         return job
 
-    def keep(self, job: Job) -> None:
+    def keep(self, job: PipelineJob) -> None:
         """Write a job that was changed."""
         job.times.modified = self.clock.stamp()
         self.table.put(job.name, job)
 
-    def step(self, run_id: str) -> tuple[Job, Step]:
+    def step(self, run_id: str) -> tuple[PipelineJob, ChildRun]:
         """A child run and its job, or NoSuchJob."""
         for job in self.table:
             for step in job.steps:
@@ -56,11 +56,11 @@ class Jobs:
                     return job, step
         raise NoSuchJob(run_id)
 
-    def all(self) -> list[Job]:
+    def all(self) -> list[PipelineJob]:
         """Newest first, as the service lists them."""
         return [job for job in reversed(self.table.values()) if not job.vanished]
 
-    def put(self, name: str, body: dict[str, Any]) -> tuple[Job, bool]:
+    def put(self, name: str, body: dict[str, Any]) -> tuple[PipelineJob, bool]:
         """Submit, or update what may be updated; returns the job and whether it is new."""
         properties = body.get("properties") or {}
         existing = self.table.get(name)
@@ -72,18 +72,18 @@ class Jobs:
         self.start(job)
         return job, True
 
-    def _accepted(self, name: str, properties: dict[str, Any]) -> Job:
+    def _accepted(self, name: str, properties: dict[str, Any]) -> PipelineJob:
         component = self.registry.component
         node = only_node(properties, component)
         inputs = resolve_inputs(node, properties.get("inputs") or {}, component)
         check_base_model(inputs, self.registry)
         now = self.clock.stamp()
-        return Job(
+        return PipelineJob(
             name=name,
             properties=properties,
             status="NotStarted",
             times=Times(now, now),
-            steps=[Step(str(uuid.uuid4()), fact.name) for fact in component.steps],
+            steps=[ChildRun(str(uuid.uuid4()), fact.name) for fact in component.steps],
             inputs={key: self._followed(value) for key, value in inputs.items()},
             output_name=output_name(node, properties.get("outputs") or {}),
         )
@@ -95,7 +95,7 @@ class Jobs:
             return self.data.get(name, version).properties["dataUri"]
         return value
 
-    def _update(self, job: Job, properties: dict[str, Any]) -> None:
+    def _update(self, job: PipelineJob, properties: dict[str, Any]) -> None:
         different = [name for name in _IMMUTABLE if _differ(job.properties.get(name), properties.get(name))]
         if different:
             raise JobIsImmutable(different)
@@ -107,7 +107,7 @@ class Jobs:
             job.properties[name] = {**(job.properties.get(name) or {}), **(properties.get(name) or {})}
         self.keep(job)
 
-    def patch(self, name: str, changes: dict[str, Any]) -> Job:
+    def patch(self, name: str, changes: dict[str, Any]) -> PipelineJob:
         """What the history service may change of a run."""
         job = self.get(name)
         for key in ("tags", "properties"):
@@ -121,7 +121,7 @@ class Jobs:
         self.keep(job)
         return job
 
-    def cancel(self, name: str) -> Job:
+    def cancel(self, name: str) -> PipelineJob:
         """Ask the runner to stop; repeating it changes nothing while it stops."""
         job = self.get(name)
         if job.status in HALTED:

@@ -10,7 +10,7 @@ import msgspec
 OUTCOMES = ("Failed", "Canceled", "NotResponding", "vanish", "hold", "crash")
 
 
-class Outcome(msgspec.Struct, forbid_unknown_fields=True):
+class JobOutcome(msgspec.Struct, forbid_unknown_fields=True):
     """What is to happen to a job, and when."""
 
     outcome: str
@@ -21,19 +21,19 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
     times: int = 1
 
 
-class Outcomes:
+class JobOutcomes:
     """Outcomes waiting for their jobs, by pattern."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[re.Pattern[str], Outcome]] = []
+        self._waiting: list[tuple[re.Pattern[str], JobOutcome]] = []
         self._taken: set[str] = set()
         self._took = asyncio.Event()
 
-    def plan(self, pattern: str, outcome: Outcome) -> None:
+    def plan(self, pattern: str, outcome: JobOutcome) -> None:
         """Keep for the next `times` jobs whose whole name matches."""
         self._waiting.append((re.compile(pattern), outcome))
 
-    def take(self, job: str, step: str) -> Outcome | None:
+    def take(self, job: str, step: str) -> JobOutcome | None:
         """The outcome for a job that is about to start a step; taken once per `times`."""
         for entry in self._waiting:
             pattern, outcome = entry

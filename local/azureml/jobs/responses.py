@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.jobs.documents import HALTED, Job, Step
+from local.azureml.jobs.documents import HALTED, ChildRun, PipelineJob
 from local.azureml.jobs.exceptions import NoSuchJob
-from local.azureml.jobs.outcomes import OUTCOMES, Outcome
+from local.azureml.jobs.outcomes import OUTCOMES, JobOutcome
 from local.azureml.wire.documents import document
 from local.azureml.wire.errors import WireError
 
@@ -53,17 +53,17 @@ async def cancel(request: Request) -> Response:
     return Response(status_code=200)
 
 
-def _viewed(job: Job, view: str) -> bool:
+def _viewed(job: PipelineJob, view: str) -> bool:
     return view == "All" or bool(job.properties.get("isArchived")) == (view == "ArchivedOnly")
 
 
-def _tagged(job: Job, wanted: str) -> bool:
+def _tagged(job: PipelineJob, wanted: str) -> bool:
     tags = job.properties.get("tags") or {}
     key, equals, value = wanted.partition("=")
     return key in tags and (not equals or tags[key] == value)
 
 
-def _document(request: Request, job: Job) -> dict[str, Any]:
+def _document(request: Request, job: PipelineJob) -> dict[str, Any]:
     properties = {
         **job.properties,
         "properties": job.properties.get("properties") or {},
@@ -76,7 +76,7 @@ def _document(request: Request, job: Job) -> dict[str, Any]:
     return document(identity, "workspaces/jobs", properties, job.times)
 
 
-def _step_document(request: Request, job: Job, step: Step) -> dict[str, Any]:
+def _step_document(request: Request, job: PipelineJob, step: ChildRun) -> dict[str, Any]:
     # A child run is visible here under the base type, which sends the SDK to the history service.
     properties = {
         "jobType": "Base",
@@ -116,7 +116,7 @@ async def set_outcome(request: Request) -> Response:
         cloud.runner.start(cloud.jobs.get(name))
         return JSONResponse({"applied": "now"})
     try:
-        outcome = msgspec.convert(body, Outcome)
+        outcome = msgspec.convert(body, JobOutcome)
     except msgspec.ValidationError as error:
         raise UnknownOutcome(str(error)) from error
     if outcome.outcome not in OUTCOMES:

@@ -18,9 +18,9 @@ from typing import Any
 from local.azureml.clock import Clock
 from local.azureml.compute.sizes import all_sizes
 from local.azureml.events.publisher import Publisher, experiment_id
-from local.azureml.jobs.documents import ENDED, HALTED, Job, Output, RunError, Step
+from local.azureml.jobs.documents import ENDED, HALTED, ChildRun, JobOutput, PipelineJob, RunError
 from local.azureml.jobs.models import Jobs
-from local.azureml.jobs.outcomes import Outcome, Outcomes
+from local.azureml.jobs.outcomes import JobOutcome, JobOutcomes
 from local.azureml.operations.models import Operations
 from local.azureml.processes.children import Child, ChildEnded, Children
 from local.azureml.settings import Pacer
@@ -49,12 +49,12 @@ class Runner:
     publisher: Publisher
     pacer: Pacer
     clock: Clock
-    outcomes: Outcomes = field(default_factory=Outcomes)
+    outcomes: JobOutcomes = field(default_factory=JobOutcomes)
     _children: dict[str, Child] = field(default_factory=dict)
 
     # -- starting, stopping ----------------------------------------------------------------------
 
-    def start(self, job: Job) -> None:
+    def start(self, job: PipelineJob) -> None:
         """Begin to run, or go on."""
         self.operations.start(f"jobs/{job.name}", self._run(job))
 
@@ -70,16 +70,16 @@ class Runner:
             else:
                 self._end(job, "NotResponding", RunError("NodeLost", "The node running the job was lost."))
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: PipelineJob) -> None:
         """Stop a job on request."""
         self._set_status(job, "CancelRequested")
         self.operations.start(f"jobs/{job.name}", self._cancel(job))
 
-    async def _cancel(self, job: Job) -> None:
+    async def _cancel(self, job: PipelineJob) -> None:
         await self._kill(job)
         self._end(job, "Canceled", None)
 
-    async def _kill(self, job: Job) -> None:
+    async def _kill(self, job: PipelineJob) -> None:
         child = self._children.pop(job.name, None)
         if child is not None:
             await child.kill()
@@ -90,7 +90,7 @@ class Runner:
 
     # -- running ---------------------------------------------------------------------------------
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: PipelineJob) -> None:
         try:
             await self._run_steps(job)
         except StepFailed as failure:
@@ -100,7 +100,7 @@ class Runner:
             if job.status in HALTED:
                 shutil.rmtree(self.job_folder(job.name) / "work", ignore_errors=True)
 
-    async def _run_steps(self, job: Job) -> None:
+    async def _run_steps(self, job: PipelineJob) -> None:
         if job.status == "NotStarted":
             await self.pacer.wait("job_queue_seconds")
             self._set_status(job, "Preparing")
@@ -113,14 +113,14 @@ class Runner:
         await self.pacer.wait("job_finalize_seconds")
         self._end(job, "Completed", None)
 
-    async def _start_child(self, job: Job) -> Child:
+    async def _start_child(self, job: PipelineJob) -> Child:
         folder = self.job_folder(job.name)
         child = await self.children.start("local.azureml.training", folder / "logs" / "process.txt")
         self._children[job.name] = child
         child.send(self._specification(job))
         return child
 
-    def _specification(self, job: Job) -> dict[str, Any]:
+    def _specification(self, job: PipelineJob) -> dict[str, Any]:
         return {
             "job": job.name,
             "folder": str(self.job_folder(job.name)),
@@ -132,15 +132,15 @@ class Runner:
             "log_files": {step.name: str(self.log_file(job.name, step)) for step in job.steps},
         }
 
-    def output_path(self, job: Job) -> str:
+    def output_path(self, job: PipelineJob) -> str:
         """Where in the default datastore the job leaves its model."""
         return f"azureml/{job.name}/{job.output_name}/"
 
-    def log_file(self, job: str, step: Step) -> Path:
+    def log_file(self, job: str, step: ChildRun) -> Path:
         """What a step wrote."""
         return self.job_folder(job) / "logs" / step.run_id / "std_log.txt"
 
-    async def _run_step(self, job: Job, step: Step, child: Child) -> bool:
+    async def _run_step(self, job: PipelineJob, step: ChildRun, child: Child) -> bool:
         """Run one step; False when the job was ended from outside meanwhile."""
         for status in ("Queued", "Preparing"):
             self._set_step(job, step, status)
@@ -156,11 +156,11 @@ class Runner:
             raise StepFailed(RunError(error["code"], error["message"]))
         self._set_step(job, step, "Finalizing")
         if "flavors" in message:
-            job.outputs[job.output_name] = Output(self.output_path(job), message["flavors"])
+            job.outputs[job.output_name] = JobOutput(self.output_path(job), message["flavors"])
         self._set_step(job, step, "Completed")
         return True
 
-    async def _answer(self, job: Job, step: Step, child: Child) -> dict[str, Any]:
+    async def _answer(self, job: PipelineJob, step: ChildRun, child: Child) -> dict[str, Any]:
         try:
             return await child.receive()
         except ChildEnded as error:
@@ -169,7 +169,7 @@ class Runner:
 
     # -- outcomes on request ---------------------------------------------------------------------
 
-    async def _apply(self, job: Job, step: Step, planned: Outcome) -> bool:
+    async def _apply(self, job: PipelineJob, step: ChildRun, planned: JobOutcome) -> bool:
         """Do what was asked for; True when the step runs after all."""
         if planned.outcome == "crash":
             await self._children[job.name].kill()
@@ -184,11 +184,11 @@ class Runner:
         self._conclude(job, planned)
         return False
 
-    def force(self, job: Job, planned: Outcome) -> None:
+    def force(self, job: PipelineJob, planned: JobOutcome) -> None:
         """Bring a job to an end from outside, whatever it is doing."""
         self.operations.start(f"jobs/{job.name}", self._force(job, planned))
 
-    async def _force(self, job: Job, planned: Outcome) -> None:
+    async def _force(self, job: PipelineJob, planned: JobOutcome) -> None:
         await self._kill(job)
         if planned.outcome == "Failed":
             step = next((s for s in job.steps if s.status not in ENDED), job.steps[-1])
@@ -197,7 +197,7 @@ class Runner:
         else:
             self._conclude(job, planned)
 
-    def _conclude(self, job: Job, planned: Outcome) -> None:
+    def _conclude(self, job: PipelineJob, planned: JobOutcome) -> None:
         if planned.outcome == "vanish":
             job.vanished = True
             self.jobs.keep(job)
@@ -206,7 +206,7 @@ class Runner:
         else:
             self._end(job, "Canceled", None)
 
-    def _write_log(self, job: Job, step: Step, text: str) -> None:
+    def _write_log(self, job: PipelineJob, step: ChildRun, text: str) -> None:
         path = self.log_file(job.name, step)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as log_file:
@@ -214,7 +214,7 @@ class Runner:
 
     # -- status ----------------------------------------------------------------------------------
 
-    def _end(self, job: Job, status: str, error: RunError | None) -> None:
+    def _end(self, job: PipelineJob, status: str, error: RunError | None) -> None:
         """The last status of a job and of every step that had begun or never will."""
         for step in job.steps:
             if step.status in ENDED:
@@ -229,7 +229,7 @@ class Runner:
         job.ended = self.clock.stamp()
         self._set_status(job, status)
 
-    def _set_status(self, job: Job, status: str) -> None:
+    def _set_status(self, job: PipelineJob, status: str) -> None:
         if job.status == status:
             return
         if status == "Running" and job.started is None:
@@ -238,7 +238,7 @@ class Runner:
         self.jobs.keep(job)
         self.publisher.run_status_changed(self._run_data(job, job.name, "azureml.PipelineRun"), status)
 
-    def _set_step(self, job: Job, step: Step, status: str) -> None:
+    def _set_step(self, job: PipelineJob, step: ChildRun, status: str) -> None:
         if status == "Running":
             step.started = self.clock.stamp()
         elif status in ENDED:
@@ -247,7 +247,7 @@ class Runner:
         self.jobs.keep(job)
         self.publisher.run_status_changed(self._run_data(job, step.run_id, "azureml.StepRun"), status)
 
-    def _run_data(self, job: Job, run_id: str, kind: str) -> dict[str, Any]:
+    def _run_data(self, job: PipelineJob, run_id: str, kind: str) -> dict[str, Any]:
         parent = run_id == job.name
         return {
             "experimentId": experiment_id(job.experiment),

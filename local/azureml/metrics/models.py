@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from local.azureml.clock import Clock
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 
 # Enough to tell percentiles of a busy minute.
 KEPT_LATENCIES = 1000
@@ -37,10 +37,10 @@ class Bucket(msgspec.Struct):
 
 
 @dataclass
-class Metrics:
+class EndpointMetrics:
     """All buckets."""
 
-    table: Table[Bucket]
+    table: ResourceTable[Bucket]
     clock: Clock
     _changed: dict[str, Bucket] = field(default_factory=dict)
 

@@ -15,10 +15,10 @@ import msgspec
 from local.azureml.addresses import Addresses
 from local.azureml.clock import Clock
 from local.azureml.events.publisher import Publisher
-from local.azureml.jobs.documents import Job
+from local.azureml.jobs.documents import PipelineJob
 from local.azureml.jobs.models import Jobs
 from local.azureml.models.exceptions import NoSuchModel, NoSuchOutput, PathIsFixed, WasDeleted
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times
 from local.azureml.wire.errors import UserError
 
@@ -44,7 +44,7 @@ class ModelVersion(msgspec.Struct):
 class Models:
     """The workspace's registered models."""
 
-    table: Table[ModelVersion]
+    table: ResourceTable[ModelVersion]
     jobs: Jobs
     addresses: Addresses
     clock: Clock
@@ -106,7 +106,7 @@ class Models:
         self.publisher.model_registered(name, version, properties.get("tags") or {})
         return row
 
-    def _resolve(self, given: str) -> tuple[str, Job | None, dict[str, Any]]:
+    def _resolve(self, given: str) -> tuple[str, PipelineJob | None, dict[str, Any]]:
         if not given.startswith("azureml://"):
             raise NoSuchOutput(f"'{given}' is no path to a model.")
         match = _JOB_OUTPUT.match(given)

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 
 import msgspec
 
-from local.azureml.store import Table
+from local.azureml.store import ResourceTable
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class OperationFailed(Exception):
         self.message = message
 
 
-class Outcome(msgspec.Struct):
+class OperationStatus(msgspec.Struct):
     """How an operation stands."""
 
     status: str
@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct):
 class Operations:
     """All operations of this process."""
 
-    def __init__(self, table: Table[Outcome]) -> None:
+    def __init__(self, table: ResourceTable[OperationStatus]) -> None:
         self.table = table
         self._running: dict[str, asyncio.Task[None]] = {}
         self._watching: set[asyncio.Task[None]] = set()
@@ -46,7 +46,7 @@ class Operations:
     def start(self, key: str, work: Coroutine[None, None, None]) -> None:
         """Begin; an operation under way on the same resource is given up first."""
         self.give_up(key)
-        self.table.put(key, Outcome("InProgress"))
+        self.table.put(key, OperationStatus("InProgress"))
         task = asyncio.create_task(self._follow(key, work), name=key)
         self._running[key.lower()] = task
 
@@ -54,12 +54,12 @@ class Operations:
         try:
             await work
         except OperationFailed as error:
-            self.table.put(key, Outcome("Failed", error.code, error.message))
+            self.table.put(key, OperationStatus("Failed", error.code, error.message))
         except Exception as error:
             log.exception("operation %s broke", key)
-            self.table.put(key, Outcome("Failed", "InternalServerError", str(error)))
+            self.table.put(key, OperationStatus("Failed", "InternalServerError", str(error)))
         else:
-            self.table.put(key, Outcome("Succeeded"))
+            self.table.put(key, OperationStatus("Succeeded"))
         if self._running.get(key.lower()) is asyncio.current_task():
             del self._running[key.lower()]
         self._wake()

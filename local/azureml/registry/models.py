@@ -14,7 +14,7 @@ NAME = "azureml"
 _FOLDER = Path(__file__).parent
 
 
-class BaseModel(msgspec.Struct, forbid_unknown_fields=True):
+class FineTuningModel(msgspec.Struct, forbid_unknown_fields=True):
     """A model that can be fine-tuned, or once could."""
 
     version: str
@@ -30,7 +30,7 @@ class BaseModel(msgspec.Struct, forbid_unknown_fields=True):
     other_tags: dict[str, str] = {}
 
 
-class Input(msgspec.Struct, forbid_unknown_fields=True):
+class ComponentInput(msgspec.Struct, forbid_unknown_fields=True):
     """One input of the component."""
 
     type: str
@@ -55,7 +55,7 @@ class Component(msgspec.Struct):
     version: str
     type: str
     display_name: str
-    inputs: dict[str, Input]
+    inputs: dict[str, ComponentInput]
     outputs: dict[str, dict[str, str]]
     steps: list[StepFact]
 
@@ -65,24 +65,24 @@ class Registry:
 
     def __init__(self) -> None:
         raw = (_FOLDER / "base_models.json").read_bytes()
-        self.models: dict[str, list[BaseModel]] = {
-            name: [model] for name, model in msgspec.json.decode(raw, type=dict[str, BaseModel]).items()
+        self.models: dict[str, list[FineTuningModel]] = {
+            name: [model] for name, model in msgspec.json.decode(raw, type=dict[str, FineTuningModel]).items()
         }
         self.component_source: dict[str, Any] = msgspec.json.decode(
             (_FOLDER / "chat_completion_pipeline.json").read_bytes()
         )
         self.component = msgspec.convert(self.component_source, Component)
 
-    def versions(self, name: str) -> list[BaseModel]:
+    def versions(self, name: str) -> list[FineTuningModel]:
         """All versions of a model, newest first; empty when the name is unknown."""
         known = next((key for key in self.models if key.lower() == name.lower()), name)
         return self.models.get(known, [])
 
-    def model(self, name: str, version: str) -> BaseModel | None:
+    def model(self, name: str, version: str) -> FineTuningModel | None:
         """One version of a model."""
         return next((model for model in self.versions(name) if model.version == version), None)
 
-    def add_model(self, name: str, model: BaseModel) -> None:
+    def add_model(self, name: str, model: FineTuningModel) -> None:
         """Publish a version, or replace it; it becomes the newest."""
         others = [known for known in self.versions(name) if known.version != model.version]
         self.models[name] = [model, *others]

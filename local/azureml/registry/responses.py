@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.registry.models import NAME, BaseModel
+from local.azureml.registry.models import NAME, FineTuningModel
 from local.azureml.wire.documents import document
 from local.azureml.wire.errors import NotFound
 
@@ -102,7 +102,7 @@ def _component_document(request: Request) -> dict[str, Any]:
     return document(identity, "registries/components/versions", properties, cloud.started)
 
 
-def _model_document(request: Request, name: str, model: BaseModel) -> dict[str, Any]:
+def _model_document(request: Request, name: str, model: FineTuningModel) -> dict[str, Any]:
     identity = f"azureml://registries/{NAME}/models/{name}/versions/{model.version}"
     properties = {
         "modelType": "mlflow_model",
@@ -125,7 +125,7 @@ def _model_document(request: Request, name: str, model: BaseModel) -> dict[str, 
     return document(identity, "registries/models/versions", properties, cloud_of(request).started)
 
 
-def _tags(model: BaseModel) -> dict[str, str]:
+def _tags(model: FineTuningModel) -> dict[str, str]:
     return {
         "author": "Microsoft",
         "license": "mit",
@@ -147,6 +147,6 @@ async def publish_model(request: Request) -> Response:
     name = request.path_params["name"]
     newest = next(iter(registry.versions(name) or registry.versions("Phi-4")))
     changes = msgspec.json.decode(await request.body(), type=dict[str, Any])
-    model = msgspec.convert({**msgspec.to_builtins(newest), **changes}, BaseModel)
+    model = msgspec.convert({**msgspec.to_builtins(newest), **changes}, FineTuningModel)
     registry.add_model(name, model)
     return JSONResponse(_model_document(request, name, model))

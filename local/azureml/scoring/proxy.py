@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from local.azureml.cloud import Cloud, cloud_of
-from local.azureml.control.faults import Cut, Fault
+from local.azureml.cloud import ControlPlane, cloud_of
+from local.azureml.control.faults import ConnectionCut, InjectedFault
 from local.azureml.control.middleware import cut_connection
-from local.azureml.endpoints.deployments import Deployment
-from local.azureml.endpoints.models import Endpoint
+from local.azureml.endpoints.deployments import OnlineDeployment
+from local.azureml.endpoints.models import OnlineEndpoint
 from local.azureml.endpoints.replica import Replica
 from local.azureml.scoring.exceptions import BadKey, NothingToAsk, TimedOut, TooMany
 from local.azureml.serving.server import EVENTS
@@ -45,11 +45,11 @@ class ModelAnswer:
 
 
 @dataclass
-class Call:
+class ScoringRequest:
     """One question to one deployment, from its arrival to the last byte of the answer."""
 
-    cloud: Cloud
-    deployment: Deployment
+    cloud: ControlPlane
+    deployment: OnlineDeployment
     replica: Replica
     # Times of the running loop.
     begun: float
@@ -63,7 +63,7 @@ class Call:
         self.cloud.metrics.record(self.deployment.endpoint, self.deployment.name, self.status, elapsed)
 
 
-class Passing(StreamingResponse):
+class StreamedAnswer(StreamingResponse):
     """A stream on its way to the caller. When it has ended, or the caller has left, `held` is let go."""
 
     held: AsyncExitStack
@@ -91,7 +91,7 @@ async def score(request: Request) -> Response:
     body = await request.body()
     now = asyncio.get_running_loop().time()
     replica, accept = cloud.deployments.replica(deployment), request.headers.get("accept", "*/*")
-    call = Call(cloud, deployment, replica, now, now + deployment.timeout, accept)
+    call = ScoringRequest(cloud, deployment, replica, now, now + deployment.timeout, accept)
     async with AsyncExitStack() as held:
         held.callback(call.count)
         try:
@@ -99,12 +99,12 @@ async def score(request: Request) -> Response:
         except WireError as error:
             response = JSONResponse(error.document(), error.status)
         call.status = response.status_code
-        if isinstance(response, Passing):
+        if isinstance(response, StreamedAnswer):
             response.held = held.pop_all()
     return _labelled(response, request, deployment)
 
 
-def _labelled(response: Response, request: Request, deployment: Deployment) -> Response:
+def _labelled(response: Response, request: Request, deployment: OnlineDeployment) -> Response:
     response.headers[DEPLOYMENT_HEADER] = deployment.name
     response.headers["x-ms-request-id"] = str(uuid.uuid4())
     if given := request.headers.get("x-ms-client-request-id"):
@@ -112,7 +112,7 @@ def _labelled(response: Response, request: Request, deployment: Deployment) -> R
     return response
 
 
-def _check_key(endpoint: Endpoint, authorization: str) -> None:
+def _check_key(endpoint: OnlineEndpoint, authorization: str) -> None:
     scheme, _, given = authorization.partition(" ")
     keys = (endpoint.keys.primary, endpoint.keys.secondary)
     fits = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
@@ -120,7 +120,7 @@ def _check_key(endpoint: Endpoint, authorization: str) -> None:
         raise BadKey
 
 
-def _choose(cloud: Cloud, endpoint: Endpoint, named: str | None) -> Deployment:
+def _choose(cloud: ControlPlane, endpoint: OnlineEndpoint, named: str | None) -> OnlineDeployment:
     """The deployment named in the header whatever its weight, otherwise one by weight."""
     if named is None:
         if not endpoint.traffic:
@@ -132,7 +132,7 @@ def _choose(cloud: Cloud, endpoint: Endpoint, named: str | None) -> Deployment:
     return deployment
 
 
-async def _ask(call: Call, body: bytes, held: AsyncExitStack) -> Response:
+async def _ask(call: ScoringRequest, body: bytes, held: AsyncExitStack) -> Response:
     deployment, replica = call.deployment, call.replica
     if replica.in_flight >= 2 * deployment.concurrency * deployment.instances:
         raise TooMany(f"{replica.in_flight} requests are in flight at deployment {deployment.name}.")
@@ -146,15 +146,17 @@ async def _ask(call: Call, body: bytes, held: AsyncExitStack) -> Response:
     return answer if isinstance(answer, Response) else _fronted(answer)
 
 
-async def _answer(call: Call, body: bytes, held: AsyncExitStack, fault: Fault | None) -> ModelAnswer | Response:
+async def _answer(
+    call: ScoringRequest, body: bytes, held: AsyncExitStack, fault: InjectedFault | None
+) -> ModelAnswer | Response:
     if fault is None:
         return await _ask_model(call, body, held)
     await fault.pause()
     if fault.close and not fault.after:
-        raise Cut
+        raise ConnectionCut
     asked = await _ask_model(call, body, held) if fault.after or not fault.answers else None
     if fault.close:
-        raise Cut
+        raise ConnectionCut
     if fault.model_status is not None:
         return ModelAnswer(fault.model_status, fault.body_bytes())
     if fault.answers:
@@ -163,7 +165,7 @@ async def _answer(call: Call, body: bytes, held: AsyncExitStack, fault: Fault | 
     return asked
 
 
-async def _ask_model(call: Call, body: bytes, held: AsyncExitStack) -> ModelAnswer | Response:
+async def _ask_model(call: ScoringRequest, body: bytes, held: AsyncExitStack) -> ModelAnswer | Response:
     """The container's answer, read to its end; only a stream is handed on as it comes."""
     deployment, replica = call.deployment, call.replica
     if deployment.state == "Failed" and not replica.ready.is_set():
@@ -177,7 +179,7 @@ async def _ask_model(call: Call, body: bytes, held: AsyncExitStack) -> ModelAnsw
     try:
         answer = await held.enter_async_context(asking)
         if answer.content_type == EVENTS:
-            return Passing(answer, call.deadline)
+            return StreamedAnswer(answer, call.deadline)
         return ModelAnswer(answer.status, await answer.read(), answer.content_type)
     except aiohttp.ClientError as error:
         return ModelAnswer(502, f'{{"error": "{type(error).__name__}"}}'.encode())

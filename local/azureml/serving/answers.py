@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from local.azureml.serving.payload import Question
+from local.azureml.serving.payload import ScoringPayload
 
 MODEL = "local"
 LAST_EVENT = b"data: [DONE]\n\n"
 
 
-def shaped(shape: str, text: str, question: Question) -> Any:
-    """A whole answer in one of the shapes of `settings.Serving`."""
+def shaped(shape: str, text: str, question: ScoringPayload) -> Any:
+    """A whole answer in one of the shapes of `settings.ServingSettings`."""
     match shape:
         case "texts":
             return [text]
@@ -32,7 +32,7 @@ def shaped(shape: str, text: str, question: Question) -> Any:
     return {"output": text}
 
 
-def events(text: str, question: Question) -> Iterator[bytes]:
+def events(text: str, question: ScoringPayload) -> Iterator[bytes]:
     """The same as server-sent events: one for each word, one with the reason of the end, and the last."""
     head = _head("chat.completion.chunk")
     for position, word in enumerate(_words(text)):
@@ -58,12 +58,12 @@ def _head(kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": MODEL}
 
 
-def _finish(text: str, question: Question) -> str:
+def _finish(text: str, question: ScoringPayload) -> str:
     longest = question.parameters.get("max_new_tokens")
     return "length" if longest and len(_words(text)) >= longest else "stop"
 
 
-def _usage(text: str, question: Question) -> dict[str, int]:
+def _usage(text: str, question: ScoringPayload) -> dict[str, int]:
     asked = sum(len(_words(turn["content"])) for turn in question.turns)
     answered = len(_words(text))
     return {"prompt_tokens": asked, "completion_tokens": answered, "total_tokens": asked + answered}

@@ -11,7 +11,7 @@ class BadPayload(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScoringPayload:
     """What is asked: for the model the conversation and its parameters, for the server whether to stream."""
 
     turns: list[dict[str, str]]
@@ -25,7 +25,7 @@ class Question:
         return {"input_string": self.turns, "parameters": self.parameters}
 
 
-def parse(body: Any) -> Question:
+def parse(body: Any) -> ScoringPayload:
     """`{"input_data": {"input_string": [turns], "parameters": {...}}}`, from a flat list or a list within a list.
 
     Parameters may stand beside the input or, as the notebook sends them, outside as `params`. `stream` and
@@ -36,7 +36,7 @@ def parse(body: Any) -> Question:
         raise BadPayload("The request must be an object with an object named input_data.")
     parameters = {**_object(data, "parameters"), **_object(body, "params")}
     told = {**parameters, **body}
-    return Question(
+    return ScoringPayload(
         turns=_conversation(data.get("input_string")),
         parameters=parameters,
         stream=told.get("stream") is True,

@@ -21,16 +21,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from local.azureml.serving.answers import events, shaped
-from local.azureml.serving.payload import BadPayload, Question, parse
-from local.azureml.settings import Serving
+from local.azureml.serving.payload import BadPayload, ScoringPayload, parse
+from local.azureml.settings import ServingSettings
 
 HEADER = "x-serving"
 EVENTS = "text/event-stream"
-_AS_IT_IS = Serving()
-_decode = msgspec.json.Decoder(Serving).decode
+_AS_IT_IS = ServingSettings()
+_decode = msgspec.json.Decoder(ServingSettings).decode
 
 
-class Broken(Exception):
+class StreamBrokeOff(Exception):
     """A stream that was to break off did."""
 
 
@@ -63,14 +63,14 @@ class InferenceServer:
         self._counts["answered"] += 1
         return Response(orjson.dumps(shaped(serving.shape, answer["output"], question)), media_type="application/json")
 
-    async def _said(self, text: str, question: Question, serving: Serving) -> AsyncIterator[bytes]:
+    async def _said(self, text: str, question: ScoringPayload, serving: ServingSettings) -> AsyncIterator[bytes]:
         """Word by word. A caller who leaves ends it where it stands."""
         end = "left"
         try:
             for position, event in enumerate(events(text, question)):
                 if position == serving.breaks_after:
                     end = "broken"
-                    raise Broken(f"after {position} words, on request of the control API")
+                    raise StreamBrokeOff(f"after {position} words, on request of the control API")
                 self._counts["words"] += 1
                 yield event
                 await asyncio.sleep(serving.word_seconds)

@@ -12,7 +12,7 @@ _LONG = re.compile(r"^azureml://subscriptions/.+/datastores/([^/]+)/paths/(.+)$"
 
 
 @dataclass(frozen=True)
-class Place:
+class DatastorePath:
     """One blob, or all blobs below one prefix."""
 
     container: str
@@ -40,14 +40,14 @@ class Datastores:
         pairs = (part.partition("=") for part in self.connection.split(";"))
         return next((value for key, _, value in pairs if key == name), "")
 
-    def place(self, uri: str) -> Place:
+    def place(self, uri: str) -> DatastorePath:
         """Where a URI points; UserError when it is none of this workspace's places."""
         if match := _SHORT.match(uri) or _LONG.match(uri):
             name, path = match.groups()
             if name not in self.containers:
                 raise UserError(f"Datastore '{name}' was not found in the workspace (in '{uri}').")
-            return Place(self.containers[name], path)
+            return DatastorePath(self.containers[name], path)
         if uri.startswith(self.blob_url + "/"):
             container, _, path = uri.removeprefix(self.blob_url + "/").partition("/")
-            return Place(container, path)
+            return DatastorePath(container, path)
         raise UserError(f"'{uri}' is no place in a datastore of this workspace or in its storage account.")

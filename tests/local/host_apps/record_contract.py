@@ -92,7 +92,7 @@ async def main() -> None:
     }
     for function in indexed.functions:
         parameter, data, extra = inputs[function.name]
-        call = runtime.Call("invocation", function.function_id, parameter, data, extra)
+        call = runtime.Invocation("invocation", function.function_id, parameter, data, extra)
         try:
             await runtime.invoke(call)
             outcome = "succeeded"
