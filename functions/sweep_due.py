@@ -27,9 +27,8 @@ def sweep_due(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule=runtime.settings().sleep_schedule)
 def sleep_due(timer: func.TimerRequest) -> None:
     """Asks idle datasets to sleep, which their own step does, and writes the night's report. Forgets old counts."""
-    from shared.ledger import counts
     from shared.operations import nightly
 
     services = runtime.services()
     nightly.look_round(services)
-    counts.forget(services.storage, services.clock() - COUNTS_KEPT)
+    services.counts.forget(services.clock() - COUNTS_KEPT)

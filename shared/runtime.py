@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.config.settings import Settings, load
+from shared.ledger.budget import Budget
+from shared.ledger.claims import Claims
 from shared.ledger.counts import Counts
-from shared.ledger.engine import Ledger
+from shared.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from shared.azure.inference import InferenceClient
@@ -37,10 +39,14 @@ class Services:
     inference: InferenceClient
     clock: Callable[[], float] = time.time
     ledger: Ledger = field(init=False)
+    budget: Budget = field(init=False)
+    claims: Claims = field(init=False)
     counts: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.storage, self.clock)
+        self.budget = Budget(self.storage, self.ledger, self.clock, self.settings)
+        self.claims = Claims(self.storage, self.ledger)
         self.counts = Counts(self.storage, self.clock)
 
     @cached_property

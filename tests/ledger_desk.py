@@ -9,8 +9,9 @@ from typing import Any
 from shared.errors import (
     PermanentError,
 )
-from shared.ledger.engine import INTENT_GRACE, Ledger, StepResult, advance
+from shared.ledger.engine import INTENT_GRACE, Engine, StepResult
 from shared.ledger.states import SnapshotState as S
+from shared.ledger.store import Ledger
 from tests.builders import SNAPSHOT
 from tests.fakes import START, Clock, FakeStorage, Process
 
@@ -61,7 +62,7 @@ class Desk:
 
     def advance(self, handlers: dict[str, Hand], message: str = KEY) -> str:
         every = {"snapshot": handlers, "dataset": handlers}
-        return advance(self.ledger, message, every, FAULT_SECONDS, lambda *what: self.told.append(what))
+        return Engine(self.ledger, every, FAULT_SECONDS, lambda *what: self.told.append(what)).advance(message)
 
     def looks(self) -> list[tuple[float, str]]:
         """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start."""

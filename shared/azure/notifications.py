@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from azure.eventgrid import EventGridPublisherClient
 
     from shared.config.settings import Settings
-    from shared.ledger.engine import Announce
+    from shared.ledger.engine import Notify
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ EVENT_TYPE = "Droptune.StateChanged"
 _ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 5, "read_timeout": 5}
 
 
-def teller(settings: Settings, credential: Callable[[], Any]) -> Announce:
+def teller(settings: Settings, credential: Callable[[], Any]) -> Notify:
     """A function that takes (key, state before, state after, reason) and tells the topic; or does nothing."""
     if not settings.notify_topic:
         return lambda key, before, after, reason: None

@@ -1,42 +1,41 @@
-"""How many training jobs run at once and begin in a day: places reserved in one small blob, `ledger/budget.json`.
+"""How many training jobs run at once and begin in a day: slots reserved in one small blob, `ledger/budget.json`.
 
-A place is reserved under the name of a job before it is submitted, and given back when the job has ended; both may be
-repeated. The blob is written on condition of its ETag, so two workers never take the last place together. What a crash
-leaves behind is found by `audit`, which the sweep calls: it asks row and workspace before it gives a place back.
+A slot is reserved under the name of a job before it is submitted, and given back when the job has ended; both may be
+repeated. The blob is written on condition of its ETag, so two workers never take the last slot together. What a crash
+leaves behind is found by `audit`, which the sweep calls: it asks row and workspace before it gives a slot back.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from shared import naming
+from shared.config.settings import Settings
 from shared.errors import LedgerConflict, NotFound
-from shared.ledger.rows import Blocker, Check, Struct
+from shared.ledger.rows import Blocker, Check, Snapshot, Struct
 from shared.ledger.states import SnapshotState
-
-if TYPE_CHECKING:
-    from shared.ledger.rows import Snapshot
-    from shared.runtime import Services
+from shared.ledger.storage import BlobStore
+from shared.ledger.store import CONTAINER, Ledger
 
 log = logging.getLogger(__name__)
 
-CONTAINER, BLOB = "ledger", "budget.json"
+BLOB = "budget.json"
 DAY = 86_400.0
 ENDED = ("Completed", "Failed", "Canceled")
-# A row that waits for a person gives its place to others after this long (s); it takes one again when it goes on.
+# A row that waits for a person gives its slot to others after this long (s); it takes one again when it goes on.
 ATTENTION_GRACE = 3600.0
-# A place is for a job that begins within so long (s).
-_PLACE_SECONDS = 3600.0
+# A slot is for a job that begins within so long (s).
+_SLOT_SECONDS = 3600.0
 # The longest pause (s) until what waits for the day's limit looks again: limits are settings and may be raised.
-_LONGEST_LOOK = 900.0
+_LONGEST_PAUSE = 900.0
+_UNDER_WAY = (SnapshotState.VALIDATED, SnapshotState.SUBMITTING, SnapshotState.TRAINING)
 
 
 class ReservedRun(Struct, frozen=True, kw_only=True):
-    """One job's place: from when, and until when (None: still)."""
+    """One job's slot: from when, and until when (None: still)."""
 
     snapshot: str
     dataset: str
@@ -44,129 +43,138 @@ class ReservedRun(Struct, frozen=True, kw_only=True):
     ended: float | None = None
 
 
-class Budget(Struct, frozen=True, kw_only=True):
+class Reservations(Struct, frozen=True, kw_only=True):
     """The runs under way, and those of the last 24 hours, by job name."""
 
     runs: dict[str, ReservedRun] = msgspec.field(default_factory=dict)
 
+    def holds(self, job: str) -> bool:
+        """Whether the job has a slot."""
+        return job in self.runs and self.runs[job].ended is None
 
-_BUDGET = msgspec.json.Decoder(Budget)
-
-
-def reserve(services: Services, row: Snapshot, job: str) -> list[Blocker]:
-    """Takes a place for a job, or says which limits are in the way. A job that has one keeps it.
-
-    Asked again right before the job is submitted: a place that was taken long ago would count for another day, so it
-    is taken anew.
-    """
-    found: list[Blocker] = []
-
-    def edit(budget: Budget) -> Budget:
-        if _held(budget, job) and budget.runs[job].begun > services.clock() - _PLACE_SECONDS:
-            found[:] = []
-            return budget
-        others = {name: run for name, run in budget.runs.items() if name != job}
-        found[:] = problems(services, Budget(runs=others), row)
-        if found:
-            return budget
-        run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=services.clock())
-        return Budget(runs={**others, job: run})
-
-    _change(services, edit)
-    return found
+    def without(self, job: str) -> dict[str, ReservedRun]:
+        """The runs of all other jobs."""
+        return {name: run for name, run in self.runs.items() if name != job}
 
 
-def release(services: Services, job: str, begun: bool = True) -> None:
-    """Gives a job's place back. One that never began does not count for the day either."""
-
-    def edit(budget: Budget) -> Budget:
-        run = budget.runs.get(job)
-        if run is None or (begun and run.ended is not None):
-            return budget
-        others = {name: other for name, other in budget.runs.items() if name != job}
-        return Budget(runs={**others, job: run.but(ended=services.clock())} if begun else others)
-
-    _change(services, edit)
+_DECODER = msgspec.json.Decoder(Reservations)
 
 
-def look(services: Services) -> Budget:
-    """The budget as it is."""
-    return _read(services)[0]
+class Budget:
+    """The slots of one installation. `clock` gives seconds since 1970, UTC; `limits` are the settings."""
 
+    def __init__(self, storage: BlobStore, ledger: Ledger, clock: Callable[[], float], limits: Settings) -> None:
+        self._storage, self._ledger, self._clock, self._limits = storage, ledger, clock, limits
 
-def problems(services: Services, budget: Budget, row: Snapshot) -> list[Blocker]:
-    """The limits that keep a snapshot from having a place now, but for those a person excused."""
-    given, now = services.settings, services.clock()
-    running = [run for run in budget.runs.values() if run.ended is None]
-    own = [run.snapshot for run in running if run.dataset == row.dataset]
-    today = sorted(run.begun for run in budget.runs.values() if run.begun > now - DAY)
-    found = []
-    if len(running) >= given.max_runs:
-        text = f"{len(running)} jobs run at once and MAX_RUNS is {given.max_runs}"
-        found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
-    if len(own) >= given.max_runs_per_dataset:
-        text = f"{', '.join(own)} of this dataset trains and MAX_RUNS_PER_DATASET is {given.max_runs_per_dataset}"
-        found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
-    if len(today) >= given.max_runs_per_day:
-        free = today[-given.max_runs_per_day] + DAY - now
-        text = f"{len(today)} jobs began within 24 hours and MAX_RUNS_PER_DAY is {given.max_runs_per_day}"
-        poll_in = max(given.look_seconds, min(free, _LONGEST_LOOK))
-        found.append(Blocker(text=text, check=Check.DAILY_RUNS, poll_in=poll_in))
-    return [p for p in found if p.check not in row.overrides]
+    def reserve(self, row: Snapshot, job: str) -> list[Blocker]:
+        """Takes a slot for a job, or says which limits are in the way. A job that has one keeps it.
 
+        Asked again right before the job is submitted: a slot that was taken long ago would count for another day, so
+        it is taken anew.
+        """
+        found: list[Blocker] = []
 
-def audit(services: Services) -> list[str]:
-    """Gives back the places that nothing stands for any more; returns the jobs. Called by the sweep."""
-    given_back = []
-    for job, run in look(services).runs.items():
-        if run.ended is not None or _wanted(services, job, run):
-            continue
-        found = services.workspace.job(job)
-        if found is None or found.status in ENDED:
-            log.warning("the place of job %s is given back: its row has gone on and no such job runs", job)
-            release(services, job, begun=found is not None)
-            given_back.append(job)
-    return given_back
+        def edit(kept: Reservations) -> Reservations:
+            if kept.holds(job) and kept.runs[job].begun > self._clock() - _SLOT_SECONDS:
+                found[:] = []
+                return kept
+            others = kept.without(job)
+            found[:] = self._blockers(others, row)
+            if found:
+                return kept
+            run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=self._clock())
+            return Reservations(runs={**others, job: run})
 
+        self._change(edit)
+        return found
 
-def _held(budget: Budget, job: str) -> bool:
-    return job in budget.runs and budget.runs[job].ended is None
+    def release(self, job: str, begun: bool = True) -> None:
+        """Gives a job's slot back. One that never began does not count for the day either."""
 
+        def edit(kept: Reservations) -> Reservations:
+            run = kept.runs.get(job)
+            if run is None or (begun and run.ended is not None):
+                return kept
+            others = kept.without(job)
+            return Reservations(runs={**others, job: run.but(ended=self._clock())} if begun else others)
 
-def _wanted(services: Services, job: str, run: ReservedRun) -> bool:
-    """Whether the snapshot's row still counts on this place."""
-    try:
-        row: Snapshot = services.ledger.read(f"snapshot/{run.snapshot}").row
-    except NotFound:
-        return False
-    under_way = row.state in (SnapshotState.VALIDATED, SnapshotState.SUBMITTING, SnapshotState.TRAINING)
-    given_up = row.attention and row.fault is not None and services.clock() > row.fault.since + ATTENTION_GRACE
-    return under_way and not given_up and job == naming.job(services.installation, row.id, row.attempt)
+        self._change(edit)
 
+    def reservations(self) -> Reservations:
+        """The slots as they are."""
+        return self._read()[0]
 
-def _read(services: Services) -> tuple[Budget, str]:
-    try:
-        data, etag = services.storage.read(CONTAINER, BLOB)
-    except NotFound:
-        return Budget(), ""
-    return _BUDGET.decode(data), etag
+    def blockers(self, row: Snapshot) -> list[Blocker]:
+        """The limits that keep a snapshot from having a slot now, but for those a person excused."""
+        return self._blockers(self.reservations().runs, row)
 
+    def audit(self, status_of: Callable[[str], str | None]) -> list[str]:
+        """Gives back the slots that nothing stands for any more; returns the jobs. Called by the sweep.
 
-def _change(services: Services, edit: Callable[[Budget], Budget]) -> None:
-    """Reads, edits and writes until no other write came between; runs that ended over a day ago are forgotten."""
-    while True:
-        budget, etag = _read(services)
-        edited = edit(budget)
-        if edited == budget:
-            return
-        since = services.clock() - DAY
-        kept = {job: run for job, run in edited.runs.items() if run.ended is None or run.begun > since}
-        data = msgspec.json.encode(Budget(runs=kept))
+        `status_of` says how a job is in the workspace, None if there is none of that name.
+        """
+        given_back = []
+        for job, run in self.reservations().runs.items():
+            if run.ended is not None or self._wanted(job, run):
+                continue
+            status = status_of(job)
+            if status is None or status in ENDED:
+                log.warning("the slot of job %s is given back: its row has gone on and no such job runs", job)
+                self.release(job, begun=status is not None)
+                given_back.append(job)
+        return given_back
+
+    def _blockers(self, runs: dict[str, ReservedRun], row: Snapshot) -> list[Blocker]:
+        given, now = self._limits, self._clock()
+        running = [run for run in runs.values() if run.ended is None]
+        own = [run.snapshot for run in running if run.dataset == row.dataset]
+        today = sorted(run.begun for run in runs.values() if run.begun > now - DAY)
+        found = []
+        if len(running) >= given.max_runs:
+            text = f"{len(running)} jobs run at once and MAX_RUNS is {given.max_runs}"
+            found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
+        if len(own) >= given.max_runs_per_dataset:
+            text = f"{', '.join(own)} of this dataset trains and MAX_RUNS_PER_DATASET is {given.max_runs_per_dataset}"
+            found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
+        if len(today) >= given.max_runs_per_day:
+            free = today[-given.max_runs_per_day] + DAY - now
+            text = f"{len(today)} jobs began within 24 hours and MAX_RUNS_PER_DAY is {given.max_runs_per_day}"
+            pause = max(given.look_seconds, min(free, _LONGEST_PAUSE))
+            found.append(Blocker(text=text, check=Check.DAILY_RUNS, poll_in=pause))
+        return [blocker for blocker in found if blocker.check not in row.overrides]
+
+    def _wanted(self, job: str, run: ReservedRun) -> bool:
+        """Whether the snapshot's row still counts on this slot."""
         try:
-            if etag:
-                services.storage.replace(CONTAINER, BLOB, data, etag)
-            else:
-                services.storage.create(CONTAINER, BLOB, data)
-            return
-        except LedgerConflict:
-            continue
+            row: Snapshot = self._ledger.read(f"snapshot/{run.snapshot}").row
+        except NotFound:
+            return False
+        given_up = row.attention and row.fault is not None and self._clock() > row.fault.since + ATTENTION_GRACE
+        mine = job == naming.job(naming.installation(self._storage.address), row.id, row.attempt)
+        return row.state in _UNDER_WAY and not given_up and mine
+
+    def _read(self) -> tuple[Reservations, str]:
+        try:
+            data, etag = self._storage.read(CONTAINER, BLOB)
+        except NotFound:
+            return Reservations(), ""
+        return _DECODER.decode(data), etag
+
+    def _change(self, edit: Callable[[Reservations], Reservations]) -> None:
+        """Reads, edits and writes until no other write came between; what ended and began over a day ago is dropped."""
+        while True:
+            kept, etag = self._read()
+            edited = edit(kept)
+            if edited == kept:
+                return
+            since = self._clock() - DAY
+            runs = {job: run for job, run in edited.runs.items() if run.ended is None or run.begun > since}
+            data = msgspec.json.encode(Reservations(runs=runs))
+            try:
+                if etag:
+                    self._storage.replace(CONTAINER, BLOB, data, etag)
+                else:
+                    self._storage.create(CONTAINER, BLOB, data)
+                return
+            except LedgerConflict:
+                continue

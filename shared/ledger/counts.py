@@ -1,8 +1,9 @@
-"""How questions ended, per release: counted where they are answered, read by rollout, idleness and the status page.
+"""How calls ended, per release: counted where they are answered, read by the shift that compares candidate and live.
 
 Every process counts in memory and writes what it counted to the container `work`, one blob for a minute and a process:
 `counts/<dataset>/<deployment>/<minute>-<process>.json`. A blob always holds all that its process counted in that
-minute, so writing it again adds nothing. A process that dies loses the counts of its last `FLUSH_SECONDS` at most.
+minute, so writing it again adds nothing. A process that dies loses what it counted since its last flush: the calls of
+`FLUSH_SECONDS`, and more only if storage did not take them; those are written with the next call's.
 """
 
 from __future__ import annotations
@@ -16,15 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from shared.errors import NotFound, PipelineError
 from shared.ledger.rows import CallResult, CallStats
-
-if TYPE_CHECKING:
-    from shared.azure.storage import Storage
+from shared.ledger.storage import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ _STEP = 1.1
 
 
 class _Second(msgspec.Struct):
-    """One second's counts, and of the answered questions how many took `_STEP ** n` seconds."""
+    """One second's counts, and of the answered calls how many took `_STEP ** n` seconds."""
 
     answered: int = 0
     failed: int = 0
@@ -54,7 +52,7 @@ _MINUTE = msgspec.json.Decoder(dict[int, _Second])
 class Counts:
     """What this process counts. `clock` gives seconds since 1970, UTC; `note` is called from an event loop."""
 
-    storage: Storage
+    storage: BlobStore
     clock: Callable[[], float]
     process: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     _minutes: dict[tuple[str, str, int], _Minute] = field(default_factory=dict)
@@ -63,7 +61,7 @@ class Counts:
     _due: tuple[float, asyncio.Task[None]] | None = None
 
     def note(self, dataset: str, deployment: str, how: CallResult, seconds: float, watched: bool = False) -> None:
-        """One more question that ended so, after so many seconds. `watched`: a rollout wants to know soon."""
+        """One more call that ended so, after so many seconds. `watched`: a rollout wants to know soon."""
         now = self.clock()
         at = (dataset, deployment, int(now // 60))
         with self._lock:
@@ -92,6 +90,35 @@ class Counts:
             for at in [at for at in self._minutes if at[2] < over and at not in self._unwritten]:
                 del self._minutes[at]
 
+    def since(self, dataset: str, deployment: str, since: float) -> CallStats:
+        """How the calls to a deployment ended since a time (exact to the second), over all processes."""
+        total, took = _Second(), Counter[int]()
+        folder, first = _folder(dataset, deployment), _minute(since)
+        for blob in self.storage.list(CONTAINER, folder):
+            if blob.name.removeprefix(folder) < first:
+                continue
+            for second in _seconds(self.storage, blob.name, since):
+                total.answered += second.answered
+                total.failed += second.failed
+                total.refused += second.refused
+                took.update(second.took)
+        return CallStats(
+            asked=total.answered + total.failed + total.refused,
+            failed=total.failed,
+            refused=total.refused,
+            p50_seconds=_percentile(took, 0.5),
+            p95_seconds=_percentile(took, 0.95),
+        )
+
+    def forget(self, before: float) -> int:
+        """Deletes what was counted before a time; returns how many blobs that were."""
+        last, deleted = _minute(before), 0
+        for blob in self.storage.list(CONTAINER, "counts/"):
+            if blob.name.rsplit("/", 1)[-1] < last:
+                self.storage.delete(CONTAINER, blob.name)
+                deleted += 1
+        return deleted
+
     def _flush_in(self, seconds: float) -> None:
         """Sees to it that a flush comes within so many seconds."""
         loop = asyncio.get_running_loop()
@@ -108,39 +135,7 @@ class Counts:
         await asyncio.to_thread(self.flush)
 
 
-def since(storage: Storage, dataset: str, deployment: str, since: float) -> CallStats:
-    """How the questions to a deployment ended since a time (exact to the second), over all processes."""
-    total, took = _Second(), Counter[int]()
-    folder, first = _folder(dataset, deployment), _minute(since)
-    for blob in storage.list(CONTAINER, folder):
-        if blob.name.removeprefix(folder) < first:
-            continue
-        for second in _seconds(storage, blob.name, since):
-            total.answered += second.answered
-            total.failed += second.failed
-            total.refused += second.refused
-            took.update(second.took)
-    asked = total.answered + total.failed + total.refused
-    return CallStats(
-        asked=asked,
-        failed=total.failed,
-        refused=total.refused,
-        p50_seconds=_percentile(took, 0.5),
-        p95_seconds=_percentile(took, 0.95),
-    )
-
-
-def forget(storage: Storage, before: float) -> int:
-    """Deletes what was counted before a time; returns how many blobs that were."""
-    last, deleted = _minute(before), 0
-    for blob in storage.list(CONTAINER, "counts/"):
-        if blob.name.rsplit("/", 1)[-1] < last:
-            storage.delete(CONTAINER, blob.name)
-            deleted += 1
-    return deleted
-
-
-def _seconds(storage: Storage, name: str, since: float) -> Iterator[_Second]:
+def _seconds(storage: BlobStore, name: str, since: float) -> Iterator[_Second]:
     try:
         minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
     except NotFound:  # forgotten meanwhile

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import IllegalTransition, PermanentError
-from shared.ledger import claims
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Request, Snapshot
 from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, LifeCycle, ReleaseState, SnapshotState
@@ -206,7 +205,7 @@ def _excuse(row: Snapshot, wanted: Iterable[str], by: str) -> dict[str, Any]:
 
 def _retrain(services: Services, row: Snapshot, by: str, why: str = "", **changes: Any) -> ActionAnswer:
     """A new attempt at the training, if nobody else is at the same content."""
-    if holder := claims.claim(services, row):
+    if holder := services.claims.take_again(row):
         return ActionAnswer(False, f"{holder} is training the same content now")
     return _moved(services, row, "retry", by, why, attempt=row.attempt + 1, blocked=(), **changes)
 

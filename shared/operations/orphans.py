@@ -19,9 +19,9 @@ import msgspec
 from shared import naming
 from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence
-from shared.ledger.engine import CONTAINER
 from shared.ledger.rows import Request, Struct
 from shared.ledger.states import DatasetState
+from shared.ledger.store import CONTAINER
 from shared.releases import idle
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared import runtime
 from shared.azure import notifications
-from shared.ledger.engine import advance
+from shared.ledger.engine import Engine
 from shared.releases import deploy, sleep, traffic
 from shared.snapshots import admission, cleanup, supersede
 from shared.training import job, register
@@ -51,10 +51,5 @@ def step(services: Services, message: str) -> str:
     key, _, number = message.partition("#")
     if number:
         return admission.check_file(services, key, number)
-    return advance(
-        services.ledger,
-        message,
-        handlers(services),
-        services.settings.fault_seconds,
-        notifications.teller(services.settings, runtime.credential),
-    )
+    notify = notifications.teller(services.settings, runtime.credential)
+    return Engine(services.ledger, handlers(services), services.settings.fault_seconds, notify).advance(message)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.errors import ServiceBusy
-from shared.ledger import budget
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import orphans
 from shared.releases import deploy
 from shared.snapshots import intake
 
 if TYPE_CHECKING:
-    from shared.ledger.engine import ListedRow
+    from shared.ledger.store import ListedRow
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -38,9 +38,14 @@ def sweep(services: Services) -> list[str]:
     due += [key for key in _releases_waiting(services, snapshots, datasets) if key not in due]
     for key in due:
         services.ledger.hint(key)
-    budget.audit(services)
+    services.budget.audit(partial(_job_status, services))
     _orphans(services)
     return due + [f"snapshot/{found}" for found in _lost_uploads(services, snapshots)]
+
+
+def _job_status(services: Services, name: str) -> str | None:
+    job = services.workspace.job(name)
+    return job.status if job else None
 
 
 def _orphans(services: Services) -> None:

@@ -20,8 +20,8 @@ from shared.releases import endpoints, gate
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shared.azure.storage import Lease
-    from shared.ledger.engine import ListedRow
+    from shared.ledger.fence import HeldLease
+    from shared.ledger.store import ListedRow
     from shared.runtime import Services
 
 D = DatasetState
@@ -37,7 +37,7 @@ class Deploy:
         """Whether a snapshot waits for its release."""
         return self._next(row) is not None
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Puts the candidate on record; nothing is made yet."""
         snapshot = self._next(row)
         if snapshot is None or snapshot.model is None:
@@ -92,7 +92,7 @@ class Rollout:
         """Always: a rollout under way goes on."""
         return True
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Goes on with the rollout, or with removing a candidate that failed."""
         candidate = row.candidate
         assert candidate is not None, "a rollout has a candidate"
@@ -115,7 +115,7 @@ class Rollout:
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """What Azure refuses is an endpoints.Failure already; anything else is for a person."""
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
+    def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
         raise NotImplementedError
 
     def _give_back(self, row: Dataset, candidate: Release) -> StepResult:
@@ -160,7 +160,7 @@ class Watch(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
+    def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
         limit = self.services.settings.deploy_limit_minutes
         try:
             raised = endpoints.ensure_deployed(self.services, row, candidate)
@@ -186,7 +186,7 @@ class Gate(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
+    def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
         found = gate.evaluate(self.services, row, candidate, lease)
         if isinstance(found, gate.Unfinished):
             return StepResult(row.state, poll_in=found.poll_in)

@@ -17,7 +17,7 @@ from shared.ledger.states import DatasetState
 from shared.releases import endpoints, idle
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Sleep:
             return "its endpoint is there" if self.services.workspace.endpoint(row.endpoint) else ""
         return ""
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Removes the endpoint and looks until it is gone."""
         assert row.live is not None
         if not endpoints.ensure_removed(self.services, row, row.live, whole_endpoint=True):
@@ -77,7 +77,7 @@ class Wake:
         """Whether somebody asked for it."""
         return row.requested is not None and row.requested.what == "wake"
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Makes endpoint and deployment of the live release again, and gives it all the traffic."""
         live = row.live
         assert live is not None, "what sleeps was live"

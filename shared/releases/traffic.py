@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import PermanentError
-from shared.ledger import counts
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import CallComparison, Dataset, Release, Stage
 from shared.ledger.rows import ReleaseOutcome as Ended
@@ -19,7 +18,7 @@ from shared.releases import endpoints, health
 from shared.releases.deploy import Deploy, Rollout
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
 D = DatasetState
@@ -31,7 +30,7 @@ class Shift(Rollout):
 
     services: Services
 
-    def _go_on(self, row: Dataset, candidate: Release, lease: Lease) -> StepResult:
+    def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
         if not candidate.stages:
             straight = row.resting != D.LIVE or bool(candidate.returned_by)
             return self._enter(row, candidate, 100 if straight else self.services.settings.rollout_stages[0])
@@ -80,8 +79,8 @@ class Shift(Rollout):
         since, began, now = candidate.stages[-1].since, candidate.stages[0].since, self.services.clock()
         counted = CallComparison(
             source="counts",
-            candidate=counts.since(self.services.storage, row.name, candidate.deployment, since),
-            live=counts.since(self.services.storage, row.name, live.deployment, began),
+            candidate=self.services.counts.since(row.name, candidate.deployment, since),
+            live=self.services.counts.since(row.name, live.deployment, began),
         )
         asked = ((candidate.deployment, since), (live.deployment, began))
         return counted, self.services.metrics.compared(row.endpoint, *asked, now)
@@ -125,7 +124,7 @@ class RollBack:
         """Whether somebody asked for it."""
         return row.requested is not None and row.requested.what == "roll_back"
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Puts the return on record, if what is to be returned to is still up; the traffic is written by the shift."""
         assert row.requested is not None
         by, back = row.requested.by, row.previous
@@ -159,7 +158,7 @@ class Retire:
             return False
         return self.services.clock() >= row.kept_until or Deploy(self.services).ready(row)
 
-    def act(self, row: Dataset, lease: Lease) -> StepResult:
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Removes it; the release stays on record. The log of one that was taken back is kept."""
         previous = row.previous
         assert previous is not None

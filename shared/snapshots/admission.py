@@ -16,7 +16,7 @@ from shared.chatdata.splits import Cuts, Shares, Split
 from shared.config import hyperparameters
 from shared.config.options import MOST_BYTES, parsed
 from shared.errors import BadSnapshot, LedgerConflict, NotFound, NotReady, PermanentError
-from shared.ledger import claims
+from shared.ledger.claims import claim_name
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, ModelPin, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shared.azure.resources import RegistryModel
-    from shared.azure.storage import Lease, Storage
+    from shared.azure.storage import Storage
+    from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
 
@@ -45,7 +46,7 @@ class Validate:
         """Always: a received snapshot is validated at once."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Pins the model and the component, then makes the pass over the files."""
         try:
             options = _options(self.services, row)
@@ -69,7 +70,7 @@ class Validate:
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return StepResult(SnapshotState.REJECTED, str(error), {"blocked": blocked}, poll_in=self._keep())
 
-    def _pass(self, row: Snapshot, options: dict[str, Any], model: RegistryModel, lease: Lease) -> Frozen:
+    def _pass(self, row: Snapshot, options: dict[str, Any], model: RegistryModel, lease: HeldLease) -> Frozen:
         files = _filewise(self.services, row, options, model)
         quarantine = Quarantine(self.services.storage, row.id)
         if _is_spread(self.services, row):
@@ -90,8 +91,8 @@ class Validate:
         return frozen
 
     def _admitted(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> StepResult:
-        claim = claims.claim_name(row, changes)
-        holder = "" if Check.DUPLICATE in row.overrides else claims.claimed(self.services, claim, row.id)
+        claim = claim_name(row, changes)
+        holder = "" if Check.DUPLICATE in row.overrides else self.services.claims.take(claim, row.id)
         if holder:
             return StepResult(
                 SnapshotState.DUPLICATE,
@@ -142,6 +143,7 @@ def _filewise(services: Services, row: Snapshot, options: dict[str, Any], model:
     sources = _sources(services, row)
     return Filewise(
         services.ledger,
+        services.storage,
         row.id,
         sources,
         policy_of(services.settings, row, options, model),

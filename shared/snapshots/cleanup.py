@@ -12,8 +12,8 @@ from shared.ledger.engine import StepResult
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
     from shared.errors import PermanentError
+    from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -31,7 +31,7 @@ class Clean:
         """Whether the keep time is over."""
         return self.services.clock() >= row.since + self.services.settings.keep_days * 86_400
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Deletes training files, working files and the quarantine; the report and the person's own upload stay."""
         for container in ("frozen", "work", "quarantine"):
             for blob in self.services.storage.list(container, f"{row.id}/"):

@@ -26,8 +26,9 @@ from shared.validation.partial import Partial
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from shared.azure.storage import Lease
-    from shared.ledger.engine import Ledger
+    from shared.azure.storage import Storage
+    from shared.ledger.fence import HeldLease
+    from shared.ledger.store import Ledger
     from shared.validation import Frozen, Policy, Source, Staging
     from shared.validation.stager import Plan
 
@@ -54,6 +55,7 @@ class Filewise:
     """The files of one snapshot under one policy and plan, known by their numbers in reading order."""
 
     ledger: Ledger
+    storage: Storage
     snapshot: str
     sources: Sequence[Source]
     policy: Policy
@@ -68,7 +70,7 @@ class Filewise:
         if not 0 <= number < len(self.sources):
             return "unknown"
         try:
-            lease = self.ledger.storage.lease(f"{self.snapshot}#{number}")
+            lease = self.storage.lease(f"{self.snapshot}#{number}")
         except LeaseHeld:
             return "held elsewhere"
         try:
@@ -84,7 +86,7 @@ class Filewise:
         finally:
             lease.release()
 
-    def assemble(self, lease: Lease, seconds: float) -> Frozen:
+    def assemble(self, lease: HeldLease, seconds: float) -> Frozen:
         """Puts the files together. Raises Waiting while some are missing, and asks for them.
 
         `seconds`: how long the validation took up to now.
@@ -103,20 +105,20 @@ class Filewise:
         lease.check()
         without = {number: self._left(_staged(number)).partial for number in repeated}
         frozen = assembly.freeze(self.staging, seconds, without)
-        Quarantine(self.ledger.storage, self.snapshot).commit([block for one in left for block in one.quarantine])
+        Quarantine(self.storage, self.snapshot).commit([block for one in left for block in one.quarantine])
         return frozen
 
     def _ask(self, missing: Sequence[int]) -> None:
         """Asks for these files, if any, and raises Waiting."""
         if missing:
             for number in missing:
-                self.ledger.storage.send(f"snapshot/{self.snapshot}#{number}")
+                self.storage.send(f"snapshot/{self.snapshot}#{number}")
             done = len(self.sources) - len(missing)
             raise NotReady(f"{done} of {len(self.sources)} files are checked", retry_after=ASK_AGAIN)
 
-    def _read(self, number: int, lease: Lease, found: Iterable[str]) -> str:
+    def _read(self, number: int, lease: HeldLease, found: Iterable[str]) -> str:
         again = _repeated(number) in found
-        quarantine = Quarantine(self.ledger.storage, self.snapshot, number)
+        quarantine = Quarantine(self.storage, self.snapshot, number)
         try:
             partial = check_file(
                 self.sources,
@@ -156,7 +158,7 @@ class Filewise:
         for number in range(len(self.sources)):
             if _fault(number) in found:
                 told = self._bytes(_fault(number)).decode()
-                self.ledger.storage.delete("work", self._folder + _fault(number))
+                self.storage.delete("work", self._folder + _fault(number))
                 raise ServiceBusy(f"{self.sources[number].path} could not be checked: {told}")
 
     @property
@@ -164,17 +166,17 @@ class Filewise:
         return naming.work(self.snapshot, str(FORMAT), repr(self.policy), repr(self.plan))
 
     def _found(self) -> set[str]:
-        return {blob.name.removeprefix(self._folder) for blob in self.ledger.storage.list("work", self._folder)}
+        return {blob.name.removeprefix(self._folder) for blob in self.storage.list("work", self._folder)}
 
     def _bytes(self, name: str) -> bytes:
-        return self.ledger.storage.read("work", self._folder + name)[0]
+        return self.storage.read("work", self._folder + name)[0]
 
     def _left(self, name: str) -> _Left:
         return _LEFT.decode(self._bytes(name))
 
     def _leave(self, name: str, data: bytes) -> None:
         with contextlib.suppress(LedgerConflict):  # somebody left the same before
-            self.ledger.storage.create("work", self._folder + name, data)
+            self.storage.create("work", self._folder + name, data)
 
 
 def _checked(number: int) -> str:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.ledger import budget, claims
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, Snapshot
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
     from shared.errors import PermanentError
+    from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
 # States of a newer snapshot that make an older, waiting one pointless.
@@ -40,13 +39,13 @@ class Supersede:
         """Whether there is such a snapshot, and nobody wants the older one all the same."""
         return Check.SUPERSEDED not in row.overrides and bool(self._newer(row))
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Gives back the claim on the content and the place for the job, and ends here."""
         newer = self._newer(row)
         if not newer:  # its training has failed meanwhile
             return StepResult(row.state)
-        claims.release_claim(self.services, row)
-        budget.release(self.services, naming.job(self.services.installation, row.id, row.attempt), begun=False)
+        self.services.claims.release(row)
+        self.services.budget.release(naming.job(self.services.installation, row.id, row.attempt), begun=False)
         keep = self.services.settings.keep_days * 86_400
         return StepResult(SnapshotState.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)}, poll_in=keep)
 

@@ -15,7 +15,6 @@ from shared import naming
 from shared.azure.resources import JobSpec
 from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError
-from shared.ledger import budget, claims
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Snapshot
 from shared.ledger.states import SnapshotState
@@ -23,7 +22,7 @@ from shared.training import compute, preflight
 
 if TYPE_CHECKING:
     from shared.azure.resources import Job
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
 S = SnapshotState
@@ -46,12 +45,12 @@ class Reserve:
         """Whether this attempt has no place yet."""
         return row.job != _job_name(self.services, row)
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Checks everything once more, then takes a place. The row's `job` says that it has one."""
         found = self._checked(row)
         job = _job_name(self.services, row)
-        limits = budget.problems(self.services, budget.look(self.services), row) if found else None
-        found += budget.reserve(self.services, row, job) if limits is None else limits
+        limits = self.services.budget.blockers(row) if found else None
+        found += self.services.budget.reserve(row, job) if limits is None else limits
         if found:
             poll_in = min(p.poll_in for p in found if p.poll_in is not None)
             waiting = {"waiting": preflight.listed(found), "blocked": preflight.checks(found)}
@@ -90,7 +89,7 @@ class Submit:
         """Whether this attempt has a place."""
         return row.job == _job_name(self.services, row)
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Finds the job of this attempt or submits it."""
         name = _job_name(self.services, row)
         job = self.services.workspace.job(name) or self._submitted(row, name)
@@ -104,10 +103,10 @@ class Submit:
         return _training_failed(self.services, row, str(error), {}, begun=False)
 
     def _submitted(self, row: Snapshot, name: str) -> Job:
-        if holder := claims.claim(self.services, row):
+        if holder := self.services.claims.take_again(row):
             raise AzureRefused(f"{holder} is training the same content now")
         # Once more: a row that waited long for a person has given its place to others.
-        if limits := budget.reserve(self.services, row, name):
+        if limits := self.services.budget.reserve(row, name):
             raise NotReady(preflight.listed(limits), limits[0].poll_in)
         try:
             return self.services.workspace.submit(job_spec(self.services, row, name))
@@ -163,12 +162,12 @@ class Finish:
         """Always: each look asks the workspace."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Asks the workspace for the job's status."""
         job = self.services.workspace.job(row.job)
         status = job.status if job else MISSING
         if status == "Completed":
-            budget.release(self.services, row.job)
+            self.services.budget.release(row.job)
             return StepResult(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_HEARD})
         if status in _FAILED:
             return self._ended(row, status)
@@ -236,6 +235,6 @@ def _training_failed(
     services: Services, row: Snapshot, reason: str, changes: Mapping[str, object], begun: bool = True
 ) -> StepResult:
     """The end of this attempt: claim and place go to others, and the files stay for a retry."""
-    claims.release_claim(services, row)
-    budget.release(services, _job_name(services, row), begun)
+    services.claims.release(row)
+    services.budget.release(_job_name(services, row), begun)
     return StepResult(S.TRAINING_FAILED, reason, changes, poll_in=services.settings.keep_days * 86_400)

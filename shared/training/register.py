@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.errors import AzureRefused
-from shared.ledger.engine import StepResult
+from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.rows import ModelRef
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
     from shared.errors import PermanentError
+    from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -32,7 +32,7 @@ class Register:
         """Always: what is trained is registered."""
         return True
 
-    def act(self, row: Snapshot, lease: Lease) -> StepResult:
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Finds the model version of this attempt or registers it, then tells the dataset."""
         assert row.base_model is not None, "a trained snapshot has its model pinned"
         workspace = self.services.workspace
@@ -56,7 +56,7 @@ class Register:
             f"model {name}:{version}",
             {"model": ModelRef(name=name, version=version)},
             poll_in=None,
-            then=(f"dataset/{row.dataset}",),
+            then=(Announcement(f"dataset/{row.dataset}"),),
         )
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult:

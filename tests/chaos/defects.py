@@ -16,7 +16,7 @@ from unittest import mock
 
 from shared.azure.resources import JobSpec
 from shared.ledger import states
-from shared.ledger.engine import StepHandler, StepResult, advance
+from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.rows import CallComparison, CallStats, Dataset, GateMetrics, Judgement
 from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import steps
@@ -180,7 +180,8 @@ def _with_hand(table: str, step: str, hand: Callable[[Any], Any]) -> Callable[..
         def step(self, services: Any, message: str) -> str:
             handlers: dict[str, dict[str, StepHandler]] = {k: dict(v) for k, v in steps.handlers(services).items()}
             handlers[table][step] = hand(services)
-            return advance(services.ledger, message, handlers, services.settings.fault_seconds, lambda *what: None)
+            engine = Engine(services.ledger, handlers, services.settings.fault_seconds, lambda *what: None)
+            return engine.advance(message)
 
     return World
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from shared import naming
 from shared.azure.resources import JobSpec
-from shared.ledger import states
-from shared.ledger.engine import _decode, _metadata
+from shared.ledger import states, store
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
+from shared.ledger.store import decode
 from tests.chaos.contents import rows_of
 from tests.fake_storage import _Stored
 
@@ -62,7 +62,7 @@ class Promises:
         if container == "ledger" and name.startswith(("snapshots/", "datasets/")):
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
-            self._row_written(key, _decode(key, old.data) if old else None, _decode(key, new.data), new.metadata)
+            self._row_written(key, decode(key, old.data) if old else None, decode(key, new.data), new.metadata)
 
     def _refused(self, path: str) -> None:
         """What is refused has no row, or got it after whoever refuses it began to look."""
@@ -76,7 +76,9 @@ class Promises:
         table = states.SNAPSHOT if key.startswith("snapshot/") else states.DATASET
         before = old.state if old else (None if table is states.SNAPSHOT else states.DatasetState.EMPTY)
         self.require(table.allows(before, new.state), f"{key}: {before} -> {new.state} is in no row of the table")
-        self.require(dict(metadata) == _metadata(new), f"{key}: metadata {metadata} does not tell what the row tells")
+        self.require(
+            dict(metadata) == store.metadata(new), f"{key}: metadata {metadata} does not tell what the row tells"
+        )
         if old:
             self._history_grew(key, old, new)
         if new.fault:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from shared.config.settings import Settings
-from shared.ledger.engine import _decode
+from shared.ledger.store import decode
 from shared.runtime import Services
 from shared.snapshots import intake
 from tests.chaos.azure import ChaosMetrics, ChaosScorer, ChaosStorage, ChaosWorkspace
@@ -92,7 +92,7 @@ class ChaosWorld:
         """All rows of a kind."""
         for (container, name), stored in sorted(self.storage.blobs.items()):
             if container == "ledger" and name.startswith(f"{kind}s/"):
-                yield _decode(f"{kind}/", stored.data)
+                yield decode(f"{kind}/", stored.data)
 
     def runs(self, job: str) -> bool:
         """Whether a job costs money now."""

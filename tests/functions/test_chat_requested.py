@@ -19,7 +19,6 @@ from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
 from shared.azure.answers import Text
 from shared.azure.inference import EndpointAnswer, StreamBroken
-from shared.ledger import counts
 from shared.ledger.states import DatasetState as D
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
 from tests.fakes import KEY, World
@@ -388,7 +387,7 @@ def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -
     _streamed(request_of(STREAM), take=1)
     assert endpoint.closed == 1
     world.services.counts.flush()
-    tally = counts.since(world.services.storage, DATASET, DEPLOYMENT, 0)
+    tally = world.services.counts.since(DATASET, DEPLOYMENT, 0)
     assert (tally.asked, tally.failed) == (1, 0)
 
 

@@ -17,7 +17,6 @@ from starlette.requests import Request
 from functions.chat_requested import chat_completions, score
 from functions.web import Events
 from shared.azure.inference import InferenceClient
-from shared.ledger import counts
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
 
@@ -199,7 +198,7 @@ def test_every_status_of_the_endpoint_has_one_for_the_caller(
     assert ("x-should-retry" in got.headers) == (status in (502, 504))
     assert ("Retry-After" in got.headers) == (status in (429, 503))
     world.services.counts.flush()
-    tally = counts.since(world.services.storage, DATASET, DEPLOYMENT, 0)
+    tally = world.services.counts.since(DATASET, DEPLOYMENT, 0)
     refused = answered < 500 and answered not in (408, 424)
     assert (tally.asked, tally.refused, tally.failed) == (1, int(refused), int(not refused))
 

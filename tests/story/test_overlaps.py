@@ -256,6 +256,9 @@ def test_a_job_is_canceled_only_under_a_lease_that_is_still_held() -> None:
         def check(self, left: float = 0) -> None:
             raise LeaseHeld("the lease was lost while the step ran")
 
+        def release(self) -> None:
+            """There is nothing to give back."""
+
     world = _world()
     world.run(until=60)
     (job,) = world.workspace.submitted

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from shared.azure.resources import QuotaUsage, family_key
-from shared.ledger import budget
 from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
 from tests.fakes import Process, World, dialogues
@@ -30,7 +29,7 @@ def _only(world: World) -> dict[str, Any]:
 
 
 def _running(world: World) -> int:
-    return sum(run.ended is None for run in budget.look(world.services).runs.values())
+    return sum(run.ended is None for run in world.services.budget.reservations().runs.values())
 
 
 def test_no_more_jobs_run_at_once_than_allowed_and_all_get_their_turn() -> None:

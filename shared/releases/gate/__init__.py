@@ -19,7 +19,7 @@ from shared.releases.gate.judging import told
 from shared.releases.gate.page import Evaluation, read, written
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Dataset, Judgement, Release
     from shared.runtime import Services
 
@@ -33,7 +33,7 @@ class Unfinished:
     poll_in: float
 
 
-def evaluate(services: Services, row: Dataset, release: Release, lease: Lease) -> Judgement | Unfinished:
+def evaluate(services: Services, row: Dataset, release: Release, lease: HeldLease) -> Judgement | Unfinished:
     """Asks what has no stored answer yet, as much as one visit allows; judges once everything was asked.
 
     Repeated after the judgement it says the same again. Raises ServiceBusy when the endpoint cannot be asked at all

@@ -29,7 +29,7 @@ from shared.ledger.states import DatasetState
 from shared.releases.gate.prompts import CONTAINER, Chosen, Prompt, Turns, folder
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Dataset, Release
     from shared.runtime import Services
 
@@ -110,7 +110,7 @@ def standing(services: Services, side: Side) -> Standing:
     return Standing(frozenset(name.removeprefix(answers).removesuffix(".json") for name in names), tried)
 
 
-def visit(services: Services, row: Dataset, release: Release, chosen: Chosen, lease: Lease) -> float | None:
+def visit(services: Services, row: Dataset, release: Release, chosen: Chosen, lease: HeldLease) -> float | None:
     """Asks what is not settled yet, each prompt at most once. None when nothing is left, else the seconds until the
     next visit."""
     pending = _pending(services, row, release, chosen)
@@ -157,7 +157,7 @@ def _hopeless(services: Services, chosen: Chosen, found: Standing) -> bool:
 class _Visit:
     """One round of questions to both sides."""
 
-    def __init__(self, services: Services, row: Dataset, chosen: Chosen, lease: Lease) -> None:
+    def __init__(self, services: Services, row: Dataset, chosen: Chosen, lease: HeldLease) -> None:
         self._services, self._row, self._chosen, self._lease = services, row, chosen, lease
         self._key = services.workspace.key(row.endpoint)
         self._until = time.monotonic() + VISIT_SECONDS

@@ -25,7 +25,7 @@ from shared.errors import LedgerConflict, NotFound
 from shared.ledger.rows import Struct
 
 if TYPE_CHECKING:
-    from shared.azure.storage import Lease
+    from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Dataset, Release
     from shared.runtime import Services
 
@@ -82,7 +82,7 @@ def folder(release: Release) -> str:
     return f"{release.snapshot}/{release.deployment}"
 
 
-def chosen(services: Services, row: Dataset, release: Release, lease: Lease) -> Chosen | None:
+def chosen(services: Services, row: Dataset, release: Release, lease: HeldLease) -> Chosen | None:
     """The prompts of this gate; None while the training files are still being searched."""
     name = f"{folder(release)}/prompts.json"
     try:
@@ -138,7 +138,7 @@ def digests(turns: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _searched(
-    services: Services, name: str, wanted: Mapping[str, object], snapshots: Sequence[str], lease: Lease
+    services: Services, name: str, wanted: Mapping[str, object], snapshots: Sequence[str], lease: HeldLease
 ) -> Search | None:
     """Who was trained on which of the wanted prompts; None when time was up before all was read."""
     search = _so_far(services, name)
@@ -163,7 +163,7 @@ def _so_far(services: Services, name: str) -> Search:
 
 
 def _further(
-    services: Services, search: Search, wanted: Mapping[str, object], snapshot: str, lease: Lease, until: float
+    services: Services, search: Search, wanted: Mapping[str, object], snapshot: str, lease: HeldLease, until: float
 ) -> Search:
     """The search after this training file, or as far as time allows."""
     name = naming.frozen(snapshot, "train")

@@ -13,7 +13,7 @@ import pytest
 
 from shared.azure import notifications
 from shared.config.settings import Settings
-from shared.ledger.engine import Announce
+from shared.ledger.engine import Notify
 
 KEY = "the-secret-key"
 CHANGE = ("snapshot/a", "TRAINING", "TRAINED", "job x completed")
@@ -56,7 +56,7 @@ def topic() -> Iterator[Topic]:
         thread.join()
 
 
-def _teller(address: str) -> Announce:
+def _teller(address: str) -> Notify:
     ids = {"azure_subscription_id": "s", "azure_resource_group": "g", "azureml_workspace": "w", "data": "x"}
     given: dict[str, Any] = {**ids, "notify_topic": address, "notify_key": KEY if address else None}
     return notifications.teller(Settings(**given), lambda: None)

@@ -29,20 +29,28 @@ def _job(world: World, snapshot: str = SNAPSHOT) -> str:
 
 def _reserve(world: World, snapshot: str = SNAPSHOT, *overrides: str) -> list[str]:
     row = a_snapshot(id=snapshot, dataset=naming.dataset_of(snapshot), overrides=overrides)
-    return [p.text for p in budget.reserve(world.services, row, _job(world, snapshot))]
+    return [p.text for p in world.services.budget.reserve(row, _job(world, snapshot))]
+
+
+def _audit(world: World) -> list[str]:
+    def status_of(name: str) -> str | None:
+        job = world.workspace.job(name)
+        return job.status if job else None
+
+    return world.services.budget.audit(status_of)
 
 
 def _running(world: World) -> list[str]:
-    return [run.snapshot for run in budget.look(world.services).runs.values() if run.ended is None]
+    return [run.snapshot for run in world.services.budget.reservations().runs.values() if run.ended is None]
 
 
-def test_a_place_is_taken_once_however_often_it_is_asked_for() -> None:
+def test_a_slot_is_taken_once_however_often_it_is_asked_for() -> None:
     world = _world()
     assert _reserve(world) == _reserve(world) == []
     assert _running(world) == [SNAPSHOT]
 
 
-def test_a_place_taken_long_ago_counts_from_when_its_job_begins() -> None:
+def test_a_slot_taken_long_ago_counts_from_when_its_job_begins() -> None:
     world = _world(max_runs_per_day=1)
     assert _reserve(world) == []
     world.clock.now += 23 * 3600
@@ -51,7 +59,7 @@ def test_a_place_taken_long_ago_counts_from_when_its_job_begins() -> None:
     assert _reserve(world, OTHER) == ["1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"]
 
 
-def test_a_place_taken_long_ago_is_no_way_around_the_limits() -> None:
+def test_a_slot_taken_long_ago_is_no_way_around_the_limits() -> None:
     world = _world(max_runs_per_day=1)
     assert _reserve(world) == []
     world.clock.now += 25 * 3600
@@ -60,11 +68,11 @@ def test_a_place_taken_long_ago_is_no_way_around_the_limits() -> None:
     assert _running(world) == [SNAPSHOT, OTHER]
 
 
-def test_no_more_run_at_once_than_allowed_and_a_place_given_back_is_free() -> None:
+def test_no_more_run_at_once_than_allowed_and_a_slot_given_back_is_free() -> None:
     world = _world()
     assert _reserve(world) == _reserve(world, OTHER) == []
     assert _reserve(world, NEWER) == ["2 jobs run at once and MAX_RUNS is 2"]
-    budget.release(world.services, _job(world))
+    world.services.budget.release(_job(world))
     assert _reserve(world, NEWER) == []
     assert _running(world) == [OTHER, NEWER]
 
@@ -78,13 +86,13 @@ def test_a_dataset_has_its_own_limit() -> None:
 def test_a_day_has_its_limit_and_ends_24_hours_after_the_first_run() -> None:
     world = _world(max_runs_per_day=1)
     assert _reserve(world) == []
-    budget.release(world.services, _job(world))
+    world.services.budget.release(_job(world))
     row = a_snapshot(id=NEWER)
-    (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
+    (problem,) = world.services.budget.reserve(row, _job(world, NEWER))
     assert problem.text == "1 jobs began within 24 hours and MAX_RUNS_PER_DAY is 1"
     assert (problem.check, problem.poll_in) == (Check.DAILY_RUNS, 900)
     world.clock.now += budget.DAY - 300
-    (problem,) = budget.reserve(world.services, row, _job(world, NEWER))
+    (problem,) = world.services.budget.reserve(row, _job(world, NEWER))
     assert problem.poll_in == 300
     world.clock.now += 300
     assert _reserve(world, NEWER) == []
@@ -110,21 +118,21 @@ def test_a_person_can_excuse_a_limit(excused: tuple[str, ...]) -> None:
     assert len(_reserve(world, NEWER, *excused)) == 2 - len(excused)
 
 
-def test_a_place_given_back_twice_is_given_back_once() -> None:
+def test_a_slot_given_back_twice_is_given_back_once() -> None:
     world = _world()
     _reserve(world)
     for _ in range(2):
-        budget.release(world.services, _job(world))
+        world.services.budget.release(_job(world))
         world.clock.now += 5
-    (run,) = budget.look(world.services).runs.values()
+    (run,) = world.services.budget.reservations().runs.values()
     assert run.ended == START
-    budget.release(world.services, "never-heard-of")
+    world.services.budget.release("never-heard-of")
 
 
 def test_a_job_that_never_began_does_not_count_for_the_day() -> None:
     world = _world(max_runs_per_day=1)
     _reserve(world)
-    budget.release(world.services, _job(world), begun=False)
+    world.services.budget.release(_job(world), begun=False)
     assert _reserve(world, NEWER) == []
 
 
@@ -132,16 +140,16 @@ def test_what_ended_over_a_day_ago_is_forgotten_and_what_runs_is_not() -> None:
     world = _world()
     _reserve(world)
     _reserve(world, OTHER)
-    budget.release(world.services, _job(world))
+    world.services.budget.release(_job(world))
     world.clock.now += budget.DAY + 1
     _reserve(world, NEWER)
-    assert list(budget.look(world.services).runs) == [_job(world, OTHER), _job(world, NEWER)]
+    assert list(world.services.budget.reservations().runs) == [_job(world, OTHER), _job(world, NEWER)]
 
 
-def test_of_two_workers_at_the_last_place_one_gets_it() -> None:
+def test_of_two_workers_at_the_last_slot_one_gets_it() -> None:
     world = _world(max_runs=1)
     _reserve(world)
-    budget.release(world.services, _job(world))
+    world.services.budget.release(_job(world))
     replace = world.storage.replace
     other: list[str] = []
 
@@ -156,7 +164,7 @@ def test_of_two_workers_at_the_last_place_one_gets_it() -> None:
     assert _running(world) == [OTHER]
 
 
-def test_of_two_workers_at_the_first_place_ever_one_gets_it() -> None:
+def test_of_two_workers_at_the_first_slot_ever_one_gets_it() -> None:
     world = _world(max_runs=1)
     create = world.storage.create
 
@@ -173,7 +181,7 @@ def test_of_two_workers_at_the_first_place_ever_one_gets_it() -> None:
 
 
 def _left(state: S | None, job: str = "", **row: Any) -> World:
-    """A world with a place taken, a row in a state (None: none), and a job in a status (none: no job)."""
+    """A world with a slot taken, a row in a state (None: none), and a job in a status (none: no job)."""
     world = _world()
     _reserve(world)
     if state is not None:
@@ -187,41 +195,41 @@ def _left(state: S | None, job: str = "", **row: Any) -> World:
 
 @pytest.mark.parametrize("state", [S.VALIDATED, S.SUBMITTING, S.TRAINING])
 @pytest.mark.parametrize("job", ["", "Running", "Completed"])
-def test_a_place_that_a_row_still_counts_on_is_kept(state: S, job: str) -> None:
+def test_a_slot_that_a_row_still_counts_on_is_kept(state: S, job: str) -> None:
     world = _left(state, job)
-    assert budget.audit(world.services) == []
+    assert _audit(world) == []
     assert _running(world) == [SNAPSHOT]
 
 
 @pytest.mark.parametrize("state", [None, S.SUPERSEDED, S.TRAINING_FAILED, S.TRAINED, S.REGISTERED])
 @pytest.mark.parametrize("job", ["", "Completed", "Canceled"])
-def test_a_place_that_nothing_stands_for_is_given_back(state: S | None, job: str) -> None:
+def test_a_slot_that_nothing_stands_for_is_given_back(state: S | None, job: str) -> None:
     world = _left(state, job)
-    assert budget.audit(world.services) == [_job(world)]
-    assert budget.audit(world.services) == _running(world) == []
-    assert len(budget.look(world.services).runs) == (1 if job else 0)
+    assert _audit(world) == [_job(world)]
+    assert _audit(world) == _running(world) == []
+    assert len(world.services.budget.reservations().runs) == (1 if job else 0)
 
 
-def test_a_place_whose_job_runs_is_kept_whatever_the_row_says() -> None:
+def test_a_slot_whose_job_runs_is_kept_whatever_the_row_says() -> None:
     world = _left(S.TRAINING_FAILED, "Running")
-    assert budget.audit(world.services) == []
+    assert _audit(world) == []
 
 
-def test_the_place_of_an_earlier_attempt_is_given_back() -> None:
+def test_the_slot_of_an_earlier_attempt_is_given_back() -> None:
     world = _left(S.VALIDATED, attempt=2)
-    assert budget.audit(world.services) == [_job(world)]
+    assert _audit(world) == [_job(world)]
 
 
-def test_a_row_that_waits_for_a_person_keeps_its_place_for_an_hour() -> None:
+def test_a_row_that_waits_for_a_person_keeps_its_slot_for_an_hour() -> None:
     world = _left(S.SUBMITTING, attention=True, fault=a_fault(count=5))
-    assert budget.audit(world.services) == []
+    assert _audit(world) == []
     world.clock.now += budget.ATTENTION_GRACE + 1
-    assert budget.audit(world.services) == [_job(world)]
+    assert _audit(world) == [_job(world)]
 
 
 def test_a_workspace_that_does_not_answer_gives_nothing_back() -> None:
     world = _left(S.TRAINED)
     world.workspace.busy = 1
     with pytest.raises(Exception, match="503"):
-        budget.audit(world.services)
+        _audit(world)
     assert _running(world) == [SNAPSHOT]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from shared.ledger import claims
 from shared.ledger.states import SnapshotState as S
 from tests.builders import NEWER, SNAPSHOT, a_trained_snapshot
 from tests.fakes import World
@@ -25,26 +24,26 @@ def _holder(world: World) -> str:
 
 def test_a_claim_whose_holder_ended_without_giving_it_back_is_taken_over() -> None:
     world = _world(S.SUPERSEDED)
-    assert claims.claimed(world.services, CLAIM, NEWER) == ""
+    assert world.services.claims.take(CLAIM, NEWER) == ""
     assert _holder(world) == NEWER
 
 
 def test_a_claim_of_one_that_trains_stays() -> None:
     world = _world(S.TRAINING)
-    assert claims.claimed(world.services, CLAIM, NEWER) == SNAPSHOT
+    assert world.services.claims.take(CLAIM, NEWER) == SNAPSHOT
     assert _holder(world) == SNAPSHOT
 
 
 def test_giving_back_takes_nothing_from_the_next_holder() -> None:
     world = _world(S.TRAINING_FAILED)
     row = world.services.ledger.read(f"snapshot/{SNAPSHOT}").row
-    claims.claimed(world.services, CLAIM, NEWER)
-    claims.release_claim(world.services, row)
+    world.services.claims.take(CLAIM, NEWER)
+    world.services.claims.release(row)
     assert _holder(world) == NEWER
 
 
 def test_a_duplicate_that_is_trained_all_the_same_needs_no_claim() -> None:
     world = _world(S.TRAINING)
     row = a_trained_snapshot(S.TRAINING_FAILED, id=NEWER, claim=CLAIM, overrides=("duplicate",))
-    assert claims.claim(world.services, row) == ""
+    assert world.services.claims.take_again(row) == ""
     assert _holder(world) == SNAPSHOT

@@ -35,8 +35,7 @@ def _noted(made: Counts, *notes: tuple[str, float], deployment: str = DEPLOYMENT
 
 
 def _since(world: World, since: float, deployment: str = DEPLOYMENT) -> CallStats:
-    fake: Any = world.storage
-    return counts.since(fake, DATASET, deployment, since)
+    return world.services.counts.since(DATASET, deployment, since)
 
 
 @pytest.mark.parametrize(
@@ -152,12 +151,11 @@ def test_what_is_watched_is_written_sooner(world: World, monkeypatch: pytest.Mon
 
 
 def test_old_counts_are_forgotten(world: World) -> None:
-    fake: Any = world.storage
     made = _process(world)
     _noted(made, ("answered", 1.0))
     made.flush()
     world.clock.now += 3600
     _noted(made, ("answered", 1.0))
     made.flush()
-    assert counts.forget(fake, world.clock() - 60) == 1
+    assert made.forget(world.clock() - 60) == 1
     assert _since(world, 0).asked == 1

@@ -11,7 +11,7 @@ from shared.errors import (
     LeaseHeld,
     ServiceBusy,
 )
-from shared.ledger.engine import EARLY, INTENT_GRACE, StepResult
+from shared.ledger.engine import EARLY, INTENT_GRACE, Announcement, StepResult
 from shared.ledger.rows import HISTORY_KEPT, HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
@@ -204,7 +204,7 @@ def test_only_the_write_that_won_sends_a_message(desk: Desk, poll_in: float | No
         kept = desk.ledger.read(KEY)
         entry = HistoryEntry(state=S.REJECTED, at=START, reason="by another worker")
         desk.ledger.write(kept, kept.row.but(state=S.REJECTED, history=(*kept.row.history, entry)))
-        return StepResult(S.VALIDATED, poll_in=poll_in, then=("dataset/aa",))
+        return StepResult(S.VALIDATED, poll_in=poll_in, then=(Announcement("dataset/aa"),))
 
     assert desk.advance({"validate": Hand(overtaken)}) == "somebody else was first"
     assert (desk.row().state, desk.looks(), desk.told) == (S.REJECTED, [], [(KEY, "RECEIVED", "VALIDATING", "")])
@@ -212,7 +212,7 @@ def test_only_the_write_that_won_sends_a_message(desk: Desk, poll_in: float | No
 
 def test_other_rows_are_hinted_at_once_the_outcome_is_written(desk: Desk) -> None:
     desk.keep(a_snapshot())
-    desk.advance(validates(poll_in=None, then=("dataset/aa", "dataset/bb")))
+    desk.advance(validates(poll_in=None, then=(Announcement("dataset/aa"), Announcement("dataset/bb"))))
     assert desk.looks() == [(0, "dataset/aa?"), (0, "dataset/bb?")]
 
 

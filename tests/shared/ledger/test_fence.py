@@ -17,6 +17,9 @@ class _Lease:
         if left > self.left:
             raise LeaseHeld("the lease was lost while the step ran")
 
+    def release(self) -> None:
+        """There is nothing to give back."""
+
 
 def test_a_write_needs_a_lease_that_outlasts_the_request() -> None:
     workspace = World().workspace

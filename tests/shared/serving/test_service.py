@@ -11,7 +11,6 @@ import pytest
 
 from shared.azure.inference import EndpointAnswer
 from shared.errors import AzureRefused, ServiceBusy
-from shared.ledger import counts
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.serving.catalog import _Held
@@ -397,7 +396,7 @@ def test_keys_and_questions_are_never_logged(caplog: pytest.LogCaptureFixture) -
 
 def _tally(office: Office, deployment: str) -> tuple[int, int, int]:
     office.world.services.counts.flush()
-    found = counts.since(office.world.services.storage, DATASET, deployment, 0)
+    found = office.world.services.counts.since(DATASET, deployment, 0)
     return found.asked, found.failed, found.refused
 
 

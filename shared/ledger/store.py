@@ -1,0 +1,137 @@
+"""The ledger: a row is one JSON blob, written on condition of its ETag. Called by the engine, actions and steps.
+
+State and `next_look_at` are also the blob's metadata, so that a listing answers "what is due" without reading each
+row. A write that loses raises LedgerConflict; `change` reads again and repeats, so its edit must bear repetition.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from shared import naming
+from shared.errors import LedgerConflict, NotFound
+from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
+from shared.ledger.storage import BlobStore
+
+CONTAINER = "ledger"
+_SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
+
+type AnyRow = Snapshot | Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row with the ETag it was read or written under."""
+
+    row: Any
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row as a listing shows it."""
+
+    key: str
+    state: str
+    poll_at: float | None
+    attention: bool
+
+
+class Ledger:
+    """Rows and messages over a BlobStore. `clock` gives seconds since 1970, UTC."""
+
+    def __init__(self, storage: BlobStore, clock: Callable[[], float] = time.time) -> None:
+        self.storage, self.clock = storage, clock
+
+    def read(self, key: str) -> StoredRow:
+        """The row under a key. Raises NotFound."""
+        data, etag = self.storage.read(CONTAINER, blob_name(key))
+        return StoredRow(decode(key, data), etag)
+
+    def create(self, row: AnyRow) -> StoredRow:
+        """Writes a new row and enqueues its first look. Raises LedgerConflict when there is one already."""
+        row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
+        etag = self.storage.create(CONTAINER, blob_name(row.key), msgspec.json.encode(row), metadata(row))
+        if row.poll_at is not None:
+            self.come_back(row.key, row.poll_at)
+        return StoredRow(row, etag)
+
+    def dataset(self, name: str) -> StoredRow:
+        """The dataset's row, created EMPTY when it is missing. Its seed is derived from the name."""
+        try:
+            return self.read(f"dataset/{name}")
+        except NotFound:
+            row = Dataset(name=name, seed=int(naming.short_hash("seed", name), 16))
+            try:
+                return self.create(row)
+            except LedgerConflict:
+                return self.read(row.key)
+
+    def write(self, stored: StoredRow, row: AnyRow) -> StoredRow:
+        """Replaces the row on condition that it is still the one that was read. Raises LedgerConflict."""
+        etag = self.storage.replace(CONTAINER, blob_name(row.key), msgspec.json.encode(row), stored.etag, metadata(row))
+        return StoredRow(row, etag)
+
+    def change(self, key: str, edit: Callable[[Any], Any]) -> StoredRow:
+        """Reads, edits and writes until no other write came between; `edit` returning the same row writes nothing."""
+        while True:
+            stored = self.read(key)
+            row = edit(stored.row)
+            if row == stored.row:
+                return stored
+            try:
+                return self.write(stored, row)
+            except LedgerConflict:
+                continue
+
+    def list(self, kind: str, dataset: str = "") -> Iterator[ListedRow]:
+        """Rows of a kind (`snapshot`, `dataset`), in the order of ids, optionally of one dataset only."""
+        prefix = f"{kind}s/{dataset}/" if dataset else f"{kind}s/"
+        for blob in self.storage.list(CONTAINER, prefix):
+            look = blob.metadata.get("next_look_at", "")
+            yield ListedRow(
+                key=f"{kind}/{blob.name.rsplit('/', 1)[-1].removesuffix('.json')}",
+                state=blob.metadata.get("state", ""),
+                poll_at=float(look) if look else None,
+                attention=blob.metadata.get("attention") == "1",
+            )
+
+    def hint(self, key: str) -> None:
+        """Something may have happened to this row: have a look now, whatever was planned."""
+        self.storage.send(f"{key}?")
+
+    def come_back(self, key: str, at: float) -> None:
+        """Have a look when it is time; a row whose look was moved meanwhile ignores the message."""
+        self.storage.send(key, at - self.clock())
+
+
+def blob_name(key: str) -> str:
+    """`snapshots/<dataset>/<id>.json` or `datasets/<name>.json`, by the kind of key. Raises NotFound for any other."""
+    kind, _, name = key.partition("/")
+    if kind == "dataset" and naming.DATASET.fullmatch(name):
+        return f"datasets/{name}.json"
+    if kind == "snapshot" and (dataset := naming.dataset_of(name)):
+        return f"snapshots/{dataset}/{name}.json"
+    raise NotFound(f"{key[:100]!r} is not the key of a row")
+
+
+def decode(key: str, data: bytes) -> AnyRow:
+    """The row that a blob holds; the key says of which kind it is."""
+    if key.startswith("snapshot/"):
+        return _SNAPSHOT.decode(data)
+    return _DATASET.decode(data)
+
+
+def metadata(row: AnyRow) -> dict[str, str]:
+    """What a listing shall show of a row."""
+    found = {"state": row.state.value}
+    if row.poll_at is not None:
+        found["next_look_at"] = repr(row.poll_at)
+    if row.attention:
+        found["attention"] = "1"
+    return found
