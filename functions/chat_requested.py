@@ -56,7 +56,7 @@ async def score(req: Request) -> Response:
 
 
 async def _chat(req: Request, given: bytes, request_id: str) -> Response:
-    from shared.serving.protocol import AnswerMessage, ChatCompletion, ChatRequest, Choice
+    from shared.serving.protocol import AnswerMessage, ChatChoice, ChatCompletion, ChatRequest
 
     asked = ChatRequest.model_validate_json(given)
     question = _question(req, request_id, asked.model, asked.messages, asked.parameters(), asked.stops())
@@ -65,7 +65,7 @@ async def _chat(req: Request, given: bytes, request_id: str) -> Response:
     found = await (await _desk()).answer(question)
     assert found.ended is not None
     assert found.usage is not None
-    choice = Choice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
+    choice = ChatChoice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
     return web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage))
 
 
@@ -105,30 +105,30 @@ async def _streamed(question: ChatCall, asked: ChatRequest) -> Response:
     pieces = (await _desk()).stream(question)
     first = await anext(pieces)
     with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-    return web.Events(_events(first, pieces, with_usage, question.request_id))
+    return web.EventStream(_events(first, pieces, with_usage, question.request_id))
 
 
 async def _events(
     first: AnswerPiece, pieces: AsyncGenerator[AnswerPiece], with_usage: bool, request_id: str
 ) -> AsyncGenerator[str]:
-    from shared.serving.protocol import ChatChunk, ChunkChoice, Delta, Unanswered
+    from shared.serving.protocol import ApiError, ChatChunk, ChatDelta, ChunkChoice
 
     heading = _heading(first)
 
-    def event(delta: Delta, ended: Any = None) -> str:
+    def event(delta: ChatDelta, ended: Any = None) -> str:
         return web.event(ChatChunk(**heading, choices=[ChunkChoice(delta=delta, finish_reason=ended)]))
 
     try:
-        yield event(Delta(role="assistant", content=first.text))
+        yield event(ChatDelta(role="assistant", content=first.text))
         last = first
         async for last in pieces:
             if last.text:
-                yield event(Delta(content=last.text))
-        yield event(Delta(), last.ended)
+                yield event(ChatDelta(content=last.text))
+        yield event(ChatDelta(), last.ended)
         if with_usage:
             yield web.event(ChatChunk(**heading, choices=[], usage=last.usage))
         yield "data: [DONE]\n\n"
-    except Unanswered as error:
+    except ApiError as error:
         log.warning("request %s: the answer broke off: %s", request_id, error.code)
         yield web.event(error.body())
     finally:
@@ -137,18 +137,18 @@ async def _events(
 
 async def _answered(req: Request, act: Callable[[Request, bytes, str], Awaitable[Response]]) -> Response:
     """What every route here has in common: key, bounded body, request id, one shape of errors, one line in the log."""
-    from shared.serving.protocol import Unanswered
+    from shared.serving.protocol import ApiError
 
     request_id, started = web.request_id(req), time.perf_counter()
     try:
         _access().check(req.headers, req.query_params)
         given = await web.body(req, runtime.settings().call_max_bytes)
         response = await web.unless_left(req, _acted(act, req, given, request_id))
-    except Unanswered as error:
+    except ApiError as error:
         response = web.unanswered(error)
-    except web.TooLarge as error:
+    except web.BodyTooLarge as error:
         response = web.refusal(413, "too_large", str(error))
-    except web.Left:
+    except web.CallerLeft:
         response = Response(status_code=499)
     response.headers["x-request-id"] = request_id
     seconds = time.perf_counter() - started
@@ -161,17 +161,17 @@ async def _acted(
 ) -> Response:
     from pydantic import ValidationError
 
-    from shared.serving.protocol import Unanswered
+    from shared.serving.protocol import ApiError
 
     try:
         return await act(req, given, request_id)
     except ValidationError as error:
         raise web.malformed(error) from None  # its text holds what was sent
-    except Unanswered:
+    except ApiError:
         raise
     except Exception as error:
         log.exception("request %s failed", request_id)
-        raise Unanswered(500, "internal_error", f"this is our fault; the log has request {request_id}") from error
+        raise ApiError(500, "internal_error", f"this is our fault; the log has request {request_id}") from error
 
 
 def _question(

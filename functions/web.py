@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from starlette.types import Receive, Scope, Send
 
-    from shared.serving.protocol import Unanswered
+    from shared.serving.protocol import ApiError
 
 _CODES = {"extra_forbidden": "unsupported_parameter", "missing": "missing_parameter", "json_invalid": "invalid_json"}
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """The request's body is larger than so many bytes; the rest of it was not read."""
 
     def __init__(self, most: int) -> None:
         super().__init__(f"at most {most} bytes are taken")
 
 
-class Left(Exception):
+class CallerLeft(Exception):
     """The caller has hung up: there is nobody to answer."""
 
 
@@ -42,11 +42,11 @@ async def body(req: Request, most: int) -> bytes:
     """The whole body, of so many bytes at most. Raises TooLarge as soon as that is known."""
     found = bytearray()
     if (told := req.headers.get("content-length", "")).isdigit() and int(told) > most:
-        raise TooLarge(most)
+        raise BodyTooLarge(most)
     async for chunk in req.stream():
         found += chunk
         if len(found) > most:
-            raise TooLarge(most)
+            raise BodyTooLarge(most)
     return bytes(found)
 
 
@@ -60,14 +60,14 @@ async def unless_left[T](req: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
             return await doing
-        raise Left
+        raise CallerLeft
     finally:
         for task in (doing, leaving):
             task.cancel()
         await asyncio.wait((doing, leaving))
 
 
-class Events(StreamingResponse):
+class EventStream(StreamingResponse):
     """Server-sent events. When the caller leaves, or after the last one, what makes them is closed at once."""
 
     def __init__(self, events: AsyncGenerator[str]) -> None:
@@ -99,12 +99,12 @@ def model(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 
 def refusal(status: int, code: str, message: str, retry_after: int | None = None) -> Response:
     """An error in the shape that chat clients know, which suits the other routes as well."""
-    from shared.serving.protocol import Unanswered
+    from shared.serving.protocol import ApiError
 
-    return unanswered(Unanswered(status, code, message, retry_after))
+    return unanswered(ApiError(status, code, message, retry_after))
 
 
-def unanswered(error: Unanswered) -> Response:
+def unanswered(error: ApiError) -> Response:
     """The answer for a question that could not be answered."""
     headers: dict[str, str] = {}
     if error.retry_after is not None:
@@ -116,14 +116,14 @@ def unanswered(error: Unanswered) -> Response:
     return model(error.body(), error.status, headers)
 
 
-def malformed(error: ValidationError) -> Unanswered:
+def malformed(error: ValidationError) -> ApiError:
     """400 naming each wrong field: where it is, what is wrong; never what was sent."""
-    from shared.serving.protocol import Unanswered
+    from shared.serving.protocol import ApiError
 
     found = error.errors(include_input=False, include_url=False)
     problems = [f"{_place(e) or 'body'}: {_said(e)}" for e in found]
     code = _CODES.get(found[0]["type"], "invalid_value")
-    return Unanswered(400, code, "; ".join(problems[:10]), param=_place(found[0]) or None)
+    return ApiError(400, code, "; ".join(problems[:10]), param=_place(found[0]) or None)
 
 
 def request_id(req: Request) -> str:

@@ -22,7 +22,7 @@ class UnknownAnswer(PipelineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class AnswerText:
     """An answer, or a piece of one. `ended`: `stop`, `length`, or nothing where it is not told.
 
     `tokens`: those of the question and of the answer, where the deployment counted them.
@@ -33,7 +33,7 @@ class Text:
     tokens: tuple[int, int] | None = None
 
 
-def read(body: bytes) -> Text:
+def read(body: bytes) -> AnswerText:
     """A whole answer. Raises UnknownAnswer."""
     try:
         found = json.loads(body)
@@ -42,10 +42,10 @@ def read(body: bytes) -> Text:
         raise UnknownAnswer(f"not JSON: {start(body)}") from error
     if text is None:
         raise UnknownAnswer(f"none of the known shapes: {start(body)}")
-    return Text(text, _ended(found), _tokens(found))
+    return AnswerText(text, _ended(found), _tokens(found))
 
 
-def read_piece(data: bytes) -> Text:
+def read_piece(data: bytes) -> AnswerText:
     """One event of a streamed answer; some have no text. Raises UnknownAnswer."""
     try:
         found = json.loads(data)
@@ -54,7 +54,7 @@ def read_piece(data: bytes) -> Text:
         raise UnknownAnswer(f"an event that is not JSON: {start(data)}") from error
     if text is None:
         raise UnknownAnswer(f"an event of none of the known shapes: {start(data)}")
-    return Text(text, _ended(found), _tokens(found))
+    return AnswerText(text, _ended(found), _tokens(found))
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.azure import answers
-from shared.azure.answers import Text, UnknownAnswer
+from shared.azure.answers import AnswerText, UnknownAnswer
 from shared.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class EndpointAnswer:
     lost: Lost | None = None
     ended: str = ""
     tokens: tuple[int, int] | None = None
-    pieces: AsyncIterator[Text] | None = None
+    pieces: AsyncIterator[AnswerText] | None = None
 
     @property
     def good(self) -> bool:
@@ -179,7 +179,7 @@ async def _read(response: aiohttp.ClientResponse, limits: tuple[float, float | N
     return EndpointAnswer(200, found.text, deployment, ended=found.ended, tokens=found.tokens)
 
 
-async def _pieces(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> AsyncIterator[Text]:
+async def _pieces(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> AsyncIterator[AnswerText]:
     import aiohttp
 
     try:

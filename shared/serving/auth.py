@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
 
-from shared.serving.protocol import Unanswered
+from shared.serving.protocol import ApiError
 
 
 class ScoringKeys:
@@ -27,10 +27,10 @@ class ScoringKeys:
         if any(fits):
             return
         if not self._digests:
-            raise Unanswered(401, "invalid_api_key", "nobody can ask: the setting SCORING_KEYS has no key yet")
+            raise ApiError(401, "invalid_api_key", "nobody can ask: the setting SCORING_KEYS has no key yet")
         what = "this key is not one of SCORING_KEYS" if offered else "a key is missing"
         places = "as Authorization: Bearer, x-functions-key or ?code="
-        raise Unanswered(401, "invalid_api_key", f"{what}: send one {places}")
+        raise ApiError(401, "invalid_api_key", f"{what}: send one {places}")
 
 
 def _offered(headers: Mapping[str, str], query: Mapping[str, str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.errors import NotFound, PipelineError
 from shared.ledger.states import DatasetState
-from shared.serving.protocol import Model, Unanswered
+from shared.serving.protocol import ApiError, ModelCard
 
 if TYPE_CHECKING:
     from shared.ledger.rows import Dataset, Release
@@ -36,7 +36,7 @@ class _Held[V]:
     usable_until: float
 
 
-class Cache[V]:
+class SingleFlightCache[V]:
     """Values that were read a moment ago, by name. One read at a time for each name, however many ask.
 
     A value is `fresh` for so many seconds. After that it is read again, once, while others get the one before. If it
@@ -103,7 +103,7 @@ class ModelTraits:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ChatTarget:
     """Who is to be asked: the dataset, and the release that the caller pinned, if any."""
 
     row: Dataset
@@ -127,30 +127,30 @@ class Target:
         return of.get(deployment, self.release.snapshot)
 
 
-class Catalog:
+class ModelCatalog:
     """What this process knows of datasets and releases."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._rows: Cache[Dataset] = Cache(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
+        self._rows: SingleFlightCache[Dataset] = SingleFlightCache(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
         # What a snapshot was trained on does not change.
-        self._natures: Cache[ModelTraits] = Cache(self._nature, _FOR_EVER, _FOR_EVER)
+        self._natures: SingleFlightCache[ModelTraits] = SingleFlightCache(self._nature, _FOR_EVER, _FOR_EVER)
 
-    async def find(self, model: str) -> Target:
+    async def find(self, model: str) -> ChatTarget:
         """The dataset of a name, and the release if the name has one after `@`. Raises Unanswered (404)."""
         name, at, snapshot = model.partition("@")
         row = await self._known(name)
         if not at:
-            return Target(row)
+            return ChatTarget(row)
         there = [release for release in _releases(row) if _can_be_asked(row, release)]
         pinned = next((release for release in there if release.snapshot == snapshot), None)
         if pinned is None:
             now = " or ".join(f"{name}@{release.snapshot}" for release in there)
             hint = f"; ask {now}" if now else ""
-            raise Unanswered(
+            raise ApiError(
                 404, "model_not_found", f"{name} has no release {snapshot[:80]!r} deployed now{hint}", param="model"
             )
-        return Target(row, pinned)
+        return ChatTarget(row, pinned)
 
     async def nature(self, release: Release) -> ModelTraits:
         """What is known of a release's base model."""
@@ -160,17 +160,17 @@ class Catalog:
         """Something is not as the row says: it is read anew at the next question."""
         self._rows.forget(dataset)
 
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[ModelCard]:
         """Every dataset whose model can be asked, in the order of names."""
         names = await asyncio.to_thread(self._names)
         rows = await asyncio.gather(*(self._rows.get(name) for name in names), return_exceptions=True)
         return [_model(row) for row in rows if not isinstance(row, BaseException) and row.live]
 
-    async def model(self, model: str) -> Model:
+    async def model(self, model: str) -> ModelCard:
         """One of them. Raises Unanswered (404)."""
         target = await self.find(model)
         if target.row.live is None:
-            raise Unanswered(404, "model_not_found", f"{target.row.name} has no release yet", param="model")
+            raise ApiError(404, "model_not_found", f"{target.row.name} has no release yet", param="model")
         found = _model(target.row)
         return found if target.pinned is None else found.model_copy(update={"id": model})
 
@@ -182,7 +182,7 @@ class Catalog:
         except NotFound as error:
             near = await asyncio.to_thread(self._near, name)
             text = f"there is no dataset {name[:60]!r}{near}; GET /api/v1/models lists what there is"
-            raise Unanswered(404, "model_not_found", text, param="model") from error
+            raise ApiError(404, "model_not_found", text, param="model") from error
 
     async def _row(self, name: str) -> Dataset:
         kept = await asyncio.to_thread(self._services.ledger.read, f"dataset/{name}")
@@ -222,6 +222,6 @@ def _can_be_asked(row: Dataset, release: Release) -> bool:
     return release is not row.candidate or row.traffic.get(release.deployment, 0) > 0
 
 
-def _model(row: Dataset) -> Model:
+def _model(row: Dataset) -> ModelCard:
     there = [f"{row.name}@{r.snapshot}" for r in _releases(row) if _can_be_asked(row, r)]
-    return Model(id=row.name, created=int(row.since), state=str(row.state), releases=there)
+    return ModelCard(id=row.name, created=int(row.since), state=str(row.state), releases=there)

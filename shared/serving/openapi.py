@@ -61,7 +61,7 @@ ROUTES = (
           protocol.ChatRequest, protocol.ChatCompletion, protocol.ChatChunk),
     ApiRoute("get", "/api/v1/models", "The datasets whose models can be asked", "ask", (401, 503), None,
           protocol.ModelList),
-    ApiRoute("get", "/api/v1/models/{model}", "One of them", "ask", _LOOK, None, protocol.Model),
+    ApiRoute("get", "/api/v1/models/{model}", "One of them", "ask", _LOOK, None, protocol.ModelCard),
     ApiRoute("post", "/api/score/{dataset}", "Ask a model, in the recipe's payload", "ask", _ASK,
           protocol.NativeRequest, protocol.NativeAnswer),
     ApiRoute("get", "/api/snapshots", "The newest snapshots", "function", (400, 401),
@@ -114,7 +114,7 @@ def document() -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     asked = {(route.body, "validation") for route in ROUTES if route.body}
     answered = {(m, "serialization") for r in ROUTES for m in (r.answer, r.streams) if m}
-    models: Any = sorted({*asked, *answered, (protocol.ErrorAnswer, "serialization")}, key=lambda m: m[0].__name__)
+    models: Any = sorted({*asked, *answered, (protocol.ErrorBody, "serialization")}, key=lambda m: m[0].__name__)
     schemas: dict[str, Any] = models_json_schema(models, ref_template=_REF)[1]["$defs"]
     return schemas
 
@@ -153,7 +153,7 @@ def _answer(route: ApiRoute) -> dict[str, Any]:
 
 
 def _error(code: int) -> dict[str, Any]:
-    return {"description": _ERRORS[code], "content": _json(protocol.ErrorAnswer)}
+    return {"description": _ERRORS[code], "content": _json(protocol.ErrorBody)}
 
 
 def _json(model: type[BaseModel]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ MOST_NEW_TOKENS = 16_384
 MOST_STOPS = 4
 
 
-class Unanswered(PipelineError):
+class ApiError(PipelineError):
     """A question that was not answered: HTTP status, a code, a text for the caller, and which field it is about.
 
     `retry_after`: seconds after which another try may help. `asked`: the model may have been asked, so that trying
@@ -47,12 +47,12 @@ class Unanswered(PipelineError):
                 return "rate_limit_error"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
-    def body(self) -> ErrorAnswer:
+    def body(self) -> ErrorBody:
         """The error as the protocol writes it."""
-        return ErrorAnswer(error=Error(message=str(self), type=self.kind, param=self.param, code=self.code))
+        return ErrorBody(error=ErrorDetail(message=str(self), type=self.kind, param=self.param, code=self.code))
 
 
-class Error(BaseModel):
+class ErrorDetail(BaseModel):
     """What went wrong."""
 
     message: str = Field(description="In words: what was expected, what was found, what to do.")
@@ -61,10 +61,10 @@ class Error(BaseModel):
     code: str
 
 
-class ErrorAnswer(BaseModel):
+class ErrorBody(BaseModel):
     """Body of every answer that is not 200, and of the event that ends a stream which broke."""
 
-    error: Error
+    error: ErrorDetail
 
 
 # --- what is asked -------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def _role(role: object) -> object:
     return "system" if role == "developer" else role
 
 
-class Turn(_Asked):
+class ChatTurn(_Asked):
     """One turn of a conversation. The newer role `developer` is taken for `system`."""
 
     role: Annotated[
@@ -106,7 +106,7 @@ class Turn(_Asked):
     content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
 
 
-def _askable(turns: list[Turn]) -> list[Turn]:
+def _askable(turns: list[ChatTurn]) -> list[ChatTurn]:
     """What the serving code can answer: one system turn at most, first; then a user turn; a user turn at the end."""
     if turns[-1].role != "user":
         raise ValueError(f"must end with a user turn, not with one of role {turns[-1].role}")
@@ -125,16 +125,16 @@ def _unwrapped(turns: object) -> object:
     return turns[0] if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list) else turns
 
 
-Conversation = Annotated[list[Turn], Field(min_length=1), AfterValidator(_askable)]
+Conversation = Annotated[list[ChatTurn], Field(min_length=1), AfterValidator(_askable)]
 _NotebookConversation = Annotated[
-    list[Turn],
+    list[ChatTurn],
     Field(min_length=1),
     AfterValidator(_askable),
-    BeforeValidator(_unwrapped, json_schema_input_type=list[Turn] | list[list[Turn]]),
+    BeforeValidator(_unwrapped, json_schema_input_type=list[ChatTurn] | list[list[ChatTurn]]),
 ]
 
 
-class Parameters(_Asked):
+class NativeParameters(_Asked):
     """Generation parameters of the native payload; what is left out has the recipe's value."""
 
     temperature: float | None = Field(None, ge=0, le=2)
@@ -148,14 +148,14 @@ class InputData(_Asked):
     """The recipe's `input_data`."""
 
     input_string: _NotebookConversation
-    parameters: Parameters = Parameters()
+    parameters: NativeParameters = NativeParameters()
 
 
 class NativeRequest(_Asked):
     """Body of `POST /api/score/{dataset}`: what the notebook sends, `params` as its older form."""
 
     input_data: InputData
-    params: Parameters = Parameters()
+    params: NativeParameters = NativeParameters()
 
     def parameters(self) -> dict[str, Any]:
         """The generation parameters, from either place."""
@@ -230,7 +230,7 @@ class ChatRequest(_Asked):
 FinishReason = Literal["stop", "length"]
 
 
-class Usage(BaseModel):
+class TokenUsage(BaseModel):
     """Tokens of a question and its answer: as the deployment counted them, or estimated from the bytes."""
 
     prompt_tokens: int
@@ -247,7 +247,7 @@ class AnswerMessage(BaseModel):
     refusal: None = None
 
 
-class Choice(BaseModel):
+class ChatChoice(BaseModel):
     """The one answer there is."""
 
     index: Literal[0] = 0
@@ -263,11 +263,11 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[Choice]
-    usage: Usage
+    choices: list[ChatChoice]
+    usage: TokenUsage
 
 
-class Delta(BaseModel):
+class ChatDelta(BaseModel):
     """What was added to the answer."""
 
     role: Literal["assistant"] | None = None
@@ -278,7 +278,7 @@ class ChunkChoice(BaseModel):
     """What was added, and at the end why it ended."""
 
     index: Literal[0] = 0
-    delta: Delta
+    delta: ChatDelta
     finish_reason: FinishReason | None = None
     logprobs: None = None
 
@@ -291,7 +291,7 @@ class ChatChunk(BaseModel):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
 
 class NativeAnswer(BaseModel):
@@ -302,10 +302,10 @@ class NativeAnswer(BaseModel):
     release: str = Field(description="The snapshot whose model answered.")
     deployment: str
     finish_reason: FinishReason
-    usage: Usage
+    usage: TokenUsage
 
 
-class Model(BaseModel):
+class ModelCard(BaseModel):
     """A dataset whose model can be asked."""
 
     id: str = Field(description="What to give as `model`.")
@@ -320,4 +320,4 @@ class ModelList(BaseModel):
     """Every dataset whose model can be asked."""
 
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[ModelCard]

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.azure import inference
-from shared.azure.answers import Text
+from shared.azure.answers import AnswerText
 from shared.chatdata.tokens import estimated_tokens
 from shared.errors import PipelineError
 from shared.ledger.rows import call_result
 from shared.ledger.states import DatasetState
-from shared.serving.catalog import Cache, Catalog, ModelTraits, Target, is_up
-from shared.serving.protocol import FinishReason, Turn, Unanswered, Usage
-from shared.serving.stops import Cut
+from shared.serving.catalog import ChatTarget, ModelCatalog, ModelTraits, SingleFlightCache, is_up
+from shared.serving.protocol import ApiError, ChatTurn, FinishReason, TokenUsage
+from shared.serving.stops import StopFilter
 
 if TYPE_CHECKING:
     from shared.ledger.rows import CallResult, Dataset, Release
@@ -50,7 +50,7 @@ class ChatCall:
     """What somebody asks, of whom. `wait`: how long to wait, s, for a dataset that has to wake first."""
 
     model: str
-    turns: Sequence[Turn]
+    turns: Sequence[ChatTurn]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stops: Sequence[str] = ()
     request_id: str = ""
@@ -66,7 +66,7 @@ class AnswerPiece:
     release: str
     deployment: str
     ended: FinishReason | None = None
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
 
 @dataclass(slots=True)
@@ -94,8 +94,8 @@ class ChatService:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.catalog = Catalog(services)
-        self._keys: Cache[str] = Cache(self._key, KEY_SECONDS, KEY_USABLE_SECONDS)
+        self.catalog = ModelCatalog(services)
+        self._keys: SingleFlightCache[str] = SingleFlightCache(self._key, KEY_SECONDS, KEY_USABLE_SECONDS)
         self._asked: dict[str, float] = {}
         self._busy = 0
 
@@ -124,21 +124,21 @@ class ChatService:
                 async with self._asking(call, how) as asked, aclosing(self._read(call, *asked)) as pieces:
                     async for piece in pieces:
                         yield piece
-        except Unanswered:
+        except ApiError:
             raise
         except PipelineError as error:
             log.warning("request %s could not be asked: %s", question.request_id, error)
-            raise Unanswered(503, "unavailable", "the model cannot be asked now", 10) from error
+            raise ApiError(503, "unavailable", "the model cannot be asked now", 10) from error
 
     async def _read(
-        self, call: _Call, target: Target, found: inference.EndpointAnswer, started: float
+        self, call: _Call, target: ChatTarget, found: inference.EndpointAnswer, started: float
     ) -> AsyncGenerator[AnswerPiece]:
         """What came, cut at the stops, and counted once it is over."""
         who = (target.row.name, target.release_of(found.deployment), found.deployment)
-        cut, sent, last = Cut(call.question.stops), 0, Text("")
+        cut, sent, last = StopFilter(call.question.stops), 0, AnswerText("")
         try:
             async for piece in _all_of(found):
-                last = Text("", piece.ended or last.ended, piece.tokens or last.tokens)
+                last = AnswerText("", piece.ended or last.ended, piece.tokens or last.tokens)
                 if text := cut.feed(piece.text):
                     sent += len(text.encode())
                     yield AnswerPiece(text, *who)
@@ -163,7 +163,7 @@ class ChatService:
     @asynccontextmanager
     async def _asking(
         self, call: _Call, how: Literal["whole", "stream"]
-    ) -> AsyncIterator[tuple[Target, inference.EndpointAnswer, float]]:
+    ) -> AsyncIterator[tuple[ChatTarget, inference.EndpointAnswer, float]]:
         """Asks until there is an answer, or none to be had. Raises Unanswered."""
         while True:
             target, body, key = await self._ready(call)
@@ -176,7 +176,7 @@ class ChatService:
                 self._count(target, found.deployment, call_result(found.status, found.good), started)
                 raise _unanswered(target.row.name, found)
 
-    async def _ready(self, call: _Call) -> tuple[Target, dict[str, Any], str]:
+    async def _ready(self, call: _Call) -> tuple[ChatTarget, dict[str, Any], str]:
         """Whom to ask, what to send, and the key. Raises Unanswered."""
         try:
             async with asyncio.timeout(call.left):
@@ -185,14 +185,14 @@ class ChatService:
                 await self._note_asked(target.row)
                 return target, body, await self._keys.get(target.row.endpoint)
         except TimeoutError as error:
-            raise Unanswered(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
+            raise ApiError(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
 
     @asynccontextmanager
     async def _sent(
-        self, call: _Call, target: Target, key: str, body: Mapping[str, Any], how: Literal["whole", "stream"]
+        self, call: _Call, target: ChatTarget, key: str, body: Mapping[str, Any], how: Literal["whole", "stream"]
     ) -> AsyncIterator[inference.EndpointAnswer]:
         if call.left < _TOO_LATE:
-            raise Unanswered(504, "timeout", f"{target.row.name}: no time is left to ask")
+            raise ApiError(504, "timeout", f"{target.row.name}: no time is left to ask")
         uri, given, most = (
             target.row.scoring_uri,
             call.question.request_id,
@@ -215,7 +215,7 @@ class ChatService:
         ) as found:
             yield found
 
-    async def _mended(self, call: _Call, target: Target, key: str, found: inference.EndpointAnswer) -> bool:
+    async def _mended(self, call: _Call, target: ChatTarget, key: str, found: inference.EndpointAnswer) -> bool:
         """Whether the question may be asked once more: nobody has answered it, and something is different now."""
         match found.status:
             case 401 if call.first("key"):
@@ -236,7 +236,7 @@ class ChatService:
 
     # --- who is to be asked ---------------------------------------------------------------------------------
 
-    async def _awake(self, call: _Call) -> Target:
+    async def _awake(self, call: _Call) -> ChatTarget:
         """Who is to be asked, once it is awake: waits for that as long as the caller is willing to."""
         wait = min(call.question.wait, self.services.settings.wake_wait_seconds)
         until = min(time.monotonic() + wait, call.ends - _TOO_LATE)
@@ -247,7 +247,7 @@ class ChatService:
             self.catalog.forget(target.row.name)
             try:
                 await self._wake(target.row)
-            except Unanswered as error:
+            except ApiError as error:
                 if error.code != "waking" or time.monotonic() + _LOOK_SECONDS > until:
                     raise
             await asyncio.sleep(_LOOK_SECONDS)
@@ -256,10 +256,10 @@ class ChatService:
         """Records the wish that a sleeping dataset wakes, once, and says in any case why it cannot be asked."""
         name = row.name
         if row.live is None:
-            raise Unanswered(503, "no_release", f"{name} has no release yet ({row.state})", 60)
+            raise ApiError(503, "no_release", f"{name} has no release yet ({row.state})", 60)
         if row.state == DatasetState.ASLEEP:
             if not self.services.settings.wake_on_request:
-                raise Unanswered(503, "asleep", f"{name} is asleep; POST /api/datasets/{name}/wake wakes it")
+                raise ApiError(503, "asleep", f"{name} is asleep; POST /api/datasets/{name}/wake wakes it")
             from shared.operations import (
                 actions,  # brings the checks of admission, which no first answer is to wait for
             )
@@ -267,15 +267,15 @@ class ChatService:
             wish = await asyncio.to_thread(actions.ask, self.services, name, "wake", actions.QUESTION)
             if not wish.done and (pause := row.wake_not_before - self.services.clock()) > 0:
                 text = f"{name} is asleep and could not be woken lately; questions wake it again in {pause:.0f} s"
-                raise Unanswered(503, "wake_paused", text, max(1, round(pause)))
-        raise Unanswered(503, "waking", f"{name} was asleep and is waking: ask again in a while", WAKE_RETRY_SECONDS)
+                raise ApiError(503, "wake_paused", text, max(1, round(pause)))
+        raise ApiError(503, "waking", f"{name} was asleep and is waking: ask again in a while", WAKE_RETRY_SECONDS)
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
         """One of the places for questions that this process answers at once. Raises Unanswered (429)."""
         if self._busy >= self.services.settings.calls_at_once:
             text = f"this instance answers {self._busy} questions already"
-            raise Unanswered(429, "too_many_calls", text, _CROWDED_RETRY_SECONDS)
+            raise ApiError(429, "too_many_calls", text, _CROWDED_RETRY_SECONDS)
         self._busy += 1
         try:
             yield
@@ -287,7 +287,7 @@ class ChatService:
 
     # --- what is asked --------------------------------------------------------------------------------------
 
-    def _body(self, question: ChatCall, target: Target, nature: ModelTraits) -> dict[str, Any]:
+    def _body(self, question: ChatCall, target: ChatTarget, nature: ModelTraits) -> dict[str, Any]:
         """The recipe's payload. Raises Unanswered (400, 422) for turns that this model cannot take."""
         turns = self._turns(question.turns, nature)
         longest = self.services.settings.max_new_tokens
@@ -295,7 +295,7 @@ class ChatService:
             longest = min(longest, self._room(question, target.release, turns, nature.context))
         return inference.payload(turns, {"max_new_tokens": longest, **question.parameters})
 
-    def _turns(self, turns: Sequence[Turn], nature: ModelTraits) -> list[dict[str, Any]]:
+    def _turns(self, turns: Sequence[ChatTurn], nature: ModelTraits) -> list[dict[str, Any]]:
         """The turns as the model's role policy has them."""
         self._fits(turns)
         plain = [turn.model_dump() for turn in turns]
@@ -307,21 +307,21 @@ class ChatService:
 
             return folded(plain)
         if policy == "reject":
-            raise Unanswered(400, "unsupported_role", "system turns are not taken here", param="messages[0].role")
+            raise ApiError(400, "unsupported_role", "system turns are not taken here", param="messages[0].role")
         if "system" not in nature.roles:
             text = "this model's template drops system turns: put the text into the first user turn"
-            raise Unanswered(400, "unsupported_role", text, param="messages[0].role")
+            raise ApiError(400, "unsupported_role", text, param="messages[0].role")
         return plain
 
-    def _fits(self, turns: Sequence[Turn]) -> None:
+    def _fits(self, turns: Sequence[ChatTurn]) -> None:
         given = self.services.settings
         if len(turns) > given.call_max_messages:
             text = f"{len(turns)} messages, at most {given.call_max_messages} are taken"
-            raise Unanswered(422, "too_many_messages", text, param="messages")
+            raise ApiError(422, "too_many_messages", text, param="messages")
         for at, turn in enumerate(turns):
             if len(turn.content) > given.call_max_characters:
                 text = f"{len(turn.content)} characters, at most {given.call_max_characters} are taken"
-                raise Unanswered(422, "message_too_long", text, param=f"messages[{at}].content")
+                raise ApiError(422, "message_too_long", text, param=f"messages[{at}].content")
 
     def _room(self, question: ChatCall, release: Release, turns: list[dict[str, Any]], context: int) -> int:
         """Tokens left for the answer. Raises Unanswered (422) when the wanted ones do not fit, by an estimate."""
@@ -329,12 +329,12 @@ class ChatService:
         wanted = question.parameters.get("max_new_tokens", 1)
         if asked + wanted > context:
             text = f"about {asked} tokens and {wanted} for the answer; {release.snapshot} sees {context}"
-            raise Unanswered(422, "context_length_exceeded", text, param="messages")
+            raise ApiError(422, "context_length_exceeded", text, param="messages")
         return context - asked
 
     # --- what is noted --------------------------------------------------------------------------------------
 
-    def _count(self, target: Target, answered: str, how: CallResult, started: float) -> None:
+    def _count(self, target: ChatTarget, answered: str, how: CallResult, started: float) -> None:
         """How the call ended, for its release; where none is named, any with traffic may have been asked."""
         row, seconds = target.row, time.monotonic() - started
         named = answered or target.deployment
@@ -356,10 +356,10 @@ class ChatService:
             log.warning("last_asked_at of %s not written: %s", row.name, error)
 
 
-async def _all_of(found: inference.EndpointAnswer) -> AsyncIterator[Text]:
+async def _all_of(found: inference.EndpointAnswer) -> AsyncIterator[AnswerText]:
     """An answer as pieces; one that came whole is one piece."""
     if found.pieces is None:
-        yield Text(found.text or "", found.ended, found.tokens)
+        yield AnswerText(found.text or "", found.ended, found.tokens)
         return
     async for piece in found.pieces:
         yield piece
@@ -369,40 +369,42 @@ def _estimated(turns: Sequence[Mapping[str, Any]]) -> int:
     return estimated_tokens(sum(len(turn["content"].encode()) for turn in turns), len(turns))
 
 
-def _usage(question: ChatCall, answered_bytes: int, told: tuple[int, int] | None) -> Usage:
+def _usage(question: ChatCall, answered_bytes: int, told: tuple[int, int] | None) -> TokenUsage:
     asked, answered = told or (
         _estimated([turn.model_dump() for turn in question.turns]),
         estimated_tokens(answered_bytes, 0),
     )
-    return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, estimated=told is None)
+    return TokenUsage(
+        prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered, estimated=told is None
+    )
 
 
-def _broken(dataset: str, broken: inference.StreamBroken) -> Unanswered:
+def _broken(dataset: str, broken: inference.StreamBroken) -> ApiError:
     status, code = (504, "timeout") if broken.late else (502, "answer_broken_off")
-    return Unanswered(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
+    return ApiError(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
 
 
-def _unanswered(dataset: str, found: inference.EndpointAnswer) -> Unanswered:
+def _unanswered(dataset: str, found: inference.EndpointAnswer) -> ApiError:
     """What a caller is told for each way in which an endpoint does not answer."""
     match found.status:
         case 0 if found.lost == "unsent":
-            return Unanswered(503, "unavailable", f"{dataset}: {found.detail}; nobody was asked", 5)
+            return ApiError(503, "unavailable", f"{dataset}: {found.detail}; nobody was asked", 5)
         case 0 if found.lost == "cut":
-            return Unanswered(502, "connection_lost", f"{dataset}: {found.detail}", asked=True)
+            return ApiError(502, "connection_lost", f"{dataset}: {found.detail}", asked=True)
         case 0 | 408 | 504:
-            return Unanswered(504, "timeout", f"{dataset}: {found.detail or 'the model took too long'}", asked=True)
+            return ApiError(504, "timeout", f"{dataset}: {found.detail or 'the model took too long'}", asked=True)
         case 200:
             why = found.detail or "an empty text"
-            return Unanswered(502, "bad_answer", f"{dataset} answered nothing usable: {why}", asked=True)
+            return ApiError(502, "bad_answer", f"{dataset} answered nothing usable: {why}", asked=True)
         case 424:
-            return Unanswered(502, "model_error", f"{dataset}: the model failed: {found.detail}", asked=True)
+            return ApiError(502, "model_error", f"{dataset}: the model failed: {found.detail}", asked=True)
         case 413:
-            return Unanswered(413, "too_large", f"{dataset}: the endpoint does not take so large a question")
+            return ApiError(413, "too_large", f"{dataset}: the endpoint does not take so large a question")
         case 429:
-            return Unanswered(429, "rate_limit", f"{dataset} is busy", _seconds(found.retry_after))
+            return ApiError(429, "rate_limit", f"{dataset} is busy", _seconds(found.retry_after))
         case 404 | 503:
-            return Unanswered(503, "unavailable", f"{dataset} is not ready to answer", 10)
-    return Unanswered(502, "endpoint_error", f"{dataset}: the endpoint answered HTTP {found.status}", asked=True)
+            return ApiError(503, "unavailable", f"{dataset} is not ready to answer", 10)
+    return ApiError(502, "endpoint_error", f"{dataset}: the endpoint answered HTTP {found.status}", asked=True)
 
 
 def _seconds(text: str) -> int:

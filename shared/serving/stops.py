@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-class Cut:
+class StopFilter:
     """An answer without the white space around it, up to the first of the stops: the one that is complete first."""
 
     def __init__(self, stops: Sequence[str] = ()) -> None:

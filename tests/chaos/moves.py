@@ -13,7 +13,7 @@ from shared.errors import PipelineError
 from shared.ledger.states import SnapshotState
 from shared.operations import actions
 from shared.releases import idle
-from shared.serving.protocol import Turn, Unanswered
+from shared.serving.protocol import ApiError, ChatTurn
 from shared.serving.service import ChatCall, ChatService
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 
@@ -154,8 +154,8 @@ def question(history: History) -> None:
 
 async def _question(services: Any, name: str) -> None:
     try:
-        await ChatService(services).answer(ChatCall(name, [Turn(role="user", content="What?")]))
-    except Unanswered:
+        await ChatService(services).answer(ChatCall(name, [ChatTurn(role="user", content="What?")]))
+    except ApiError:
         return
 
 

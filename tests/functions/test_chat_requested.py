@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
-from shared.azure.answers import Text
+from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
 from shared.ledger.states import DatasetState as D
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
@@ -36,7 +36,7 @@ class Endpoint:
 
     def __init__(self, answer: EndpointAnswer) -> None:
         self.answer, self.asked = answer, list[dict[str, Any]]()
-        self.pieces: list[Text | Exception] = []
+        self.pieces: list[AnswerText | Exception] = []
         self.closed = 0
 
     async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> EndpointAnswer:
@@ -51,7 +51,7 @@ class Endpoint:
         finally:
             self.closed += 1
 
-    async def _coming(self) -> AsyncIterator[Text]:
+    async def _coming(self) -> AsyncIterator[AnswerText]:
         for piece in self.pieces:
             await asyncio.sleep(0)
             if isinstance(piece, Exception):
@@ -317,7 +317,7 @@ def _streamed(request: Request, take: int = 1000) -> tuple[list[Any], Response]:
 
     async def run() -> tuple[list[Any], Response]:
         response: Any = await chat_completions(request)
-        assert isinstance(response, web.Events)
+        assert isinstance(response, web.EventStream)
         found: list[Any] = []
         async for event in response.body_iterator:
             text = str(event)
@@ -342,7 +342,7 @@ STREAM = {**CHAT, "stream": True}
 
 def test_an_answer_is_passed_on_piece_by_piece(world: World, request_of: Make) -> None:
     endpoint = _live(world)
-    endpoint.pieces = [Text(""), Text(" Be"), Text("cause "), Text("so.", "stop", (7, 3))]
+    endpoint.pieces = [AnswerText(""), AnswerText(" Be"), AnswerText("cause "), AnswerText("so.", "stop", (7, 3))]
     usage = {"stream_options": {"include_usage": True}}
     events, response = _streamed(request_of({**STREAM, **usage}, headers={"x-request-id": "id-1"}))
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -368,7 +368,7 @@ def test_an_answer_that_does_not_stream_is_one_piece(world: World, request_of: M
 
 def test_a_stop_ends_the_question_as_well(world: World, request_of: Make) -> None:
     endpoint = _live(world)
-    endpoint.pieces = [Text("one E"), Text("ND two"), AssertionError("nobody reads on")]
+    endpoint.pieces = [AnswerText("one E"), AnswerText("ND two"), AssertionError("nobody reads on")]
     events, _ = _streamed(request_of({**STREAM, "stop": ["END"]}))
     assert _texts(events) == ["one", "", ""][: len(_texts(events))]
     assert events[-2]["choices"][0]["finish_reason"] == "stop"
@@ -383,7 +383,7 @@ def test_a_stop_is_applied_to_whole_answers_too(world: World, request_of: Make) 
 
 def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -> None:
     endpoint = _live(world)
-    endpoint.pieces = [Text("one "), Text("two"), AssertionError("nobody reads on")]
+    endpoint.pieces = [AnswerText("one "), AnswerText("two"), AssertionError("nobody reads on")]
     _streamed(request_of(STREAM), take=1)
     assert endpoint.closed == 1
     world.services.counts.flush()
@@ -397,8 +397,8 @@ def test_a_caller_who_leaves_ends_the_question(world: World, request_of: Make) -
         (an_answer(429), [], 429),
         (an_answer(0, lost="late"), [], 504),
         (an_answer(), [StreamBroken("cut")], 502),
-        (an_answer(), [Text(" "), StreamBroken("late", late=True)], 504),
-        (an_answer(), [Text(" "), Text("\n")], 502),
+        (an_answer(), [AnswerText(" "), StreamBroken("late", late=True)], 504),
+        (an_answer(), [AnswerText(" "), AnswerText("\n")], 502),
     ],
 )
 def test_before_its_first_piece_a_stream_that_fails_is_an_ordinary_error(
@@ -414,7 +414,7 @@ def test_before_its_first_piece_a_stream_that_fails_is_an_ordinary_error(
 
 def test_after_its_first_piece_a_stream_that_fails_ends_with_the_error(world: World, request_of: Make) -> None:
     endpoint = _live(world)
-    endpoint.pieces = [Text("one"), StreamBroken("the connection was cut")]
+    endpoint.pieces = [AnswerText("one"), StreamBroken("the connection was cut")]
     events, _ = _streamed(request_of(STREAM))
     assert _texts(events[:1]) == ["one"]
     assert (events[-1]["error"]["type"], events[-1]["error"]["code"]) == ("server_error", "answer_broken_off")

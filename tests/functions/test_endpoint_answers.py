@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from starlette.requests import Request
 
 from functions.chat_requested import chat_completions, score
-from functions.web import Events
+from functions.web import EventStream
 from shared.azure.inference import InferenceClient
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
@@ -120,7 +120,7 @@ def _asked(world: World, request_of: Make, endpoint: Endpoint | None, route: str
     async def run() -> Got:
         async with _served(world, endpoint):
             response = await act(request_of(body, route={"dataset": DATASET}))
-            if not isinstance(response, Events):
+            if not isinstance(response, EventStream):
                 return Got(response.status_code, json.loads(bytes(response.body)), response.headers)
             events = [str(event).removeprefix("data: ").strip() async for event in response.body_iterator]
             if events[-1] == "[DONE]":

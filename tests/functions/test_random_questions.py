@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from functions import chat_requested
-from functions.web import Events
+from functions.web import EventStream
 from shared import runtime
 from tests.builders import DATASET, ENDPOINT, a_dataset
 from tests.fakes import KEY, World
@@ -85,7 +85,7 @@ def _told(act: Any, body: bytes) -> tuple[int, str]:
         headers = [(b"x-functions-key", KEY.encode())]
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
         response = await act(Request({**scope, "path_params": {"dataset": DATASET}}, receive))
-        if isinstance(response, Events):
+        if isinstance(response, EventStream):
             seen = "".join([str(event) async for event in response.body_iterator])
         else:
             seen = bytes(response.body).decode()

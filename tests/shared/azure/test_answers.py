@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.azure.answers import Text, UnknownAnswer, events, read, read_piece
+from shared.azure.answers import AnswerText, UnknownAnswer, events, read, read_piece
 
 
 @pytest.mark.parametrize(
@@ -70,23 +70,23 @@ def test_a_chat_completion_tells_why_it_ended_and_what_it_took() -> None:
         "choices": [{"message": {"content": "hello"}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
     }
-    assert read(json.dumps(body).encode()) == Text("hello", "length", (3, 4))
-    assert read(b'{"output": "hello"}') == Text("hello")
+    assert read(json.dumps(body).encode()) == AnswerText("hello", "length", (3, 4))
+    assert read(b'{"output": "hello"}') == AnswerText("hello")
 
 
 @pytest.mark.parametrize(
     ("data", "piece"),
     [
-        ({"choices": [{"delta": {"role": "assistant", "content": ""}}]}, Text("")),
-        ({"choices": [{"delta": {"content": "he"}, "finish_reason": None}]}, Text("he")),
-        ({"choices": [{"delta": {}, "finish_reason": "length"}]}, Text("", "length")),
-        ({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}, Text("", "", (1, 2))),
-        ({"token": {"id": 5, "text": "llo"}}, Text("llo")),
-        ({"output": "llo"}, Text("llo")),
-        ("llo", Text("llo")),
+        ({"choices": [{"delta": {"role": "assistant", "content": ""}}]}, AnswerText("")),
+        ({"choices": [{"delta": {"content": "he"}, "finish_reason": None}]}, AnswerText("he")),
+        ({"choices": [{"delta": {}, "finish_reason": "length"}]}, AnswerText("", "length")),
+        ({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}, AnswerText("", "", (1, 2))),
+        ({"token": {"id": 5, "text": "llo"}}, AnswerText("llo")),
+        ({"output": "llo"}, AnswerText("llo")),
+        ("llo", AnswerText("llo")),
     ],
 )
-def test_every_known_event_gives_its_piece(data: object, piece: Text) -> None:
+def test_every_known_event_gives_its_piece(data: object, piece: AnswerText) -> None:
     assert read_piece(json.dumps(data).encode()) == piece
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.serving.auth import ScoringKeys
-from shared.serving.protocol import Unanswered
+from shared.serving.protocol import ApiError
 
 KEYS = ("the-first-key-of-two", "the-second-key-of-two")
 
@@ -41,7 +41,7 @@ def test_a_key_opens_wherever_a_client_puts_it(key: str, headers: dict[str, str]
     ],
 )
 def test_anything_else_is_401_and_says_what_is_wrong(keys: tuple[str, ...], headers: dict[str, str], said: str) -> None:
-    with pytest.raises(Unanswered, match=said) as refused:
+    with pytest.raises(ApiError, match=said) as refused:
         ScoringKeys(keys).check(headers, {})
     assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
     assert not any(key in str(refused.value) for key in KEYS)

@@ -10,8 +10,8 @@ import pytest
 from shared.errors import NotFound, ServiceBusy
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
-from shared.serving.catalog import Cache, Catalog, Target
-from shared.serving.protocol import Unanswered
+from shared.serving.catalog import ChatTarget, ModelCatalog, SingleFlightCache
+from shared.serving.protocol import ApiError
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_trained_snapshot
 from tests.fakes import World
 
@@ -46,7 +46,7 @@ def _in_a_loop(act: Callable[[], Awaitable[None]]) -> None:
 def test_a_value_is_read_once_while_it_is_fresh_and_again_when_it_is_not() -> None:
     async def act() -> None:
         source = Source()
-        kept, stale = Cache(source.read, 100, 100), Cache(source.read, 0, 0)
+        kept, stale = SingleFlightCache(source.read, 100, 100), SingleFlightCache(source.read, 0, 0)
         assert [await kept.get("a") for _ in range(3)] == ["a1"] * 3
         assert [await stale.get("a") for _ in range(3)] == ["a2", "a3", "a4"]
 
@@ -56,7 +56,7 @@ def test_a_value_is_read_once_while_it_is_fresh_and_again_when_it_is_not() -> No
 def test_many_who_ask_at_once_cause_one_read() -> None:
     async def act() -> None:
         source = Source()
-        memory = Cache(source.read, 100, 100)
+        memory = SingleFlightCache(source.read, 100, 100)
         assert set(await asyncio.gather(*(memory.get("a") for _ in range(50)))) == {"a1"}
 
     _in_a_loop(act)
@@ -65,7 +65,7 @@ def test_many_who_ask_at_once_cause_one_read() -> None:
 def test_while_it_is_read_again_others_get_the_value_before() -> None:
     async def act() -> None:
         source = Source()
-        memory = Cache(source.read, 0, 100)
+        memory = SingleFlightCache(source.read, 0, 100)
         await memory.get("a")
         source.gate.clear()
         first = asyncio.create_task(memory.get("a"))
@@ -81,7 +81,7 @@ def test_a_reader_who_leaves_does_not_take_the_value_from_the_others() -> None:
     async def act() -> None:
         source = Source()
         source.gate.clear()
-        memory = Cache(source.read, 100, 100)
+        memory = SingleFlightCache(source.read, 100, 100)
         first, second = (asyncio.create_task(memory.get("a")) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -94,7 +94,7 @@ def test_a_reader_who_leaves_does_not_take_the_value_from_the_others() -> None:
 def test_what_cannot_be_read_now_is_good_for_longer_but_not_what_is_gone() -> None:
     async def act() -> None:
         source = Source()
-        memory, short = Cache(source.read, 0, 100), Cache(source.read, 0, 0)
+        memory, short = SingleFlightCache(source.read, 0, 100), SingleFlightCache(source.read, 0, 0)
         await memory.get("a")
         await short.get("a")
         source.error = ServiceBusy("no")
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_now_is_good_for_longer_but_not_what_is_gone() -> No
 def test_a_value_is_forgotten_unless_it_is_another_by_now() -> None:
     async def act() -> None:
         source = Source()
-        memory = Cache(source.read, 100, 100)
+        memory = SingleFlightCache(source.read, 100, 100)
         await memory.get("a")
         memory.forget("a", "an older one")
         assert await memory.get("a") == "a1"
@@ -128,7 +128,7 @@ def test_a_value_is_forgotten_unless_it_is_another_by_now() -> None:
 def test_a_read_that_began_before_a_value_was_forgotten_is_not_remembered() -> None:
     async def act() -> None:
         source = Source()
-        memory = Cache(source.read, 0, 100)
+        memory = SingleFlightCache(source.read, 0, 100)
         await memory.get("a")
         source.gate.clear()
         early = asyncio.create_task(memory.get("a"))
@@ -147,10 +147,10 @@ def test_a_read_that_began_before_a_value_was_forgotten_is_not_remembered() -> N
 # --- names ----------------------------------------------------------------------------------------------------
 
 
-def _found(row: Dataset, name: str) -> Target:
+def _found(row: Dataset, name: str) -> ChatTarget:
     world = World()
     world.services.ledger.create(row)
-    return asyncio.run(Catalog(world.services).find(name))
+    return asyncio.run(ModelCatalog(world.services).find(name))
 
 
 ROLLING = a_dataset(
@@ -185,7 +185,7 @@ def test_a_release_can_be_pinned_while_it_is_deployed(snapshot: str) -> None:
     ids=["unknown", "empty", "removed", "a candidate that nobody may ask yet"],
 )
 def test_a_release_that_is_not_deployed_is_404_with_what_is(row: Dataset, snapshot: str) -> None:
-    with pytest.raises(Unanswered, match=f"ask {DATASET}@{SNAPSHOT}") as refused:
+    with pytest.raises(ApiError, match=f"ask {DATASET}@{SNAPSHOT}") as refused:
         _found(row, f"{DATASET}@{snapshot}")
     assert (refused.value.status, refused.value.param) == (404, "model")
 
@@ -206,10 +206,10 @@ def test_a_releases_nature_is_that_of_its_base_model(
     row = a_trained_snapshot(context_tokens=told)
     assert row.base_model is not None
     world.services.ledger.create(row.but(base_model=row.base_model.but(name=base_model)))
-    found = asyncio.run(Catalog(world.services).nature(a_release()))
+    found = asyncio.run(ModelCatalog(world.services).nature(a_release()))
     assert ("system" in found.roles, found.context) == nature
 
 
 def test_a_release_whose_snapshot_is_gone_counts_as_one_of_an_ordinary_model() -> None:
-    found = asyncio.run(Catalog(World().services).nature(a_release()))
+    found = asyncio.run(ModelCatalog(World().services).nature(a_release()))
     assert ("system" in found.roles, found.context) == (True, 0)

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from shared.serving import openapi
-from shared.serving.protocol import ChatRequest, Unanswered
+from shared.serving.protocol import ApiError, ChatRequest
 
 DOCUMENT = openapi.document()
 OPERATIONS = [
@@ -83,5 +83,5 @@ def test_it_takes_and_refuses_the_questions_that_the_app_does(body: Any, right: 
 
 
 def test_errors_are_as_described() -> None:
-    error = Unanswered(404, "model_not_found", "there is none", param="model")
+    error = ApiError(404, "model_not_found", "there is none", param="model")
     assert list(_validator("ErrorAnswer").iter_errors(json.loads(error.body().model_dump_json()))) == []

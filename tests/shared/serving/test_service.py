@@ -14,7 +14,7 @@ from shared.errors import AzureRefused, ServiceBusy
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.serving.catalog import _Held
-from shared.serving.protocol import Turn, Unanswered, Usage
+from shared.serving.protocol import ApiError, ChatTurn, TokenUsage
 from shared.serving.service import ASKED_SECONDS, AnswerPiece, ChatCall, ChatService
 from tests.builders import (
     DATASET,
@@ -30,7 +30,7 @@ from tests.builders import (
 )
 from tests.fakes import World
 
-TURNS = [Turn(role="user", content="Why?")]
+TURNS = [ChatTurn(role="user", content="Why?")]
 KEY = f"key-of-{ENDPOINT}"
 
 
@@ -63,8 +63,8 @@ class Office:
     def ask(self, dataset: str = DATASET, **parameters: Any) -> AnswerPiece:
         return asyncio.run(self.desk.answer(ChatCall(dataset, TURNS, parameters, request_id="request-1")))
 
-    def refused(self, dataset: str = DATASET) -> Unanswered:
-        with pytest.raises(Unanswered) as refused:
+    def refused(self, dataset: str = DATASET) -> ApiError:
+        with pytest.raises(ApiError) as refused:
             self.ask(dataset)
         return refused.value
 
@@ -76,7 +76,7 @@ class Office:
 
 def test_a_live_release_answers_and_is_named() -> None:
     office = Office(a_dataset(), an_answer(text=" because \n"))
-    usage = Usage(prompt_tokens=5, completion_tokens=1, total_tokens=6, estimated=True)
+    usage = TokenUsage(prompt_tokens=5, completion_tokens=1, total_tokens=6, estimated=True)
     assert office.ask(temperature=0.1) == AnswerPiece("because", DATASET, SNAPSHOT, DEPLOYMENT, "stop", usage)
     (asked,) = office.endpoint.asked
     assert (asked["uri"], asked["key"], asked["request_id"]) == (URI, KEY, "request-1")
@@ -220,8 +220,8 @@ def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
 
     office.world.workspace.key = key  # type: ignore[method-assign]
 
-    async def run() -> Unanswered:
-        with pytest.raises(Unanswered) as refused:
+    async def run() -> ApiError:
+        with pytest.raises(ApiError) as refused:
             await office.desk.answer(ChatCall(DATASET, TURNS))
         over.set()
         return refused.value
@@ -431,14 +431,14 @@ def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() 
 
 def _asked(office: Office, *turns: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
     """The turns that reached the endpoint."""
-    question = ChatCall(DATASET, [Turn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
+    question = ChatCall(DATASET, [ChatTurn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
     asyncio.run(office.desk.answer(question))
     sent: list[dict[str, Any]] = office.endpoint.asked[-1]["body"]["input_data"]["input_string"]
     return sent
 
 
-def _told(office: Office, *turns: tuple[str, str], **more: Any) -> Unanswered:
-    with pytest.raises(Unanswered) as refused:
+def _told(office: Office, *turns: tuple[str, str], **more: Any) -> ApiError:
+    with pytest.raises(ApiError) as refused:
         _asked(office, *turns, **more)
     assert not office.endpoint.asked
     return refused.value
@@ -492,8 +492,8 @@ def test_an_answer_gets_the_room_that_the_question_leaves() -> None:
     assert (refused.status, refused.code) == (422, "context_length_exceeded")
 
 
-def _refusal(office: Office, *turns: tuple[str, str], **more: Any) -> Unanswered:
-    with pytest.raises(Unanswered) as refused:
+def _refusal(office: Office, *turns: tuple[str, str], **more: Any) -> ApiError:
+    with pytest.raises(ApiError) as refused:
         _asked(office, *turns, **more)
     return refused.value
 
@@ -523,7 +523,7 @@ def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
 
 def test_a_pinned_release_is_asked_by_name_and_counted_though_it_says_nothing() -> None:
     office = Office(a_dataset(previous=a_release(NEWER)), EndpointAnswer(424, None))
-    with pytest.raises(Unanswered):
+    with pytest.raises(ApiError):
         asyncio.run(office.desk.answer(ChatCall(f"{DATASET}@{NEWER}", TURNS)))
     pinned = a_release(NEWER).deployment
     assert office.endpoint.asked[0]["deployment"] == pinned
@@ -588,13 +588,13 @@ def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> No
 @pytest.mark.parametrize(("wait", "most"), [(0.5, 120), (30, 0), (0, 120)])
 def test_nobody_waits_for_longer_than_wanted_and_allowed(wait: float, most: float) -> None:
     office = Office(a_dataset(D.ASLEEP), wake_wait_seconds=most)
-    with pytest.raises(Unanswered) as refused:
+    with pytest.raises(ApiError) as refused:
         asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=wait)))
     assert refused.value.code == "waking"
 
 
 def test_waiting_does_not_help_where_nothing_will_wake_it() -> None:
     office = Office(a_dataset(D.ASLEEP), wake_on_request=False)
-    with pytest.raises(Unanswered) as refused:
+    with pytest.raises(ApiError) as refused:
         asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=30)))
     assert refused.value.code == "asleep"

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.serving.stops import Cut
+from shared.serving.stops import StopFilter
 
 
 def cut(pieces: list[str], stops: list[str]) -> list[str]:
     """What is passed on, piece by piece."""
-    answer = Cut(stops)
+    answer = StopFilter(stops)
     return [*map(answer.feed, pieces), answer.rest()]
 
 
@@ -55,6 +55,6 @@ def test_no_more_is_held_back_than_may_be_part_of_a_stop() -> None:
 
 
 def test_nothing_is_passed_on_after_a_stop() -> None:
-    answer = Cut(["."])
+    answer = StopFilter(["."])
     assert (answer.feed("one. "), answer.done) == ("one", True)
     assert (answer.feed("two"), answer.rest()) == ("", "")
