@@ -84,4 +84,4 @@ def test_it_takes_and_refuses_the_questions_that_the_app_does(body: Any, right: 
 
 def test_errors_are_as_described() -> None:
     error = ApiError(404, "model_not_found", "there is none", param="model")
-    assert list(_validator("ErrorAnswer").iter_errors(json.loads(error.body().model_dump_json()))) == []
+    assert list(_validator("ErrorBody").iter_errors(json.loads(error.body().model_dump_json()))) == []
