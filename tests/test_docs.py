@@ -193,7 +193,7 @@ def test_every_code_that_a_caller_may_get_is_explained() -> None:
     raised = {
         code
         for path in asking
-        for codes in re.findall(r"(?:Unanswered|refusal)\(\w+, \"(\w+)\"|_CODES = \{(.*)\}", path.read_text())
+        for codes in re.findall(r"(?:ApiError|refusal)\(\w+, \"(\w+)\"|_CODES = \{(.*)\}", path.read_text())
         for code in (codes[0], *re.findall(r': "(\w+)"', codes[1]))
         if code
     }
