@@ -144,13 +144,13 @@ def _seconds(storage: BlobStore, name: str, since: float) -> Iterator[_Second]:
 
 
 def _percentile(took: Counter[int], share: float) -> float | None:
-    """The nearest-rank percentile, in seconds."""
-    rank = math.ceil(share * took.total())
-    for bucket, count in sorted(took.items()):
-        rank -= count
-        if rank <= 0:
-            return float(f"{_STEP**bucket:.3g}")
-    return None
+    """The percentile by nearest rank, in seconds; None when nothing was answered."""
+    if not took:
+        return None
+    import numpy
+
+    bucket = numpy.quantile([*took], share, weights=[*took.values()], method="inverted_cdf")
+    return float(f"{_STEP ** float(bucket):.3g}")
 
 
 def _folder(dataset: str, deployment: str) -> str:

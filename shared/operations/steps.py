@@ -9,7 +9,7 @@ from shared.azure import notifications
 from shared.ledger.engine import Engine
 from shared.releases import deploy, sleep, traffic
 from shared.snapshots import admission, cleanup, supersede
-from shared.training import job, register
+from shared.training import finish, register, submit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,9 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
         "snapshot": {
             "validate": admission.Validate(services),
             "supersede": supersede.Supersede(services),
-            "reserve": job.Reserve(services),
-            "submit": job.Submit(services),
-            "finish": job.Finish(services),
+            "reserve": submit.Reserve(services),
+            "submit": submit.Submit(services),
+            "finish": finish.Finish(services),
             "register": register.Register(services),
             "clean": cleanup.Clean(services),
         },

@@ -1,7 +1,7 @@
-"""How the questions to a deployment ended, and whether a candidate serves worse than what is live. Pure.
+"""Whether a candidate serves worse than what is live, by how the calls to both ended. Pure; called by `traffic`.
 
-Tallies come from the app's own counts and from Azure's metrics; both are judged here, each by itself. Few questions
-prove little: a share of errors counts as too high only if even the lower end of its 95 % interval is.
+There are two sources, the app's own counts and Azure's metrics, and each is judged by itself. Few calls prove little: a
+share of errors counts as too high only if even the lower end of its 95 % interval is.
 """
 
 from __future__ import annotations
@@ -9,53 +9,62 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from shared.ledger.rows import CallComparison, CallStats
 
+if TYPE_CHECKING:
+    from shared.config.settings import Settings
+
 type Verdict = Literal["bad", "unknown", "good", "few"]
 
-# Of the standard normal distribution: the ends of a 95 % interval.
+# How many standard deviations the ends of a 95 % interval are from its middle.
 _Z = 1.96
-# So many failures are no accident, however few questions there were; fewer may be.
+# So many failures are no accident, however few calls there were; fewer may be.
 _FEWEST_FAILURES = 3
-# A difference of latencies that nobody notices (s) is none, whatever its ratio.
+# A difference of latencies up to this (s) is noticed by nobody, whatever the ratio is.
 _NOTICEABLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """How much worse than live a candidate may be, and how many questions it takes to say that it is not."""
+    """How much worse than live a candidate may be, and how many calls it takes to say that it is not."""
 
     min_requests: int
     max_error_points: float
     max_latency_ratio: float
 
+    @classmethod
+    def of(cls, settings: Settings) -> HealthLimits:
+        """Those of the settings."""
+        return cls(**{name: getattr(settings, f"rollout_{name}") for name in cls.__slots__})
+
 
 @dataclass(frozen=True, slots=True)
 class HealthVerdict:
-    """What is said of a candidate, in words as well."""
+    """What is known of a candidate, and `why`, with the numbers: `bad`, `good`, `few` (too few calls to tell), or
+    `unknown` (a source cannot be read)."""
 
     verdict: Verdict
     why: str
 
 
-def judged(found: Iterable[CallComparison], limits: HealthLimits) -> HealthVerdict:
-    """What all sources say together: one that is bad decides; one that is not known leaves it open; one good will do.
+def judge(found: Iterable[CallComparison], limits: HealthLimits) -> HealthVerdict:
+    """What all sources say together: a bad one decides, one that cannot be read leaves it open, one good one is enough.
 
-    Metrics lag behind and have no first minute, so that they may know few questions where the app has counted many.
+    Metrics lag behind and have no first minute, so that they may know few calls where the app has counted many.
     """
-    said = {health.verdict: health for health in (_of(measured, limits) for measured in reversed([*found]))}
-    return next(said[verdict] for verdict in ("bad", "unknown", "good", "few") if verdict in said)
+    verdicts = {health.verdict: health for health in (_judge_source(one, limits) for one in reversed([*found]))}
+    return next(verdicts[verdict] for verdict in ("bad", "unknown", "good", "few") if verdict in verdicts)
 
 
-def _of(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
+def _judge_source(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
     candidate, live = found.candidate, found.live
     if candidate is None or live is None:
         return HealthVerdict("unknown", f"{found.source}: {found.why}")
     numbers = f"{found.source}: candidate {candidate}; live {live}"
     allowed = live.error_percent + limits.max_error_points
-    if candidate.failed >= _FEWEST_FAILURES and 100 * _at_least(candidate.failed, candidate.asked) > allowed:
+    if candidate.failed >= _FEWEST_FAILURES and 100 * _lower_end(candidate.failed, candidate.asked) > allowed:
         return HealthVerdict("bad", f"{numbers}; {allowed:.1f} % may fail")
     if slow := _slower(candidate, live, limits):
         return HealthVerdict("bad", f"{numbers}; {slow}")
@@ -66,8 +75,8 @@ def _of(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
     return HealthVerdict("good", numbers)
 
 
-def _at_least(failed: int, asked: int) -> float:
-    """The lower end of Wilson's interval of a share: sound for few questions, and for shares near 0."""
+def _lower_end(failed: int, asked: int) -> float:
+    """The lower end of Wilson's 95 % interval of a share: sound for few calls, and for shares near 0."""
     if not asked:
         return 0.0
     share, z2 = failed / asked, _Z**2

@@ -88,7 +88,7 @@ class Wake:
             try:
                 raised = endpoints.ensure_deployed(self.services, row, live)
             except EndpointNameTaken as error:
-                return StepResult(row.state, "", endpoints.next_name(self.services, row, error))
+                return StepResult(row.state, "", endpoints.next_endpoint_name(self.services, row, error))
             if not raised.up:
                 return self._later(row, live.but(operation=raised.operation or live.operation))
             split = {live.deployment: 100}

@@ -1,21 +1,29 @@
-"""The steps that move traffic: shift to a candidate stage by stage, roll back to what was live before, and retire that.
+"""What happens at 10 % of the traffic, at 50 and at 100; how one goes back, and what becomes of the release before.
 
-The split that is wanted is put on record first and then written as a whole, at each look anew until the endpoint has
-it. So whatever else wrote to the endpoint, and wherever a worker was cut off, the next look puts it right.
+    shift       moves traffic to a candidate by the shares in `ROLLOUT_STAGES`, as long as it is not worse than live
+    roll_back   starts the way back to what was live before, when a person asks for it
+    retire      removes the deployment that was kept to go back to, once its time is over
+
+A stage of `shift` goes like this: its split is put on record and then written to the endpoint; once the endpoint has
+it, the stage bakes; at each poll the calls to both releases are compared (`health`). Bad: the candidate is taken back
+(`rollout`). Good for `ROLLOUT_BAKE_MINUTES`: the next stage, after the last one LIVE. Too little known: the stage waits
+`ROLLOUT_WAIT_MINUTES` longer, then goes on as `unjudged`. Each poll writes the split anew if the endpoint has another
+one, so whatever else wrote to it, and wherever a worker was cut off, the next poll puts it right.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import PermanentError
 from shared.ledger.engine import StepResult
-from shared.ledger.rows import CallComparison, Dataset, Release, Stage
-from shared.ledger.rows import ReleaseOutcome as Ended
+from shared.ledger.rows import CallComparison, Dataset, Release, ReleaseOutcome, Stage
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints, health
-from shared.releases.deploy import Deploy, Rollout
+from shared.releases.deploy import Deploy
+from shared.releases.endpoints import ReleaseFailure
+from shared.releases.rollout import RolloutStep
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -25,91 +33,85 @@ D = DatasetState
 
 
 @dataclass(frozen=True)
-class Shift(Rollout):
-    """SHIFTING -> LIVE, by stages while something is live to compare with; or back and ROLLED_BACK."""
+class Shift(RolloutStep):
+    """SHIFTING -> LIVE, by stages while something is live to compare with; or back, and ROLLED_BACK."""
 
     services: Services
 
     def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
+        compared = row.live is not None and row.resting == D.LIVE and not candidate.returned_by
         if not candidate.stages:
-            straight = row.resting != D.LIVE or bool(candidate.returned_by)
-            return self._enter(row, candidate, 100 if straight else self.services.settings.rollout_stages[0])
-        endpoint = endpoints.ensure_traffic(self.services, row)
-        if endpoint is None:
-            return self._later(row)
-        if row.live is None or row.resting != D.LIVE or candidate.returned_by:
-            return self._live(row, candidate)
+            return self._enter(row, candidate, self.services.settings.rollout_stages[0] if compared else 100)
+        if endpoints.ensure_traffic(self.services, row) is None:
+            return self._poll(row)
+        if not compared:
+            return self._go_live(row, candidate)
         if not candidate.stages[-1].since:
-            begun = _with_last(candidate, since=self.services.clock())
-            return StepResult(row.state, "", {"candidate": begun})
-        return self._judge(row, candidate, row.live)
+            return StepResult(row.state, "", {"candidate": _with_stage(candidate, since=self.services.clock())})
+        return self._judge(row, candidate)
 
     def _enter(self, row: Dataset, candidate: Release, percent: int) -> StepResult:
-        """The next stage's split on record; the next look writes it."""
-        rest = {row.live.deployment: 100 - percent} if row.live and percent < 100 else {}
+        """Puts the split of the next stage on record; the next call writes it."""
+        traffic = {candidate.deployment: percent}
+        if row.live and percent < 100:
+            traffic[row.live.deployment] = 100 - percent
         entered = candidate.but(stages=(*candidate.stages, Stage(percent=percent)))
-        traffic = {candidate.deployment: percent, **rest}
         return StepResult(row.state, f"{percent} % of the traffic", {"candidate": entered, "traffic": traffic})
 
-    def _judge(self, row: Dataset, candidate: Release, live: Release) -> StepResult:
-        """What becomes of a stage that has its traffic: it goes on, is over, or the candidate is taken back."""
+    def _judge(self, row: Dataset, candidate: Release) -> StepResult:
+        """What becomes of a stage that has its traffic: it goes on, it is over, or the candidate is taken back."""
         given, stage = self.services.settings, candidate.stages[-1]
-        measured = self._measured(row, candidate, live)
-        found = health.judged(measured, _limits(self.services))
+        measured = self._compare(row, candidate)
+        found = health.judge(measured, health.HealthLimits.of(given))
         if found.verdict == "bad":
-            breach = _with_last(candidate, verdict="breach", why=found.why, measured=measured)
+            breach = _with_stage(candidate, verdict="breach", why=found.why, measured=measured)
             reason = f"rolled back at {stage.percent} % of the traffic: {found.why}"
-            raise endpoints.ReleaseFailure(reason, stages=breach.stages)
-        over = stage.since + given.rollout_bake_minutes * 60
-        if found.verdict != "good":
-            over += given.rollout_wait_minutes * 60
-        if (left := over - self.services.clock()) > 0:
+            raise ReleaseFailure(reason, stages=breach.stages)
+        good = found.verdict == "good"
+        ends = stage.since + 60 * (given.rollout_bake_minutes + (0 if good else given.rollout_wait_minutes))
+        if (left := ends - self.services.clock()) > 0:
             waiting = f"stage of {stage.percent} %: {found.why}"
             return StepResult(row.state, "", {"waiting": waiting}, min(left, given.look_seconds))
-        verdict = "healthy" if found.verdict == "good" else "unjudged"
-        passed = _with_last(candidate, verdict=verdict, why=found.why, measured=measured)
+        verdict = "healthy" if good else "unjudged"
+        passed = _with_stage(candidate, verdict=verdict, why=found.why, measured=measured)
         following = next((share for share in given.rollout_stages if share > stage.percent), None)
-        return self._live(row, passed) if following is None else self._enter(row, passed, following)
+        return self._go_live(row, passed) if following is None else self._enter(row, passed, following)
 
-    def _measured(self, row: Dataset, candidate: Release, live: Release) -> tuple[CallComparison, ...]:
-        """Both sides by both sources: the candidate since the stage began, live since the shift began.
+    def _compare(self, row: Dataset, candidate: Release) -> tuple[CallComparison, ...]:
+        """The calls to both releases by both sources: the candidate's since its stage began, live's since the first
+        stage began.
 
-        At the last stage nobody asks live any more; what it did in the stages before is what there is to compare with.
+        At the last stage nobody calls live any more; what it did in the stages before is what there is to compare with.
         """
-        since, began, now = candidate.stages[-1].since, candidate.stages[0].since, self.services.clock()
+        assert row.live is not None
+        ours, live = candidate.deployment, row.live.deployment
+        stage_began, rollout_began = candidate.stages[-1].since, candidate.stages[0].since
         counted = CallComparison(
             source="counts",
-            candidate=self.services.counts.since(row.name, candidate.deployment, since),
-            live=self.services.counts.since(row.name, live.deployment, began),
+            candidate=self.services.counts.since(row.name, ours, stage_began),
+            live=self.services.counts.since(row.name, live, rollout_began),
         )
-        asked = ((candidate.deployment, since), (live.deployment, began))
-        return counted, self.services.metrics.compared(row.endpoint, *asked, now)
+        metrics = self.services.metrics.compared(
+            row.endpoint, (ours, stage_began), (live, rollout_began), self.services.clock()
+        )
+        return counted, metrics
 
-    def _live(self, row: Dataset, candidate: Release) -> StepResult:
-        """The candidate is what is live; what was live stays for a while, unless it was taken back."""
-        now, outcomes = self.services.clock(), dict(row.outcomes)
-        outcomes.pop(candidate.snapshot, None)
-        by, old = candidate.returned_by, row.live
+    def _go_live(self, row: Dataset, candidate: Release) -> StepResult:
+        """The candidate is what is live; what was live before is kept for a while, unless one went back from it."""
+        now, by, old = self.services.clock(), candidate.returned_by, row.live
+        outcomes = {name: outcome for name, outcome in row.outcomes.items() if name != candidate.snapshot}
         if old:
-            outcomes[old.snapshot] = Ended(
-                part=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
-                at=now,
-                reason=f"{by} went back to {candidate.snapshot}" if by else "",
-                attempt=old.attempt,
-                gate=old.gate,
-                stages=old.stages,
-            )
-        keep = 0.0 if by else self.services.settings.rollback_keep_hours * 3600
-        changes = {
+            outcomes[old.snapshot] = _replaced(old, candidate, now)
+        changes: dict[str, Any] = {
             "live": candidate.but(returned_by=""),
             # A release that slept has no deployment any more: only one that was up can be gone back to.
             "previous": old if old and row.resting == D.LIVE else None,
-            "kept_until": now + keep,
+            "kept_until": now + (0.0 if by else self.services.settings.rollback_keep_hours * 3600),
             "candidate": None,
             "outcomes": outcomes,
         }
         if by and row.requested and row.requested.what == "roll_back":
-            changes["requested"] = None  # a wish that came while it was done: it meant this
+            changes["requested"] = None  # it came while the way back was under way, and meant this
         unjudged = ", unjudged" if candidate.unjudged and not by else ""
         return StepResult(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes)
 
@@ -125,7 +127,7 @@ class RollBack:
         return row.requested is not None and row.requested.what == "roll_back"
 
     def act(self, row: Dataset, lease: HeldLease) -> StepResult:
-        """Puts the return on record, if what is to be returned to is still up; the traffic is written by the shift."""
+        """Makes the release before the candidate, if its deployment is still up; `shift` writes the traffic."""
         assert row.requested is not None
         by, back = row.requested.by, row.previous
         if back is None or not row.can_go_back(self.services.clock()):
@@ -143,7 +145,7 @@ class RollBack:
         return StepResult(D.SHIFTING, f"{by} goes back to {back.snapshot}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
-        """A person asked and a person has a look."""
+        """A person asked for it, and it is left to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,17 +155,17 @@ class Retire:
     services: Services
 
     def ready(self, row: Dataset) -> bool:
-        """Whether there is still one, and it is not kept to go back to; a new release takes its place at once."""
+        """Whether a deployment is kept for longer than it has to be; a new release takes its place at once."""
         if row.previous is None or not row.previous.deployment:
             return False
         return self.services.clock() >= row.kept_until or Deploy(self.services).ready(row)
 
     def act(self, row: Dataset, lease: HeldLease) -> StepResult:
-        """Removes it; the release stays on record. The log of one that was taken back is kept."""
+        """Removes it; the release stays on record. The log of one that was rolled back is kept."""
         previous = row.previous
         assert previous is not None
-        ended = row.outcomes.get(previous.snapshot)
-        if previous.log is None and ended and ended.part == ReleaseState.ROLLED_BACK:
+        outcome = row.outcomes.get(previous.snapshot)
+        if previous.log is None and outcome and outcome.part == ReleaseState.ROLLED_BACK:
             logged = previous.but(log=endpoints.save_log(self.services, row, previous))
             return StepResult(row.state, "", {"previous": logged})
         if not endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False):
@@ -171,19 +173,23 @@ class Retire:
         return StepResult(row.state, "", {"previous": previous.but(deployment="")})
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
-        """It costs money: a person has a look."""
+        """A deployment that stays costs money: it is left to a person."""
 
 
-def _with_last(release: Release, **changes: object) -> Release:
+def _with_stage(release: Release, **changes: object) -> Release:
     """The release with its present stage changed."""
     changed: Release = release.but(stages=(*release.stages[:-1], release.stages[-1].but(**changes)))
     return changed
 
 
-def _limits(services: Services) -> health.HealthLimits:
-    given = services.settings
-    return health.HealthLimits(
-        min_requests=given.rollout_min_requests,
-        max_error_points=given.rollout_max_error_points,
-        max_latency_ratio=given.rollout_max_latency_ratio,
+def _replaced(old: Release, candidate: Release, now: float) -> ReleaseOutcome:
+    """How the release ended that the candidate takes the place of."""
+    by = candidate.returned_by
+    return ReleaseOutcome(
+        part=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
+        at=now,
+        reason=f"{by} went back to {candidate.snapshot}" if by else "",
+        attempt=old.attempt,
+        gate=old.gate,
+        stages=old.stages,
     )

@@ -52,7 +52,7 @@ class Validate:
             options = _options(self.services, row)
             model = _base_model(self.services, row, options)
             pinned = _pinned(self.services, row, model, options)
-            preflight.refuse(self.services, row, model, _mend(row, options))
+            preflight.check(self.services, row, model, _mend(row, options))
             frozen = self._pass(row, options, model, lease)
         except (LedgerConflict, NotFound):
             reason = f"{row.source} was overwritten while it was read"

@@ -1,12 +1,13 @@
 """The machines that train and serve: which size, whether model and region allow it, and how much quota it takes.
 
-Called by the checks before money is spent and by the submit step. The rules are the notebook's and Azure's own.
+Called by preflight and by the steps that reserve and submit. The rules are Azure's own.
 """
 
 from __future__ import annotations
 
 import ast
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import naming
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 SERVERLESS = "serverless"
-# Sizes the notebook refuses by name: too old to train on.
-OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
+_CHANGING = ("Creating", "Updating", "Deleting")
+# GPU sizes that are too old to train on, in lower case.
+TOO_OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
 FINETUNE, INFERENCE = "finetune_compute_allow_list", "inference_compute_allow_list"
-# A managed deployment reserves a fifth more machines for its own upgrades, but for the sizes that Azure's list of sizes
-# for managed online endpoints marks "Skip 20% Reservation".
+# A managed deployment reserves a fifth more machines for its own upgrades, except of the sizes that Azure's list of
+# sizes for managed online endpoints marks "Skip 20% Reservation".
 _RESERVE = 1.2
 _WITHOUT_RESERVE = tuple(
     f"standard_{size}"
@@ -35,8 +37,18 @@ _WITHOUT_RESERVE = tuple(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaNeed:
+    """Cores of the quota that a snapshot takes. `held`: they count as used already, as far as they are used."""
+
+    purpose: str
+    size: MachineSize
+    cores: int
+    held: bool
+
+
 def allowed(model: RegistryModel, tag: str) -> list[str]:
-    """The sizes in one of the model's allow lists; empty when the model has none. Raises BadSnapshot."""
+    """The sizes in one of the model's allow lists; empty when the model has none. Raises BadSnapshot for no list."""
     text = model.tags.get(tag)
     if not text:
         return []
@@ -50,7 +62,7 @@ def allowed(model: RegistryModel, tag: str) -> list[str]:
 
 
 def least_gpus(model: RegistryModel) -> int:
-    """The GPUs one training machine needs for this model, by the registry (`cores|GPUs|memory|disk`); 0: unsaid."""
+    """The GPUs one training machine needs for this model, by the registry's `cores|GPUs|memory|disk`; 0: not known."""
     spec = model.properties.get("finetune-min-sku-spec", "").split("|")
     return int(spec[1]) if len(spec) > 1 and spec[1].isdigit() else 0
 
@@ -71,18 +83,17 @@ def training_size(services: Services) -> MachineSize:
     return size
 
 
-def moving(services: Services) -> str:
-    """What the cluster is waited for, or nothing; creates a missing one where that is allowed."""
-    name = services.settings.training_compute
+def ensure_cluster(services: Services) -> str:
+    """Creates the named cluster where it is missing and that is allowed. What it has to be waited for, or nothing."""
+    name, given = services.settings.training_compute, services.settings
     if name == SERVERLESS:
         return ""
     found = services.workspace.compute(name)
     if found is None:
         tags = {naming.TAG_INSTALLATION: services.installation}
-        given = services.settings
         services.workspace.start_compute(name, given.training_instance_type, given.training_nodes, tags)
         return f"cluster {name} is being created"
-    return f"cluster {name} is {found.state}" if found.state in ("Creating", "Updating", "Deleting") else ""
+    return f"cluster {name} is {found.state}" if found.state in _CHANGING else ""
 
 
 def cores_to_serve(size: MachineSize, instances: int) -> int:
@@ -91,23 +102,23 @@ def cores_to_serve(size: MachineSize, instances: int) -> int:
     return math.ceil(round(factor * instances, 6)) * size.cores  # rounded first: 1.2 x 5 is a little more than 6
 
 
-def needs(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[tuple[str, MachineSize, int, bool]]:
-    """What a snapshot takes of the quota: what for, the size, the cores, and whether they are held already.
+def quota_needs(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[QuotaNeed]:
+    """What a snapshot takes of the quota: to prepare, to train and to serve, which do not overlap.
 
-    Training and serving do not overlap. A cluster that exists is in the region's usage as far as its nodes run, so its
-    cores are only compared with the limit. Sizes that the region does not know are left out.
+    A cluster that exists is in the region's usage as far as its nodes run, so its cores are only compared with the
+    limit. Sizes that the region does not know are left out.
     """
     given, found = services.settings, cluster(services)
     wanted = [("serving", given.serving_instance_type, given.serving_instances, False)]
     if given.training_compute == SERVERLESS:
         wanted.append(("preparing", given.preparation_instance_type, 1, False))
-    name = found.size if found else given.training_instance_type
-    wanted.append(("training", name, given.training_nodes, found is not None))
-    for what, name, machines, held in wanted:
+    training = found.size if found else given.training_instance_type
+    wanted.append(("training", training, given.training_nodes, found is not None))
+    for purpose, name, machines, held in wanted:
         size = sizes.get(name.lower())
         if size is not None:
-            cores = cores_to_serve(size, machines) if what == "serving" else machines * size.cores
-            yield f"{what} on {machines} x {size.name}", size, cores, held
+            cores = cores_to_serve(size, machines) if purpose == "serving" else machines * size.cores
+            yield QuotaNeed(f"{purpose} on {machines} x {size.name}", size, cores, held)
 
 
 def usage_of(size: MachineSize, usages: Mapping[str, QuotaUsage]) -> QuotaUsage | None:

@@ -60,30 +60,26 @@ class Distribution(msgspec.Struct):
 
     def spread(self) -> Spread:
         """Percentiles and histogram of what was counted."""
+        import numpy
+
         if self.minimum is None:
             return Spread()
         self._put_into_buckets()
         histogram: Counter[int] = Counter()
         for bound, rows in self.buckets.items():
             histogram[(1 << bound.bit_length()) - 1] += rows
+        shares, weights = (0.5, 0.9, 0.99), [*self.buckets.values()]
+        percentiles = numpy.quantile([*self.buckets], shares, weights=weights, method="inverted_cdf")
+        p50, p90, p99 = (min(int(value), self.maximum) for value in percentiles)
         return Spread(
             minimum=self.minimum,
-            p50=self._percentile(50),
-            p90=self._percentile(90),
-            p99=self._percentile(99),
+            p50=p50,
+            p90=p90,
+            p99=p99,
             maximum=self.maximum,
             total=self.total,
             histogram=sorted(histogram.items()),
         )
-
-    def _percentile(self, percent: int) -> int:
-        needed = sum(self.buckets.values()) * percent / 100
-        counted = 0
-        for bound in sorted(self.buckets):
-            counted += self.buckets[bound]
-            if counted >= needed:
-                return min(bound, self.maximum)
-        return self.maximum
 
 
 class Names(msgspec.Struct):

@@ -22,7 +22,7 @@ from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import steps
 from shared.releases import deploy, endpoints, traffic
 from shared.snapshots import intake
-from shared.training import job, register
+from shared.training import register, submit
 from tests.chaos.azure import ChaosStorage, HeldLease
 from tests.chaos.history import Verdict, play
 from tests.chaos.world import ChaosWorld
@@ -99,7 +99,7 @@ class _LeasesForAll(ChaosStorage):
         return super().lease(name)
 
 
-class _NewNames(job.Submit):
+class _NewNames(submit.Submit):
     """Submits under a new name each time."""
 
     def act(self, row: Any, lease: Any) -> Any:
@@ -116,7 +116,7 @@ class _NewNames(job.Submit):
                 return workspace.submit(spec.but(name=f"{spec.name}-{next(_COUNT)}"))
 
         services: Any = dataclasses.replace(self.services, workspace=Renaming())  # type: ignore[arg-type]
-        return job.Submit(services).act(row, lease)
+        return submit.Submit(services).act(row, lease)
 
 
 class _NewVersions(register.Register):

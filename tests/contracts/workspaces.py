@@ -12,7 +12,7 @@ from shared.azure.resources import DeploymentSpec, JobSpec
 from shared.azure.workspace import Workspace
 from shared.ledger.rows import ModelPin
 from shared.runtime import Services
-from shared.training.job import job_spec
+from shared.training.submit import job_spec
 from tests.builders import a_trained_snapshot
 from tests.fakes import GPU, World, dialogues
 from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl

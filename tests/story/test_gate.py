@@ -12,7 +12,7 @@ from rapidfuzz import fuzz
 from shared import naming
 from shared.azure.inference import EndpointAnswer
 from shared.operations import actions, status
-from shared.releases.gate import read
+from shared.releases.gate import read_report
 from tests.fakes import World, dialogues
 
 NAME = "support-bot"
@@ -71,8 +71,8 @@ def test_a_worse_one_is_withheld_with_its_numbers_and_live_stays() -> None:
     assert (row["blocked"], row["needs_attention"]) == (["gate"], False)
     assert set(world.workspace.deployments) == set(before)
     assert list(world.states().values())[1] == "LIVE"
-    page = read(world.services, gate["evaluation"])
-    assert {line.candidate.text for line in page.prompts if line.candidate} == {"Ask somebody else."}
+    report = read_report(world.services, gate["evaluation"])
+    assert {line.candidate.text for line in report.prompts if line.candidate} == {"Ask somebody else."}
 
 
 def test_a_person_may_release_it_all_the_same_and_that_is_on_record() -> None:

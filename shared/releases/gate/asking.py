@@ -1,10 +1,11 @@
-"""Asks a candidate its prompts, and what is live the same ones, in visits of bounded time.
+"""Asks a candidate its prompts, and what is live the same ones, a bounded time per call.
 
-Whatever comes back is stored before anything else is asked, create-only, so a visit that is cut off loses no more than
-the questions in flight. Two places:
+Whatever comes back is stored before anything else is asked, create-only, so that being cut off loses no more than the
+calls in flight. There are two places:
 
-    <snapshot>/<deployment>/answers/<key>.json               a good answer of this release, to whomever asked for it
-    <snapshot>/<deployment>/tries/<side>/<key>-<n>.json      the n-th try of this gate that brought no answer
+    <snapshot>/<deployment>/answers/<key>.json                 a good answer of this release, to whichever gate asked
+    <snapshot>/<deployment>/tries/<release>/<key>-<n>.json     the n-th try of this gate that brought no good answer;
+                                                               <release> is `candidate` or `live`
 
 So a release is asked a prompt once in its life: what it answered to its own gate is there when the next candidate is
 compared with it, even if its endpoint sleeps by then.
@@ -26,24 +27,24 @@ from shared.azure import inference
 from shared.errors import LedgerConflict, ServiceBusy
 from shared.ledger.rows import Struct
 from shared.ledger.states import DatasetState
-from shared.releases.gate.prompts import CONTAINER, Chosen, Prompt, Turns, folder
+from shared.releases.gate.prompts import CONTAINER, HeldOutPrompt, PromptSelection, Turns, folder
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
     from shared.ledger.rows import Dataset, Release
     from shared.runtime import Services
 
-# One visit begins no question after so long (s); the next one goes on.
-VISIT_SECONDS = 60.0
+# No prompt is begun after so long (s); the next call goes on.
+ROUND_SECONDS = 60.0
 # Statuses that say "not now" rather than "I cannot": no answer at all, time-outs, too many, a gateway in between.
 NOT_NOW = frozenset({0, 408, 429, 502, 503, 504})
+_LONGEST_PAUSE = 600.0
 
-type Who = Literal["candidate", "live"]
-type Pending = tuple[Side, list[tuple[Prompt, int]]]
+type Pending = tuple[AskedRelease, list[tuple[HeldOutPrompt, int]]]
 
 
 class StoredAnswer(Struct, frozen=True, kw_only=True):
-    """What one question brought. `again`: it says nothing about the model, so the prompt is asked once more."""
+    """What one call brought. `again`: it says nothing about the model, so the prompt is asked once more."""
 
     prompt: Turns
     parameters: dict[str, Any]
@@ -56,12 +57,12 @@ class StoredAnswer(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two releases that are asked, how many questions at once, and where its failed tries are kept."""
+class AskedRelease:
+    """One of the two releases that are asked: how many calls at once, and where its failed tries are kept."""
 
-    who: Who
+    who: Literal["candidate", "live"]
     release: Release
-    at_once: int
+    concurrency: int
     tries: str
 
     def answer(self, key: str) -> str:
@@ -70,181 +71,189 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of one side: the keys that are answered, and the tries of those that are not (again or not)."""
+class AskingProgress:
+    """How far the asking of a release is: the keys answered, and by key, for each try without a good answer, whether
+    to ask again."""
 
     answered: frozenset[str]
-    tried: Mapping[str, tuple[bool, ...]]
+    tries: Mapping[str, tuple[bool, ...]]
 
     def settled(self, key: str, limit: int) -> bool:
         """Whether there is nothing more to ask: it is answered, tried often enough, or failed for good."""
-        tries = self.tried.get(key, ())
+        tries = self.tries.get(key, ())
         return key in self.answered or len(tries) >= limit or not all(tries)
 
-    def unsettled(self, prompts: Sequence[Prompt], limit: int) -> list[tuple[Prompt, int]]:
+    def unsettled(self, prompts: Sequence[HeldOutPrompt], limit: int) -> list[tuple[HeldOutPrompt, int]]:
         """The prompts that are left to ask, with the number of tries so far.
 
         What was tried already comes first: whether an endpoint is down for good is known soonest that way.
         """
-        left = [(p, len(self.tried.get(p.key, ()))) for p in prompts if not self.settled(p.key, limit)]
+        left = [(p, len(self.tries.get(p.key, ()))) for p in prompts if not self.settled(p.key, limit)]
         return sorted(left, key=lambda item: -item[1])
 
 
-def sides(services: Services, row: Dataset, release: Release) -> list[Side]:
-    """The candidate, and what is live, awake or not. People use live meanwhile: it is asked one question at a time."""
+def asked_releases(services: Services, row: Dataset, release: Release) -> list[AskedRelease]:
+    """The candidate, and what is live, up or asleep. People use live meanwhile: it gets one call at a time."""
     tries = f"{folder(release)}/tries"
-    found = [Side("candidate", release, services.settings.serving_concurrency, f"{tries}/candidate/")]
+    found = [AskedRelease("candidate", release, services.settings.serving_concurrency, f"{tries}/candidate/")]
     if row.live:
-        found.append(Side("live", row.live, 1, f"{tries}/live/"))
+        found.append(AskedRelease("live", row.live, 1, f"{tries}/live/"))
     return found
 
 
-def standing(services: Services, side: Side) -> Standing:
-    """What one side has been asked so far."""
-    answers = f"{folder(side.release)}/answers/"
-    tried: dict[str, tuple[bool, ...]] = {}
-    for blob in services.storage.list(CONTAINER, side.tries):
-        key = blob.name.removeprefix(side.tries).rpartition("-")[0]
-        tried[key] = (*tried.get(key, ()), blob.metadata.get("again") == "1")
+def progress(services: Services, asked: AskedRelease) -> AskingProgress:
+    """How far the asking of one release is, by what is stored."""
+    answers = f"{folder(asked.release)}/answers/"
+    tries: dict[str, tuple[bool, ...]] = {}
+    for blob in services.storage.list(CONTAINER, asked.tries):
+        key = blob.name.removeprefix(asked.tries).rpartition("-")[0]
+        tries[key] = (*tries.get(key, ()), blob.metadata.get("again") == "1")
     names = (blob.name for blob in services.storage.list(CONTAINER, answers))
-    return Standing(frozenset(name.removeprefix(answers).removesuffix(".json") for name in names), tried)
+    return AskingProgress(frozenset(name.removeprefix(answers).removesuffix(".json") for name in names), tries)
 
 
-def visit(services: Services, row: Dataset, release: Release, chosen: Chosen, lease: HeldLease) -> float | None:
+def ask(
+    services: Services, row: Dataset, release: Release, selection: PromptSelection, lease: HeldLease
+) -> float | None:
     """Asks what is not settled yet, each prompt at most once. None when nothing is left, else the seconds until the
-    next visit."""
-    pending = _pending(services, row, release, chosen)
+    next call."""
+    pending = _pending(services, row, release, selection)
     if not pending:
         return None
-    pause = asyncio.run(_Visit(services, row, chosen, lease).run(pending))
-    return pause if _pending(services, row, release, chosen) else None
+    pause = asyncio.run(_Round(services, row, selection, lease).run(pending))
+    return pause if _pending(services, row, release, selection) else None
 
 
-def _pending(services: Services, row: Dataset, release: Release, chosen: Chosen) -> list[Pending]:
-    """What is left to ask of each side.
+def _pending(services: Services, row: Dataset, release: Release, selection: PromptSelection) -> list[Pending]:
+    """What is left to ask of each release.
 
-    Nothing once the judgement stands, because more prompts failed than may fail, or once the gate takes too long: a
-    candidate costs money. Then what live did not answer is unknown, and a prompt of the candidate has had one try.
+    Nothing once the judgement stands, because more prompts failed than may fail. Once the gate takes too long, because
+    a candidate costs money, a prompt of the candidate has one try and live is asked no more.
     """
-    limit, late = services.settings.gate_tries, _late(services, row)
+    limit, late = services.settings.gate_tries, _is_late(services, row)
     left: list[Pending] = []
-    for side in sides(services, row, release):
-        found = standing(services, side)
-        if side.who == "candidate":
-            if _hopeless(services, chosen, found):
+    for asked in asked_releases(services, row, release):
+        found = progress(services, asked)
+        if asked.who == "candidate":
+            if _has_failed(services, selection, found):
                 return []
-            prompts = found.unsettled(chosen.prompts, 1 if late else limit)
+            prompts = found.unsettled(selection.prompts, 1 if late else limit)
         elif row.resting != DatasetState.LIVE or late:
             prompts = []
         else:
-            prompts = found.unsettled([p for p in chosen.prompts if p.comparable], limit)
+            prompts = found.unsettled([p for p in selection.prompts if p.comparable], limit)
         if prompts:
-            left.append((side, prompts))
+            left.append((asked, prompts))
     return left
 
 
-def _late(services: Services, row: Dataset) -> bool:
+def _is_late(services: Services, row: Dataset) -> bool:
     return services.clock() > row.since + services.settings.gate_limit_minutes * 60
 
 
-def _hopeless(services: Services, chosen: Chosen, found: Standing) -> bool:
+def _has_failed(services: Services, selection: PromptSelection, found: AskingProgress) -> bool:
     """Whether so many prompts failed for good that no number of good answers helps."""
     given = services.settings
-    failed = sum(found.settled(key, given.gate_tries) for key in found.tried if key not in found.answered)
-    return failed > len(chosen.prompts) * given.gate_max_error_percent / 100
+    failed = sum(found.settled(key, given.gate_tries) for key in found.tries if key not in found.answered)
+    return failed > len(selection.prompts) * given.gate_max_error_percent / 100
 
 
-class _Visit:
-    """One round of questions to both sides."""
+class _Round:
+    """One bounded round of calls to both releases."""
 
-    def __init__(self, services: Services, row: Dataset, chosen: Chosen, lease: HeldLease) -> None:
-        self._services, self._row, self._chosen, self._lease = services, row, chosen, lease
+    def __init__(self, services: Services, row: Dataset, selection: PromptSelection, lease: HeldLease) -> None:
+        self._services, self._row, self._selection, self._lease = services, row, selection, lease
         self._key = services.workspace.key(row.endpoint)
-        self._until = time.monotonic() + VISIT_SECONDS
+        self._until = time.monotonic() + ROUND_SECONDS
 
     async def run(self, pending: Sequence[Pending]) -> float:
-        """Asks both sides at the same time; returns the longest pause that an answer asks for."""
+        """Asks both releases at the same time; returns the longest pause (s) that an answer asks for."""
         try:
-            return max(await asyncio.gather(*(self._side(side, prompts) for side, prompts in pending)))
+            return max(await asyncio.gather(*(self._ask_release(asked, prompts) for asked, prompts in pending)))
         finally:
             await self._services.inference.close()
 
-    async def _side(self, side: Side, prompts: Sequence[tuple[Prompt, int]]) -> float:
-        """As many at once as the side can bear, until time is up or it asks for patience; some at least.
+    async def _ask_release(self, asked: AskedRelease, prompts: Sequence[tuple[HeldOutPrompt, int]]) -> float:
+        """As many at once as the release can bear, until time is up or it is too busy; one batch at least.
 
         Returns the pause (s) that it needs: none if nothing is to be asked again.
         """
         pause = 0.0
-        for some in batched(prompts, side.at_once, strict=False):
+        for batch in batched(prompts, asked.concurrency, strict=False):
             self._lease.check()
-            kept = await asyncio.gather(*(self._one(side, prompt, tries) for prompt, tries in some))
-            pause = max([pause, *(patience for patience, _ in kept)])
-            if any(stops for _, stops in kept) or time.monotonic() > self._until:
+            results = await asyncio.gather(*(self._ask_one(asked, prompt, tries) for prompt, tries in batch))
+            pause = max([pause, *(wanted for wanted, _ in results)])
+            if any(stop for _, stop in results) or time.monotonic() > self._until:
                 break
         return pause
 
-    async def _one(self, side: Side, prompt: Prompt, tries: int) -> tuple[float, bool]:
+    async def _ask_one(self, asked: AskedRelease, prompt: HeldOutPrompt, tries: int) -> tuple[float, bool]:
         """Asks one prompt and stores at once what came back.
 
-        Returns the pause (s) before another try, and whether to ask no further for now: the side is too busy for any
-        prompt, or it failed one for good, so that its judgement may stand.
+        Returns the pause (s) before another try, and whether to stop for now: the release is too busy for any prompt,
+        or it failed one for good, so that its judgement may stand.
         """
-        answer, seconds = await self._asked(side, prompt)
-        kept = self._keep(side, prompt, tries, answer, seconds)
-        pause = _patience(answer, self._services.settings.look_seconds) if kept.again else 0.0
-        return pause, answer.status in NOT_NOW or (kept.text is None and not kept.again)
+        answer, seconds = await self._call(asked, prompt)
+        stored = self._store(asked, prompt, tries, answer, seconds)
+        pause = _retry_after(answer, self._services.settings.look_seconds) if stored.again else 0.0
+        return pause, answer.status in NOT_NOW or (stored.text is None and not stored.again)
 
-    async def _asked(self, side: Side, prompt: Prompt) -> tuple[inference.EndpointAnswer, float]:
-        """The answer and the seconds it took; a refused key is read anew, once."""
-        key = self._key
-        answer, seconds = await self._timed(side, prompt, key)
+    async def _call(self, asked: AskedRelease, prompt: HeldOutPrompt) -> tuple[inference.EndpointAnswer, float]:
+        """The answer and the seconds it took; a key that is refused is read anew, once.
+
+        Raises ServiceBusy when the endpoint cannot be asked: the new key is refused too, or there is no such
+        deployment.
+        """
+        answer, seconds = await self._timed_call(asked, prompt, self._key)
         if answer.status == 401:
             self._key = await asyncio.to_thread(self._services.workspace.key, self._row.endpoint)
-            answer, seconds = await self._timed(side, prompt, self._key)
-        if answer.status == 401 or (answer.status == 404 and side.who == "candidate"):
-            where = f"{self._row.endpoint}/{side.release.deployment}"
+            answer, seconds = await self._timed_call(asked, prompt, self._key)
+        if answer.status == 401 or (answer.status == 404 and asked.who == "candidate"):
+            where = f"{self._row.endpoint}/{asked.release.deployment}"
             raise ServiceBusy(f"{where} answered HTTP {answer.status}: {answer.detail}")
         return answer, seconds
 
-    async def _timed(self, side: Side, prompt: Prompt, key: str) -> tuple[inference.EndpointAnswer, float]:
+    async def _timed_call(
+        self, asked: AskedRelease, prompt: HeldOutPrompt, key: str
+    ) -> tuple[inference.EndpointAnswer, float]:
         started = time.perf_counter()
         answer = await self._services.inference.ask(
             self._row.scoring_uri,
             key,
-            inference.payload(prompt.turns, self._chosen.parameters),
+            inference.payload(prompt.turns, self._selection.parameters),
             self._services.settings.scoring_timeout_seconds,
-            deployment=side.release.deployment,
+            deployment=asked.release.deployment,
         )
         return answer, time.perf_counter() - started
 
-    def _keep(
-        self, side: Side, prompt: Prompt, tries: int, answer: inference.EndpointAnswer, seconds: float
+    def _store(
+        self, asked: AskedRelease, prompt: HeldOutPrompt, tries: int, answer: inference.EndpointAnswer, seconds: float
     ) -> StoredAnswer:
-        """Stores what came back; the first of two workers' answers stays.
+        """Stores what came back; of two workers' answers the first one stays.
 
         Whatever goes wrong with live is asked again: it must never be the candidate's gain. An empty answer of the
         candidate is its answer.
         """
-        answered = answer.text is not None if side.who == "candidate" else answer.good
-        kept = StoredAnswer(
+        answered = answer.text is not None if asked.who == "candidate" else answer.good
+        stored = StoredAnswer(
             prompt=prompt.turns,
-            parameters=self._chosen.parameters,
+            parameters=self._selection.parameters,
             status=answer.status,
             text=answer.text,
             detail=answer.detail,
             seconds=round(seconds, 4),
             at=self._services.clock(),
-            again=not answered and (side.who == "live" or answer.status in NOT_NOW),
+            again=not answered and (asked.who == "live" or answer.status in NOT_NOW),
         )
-        name = side.answer(prompt.key) if answered else f"{side.tries}{prompt.key}-{tries + 1}.json"
+        name = asked.answer(prompt.key) if answered else f"{asked.tries}{prompt.key}-{tries + 1}.json"
         with contextlib.suppress(LedgerConflict):
             self._services.storage.create(
-                CONTAINER, name, msgspec.json.encode(kept), {"again": "1"} if kept.again else {}
+                CONTAINER, name, msgspec.json.encode(stored), {"again": "1"} if stored.again else {}
             )
-        return kept
+        return stored
 
 
-def _patience(answer: inference.EndpointAnswer, usual: float) -> float:
-    """How long (s) an endpoint wants to be left alone."""
+def _retry_after(answer: inference.EndpointAnswer, usual: float) -> float:
+    """How long (s) an endpoint asks to be left alone; without such a word, as long as usual."""
     asked = answer.retry_after.strip()
-    return min(float(asked), 600.0) if asked.isdigit() else usual
+    return min(float(asked), _LONGEST_PAUSE) if asked.isdigit() else usual

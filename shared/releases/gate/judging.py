@@ -1,4 +1,4 @@
-"""Numbers in, judgement out. Pure: the same numbers give the same judgement, on any machine, at any time.
+"""Judges a release by its numbers. Pure: the same numbers give the same judgement, on any machine, at any time.
 
 Every release has to keep the thresholds. One that would replace another must besides not be behind it by more than a
 margin. That is judged by an interval and not by the bare mean, because few prompts and a lucky draw make a mean of
@@ -51,7 +51,7 @@ class Thresholds(Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(settings, f"gate_{name}") for name in cls.__struct_fields__})
 
 
-def judged(
+def judge(
     candidate: GateMetrics, thresholds: Thresholds, live: GateMetrics | None, differences: Sequence[float]
 ) -> Judgement:
     """The judgement. `live`: None when nothing is. `differences`: live's likeness minus the candidate's, by prompt."""
@@ -76,7 +76,7 @@ def judged(
     )
 
 
-def told(found: Judgement) -> str:
+def summary(found: Judgement) -> str:
     """A judgement in one sentence, for histories and reasons."""
     numbers = found.candidate
     answered = f"{numbers.asked - numbers.failed} of {numbers.asked} held-out prompts answered"

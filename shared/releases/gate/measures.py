@@ -5,17 +5,15 @@ Pure; the metric's library is imported when the first answer is compared.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 # Texts shorter than this many characters may repeat themselves; "no, no, no" is an answer.
 REPETITION_FROM = 120
-# Runs of so many characters are looked for a second time; more than half of them repeated is a loop. Prose has a few
-# percent, a list with equal beginnings perhaps a third (the measure seq-rep-n of Welleck et al. 2019, on characters so
-# that it needs no words).
+# A text repeats itself when more than half of its runs of so many characters occurred before. Prose has a few percent,
+# a list with equal beginnings perhaps a third (the measure seq-rep-n of Welleck et al. 2019, on characters so that it
+# needs no words).
 REPETITION_RUN = 20
 REPETITION_SHARE = 0.5
 _MARKER = re.compile(
@@ -68,9 +66,3 @@ def _chrf() -> Any:
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()
-
-
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile; None of nothing."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

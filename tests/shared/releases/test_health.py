@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.ledger.rows import CallComparison, CallStats
-from shared.releases.health import HealthLimits, HealthVerdict, Verdict, judged
+from shared.releases.health import HealthLimits, HealthVerdict, Verdict, judge
 
 LIMITS = HealthLimits(min_requests=20, max_error_points=2, max_latency_ratio=1.5)
 
@@ -17,7 +17,7 @@ def _of(
 
 
 def _said(candidate: CallStats, live: CallStats) -> HealthVerdict:
-    return judged([_of(candidate, live)], LIMITS)
+    return judge([_of(candidate, live)], LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,12 @@ def test_one_bad_source_decides_and_one_unknown_is_never_good(
     sources: tuple[CallComparison, ...], verdict: Verdict
 ) -> None:
     for order in (sources, sources[::-1]):
-        found = judged(order, LIMITS)
+        found = judge(order, LIMITS)
         assert found.verdict == verdict, found.why
         assert verdict != "unknown" or "could not be read" in found.why
 
 
 def test_half_an_answer_is_not_known() -> None:
     assert (
-        judged([CallComparison(source="metrics", candidate=CallStats(asked=50), why="gap")], LIMITS).verdict
-        == "unknown"
+        judge([CallComparison(source="metrics", candidate=CallStats(asked=50), why="gap")], LIMITS).verdict == "unknown"
     )

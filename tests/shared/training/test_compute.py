@@ -56,11 +56,11 @@ def test_the_least_gpus_are_read_from_the_registry(text: str, gpus: int) -> None
 
 @pytest.mark.parametrize("state", ["Creating", "Updating", "Deleting"])
 def test_a_cluster_that_moves_is_waited_for(state: str) -> None:
-    assert compute.moving(_with_cluster(state).services) == f"cluster gpus is {state}"
+    assert compute.ensure_cluster(_with_cluster(state).services) == f"cluster gpus is {state}"
 
 
 def test_nothing_is_waited_for_without_a_cluster_or_when_it_is_up() -> None:
-    assert compute.moving(World().services) == compute.moving(_with_cluster().services) == ""
+    assert compute.ensure_cluster(World().services) == compute.ensure_cluster(_with_cluster().services) == ""
 
 
 def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
@@ -73,10 +73,10 @@ def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() 
         start(name, size, nodes, tags)
 
     world.workspace.start_compute = starts  # type: ignore[method-assign]
-    assert compute.moving(world.services) == "cluster gpus is being created"
-    assert compute.moving(world.services) == "cluster gpus is Creating"
+    assert compute.ensure_cluster(world.services) == "cluster gpus is being created"
+    assert compute.ensure_cluster(world.services) == "cluster gpus is Creating"
     world.clock.now += 600
-    assert compute.moving(world.services) == ""
+    assert compute.ensure_cluster(world.services) == ""
     assert started == [("gpus", GPU, 3, {"droptune.installation": world.services.installation})]
 
 

@@ -19,7 +19,7 @@ DATES = "{'finetuneRetirementDate': '2025-08-30T00:00:00.000000Z', 'inferenceRet
 
 
 def _found(world: World, model: Any = None, *overrides: str) -> list[Blocker]:
-    return preflight.problems(world.services, a_snapshot(overrides=overrides), model or a_base_model())
+    return preflight.blockers(world.services, a_snapshot(overrides=overrides), model or a_base_model())
 
 
 def _texts(world: World, model: Any = None, *overrides: str) -> list[str]:
@@ -35,7 +35,7 @@ def _with_quota(limit: int, used: int = 0, **settings: Any) -> World:
 def test_nothing_is_in_the_way_of_a_live_model_on_allowed_sizes() -> None:
     world = World()
     assert _found(world) == []
-    preflight.refuse(world.services, a_snapshot(), a_base_model(), "")
+    preflight.check(world.services, a_snapshot(), a_base_model())
 
 
 def test_a_model_without_allow_lists_takes_any_size_with_a_gpu() -> None:
@@ -46,7 +46,7 @@ def test_all_that_is_wrong_is_said_together() -> None:
     world = World(settings={"training_instance_type": OTHER, "serving_instance_type": "Standard_NC6"})
     model = a_base_model(name="Phi-3", archived=True)
     with pytest.raises(preflight.PreflightFailed) as refused:
-        preflight.refuse(world.services, a_snapshot(), model, "change BASE_MODEL")
+        preflight.check(world.services, a_snapshot(), model, "change BASE_MODEL")
     text = str(refused.value)
     assert text.startswith("(1) base model Phi-3:8 is archived; use a live one such as Phi-4: change BASE_MODEL; (2) ")
     for part in (f"TRAINING_INSTANCE_TYPE = {OTHER}: Phi-3:8 allows only {GPU}", "does not offer", "size is too old"):
@@ -76,13 +76,13 @@ def test_an_alternative_is_named_only_if_the_registry_has_it_live() -> None:
     ["", "no dictionary", "{'finetuneRetirementDate': 'soon'}", "{'finetuneRetirementDate': 5}", "[1]", "(" * 400],
 )
 def test_dates_that_cannot_be_read_are_as_if_they_were_not_there(tag: str) -> None:
-    assert preflight.ended(a_base_model(tags={"deprecation": tag}), START) == []
+    assert preflight.retirement(a_base_model(tags={"deprecation": tag}), START) == []
 
 
 def test_a_date_without_a_zone_is_utc_and_counts_from_its_first_second() -> None:
     model = a_base_model(tags={"deprecation": "{'inferenceRetirementDate': '2026-09-21T14:13:20'}"})
-    assert preflight.ended(model, START) == ["cannot be served since 2026-09-21"]
-    assert preflight.ended(model, START - 1) == []
+    assert preflight.retirement(model, START) == ["cannot be served since 2026-09-21"]
+    assert preflight.retirement(model, START - 1) == []
 
 
 # --- machines -------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_quota_that_others_use_is_waited_for() -> None:
         f"{what} on 1 x {GPU} takes 24 cores of {FAMILY}, of 40 are 30 in use" for what in ("serving", "training")
     ]
     assert {p.poll_in for p in found} == {world.services.settings.look_seconds}
-    preflight.refuse(world.services, a_snapshot(), a_base_model(), "")
+    preflight.check(world.services, a_snapshot(), a_base_model())
 
 
 def test_the_last_cores_are_enough() -> None:

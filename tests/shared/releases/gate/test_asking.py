@@ -17,7 +17,7 @@ from shared.azure.resources import Endpoint
 from shared.errors import ServiceBusy
 from shared.ledger.rows import Dataset, Judgement
 from shared.ledger.states import DatasetState as D
-from shared.releases.gate import Evaluation, Unfinished, asking, evaluate, prompts, read
+from shared.releases.gate import GateReport, GateUnfinished, asking, prompts, read_report, run
 from tests.builders import DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release
 from tests.fake_workspace import _Made
 from tests.fakes import Killed, Process, World
@@ -94,7 +94,7 @@ class Gate:
         assert row.candidate is not None
         self.world.storage.leases.clear()  # that of whoever was here before has run out
         services = self.world.new_process()
-        return evaluate(services, row, row.candidate, services.storage.lease("gate"))
+        return run(services, row, row.candidate, services.storage.lease("gate"))
 
     def judged(self, row: Dataset | None = None) -> Judgement:
         """As many visits as it takes, each when the one before said; a process that is killed starts again."""
@@ -113,9 +113,9 @@ class Gate:
         """How many prompts a release was asked how often."""
         return Counter(Counter(question for name, question in self.asked if name == who).values())
 
-    def page(self, found: Judgement) -> Evaluation:
-        """The whole evaluation."""
-        return read(self.world.services, found.evaluation)
+    def report(self, found: Judgement) -> GateReport:
+        """The whole report."""
+        return read_report(self.world.services, found.evaluation)
 
 
 def first(**changes: Any) -> Gate:
@@ -134,20 +134,20 @@ def test_a_first_release_is_asked_every_held_out_prompt_once_and_passes() -> Non
     assert gate.times("live") == {}
 
 
-def test_the_page_keeps_every_prompt_answer_and_score() -> None:
+def test_the_report_keeps_every_prompt_answer_and_score() -> None:
     gate = Gate(candidate=says("It is on the table."))
     found = gate.judged()
-    page = gate.page(found)
-    assert page.judgement == found
-    assert [line.prompt[-1]["content"] for line in page.prompts] == [f"Where is number {n}?" for n in range(10)]
-    for line in page.prompts:
+    report = gate.report(found)
+    assert report.judgement == found
+    assert [line.prompt[-1]["content"] for line in report.prompts] == [f"Where is number {n}?" for n in range(10)]
+    for line in report.prompts:
         assert line.candidate is not None
         assert line.live is not None
         assert (line.reference, line.candidate.text, line.live.text) == (REFERENCE, "It is on the table.", REFERENCE)
         assert line.live.likeness == 100
         assert 0 < (line.candidate.likeness or 0) < 60
         assert line.difference == pytest.approx(100 - (line.candidate.likeness or 0))
-    assert (page.parameters["do_sample"], page.thresholds.margin) == (False, 10)
+    assert (report.parameters["do_sample"], report.thresholds.margin) == (False, 10)
 
 
 def test_a_judgement_is_the_same_however_often_it_is_made() -> None:
@@ -161,22 +161,22 @@ def test_a_judgement_is_the_same_however_often_it_is_made() -> None:
 def test_a_gate_that_is_killed_anywhere_goes_on_and_asks_again_only_what_was_in_flight(
     at_once: int, before: bool
 ) -> None:
-    def run(process: Process) -> tuple[Gate, Judgement]:
+    def play(process: Process) -> tuple[Gate, Judgement]:
         gate = Gate(process=process, settings={"serving_concurrency": at_once, "gate_min_compared": 2}, count=5)
         return gate, gate.judged()
 
-    whole, wanted = run(Process())
+    whole, wanted = play(Process())
     for call in range(1, whole.process.calls + 1):
-        gate, found = run(Process(die_at=call, before=before))
+        gate, found = play(Process(die_at=call, before=before))
         assert found.but(candidate=wanted.candidate, live=wanted.live) == wanted, call
         again = sum(times - 1 for who in ("candidate", "live") for times in gate.times(who).elements())
         assert again <= at_once + 1, call
 
 
 def test_a_visit_is_bounded_and_each_goes_on_where_the_last_one_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "VISIT_SECONDS", 0.0)
+    monkeypatch.setattr(asking, "ROUND_SECONDS", 0.0)
     gate = Gate(settings={"serving_concurrency": 4})
-    assert gate.visit() == Unfinished(0)
+    assert gate.visit() == GateUnfinished(0)
     assert Counter(who for who, _ in gate.asked) == {"candidate": 4, "live": 1}
     assert gate.judged().passed
     assert gate.times("candidate") == gate.times("live") == {1: 10}
@@ -187,8 +187,8 @@ def test_what_is_asked_stays_as_it_was_chosen_whatever_the_settings_become() -> 
     gate.candidate = fails(503, times=1)
     assert not isinstance(gate.visit(), Judgement)
     gate.world.settings = {"gate_prompts": 9, "gate_parameters": {}}
-    page = gate.page(gate.judged())
-    assert (len(page.prompts), page.parameters) == (4, {"do_sample": False, "max_new_tokens": 7})
+    report = gate.report(gate.judged())
+    assert (len(report.prompts), report.parameters) == (4, {"do_sample": False, "max_new_tokens": 7})
 
 
 # --- what goes wrong with the candidate ---
@@ -207,8 +207,8 @@ def test_not_now_is_asked_again_up_to_the_limit(status: int) -> None:
 
 def test_a_pause_that_the_endpoint_asks_for_is_kept() -> None:
     gate = first(candidate=fails(429, times=1, retry_after="7"))
-    assert gate.visit() == Unfinished(7)
-    assert first(candidate=fails(429, times=1)).visit() == Unfinished(60)
+    assert gate.visit() == GateUnfinished(7)
+    assert first(candidate=fails(429, times=1)).visit() == GateUnfinished(60)
 
 
 def test_a_model_that_fails_is_not_asked_again_nor_the_rest_once_the_judgement_stands() -> None:
@@ -227,7 +227,7 @@ def test_answers_nobody_can_use_withhold_a_release(text: str, flaw: str) -> None
     found = gate.judged()
     assert (found.passed, found.candidate.unusable, found.candidate.likeness) == (False, 10, 0)
     assert gate.times("candidate") == {1: 10}
-    assert {line.candidate.flaw for line in gate.page(found).prompts if line.candidate} == {flaw}
+    assert {line.candidate.flaw for line in gate.report(found).prompts if line.candidate} == {flaw}
 
 
 def test_a_slow_release_is_withheld_where_a_limit_is_set() -> None:
@@ -260,7 +260,7 @@ def test_a_key_that_was_replaced_is_read_anew() -> None:
 @pytest.mark.parametrize("status", [0, 404, 424, 429, 500, 503])
 def test_errors_of_live_are_asked_again_after_a_pause_and_then_compared(status: int) -> None:
     gate = Gate(live=fails(status, times=2))
-    assert gate.visit() == Unfinished(60)
+    assert gate.visit() == GateUnfinished(60)
     found = gate.judged()
     assert (found.passed, found.against_live) == (True, "not worse")
     assert gate.times("live") == {3: 10}
@@ -384,7 +384,7 @@ def test_prompts_that_a_model_was_trained_on_are_left_out_of_the_comparison(snap
     assert found.lead is not None
     assert (found.candidate.asked, found.lead.prompts) == (20, 15)
     assert gate.times("live") == {1: 15}
-    left_out = [line.left_out for line in gate.page(found).prompts if line.left_out]
+    left_out = [line.left_out for line in gate.report(found).prompts if line.left_out]
     assert left_out == [f"trained on by {snapshot}"] * 5
 
 

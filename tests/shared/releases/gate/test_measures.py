@@ -56,11 +56,3 @@ def test_likeness_falls_with_what_is_different() -> None:
     reference = "Drop the file into the container `snapshots`."
     near, far = "Drop a file in the container `snapshots`.", "I cannot help with that."
     assert 100 > measures.likeness(near, reference) > 60 > 25 > measures.likeness(far, reference)
-
-
-@pytest.mark.parametrize(
-    ("values", "share", "found"),
-    [([], 0.5, None), ([3.0], 0.95, 3.0), ([4, 1, 3, 2], 0.5, 2), (range(1, 101), 0.95, 95), ([1, 2], 0.95, 2)],
-)
-def test_percentiles_are_values_that_were_measured(values: list[float], share: float, found: float | None) -> None:
-    assert measures.percentile(values, share) == found

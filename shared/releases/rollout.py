@@ -1,0 +1,132 @@
+"""What every step of a rollout shares: a candidate that goes on, or fails and is taken back.
+
+The handlers `Watch`, `Gate` (both in `deploy`) and `Shift` (in `traffic`) say how a candidate goes on. When one of them
+raises ReleaseFailure, the failure is put on record first. Then the rollout is undone: traffic goes back to what is
+live, the log is kept, and what this rollout made is removed, and nothing else. Only then is the dataset what it was
+before. So a repeat goes on where the last one was cut off, and no failed deployment is left behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
+from shared.ledger.rows import ReleaseOutcome
+from shared.ledger.states import DatasetState, ReleaseState
+from shared.releases import endpoints
+from shared.releases.endpoints import ReleaseFailure
+
+if TYPE_CHECKING:
+    from shared.errors import PermanentError
+    from shared.ledger.fence import HeldLease
+    from shared.ledger.rows import Dataset, Release
+    from shared.runtime import Services
+
+D = DatasetState
+
+
+class RolloutStep:
+    """Base of the handlers that take a candidate further. A handler says how in `_go_on`."""
+
+    services: Services
+
+    def ready(self, row: Dataset) -> bool:
+        """Always: a rollout under way goes on."""
+        return True
+
+    def act(self, row: Dataset, lease: HeldLease) -> StepResult:
+        """Takes the candidate further, or undoes the rollout of one that failed."""
+        candidate = row.candidate
+        assert candidate is not None, "a rollout has a candidate"
+        if candidate.failed:
+            return self._undo(row, candidate)
+        try:
+            _check_faults(row)
+            _check_roll_back_request(row)
+            return self._go_on(row, candidate, lease)
+        except ReleaseFailure as failure:
+            return _record_failure(row, candidate, failure)
+
+    def failed(self, row: Dataset, error: PermanentError) -> None:
+        """What Azure refuses is a ReleaseFailure already; anything else is for a person."""
+
+    def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
+        """The next thing to do for a candidate. Raises ReleaseFailure."""
+        raise NotImplementedError
+
+    def _poll(self, row: Dataset) -> StepResult:
+        """Nothing to do but to look again later."""
+        return StepResult(row.state, poll_in=self.services.settings.look_seconds)
+
+    def _undo(self, row: Dataset, candidate: Release) -> StepResult:
+        """One thing at a time: traffic back, the log kept, the candidate removed; then the dataset as it was before."""
+        was_up = row.resting == D.LIVE
+        try:
+            if was_up and endpoints.ensure_traffic(self.services, row) is None:
+                return self._poll(row)
+        except ReleaseFailure as failure:  # the endpoint of what is live is gone, and the candidate with it
+            return self._close(row, candidate, D.ASLEEP, f"; {failure}", traffic={}, scoring_uri="", previous=None)
+        if candidate.returned_by:  # it was kept since it was live: this rollout has not made it
+            kept = candidate.but(failed="", failed_as=None, returned_by="")
+            return StepResult(row.resting, candidate.failed, {"candidate": None, "previous": kept})
+        if candidate.log is None:
+            logged = candidate.but(log=endpoints.save_log(self.services, row, candidate))
+            return StepResult(row.state, "", {"candidate": logged})
+        if not endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not was_up):
+            return self._poll(row)
+        return self._close(row, candidate, row.resting)
+
+    def _close(self, row: Dataset, candidate: Release, state: D, note: str = "", **changes: Any) -> StepResult:
+        """The dataset without the candidate, whose outcome is kept with its reason."""
+        outcome = ReleaseOutcome(
+            part=candidate.failed_as or ReleaseState.DEPLOY_FAILED,
+            at=self.services.clock(),
+            reason=endpoints.with_log(candidate.failed, candidate.log),
+            attempt=candidate.attempt,
+            gate=candidate.gate,
+            stages=candidate.stages,
+        )
+        changes |= {
+            "candidate": None,
+            "outcomes": {**row.outcomes, candidate.snapshot: outcome},
+            "requested": None if _is_taken_back(row) else row.requested,
+        }
+        return StepResult(state, f"{candidate.snapshot}: {outcome.part}: {outcome.reason}{note}", changes)
+
+
+def _record_failure(row: Dataset, candidate: Release, failure: ReleaseFailure) -> StepResult:
+    """The failure on record, and the traffic that is to be had from now on: what is live, or nothing."""
+    failed = candidate.but(
+        failed=str(failure),
+        failed_as=failure.state or _state_of_failed(row, candidate),
+        gate=failure.gate or candidate.gate,
+        stages=failure.stages or candidate.stages,
+    )
+    traffic = {row.live.deployment: 100} if row.live and row.resting == D.LIVE else {}
+    return StepResult(row.state, "", {"candidate": failed, "traffic": traffic})
+
+
+def _check_faults(row: Dataset) -> None:
+    """Raises ReleaseFailure right before the fault that would leave the rollout to a person: it costs money."""
+    fault = row.fault
+    if fault and fault.count >= FAULTS_BEFORE_ATTENTION - 1:
+        raise ReleaseFailure(f"{fault.step} failed {fault.count} times: {fault.type}: {fault.message}")
+
+
+def _check_roll_back_request(row: Dataset) -> None:
+    """Raises ReleaseFailure when a person asked to roll back: during a rollout that means what was there before."""
+    if _is_taken_back(row):
+        assert row.requested is not None
+        raise ReleaseFailure(f"taken back by {row.requested.by}", ReleaseState.ROLLED_BACK)
+
+
+def _is_taken_back(row: Dataset) -> bool:
+    """Whether a request to roll back is about this rollout. One that returns to an older release is itself the rolling
+    back that was asked for."""
+    returns = row.candidate is not None and bool(row.candidate.returned_by)
+    return row.requested is not None and row.requested.what == "roll_back" and not returns
+
+
+def _state_of_failed(row: Dataset, candidate: Release) -> ReleaseState:
+    """What the snapshot of a failed candidate becomes: one that had traffic beside what is live was rolled back."""
+    return ReleaseState.ROLLED_BACK if candidate.stages and row.resting == D.LIVE else ReleaseState.DEPLOY_FAILED

@@ -1,0 +1,145 @@
+"""The steps from frozen training files to a running job: reserve a slot for the job, then submit it.
+
+Called by the queue function. Submitting is get-or-create under the job's derived name: a repeat after a crash finds the
+job, and a job that is there under this name but was not made for this snapshot is never touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared import naming
+from shared.azure.resources import JobSpec
+from shared.config import hyperparameters
+from shared.errors import AzureRefused, NotReady, PermanentError
+from shared.ledger.engine import StepResult
+from shared.ledger.rows import Blocker, Snapshot
+from shared.ledger.states import SnapshotState
+from shared.training import attempt, compute, preflight
+
+if TYPE_CHECKING:
+    from shared.azure.resources import Job
+    from shared.ledger.fence import HeldLease
+    from shared.runtime import Services
+
+S = SnapshotState
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """VALIDATED -> VALIDATED with a slot for its job, or waiting for one; TRAINING_FAILED when it can never begin."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether this attempt has no slot yet."""
+        return row.job != attempt.job_name(self.services, row)
+
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
+        """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
+        job, found = attempt.job_name(self.services, row), self._blockers(row)
+        found += self.services.budget.blockers(row) if found else self.services.budget.reserve(row, job)
+        if found:
+            poll_in = min(blocker.poll_in for blocker in found if blocker.poll_in is not None)
+            waiting = {"waiting": preflight.as_text(found), "blocked": preflight.checks(found)}
+            return StepResult(S.VALIDATED, "", waiting, poll_in=poll_in)
+        return StepResult(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
+
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
+        """Refused before any money was spent: others may claim the content."""
+        blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
+        return attempt.fail(self.services, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
+
+    def _blockers(self, row: Snapshot) -> list[Blocker]:
+        """What is to be waited for. Raises PreflightFailed for what will not pass by itself."""
+        pin = row.base_model
+        assert pin is not None, "a validated snapshot has its model pinned"
+        model = self.services.workspace.base_model(pin.name, pin.version)
+        if model is None:
+            gone = Blocker(text=f"base model {pin.name}:{pin.version} is gone since validation")
+            raise preflight.PreflightFailed([gone])
+        found = preflight.check(self.services, row, model)
+        if cluster := compute.ensure_cluster(self.services):
+            found.append(Blocker(text=cluster, poll_in=self.services.settings.look_seconds))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """VALIDATED -> SUBMITTING -> TRAINING, or TRAINING_FAILED when Azure ML refuses the job."""
+
+    services: Services
+
+    def ready(self, row: Snapshot) -> bool:
+        """Whether this attempt has a slot."""
+        return row.job == attempt.job_name(self.services, row)
+
+    def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
+        """Finds the job of this attempt or submits it."""
+        name = attempt.job_name(self.services, row)
+        job = self.services.workspace.job(name) or self._submit(row, name)
+        if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
+            raise AzureRefused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
+        changes = {
+            "job": name,
+            "job_status": job.status,
+            "studio_url": job.studio_url,
+            "silent_since": None,
+            "cancel_asked_at": None,
+        }
+        return StepResult(S.TRAINING, f"job {name}", changes, poll_in=self.services.settings.look_seconds)
+
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
+        """Azure ML will not take the job: others may claim the content."""
+        return attempt.fail(self.services, row, str(error), {}, begun=False)
+
+    def _submit(self, row: Snapshot, name: str) -> Job:
+        """Submits the job. Raises AzureRefused, NotReady when a limit is reached by now."""
+        if holder := self.services.claims.take_again(row):
+            raise AzureRefused(f"{holder} is training the same content now")
+        # Reserved once more, because a row that waited long for a person has given its slot to others.
+        if limits := self.services.budget.reserve(row, name):
+            raise NotReady(preflight.as_text(limits), limits[0].poll_in)
+        try:
+            return self.services.workspace.submit(job_spec(self.services, row, name))
+        except AzureRefused:
+            # It may be refused because it came into being since we asked: then it is the one we want.
+            job = self.services.workspace.job(name)
+            if job is None:
+                raise
+            return job
+
+
+def job_spec(services: Services, row: Snapshot, name: str) -> JobSpec:
+    """The whole job of one attempt. Raises BadSnapshot when the region does not offer the size that is to train."""
+    given, pin = services.settings, row.base_model
+    assert pin is not None, "a validated snapshot has its model pinned"
+    size = compute.training_size(services)
+    values = hyperparameters.Hyperparameters(**row.hyperparameters)
+    nodes, cluster = given.training_nodes, given.training_compute
+    files = f"azureml://datastores/{given.training_datastore}/paths"
+    preparation = {"compute_model_import": cluster, "compute_preprocess": cluster}
+    if cluster == compute.SERVERLESS:
+        for step in ("model_import", "preprocess"):
+            preparation[f"instance_type_{step}"] = given.preparation_instance_type
+    return JobSpec(
+        name=name,
+        display_name=hyperparameters.display_name(pin.name, values, size.gpus, nodes),
+        experiment=given.experiment,
+        component=row.component,
+        model_id=pin.id,
+        inputs={
+            **values.inputs(),
+            **preparation,
+            "compute_finetune": cluster,
+            "instance_type_finetune": size.name,
+            "num_nodes_finetune": nodes,
+            "number_of_gpu_to_use_finetuning": size.gpus,
+        },
+        files={
+            f"{split}_file_path": f"{files}/{naming.frozen(row.id, split)}" for split in ("train", "validation", "test")
+        },
+        tags=naming.tags(services.installation, row.dataset, row.id, row.attempt),
+        compute=cluster,
+    )
