@@ -6,7 +6,7 @@ from typing import Any
 
 from shared import naming
 from shared.azure.inference import EndpointAnswer
-from shared.azure.resources import RegistryModel
+from shared.azure.workspace.registry import RegistryModel
 from shared.ledger.rows import (
     Dataset,
     Fault,

@@ -54,7 +54,7 @@ class FakeMetrics:
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
         if self.rate is None:
             return Requests(None, "metrics could not be read (HttpResponseError)")
-        made = [self.workspace._deployment(endpoint, name) for name in deployments]
+        made = [self.workspace.deployments.find(endpoint, name) for name in deployments]
         if not all(m is not None and m.ready_at <= since + 600 for m in made):
             return Requests(None, "the capacity is not known: nothing was reported at the beginning")
         minutes = Counter(at // 60 for at in self.asked.get(endpoint, ()) if since <= at < until)

@@ -44,7 +44,7 @@ class Credential:
         return AccessToken("token", 2**40)
 
 try:
-    Workspace(Credential(), "s", "g", "w", "r", "https://127.0.0.1:9").key("e")
+    Workspace(Credential(), "s", "g", "w", "r", "https://127.0.0.1:9").endpoints.key("e")
 except ServiceBusy as error:
     print(type(error.__cause__).__name__, "azure.ai.ml" in sys.modules)
 """

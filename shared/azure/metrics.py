@@ -72,14 +72,14 @@ class Metrics:
         step = _step(until - since)
         window = (since, until, step)
         try:
-            points = self._points(ENDPOINTS, self._workspace.endpoint_id(endpoint), "RequestsPerMinute", window)
+            points = self._points(ENDPOINTS, self._workspace.endpoints.id(endpoint), "RequestsPerMinute", window)
             if gap := _gap([at for at, _ in points], window):
                 return Requests(None, f"its requests are not known: {gap}")
             if any(value is None for _, value in points):
                 if not deployments:
                     return Requests(None, "no deployment could have reported")
                 for name in deployments:
-                    resource = f"{self._workspace.endpoint_id(endpoint)}/deployments/{name}"
+                    resource = f"{self._workspace.endpoints.id(endpoint)}/deployments/{name}"
                     capacity = self._points(DEPLOYMENTS, resource, "DeploymentCapacity", window)
                     if gap := _gap([at for at, value in capacity if value is not None], window):
                         return Requests(None, f"the capacity of {name} is not known: {gap}")
@@ -108,7 +108,7 @@ class Metrics:
         window = (math.ceil(since / 60) * 60.0, math.floor(until / 60) * 60.0, 60.0)
         if window[0] >= window[1]:
             return CallStats()
-        resource = self._workspace.endpoint_id(endpoint)
+        resource = self._workspace.endpoints.id(endpoint)
         capacity = self._points(DEPLOYMENTS, f"{resource}/deployments/{deployment}", "DeploymentCapacity", window)
         if gap := _gap([at for at, value in capacity if value is not None], window):
             raise _Gap(f"the capacity of {deployment} is not known: {gap}")

@@ -27,7 +27,7 @@ from shared.releases import idle
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from shared.azure.resources import Endpoint
+    from shared.azure.workspace.endpoints import Endpoint
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
@@ -84,7 +84,7 @@ def look(services: Services) -> list[str]:
         return []
     kept, now = _read(services), services.clock()
     since = {orphan.name: orphan.since for orphan in kept.record.found}
-    endpoints = services.workspace.list_endpoints()
+    endpoints = services.workspace.endpoints.list()
     found = tuple(o.but(since=since.get(o.name, now)) for o in _orphans(services, endpoints))
     for orphan in found:
         if orphan.name not in since:
@@ -114,7 +114,7 @@ def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orph
         if why := _unexplained(row, endpoint.name):
             yield Orphan(endpoint=endpoint.name, dataset=dataset, why=why)
             continue
-        for deployment in services.workspace.list_deployments(endpoint.name):
+        for deployment in services.workspace.deployments.list(endpoint.name):
             ours = deployment.tags.get(naming.TAG_INSTALLATION) == services.installation
             if ours and (why := _unexplained(row, endpoint.name, deployment.name)):
                 yield Orphan(endpoint=endpoint.name, deployment=deployment.name, dataset=dataset, why=why)
@@ -150,16 +150,16 @@ def _removed(services: Services, orphan: Orphan) -> bool:
 
 def _start_removal(services: Services, orphan: Orphan) -> bool:
     listed = list(services.ledger.list("dataset"))
-    endpoint = services.workspace.endpoint(orphan.endpoint)
+    endpoint = services.workspace.endpoints.get(orphan.endpoint)
     if not listed or not _unexplained(_row(services, orphan.dataset), orphan.endpoint, orphan.deployment):
         return False
     ours = endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) == services.installation
     if endpoint is None or not ours or endpoint.state in _MOVING:
         return False
     if orphan.deployment:
-        services.workspace.delete_deployment(orphan.endpoint, orphan.deployment)
+        services.workspace.deployments.delete(orphan.endpoint, orphan.deployment)
     else:
-        services.workspace.delete_endpoint(orphan.endpoint)
+        services.workspace.endpoints.delete(orphan.endpoint)
     log.warning("removing %s, which no row explains: %s", orphan.name, orphan.why)
     return True
 

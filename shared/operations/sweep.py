@@ -44,7 +44,7 @@ def sweep(services: Services) -> list[str]:
 
 
 def _job_status(services: Services, name: str) -> str | None:
-    job = services.workspace.job(name)
+    job = services.workspace.jobs.get(name)
     return job.status if job else None
 
 

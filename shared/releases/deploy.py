@@ -107,7 +107,7 @@ class Watch(RolloutStep):
             if self.services.clock() > row.since + limit * 60:
                 raise ReleaseFailure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
             return self._poll(row)
-        endpoint = self.services.workspace.endpoint(row.endpoint)
+        endpoint = self.services.workspace.endpoints.get(row.endpoint)
         uri = endpoint.scoring_uri if endpoint else ""
         return StepResult(D.EVALUATING, f"deployment {candidate.deployment} is up", {"scoring_uri": uri})
 

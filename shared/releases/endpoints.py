@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.azure.resources import DeploymentSpec, Endpoint
+from shared.azure.workspace.deployments import DeploymentSpec
+from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import AzureRefused, EndpointNameTaken, PermanentError, ServiceBusy
 from shared.ledger.rows import Dataset, Judgement, Release, Stage
 from shared.ledger.states import DatasetState, ReleaseState
@@ -61,16 +62,16 @@ def ensure_deployed(services: Services, row: Dataset, release: Release) -> Deplo
     """
     if not _ensure_endpoint(services, row):
         return DeployProgress()
-    found = services.workspace.deployment(row.endpoint, release.deployment)
+    found = services.workspace.deployments.get(row.endpoint, release.deployment)
     if found is None:
         spec = _deployment_spec(services, row, release)
-        return DeployProgress(operation=_start(lambda: services.workspace.start_deployment(spec)))
+        return DeployProgress(operation=_start(lambda: services.workspace.deployments.create(spec)))
     if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
         raise ReleaseFailure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
     if found.state in _CHANGING:
         return DeployProgress()
     if found.state != "Succeeded":
-        why = services.workspace.failure_of(release.operation)
+        why = services.workspace.deployments.failure(release.operation)
         raise ReleaseFailure(f"deployment {release.deployment} is {found.state}" + (f": {why}" if why else ""))
     return DeployProgress(up=True)
 
@@ -80,14 +81,14 @@ def ensure_traffic(services: Services, row: Dataset) -> Endpoint | None:
 
     Raises ReleaseFailure when the endpoint is gone.
     """
-    endpoint = services.workspace.endpoint(row.endpoint)
+    endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None or not _is_ours(services, endpoint):
         raise ReleaseFailure(f"endpoint {row.endpoint} is gone")
     if endpoint.state in _CHANGING:
         return None
     if endpoint.traffic == {name: share for name, share in row.traffic.items() if share}:
         return endpoint
-    services.workspace.write_endpoint(row.endpoint, dict(endpoint.tags), dict(row.traffic))
+    services.workspace.endpoints.write(row.endpoint, dict(endpoint.tags), dict(row.traffic))
     return None
 
 
@@ -96,19 +97,19 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
 
     What does not carry this installation's tag is not ours to remove, and counts as gone.
     """
-    endpoint = services.workspace.endpoint(row.endpoint)
+    endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None or not _is_ours(services, endpoint):
         return True
     if endpoint.state in _CHANGING:
         return False
     if whole_endpoint:
-        services.workspace.delete_endpoint(row.endpoint)
+        services.workspace.endpoints.delete(row.endpoint)
         return False
-    found = services.workspace.deployment(row.endpoint, release.deployment)
+    found = services.workspace.deployments.get(row.endpoint, release.deployment)
     if found is None or found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
         return True
     if found.state not in _CHANGING:
-        services.workspace.delete_deployment(row.endpoint, release.deployment)
+        services.workspace.deployments.delete(row.endpoint, release.deployment)
     return False
 
 
@@ -127,7 +128,7 @@ def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTake
 def save_log(services: Services, row: Dataset, release: Release) -> str:
     """Keeps the last log lines of a deployment that is about to be removed. The blob in `evaluations`; empty: none."""
     try:
-        logs = services.workspace.deployment_logs(row.endpoint, release.deployment)
+        logs = services.workspace.deployments.logs(row.endpoint, release.deployment)
     except ServiceBusy:
         logs = {}
     if not logs:
@@ -144,10 +145,10 @@ def with_log(reason: str, log: str | None) -> str:
 
 def _ensure_endpoint(services: Services, row: Dataset) -> bool:
     """Makes the endpoint if it is missing. True once it is up. Raises ReleaseFailure, EndpointNameTaken."""
-    endpoint = services.workspace.endpoint(row.endpoint)
+    endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None:
         tags = {naming.TAG_INSTALLATION: services.installation, naming.TAG_DATASET: row.name}
-        _start(lambda: services.workspace.write_endpoint(row.endpoint, tags, {}))
+        _start(lambda: services.workspace.endpoints.write(row.endpoint, tags, {}))
         return False
     if not _is_ours(services, endpoint):
         raise EndpointNameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
@@ -177,7 +178,7 @@ def _deployment_spec(services: Services, row: Dataset, release: Release) -> Depl
     return DeploymentSpec(
         endpoint=row.endpoint,
         name=release.deployment,
-        model_id=services.workspace.model_id(release.model.name, release.model.version),
+        model_id=services.workspace.models.id(release.model.name, release.model.version),
         instance_type=given.serving_instance_type,
         instances=given.serving_instances,
         concurrency=given.serving_concurrency,

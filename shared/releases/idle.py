@@ -44,7 +44,7 @@ def judge(services: Services, row: Dataset) -> IdleFinding:
         return IdleFinding(row, "not up" if row.candidate is None else "kept", f"it is {row.state}")
     if why := _changed(services, row) or _wanted(services, row):
         return IdleFinding(row, "kept", why)
-    endpoint = services.workspace.endpoint(row.endpoint)
+    endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None:
         return IdleFinding(row, "unknown", f"endpoint {row.endpoint} is not there")
     if _keeps(keep := endpoint.tags.get(naming.TAG_KEEP, ""), services.clock()):

@@ -51,7 +51,7 @@ class Sleep:
             found = idle.judge(self.services, row)
             return "" if found.verdict == "idle" else found.why
         if by == idle.GONE:
-            return "its endpoint is there" if self.services.workspace.endpoint(row.endpoint) else ""
+            return "its endpoint is there" if self.services.workspace.endpoints.get(row.endpoint) else ""
         return ""
 
     def act(self, row: Dataset, lease: HeldLease) -> StepResult:

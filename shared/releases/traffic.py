@@ -132,7 +132,7 @@ class RollBack:
         by, back = row.requested.by, row.previous
         if back is None or not row.can_go_back(self.services.clock()):
             return StepResult(D.LIVE, f"{by} asked to roll back: there is nothing to go back to", {"requested": None})
-        found = self.services.workspace.deployment(row.endpoint, back.deployment)
+        found = self.services.workspace.deployments.get(row.endpoint, back.deployment)
         if found is None or found.state != "Succeeded":
             why = f"deployment {back.deployment} is {found.state if found else 'gone'}"
             return StepResult(D.LIVE, f"{by} asked to roll back: {why}", {"requested": None})

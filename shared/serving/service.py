@@ -283,7 +283,7 @@ class ChatService:
             self._busy -= 1
 
     async def _key(self, endpoint: str) -> str:
-        return await asyncio.to_thread(self.services.workspace.key, endpoint)
+        return await asyncio.to_thread(self.services.workspace.endpoints.key, endpoint)
 
     # --- what is asked --------------------------------------------------------------------------------------
 

@@ -30,8 +30,8 @@ from shared.validation.snapshot import plan_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.azure.resources import RegistryModel
     from shared.azure.storage import Storage
+    from shared.azure.workspace.registry import RegistryModel
     from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
@@ -188,7 +188,7 @@ def _base_model(services: Services, row: Snapshot, options: dict[str, Any]) -> R
     """The base model, resolved to one version. Raises BadSnapshot when there is none."""
     name = options.get("base_model", services.settings.base_model)
     wanted = options.get("base_model_version", "" if "base_model" in options else services.settings.base_model_version)
-    model = services.workspace.base_model(name, wanted)
+    model = services.workspace.registry.model(name, wanted)
     where = f"{name}{':' + wanted if wanted else ''} in registry {services.settings.registry}"
     if model is None:
         use = f"use a live one{preflight.alternative(services, name)}"
@@ -204,7 +204,7 @@ def _mend(row: Snapshot, options: dict[str, Any]) -> str:
 def _pinned(services: Services, row: Snapshot, model: RegistryModel, options: dict[str, Any]) -> dict[str, Any]:
     """What the training will be made of, resolved before any money is spent."""
     given = services.settings
-    component = services.workspace.component(given.component, given.component_version)
+    component = services.workspace.registry.component(given.component, given.component_version)
     if component is None:
         raise BadSnapshot(f"component {given.component} {given.component_version} is not in registry {given.registry}")
     values = hyperparameters.merged(

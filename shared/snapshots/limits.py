@@ -13,7 +13,7 @@ from shared.validation.policy import LIMITS, Policy, setting_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shared.azure.resources import RegistryModel
+    from shared.azure.workspace.registry import RegistryModel
     from shared.config.settings import Settings
     from shared.ledger.rows import Snapshot
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.azure.resources import MachineSize, QuotaUsage, family_key
+from shared.azure.workspace.compute import MachineSize
+from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.errors import BadSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from shared.azure.resources import Cluster, RegistryModel
+    from shared.azure.workspace.compute import Cluster
+    from shared.azure.workspace.registry import RegistryModel
     from shared.runtime import Services
 
 SERVERLESS = "serverless"
@@ -70,14 +72,14 @@ def least_gpus(model: RegistryModel) -> int:
 def cluster(services: Services) -> Cluster | None:
     """The named cluster that trains; None with serverless compute, or when there is no such cluster (yet)."""
     name = services.settings.training_compute
-    return None if name == SERVERLESS else services.workspace.compute(name)
+    return None if name == SERVERLESS else services.workspace.compute.get(name)
 
 
 def training_size(services: Services) -> MachineSize:
     """The size that will train. Raises BadSnapshot when the region does not offer it."""
     found = cluster(services)
     name = found.size if found else services.settings.training_instance_type
-    size = services.workspace.sizes().get(name.lower())
+    size = services.workspace.compute.sizes().get(name.lower())
     if size is None:
         raise BadSnapshot(f"the workspace's region does not offer {name}")
     return size
@@ -88,10 +90,10 @@ def ensure_cluster(services: Services) -> str:
     name, given = services.settings.training_compute, services.settings
     if name == SERVERLESS:
         return ""
-    found = services.workspace.compute(name)
+    found = services.workspace.compute.get(name)
     if found is None:
         tags = {naming.TAG_INSTALLATION: services.installation}
-        services.workspace.start_compute(name, given.training_instance_type, given.training_nodes, tags)
+        services.workspace.compute.create(name, given.training_instance_type, given.training_nodes, tags)
         return f"cluster {name} is being created"
     return f"cluster {name} is {found.state}" if found.state in _CHANGING else ""
 

@@ -44,7 +44,7 @@ class Finish:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Asks the workspace for the job's status."""
-        job = self.services.workspace.job(row.job)
+        job = self.services.workspace.jobs.get(row.job)
         status = job.status if job else MISSING
         if status == "Completed":
             self.services.budget.release(row.job)
@@ -89,14 +89,14 @@ class Finish:
             reason = f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes, though it was canceled"
             return attempt.fail(self.services, row, reason, changes)
         if now - since >= limit:
-            self.services.workspace.cancel(row.job)
+            self.services.workspace.jobs.cancel(row.job)
             changes["cancel_asked_at"] = now if asked is None else asked
         return self._poll(changes)
 
 
 def _failure(services: Services, row: Snapshot) -> str:
     """The failed step, its error and the end of its log; a longer piece of the log is kept beside the report."""
-    found = services.workspace.failure(row.job)
+    found = services.workspace.jobs.failure(row.job)
     text = f": step {found.step} failed" if found.step else ""
     text += f": {found.error}" if found.error else ""
     if found.log:

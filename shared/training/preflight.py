@@ -17,7 +17,8 @@ from shared.training import compute
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from shared.azure.resources import MachineSize, RegistryModel
+    from shared.azure.workspace.compute import MachineSize
+    from shared.azure.workspace.registry import RegistryModel
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -49,7 +50,7 @@ def check(services: Services, row: Snapshot, model: RegistryModel, mend: str = "
 
 def blockers(services: Services, row: Snapshot, model: RegistryModel, mend: str = "change BASE_MODEL") -> list[Blocker]:
     """All that stands in the way, but for what a person excused."""
-    sizes = services.workspace.sizes()
+    sizes = services.workspace.compute.sizes()
     found = [*_model(services, model, mend), *_machines(services, model, sizes)]
     if Check.QUOTA not in row.overrides:
         found += _quota(services, sizes)
@@ -83,7 +84,7 @@ def alternative(services: Services, but: str) -> str:
     """` such as <model>`, another model of the registry that can be used now; empty when none is found."""
     for name in dict.fromkeys((services.settings.base_model, *_ALTERNATIVES)):
         if name.lower() != but.lower():
-            model = services.workspace.base_model(name, "")
+            model = services.workspace.registry.model(name, "")
             if model is not None and not retirement(model, services.clock()):
                 return f" such as {name}"
     return ""
@@ -155,7 +156,7 @@ def _size(
 
 def _quota(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[Blocker]:
     """Whether the region's quota has room for what the snapshot takes, as far as Azure says how much there is."""
-    usages = services.workspace.usages() or {}
+    usages = services.workspace.quota.usages() or {}
     for need in compute.quota_needs(services, sizes):
         usage = compute.usage_of(need.size, usages)
         if usage is None:  # Azure will say when it is too much

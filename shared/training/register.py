@@ -44,10 +44,10 @@ class Register:
             "droptune.base_model": row.base_model.id,
             "droptune.content": row.digest,
         }
-        found = workspace.model(name, version)
+        found = workspace.models.get(name, version)
         if found is None:
-            workspace.register(name, version, row.job, tags)
-            found = workspace.model(name, version)
+            workspace.models.register(name, version, row.job, tags)
+            found = workspace.models.get(name, version)
         if found is None or found.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise AzureRefused(f"model {name}:{version} exists but was not made from this snapshot")
         self.services.ledger.dataset(row.dataset)

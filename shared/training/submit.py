@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.azure.resources import JobSpec
+from shared.azure.workspace.jobs import JobSpec
 from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError
 from shared.ledger.engine import StepResult
@@ -19,7 +19,7 @@ from shared.ledger.states import SnapshotState
 from shared.training import attempt, compute, preflight
 
 if TYPE_CHECKING:
-    from shared.azure.resources import Job
+    from shared.azure.workspace.jobs import Job
     from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
@@ -55,7 +55,7 @@ class Reserve:
         """What is to be waited for. Raises PreflightFailed for what will not pass by itself."""
         pin = row.base_model
         assert pin is not None, "a validated snapshot has its model pinned"
-        model = self.services.workspace.base_model(pin.name, pin.version)
+        model = self.services.workspace.registry.model(pin.name, pin.version)
         if model is None:
             gone = Blocker(text=f"base model {pin.name}:{pin.version} is gone since validation")
             raise preflight.PreflightFailed([gone])
@@ -78,7 +78,7 @@ class Submit:
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Finds the job of this attempt or submits it."""
         name = attempt.job_name(self.services, row)
-        job = self.services.workspace.job(name) or self._submit(row, name)
+        job = self.services.workspace.jobs.get(name) or self._submit(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise AzureRefused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
         changes = {
@@ -102,10 +102,10 @@ class Submit:
         if limits := self.services.budget.reserve(row, name):
             raise NotReady(preflight.as_text(limits), limits[0].poll_in)
         try:
-            return self.services.workspace.submit(job_spec(self.services, row, name))
+            return self.services.workspace.jobs.submit(job_spec(self.services, row, name))
         except AzureRefused:
             # It may be refused because it came into being since we asked: then it is the one we want.
-            job = self.services.workspace.job(name)
+            job = self.services.workspace.jobs.get(name)
             if job is None:
                 raise
             return job

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from shared import naming
 from shared.azure import inference
 from shared.azure.metrics import Requests, Since
-from shared.azure.resources import DeploymentSpec, JobSpec
 from shared.azure.storage import LEASE_SECONDS
+from shared.azure.workspace.deployments import DeploymentSpec
+from shared.azure.workspace.jobs import Job, JobSpec
 from shared.errors import AzureRefused, LeaseHeld
 from shared.ledger.rows import CallComparison, CallStats
 from tests.chaos.dice import Dice, weights
@@ -19,6 +20,8 @@ from tests.chaos.stage import Actor, Stage
 from tests.fake_process import Clock, Process
 from tests.fake_storage import FakeStorage, _Stored
 from tests.fake_workspace import FakeWorkspace
+from tests.fake_workspace.serving import FakeDeployments, FakeEndpoints
+from tests.fake_workspace.training import FakeJobs, FakeModels
 
 _JOBS = ("Completed", "Failed", "Canceled", "NotResponding")
 _DEPLOYMENTS = ("Succeeded", "Failed", "Creating")
@@ -103,8 +106,12 @@ class ChaosWorkspace(FakeWorkspace):
         self.dice, self.watcher, self.ends = dice, watcher, ends
         self.fates: dict[tuple[str, str], str] = {}
         self.vanished: set[str] = set()
-        self.job_outcome = self._job_outcome
-        self.deployment_outcome = self._deployment_outcome
+        self.jobs = WatchedJobs(self)
+        self.models = WatchedModels(self)
+        self.endpoints = WatchedEndpoints(self)
+        self.deployments = WatchedDeployments(self)
+        self.jobs.outcome = self._job_outcome
+        self.deployments.outcome = self._deployment_outcome
 
     def fate(self, kind: str, name: str, choices: tuple[str, ...]) -> str:
         """How this one turns out."""
@@ -128,32 +135,57 @@ class ChaosWorkspace(FakeWorkspace):
         """How a deployment answers once people ask it: too seldom to tell, well, or badly."""
         return self.fate("traffic", deployment, _SERVES)
 
-    def delete_endpoint(self, name: str) -> None:
-        self.watcher.endpoint_removed(name)
-        super().delete_endpoint(name)
 
-    def submit(self, spec: JobSpec) -> Any:
-        new = spec.name not in self.jobs
+class WatchedJobs(FakeJobs):
+    """Tells the watcher of new jobs."""
+
+    workspace: ChaosWorkspace
+
+    def submit(self, spec: JobSpec) -> Job:
+        new = spec.name not in self.made
         job = super().submit(spec)
         if new:
-            self.watcher.submitted(spec)
+            self.workspace.watcher.submitted(spec)
         return job
+
+
+class WatchedModels(FakeModels):
+    """Tells the watcher of registrations."""
+
+    workspace: ChaosWorkspace
 
     def register(self, name: str, version: str, job: str, tags: dict[str, str]) -> None:
         super().register(name, version, job, tags)
-        self.watcher.registered(name, version, job)
+        self.workspace.watcher.registered(name, version, job)
 
-    def write_endpoint(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
-        super().write_endpoint(name, tags, traffic)
-        self.watcher.traffic_written(name, traffic)
 
-    def start_deployment(self, spec: DeploymentSpec) -> str:
-        new = (spec.endpoint, spec.name) not in self.deployments
-        if new and self.dice.fate(self.ends["quota"]):
+class WatchedEndpoints(FakeEndpoints):
+    """Tells the watcher of traffic and of removals."""
+
+    workspace: ChaosWorkspace
+
+    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
+        super().write(name, tags, traffic)
+        self.workspace.watcher.traffic_written(name, traffic)
+
+    def delete(self, name: str) -> None:
+        self.workspace.watcher.endpoint_removed(name)
+        super().delete(name)
+
+
+class WatchedDeployments(FakeDeployments):
+    """Refuses some for want of quota; one that is made again turns out anew."""
+
+    workspace: ChaosWorkspace
+
+    def create(self, spec: DeploymentSpec) -> str:
+        workspace = self.workspace
+        new = (spec.endpoint, spec.name) not in self.made
+        if new and workspace.dice.fate(workspace.ends["quota"]):
             raise AzureRefused("HTTP 400 OutOfQuota: not enough quota for the deployment")
-        operation = super().start_deployment(spec)
+        operation = super().create(spec)
         if new:
-            self.fates.pop(("deployment", spec.name), None)
+            workspace.fates.pop(("deployment", spec.name), None)
         return operation
 
 
@@ -184,13 +216,13 @@ class ChaosScorer:
         return found
 
     def _answer(self, endpoint: str, key: str, wanted: str) -> inference.EndpointAnswer:
-        there = self.workspace.endpoint(endpoint)
+        there = self.workspace.endpoints.get(endpoint)
         if there is None:
             return inference.EndpointAnswer(0, None, "", "the endpoint could not be reached")
         if key != f"key-of-{endpoint}":
             return inference.EndpointAnswer(401, None, "", "")
         name = wanted or next(iter(there.traffic), "")
-        found = self.workspace.deployment(endpoint, name)
+        found = self.workspace.deployments.get(endpoint, name)
         if found is None or found.state != "Succeeded":
             return inference.EndpointAnswer(404, None, "", "no such deployment")
         quality = self.workspace.quality(found.tags[naming.TAG_SNAPSHOT])

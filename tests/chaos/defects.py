@@ -7,6 +7,7 @@ looked for.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from shared.azure.resources import JobSpec
+from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.rows import CallComparison, CallStats, Dataset, GateMetrics, Judgement
@@ -103,20 +104,17 @@ class _NewNames(submit.Submit):
     """Submits under a new name each time."""
 
     def act(self, row: Any, lease: Any) -> Any:
-        workspace = self.services.workspace
+        jobs, workspace = self.services.workspace.jobs, copy.copy(self.services.workspace)
 
         class Renaming:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(workspace, name)
-
-            def job(self, name: str) -> None:
+            def get(self, name: str) -> None:
                 return None
 
             def submit(self, spec: JobSpec) -> Any:
-                return workspace.submit(spec.but(name=f"{spec.name}-{next(_COUNT)}"))
+                return jobs.submit(spec.but(name=f"{spec.name}-{next(_COUNT)}"))
 
-        services: Any = dataclasses.replace(self.services, workspace=Renaming())  # type: ignore[arg-type]
-        return submit.Submit(services).act(row, lease)
+        workspace.jobs = Renaming()  # type: ignore[assignment]
+        return submit.Submit(dataclasses.replace(self.services, workspace=workspace)).act(row, lease)
 
 
 class _NewVersions(register.Register):
@@ -124,7 +122,7 @@ class _NewVersions(register.Register):
 
     def act(self, row: Any, lease: Any) -> Any:
         version = f"{next(_COUNT)}"
-        self.services.workspace.register("model", version, row.job, {})
+        self.services.workspace.models.register("model", version, row.job, {})
         return register.Register(self.services).act(row, lease)
 
 

@@ -44,7 +44,7 @@ def _of_snapshot(world: ChaosWorld, row: Any) -> Iterator[str]:
     if row.poll_at is not None and row.poll_at < world.clock() - 600:
         yield f"{row.id} is overdue since {world.clock() - row.poll_at:.0f} s"
     if row.state == S.REGISTERED:
-        model = world.workspace.models.get((row.model.name, row.model.version)) if row.model else None
+        model = world.workspace.models.made.get((row.model.name, row.model.version)) if row.model else None
         if model is None or model.tags.get(naming.TAG_SNAPSHOT) != row.id:
             yield f"{row.id} is REGISTERED and its model does not exist"
 
@@ -66,14 +66,14 @@ def _of_dataset(world: ChaosWorld, row: Any, newest: str) -> Iterator[str]:
 
 
 def _of_live(world: ChaosWorld, row: Any) -> Iterator[str]:
-    endpoint = world.workspace.endpoint(row.endpoint)
+    endpoint = world.workspace.endpoints.get(row.endpoint)
     if endpoint is None:
         yield f"{row.name} is LIVE without its endpoint"
         return
     if endpoint.traffic != {k: v for k, v in row.traffic.items() if v} or sum(endpoint.traffic.values()) != 100:
         yield f"{row.name} is LIVE with traffic {endpoint.traffic}, on record is {row.traffic}"
     for name in endpoint.traffic:
-        found = world.workspace.deployment(row.endpoint, name)
+        found = world.workspace.deployments.get(row.endpoint, name)
         if found is None or found.state != "Succeeded":
             yield f"{row.name} is LIVE with traffic on {name}, which is {found.state if found else 'gone'}"
     if row.comes_due is not None and row.comes_due < world.clock() - 600:
@@ -86,14 +86,14 @@ def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
     """Whatever costs money and no row explains. Without any dataset the ledger explains nothing: then all is left."""
     if not datasets:
         return
-    for name in list(world.workspace.endpoints):
+    for name in list(world.workspace.endpoints.made):
         row = next((d for d in datasets.values() if d.endpoint == name), None)
         explained = row is not None and (row.attention or row.state == D.LIVE)
-        if not explained and world.workspace.endpoint(name) is not None:
+        if not explained and world.workspace.endpoints.get(name) is not None:
             yield f"endpoint {name} is left over: {row.state if row else 'no row'}"
-    for endpoint, name in list(world.workspace.deployments):
+    for endpoint, name in list(world.workspace.deployments.made):
         row = next((d for d in datasets.values() if d.endpoint == endpoint), None)
-        if row is None or row.attention or world.workspace.deployment(endpoint, name) is None:
+        if row is None or row.attention or world.workspace.deployments.get(endpoint, name) is None:
             continue
         explained = {r.deployment for r in (row.live, row.previous, row.candidate) if r}
         if name not in explained:
@@ -102,7 +102,7 @@ def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
 
 def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
     """Whatever is trained and no row waits for."""
-    for name, made in world.workspace.jobs.items():
+    for name, made in world.workspace.jobs.made.items():
         row = snapshots[made.value.tags[naming.TAG_SNAPSHOT]]
         if world.runs(name) and not (row.job == name and (row.state == S.TRAINING or row.attention)):
             yield f"job {name} runs and {row.id} is {row.state}"

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.azure.resources import DeploymentSpec
+from shared.azure.workspace.deployments import DeploymentSpec
 from shared.errors import PipelineError
 from shared.ledger.states import SnapshotState
 from shared.operations import actions
@@ -183,7 +183,7 @@ def azure(history: History) -> None:
             workspace.fates["job", job] = "Canceled"
             history.stage.note("somebody", f"cancels {job}")
         else:
-            workspace.jobs.pop(job, None)
+            workspace.jobs.made.pop(job, None)
             history.stage.note("somebody", f"deletes {job}")
 
 
@@ -198,7 +198,7 @@ def stray(history: History) -> None:
     if what == "endpoint":
         name = dice.pick(("gone-00000001", "b2-00000002"))
         tags = {naming.TAG_INSTALLATION: world.bare.installation, naming.TAG_DATASET: name.rsplit("-", 1)[0]}
-        _late(history, name, lambda: world.workspace.write_endpoint(name, tags, {}))
+        _late(history, name, lambda: world.workspace.endpoints.write(name, tags, {}))
     elif what == "deployment" and datasets:
         row = dice.pick(datasets)
         tags = naming.tags(world.bare.installation, row.name, f"{row.name}-20260101000000-00000000", 1)
@@ -206,7 +206,7 @@ def stray(history: History) -> None:
             endpoint=row.endpoint, name="stray", model_id="m", instance_type="s", instances=1, concurrency=1,
             timeout_seconds=1, tags=tags,
         )  # fmt: skip
-        _late(history, spec.name, lambda: world.workspace.start_deployment(spec))
+        _late(history, spec.name, lambda: world.workspace.deployments.create(spec))
     elif what == "row" and len(datasets) > 1 and not history.stage.actors:
         row = dice.pick(datasets)
         history.stage.note("nobody", f"knows the row of {row.name}: it is lost")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared import naming
-from shared.azure.resources import JobSpec
+from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states, store
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
 from shared.ledger.store import decode

@@ -215,7 +215,11 @@ _TOLD = frozenset(
     f"{part}.{name}"
     for part, names in {
         "storage": "create replace put delete commit lease release send",
-        "workspace": "submit register write_endpoint delete_endpoint start_deployment delete_deployment start_compute",
+        "jobs": "submit",
+        "models": "register",
+        "endpoints": "write delete",
+        "deployments": "create delete",
+        "compute": "create",
         "scorer": "ask",
     }.items()
     for name in names.split()

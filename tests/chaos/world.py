@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from shared.config.settings import Settings
@@ -31,6 +32,10 @@ def settings(max_runs: int, max_runs_per_day: int) -> Settings:
     )  # fmt: skip
 
 
+# The kinds of resources of a workspace.
+KINDS = ("registry", "jobs", "models", "endpoints", "deployments", "compute", "quota")
+
+
 class ChaosWorld:
     """Services, events on their way, and the app."""
 
@@ -47,7 +52,7 @@ class ChaosWorld:
         self.events: list[tuple[float, int, str]] = []
         self._wires: dict[str, Any] = {
             "storage": Wire(self.stage, "storage", self.storage),
-            "workspace": Wire(self.stage, "workspace", self.workspace),
+            "workspace": SimpleNamespace(**{k: Wire(self.stage, k, getattr(self.workspace, k)) for k in KINDS}),
         }
         self.bare = self._services(self.storage, self.workspace)
         intake.accept_since(self.bare)
@@ -96,10 +101,10 @@ class ChaosWorld:
 
     def runs(self, job: str) -> bool:
         """Whether a job costs money now."""
-        found = self.workspace._job(job)
+        found = self.workspace.jobs.find(job)
         return found is not None and found.status not in ("Completed", "Failed", "Canceled")
 
     def counts_as_training(self, job: str) -> bool:
         """Whether a job trains or has trained: it was not lost, and did not fail."""
-        found = self.workspace._job(job)
+        found = self.workspace.jobs.find(job)
         return found is not None and found.status not in ("Failed", "Canceled")

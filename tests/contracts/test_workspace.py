@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.azure.resources import QuotaUsage, RunFailure, family_key
+from shared.azure.workspace.jobs import RunFailure
+from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.errors import AzureRefused, ServiceBusy
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
@@ -21,7 +22,7 @@ MOVING = {"Creating", "Updating", "Deleting"}
 
 @pytest.mark.parametrize("version", ["", "8"])
 def test_a_base_model_is_resolved_to_one_version_with_its_tags(shop: Shop, version: str) -> None:
-    found = shop.workspace.base_model("Phi-4", version)
+    found = shop.workspace.registry.model("Phi-4", version)
     assert found is not None
     assert (found.name, found.version, found.archived) == ("Phi-4", "8", False)
     assert found.id
@@ -32,41 +33,41 @@ def test_a_base_model_is_resolved_to_one_version_with_its_tags(shop: Shop, versi
 
 @pytest.mark.parametrize(("name", "version"), [("No-Such-Model", ""), ("No-Such-Model", "1"), ("Phi-4", "999")])
 def test_a_base_model_that_is_not_there_is_nothing(shop: Shop, name: str, version: str) -> None:
-    assert shop.workspace.base_model(name, version) is None
+    assert shop.workspace.registry.model(name, version) is None
 
 
 def test_an_archived_base_model_says_so_and_the_next_one_does_not(shop: Shop) -> None:
     if shop.side.archived:
         for version in ("", "15"):
-            archived = shop.workspace.base_model(shop.side.archived, version)
+            archived = shop.workspace.registry.model(shop.side.archived, version)
             assert archived is not None
             assert archived.archived
-    live = shop.workspace.base_model("Phi-4", "")
+    live = shop.workspace.registry.model("Phi-4", "")
     assert live is not None
     assert not live.archived
 
 
 @pytest.mark.parametrize("version", ["", "0.0.82"])
 def test_a_component_is_resolved_to_one_version(shop: Shop, version: str) -> None:
-    assert shop.workspace.component("chat_completion_pipeline", version) == "0.0.82"
+    assert shop.workspace.registry.component("chat_completion_pipeline", version) == "0.0.82"
 
 
 @pytest.mark.parametrize(("name", "version"), [("no_such_component", ""), ("chat_completion_pipeline", "9.9.9")])
 def test_a_component_that_is_not_there_is_nothing(shop: Shop, name: str, version: str) -> None:
-    assert shop.workspace.component(name, version) is None
+    assert shop.workspace.registry.component(name, version) is None
 
 
 def test_sizes_are_found_by_name_in_lower_case_with_their_gpus(shop: Shop) -> None:
-    size = shop.workspace.sizes()[GPU.lower()]
+    size = shop.workspace.compute.sizes()[GPU.lower()]
     assert (size.name.lower(), size.gpus, size.cores) == (GPU.lower(), 1, 24)
-    assert all(name == name.lower() for name in shop.workspace.sizes())
+    assert all(name == name.lower() for name in shop.workspace.compute.sizes())
 
 
 def test_the_quota_of_a_size_is_found_by_its_family_and_counts_what_is_deployed(shop: Shop) -> None:
-    size = shop.workspace.sizes()[GPU.lower()]
+    size = shop.workspace.compute.sizes()[GPU.lower()]
 
     def usage() -> QuotaUsage:
-        found = shop.workspace.usages()
+        found = shop.workspace.quota.usages()
         assert found is not None
         return found[family_key(size.family)]
 
@@ -77,14 +78,14 @@ def test_the_quota_of_a_size_is_found_by_its_family_and_counts_what_is_deployed(
 
 
 def test_a_cluster_is_nothing_then_moving_then_there(shop: Shop) -> None:
-    assert shop.workspace.compute(shop.id) is None
+    assert shop.workspace.compute.get(shop.id) is None
     shop.side.slow()
-    shop.workspace.start_compute(shop.id, GPU, 2, TAGS)
-    moving = shop.workspace.compute(shop.id)
+    shop.workspace.compute.create(shop.id, GPU, 2, TAGS)
+    moving = shop.workspace.compute.get(shop.id)
     assert moving is not None
     assert moving.state in MOVING
     shop.side.settle()
-    found = shop.workspace.compute(shop.id)
+    found = shop.workspace.compute.get(shop.id)
     assert found is not None
     assert (found.name, found.size.lower(), found.state, found.errors) == (shop.id, GPU.lower(), "Succeeded", "")
 
@@ -94,12 +95,12 @@ def test_a_cluster_is_nothing_then_moving_then_there(shop: Shop) -> None:
 
 def test_a_job_is_nothing_until_it_is_submitted_then_runs_and_completes(shop: Shop) -> None:
     spec = shop.spec()
-    assert shop.workspace.job(spec.name) is None
+    assert shop.workspace.jobs.get(spec.name) is None
     shop.side.slow()
-    submitted = shop.workspace.submit(spec)
-    running = shop.workspace.job(spec.name)
+    submitted = shop.workspace.jobs.submit(spec)
+    running = shop.workspace.jobs.get(spec.name)
     shop.side.settle()
-    done = shop.workspace.job(spec.name)
+    done = shop.workspace.jobs.get(spec.name)
     for job in (submitted, running, done):
         assert job is not None
         assert job.name == spec.name
@@ -109,21 +110,23 @@ def test_a_job_is_nothing_until_it_is_submitted_then_runs_and_completes(shop: Sh
     assert running.status not in ("Completed", "Failed")
     assert done is not None
     assert done.status == "Completed"
-    assert shop.workspace.failure(spec.name) == RunFailure()
+    assert shop.workspace.jobs.failure(spec.name) == RunFailure()
 
 
 def test_the_same_job_again_is_the_one_that_is_there(shop: Shop) -> None:
-    first, second = (shop.workspace.submit(shop.spec()) for _ in range(2))
+    first, second = (shop.workspace.jobs.submit(shop.spec()) for _ in range(2))
     assert first.name == second.name
     shop.side.settle()
 
 
 def test_another_job_under_the_same_name_is_refused_and_the_first_stays(shop: Shop) -> None:
     spec = shop.spec()
-    shop.workspace.submit(spec)
+    shop.workspace.jobs.submit(spec)
     with pytest.raises(AzureRefused):
-        shop.workspace.submit(spec.but(inputs={**spec.inputs, "num_train_epochs": 7}, tags={"droptune.snapshot": "x"}))
-    job = shop.workspace.job(spec.name)
+        shop.workspace.jobs.submit(
+            spec.but(inputs={**spec.inputs, "num_train_epochs": 7}, tags={"droptune.snapshot": "x"})
+        )
+    job = shop.workspace.jobs.get(spec.name)
     assert job is not None
     assert job.tags["droptune.snapshot"] == "s1"
     shop.side.settle()
@@ -132,70 +135,70 @@ def test_another_job_under_the_same_name_is_refused_and_the_first_stays(shop: Sh
 def test_a_job_that_fails_names_its_step_and_the_end_of_its_log(shop: Shop) -> None:
     spec = shop.spec()
     shop.side.fail_job(spec.name)
-    shop.workspace.submit(spec)
+    shop.workspace.jobs.submit(spec)
     shop.side.settle()
-    job = shop.workspace.job(spec.name)
+    job = shop.workspace.jobs.get(spec.name)
     assert job is not None
     assert job.status == "Failed"
-    told = shop.workspace.failure(spec.name)
+    told = shop.workspace.jobs.failure(spec.name)
     assert told.step == "chat_completion_finetune"
     assert "out of memory" in told.error
     assert "out of memory" in told.log.splitlines()[-1]
 
 
 def test_the_failure_of_an_unknown_job_is_not_known(shop: Shop) -> None:
-    assert shop.workspace.failure(f"{shop.id}-none") == RunFailure()
+    assert shop.workspace.jobs.failure(f"{shop.id}-none") == RunFailure()
 
 
 def test_a_job_is_canceled_and_asking_again_changes_nothing(shop: Shop) -> None:
     spec = shop.spec()
     shop.side.slow()
-    shop.workspace.submit(spec)
-    shop.workspace.cancel(spec.name)
+    shop.workspace.jobs.submit(spec)
+    shop.workspace.jobs.cancel(spec.name)
     shop.side.settle()
     for _ in range(2):
-        job = shop.workspace.job(spec.name)
+        job = shop.workspace.jobs.get(spec.name)
         assert job is not None
         assert job.status == "Canceled"
-        shop.workspace.cancel(spec.name)
+        shop.workspace.jobs.cancel(spec.name)
 
 
 def test_canceling_what_is_not_there_or_has_ended_changes_nothing(shop: Shop) -> None:
-    shop.workspace.cancel(f"{shop.id}-none")
+    shop.workspace.jobs.cancel(f"{shop.id}-none")
     done = shop.trained()
-    shop.workspace.cancel(done)
-    job = shop.workspace.job(done)
+    shop.workspace.jobs.cancel(done)
+    job = shop.workspace.jobs.get(done)
     assert job is not None
     assert job.status == "Completed"
 
 
 def test_a_trained_output_becomes_a_model_version_with_its_tags(shop: Shop) -> None:
-    assert shop.workspace.model(shop.id, "1") is None
-    shop.workspace.register(shop.id, "1", shop.trained(), TAGS)
-    found = shop.workspace.model(shop.id, "1")
+    assert shop.workspace.models.get(shop.id, "1") is None
+    shop.workspace.models.register(shop.id, "1", shop.trained(), TAGS)
+    found = shop.workspace.models.get(shop.id, "1")
     assert found is not None
     assert (found.name, found.version) == (shop.id, "1")
     assert found.tags.items() >= TAGS.items()
-    assert shop.workspace.model(shop.id, "2") is None
+    assert shop.workspace.models.get(shop.id, "2") is None
 
 
 def test_registering_the_same_again_is_the_version_that_is_there(shop: Shop) -> None:
     job = shop.trained()
     for _ in range(2):
-        shop.workspace.register(shop.id, "1", job, TAGS)
-    found = shop.workspace.model(shop.id, "1")
+        shop.workspace.models.register(shop.id, "1", job, TAGS)
+    found = shop.workspace.models.get(shop.id, "1")
     assert found is not None
     assert found.tags["droptune.snapshot"] == "s1"
 
 
 def test_another_jobs_output_under_the_same_version_is_refused(shop: Shop) -> None:
     """As a conflict or for good; whoever looks again finds the version that is there."""
-    shop.workspace.register(shop.id, "1", shop.trained(), TAGS)
-    other = shop.workspace.submit(shop.spec(name=f"{shop.id}-other"))
+    shop.workspace.models.register(shop.id, "1", shop.trained(), TAGS)
+    other = shop.workspace.jobs.submit(shop.spec(name=f"{shop.id}-other"))
     shop.side.settle()
     with pytest.raises((AzureRefused, ServiceBusy)):
-        shop.workspace.register(shop.id, "1", other.name, {"droptune.snapshot": "x"})
-    found = shop.workspace.model(shop.id, "1")
+        shop.workspace.models.register(shop.id, "1", other.name, {"droptune.snapshot": "x"})
+    found = shop.workspace.models.get(shop.id, "1")
     assert found is not None
     assert found.tags["droptune.snapshot"] == "s1"
 
@@ -203,12 +206,12 @@ def test_another_jobs_output_under_the_same_version_is_refused(shop: Shop) -> No
 def test_a_job_that_made_nothing_cannot_be_registered(shop: Shop) -> None:
     spec = shop.spec()
     shop.side.fail_job(spec.name)
-    shop.workspace.submit(spec)
+    shop.workspace.jobs.submit(spec)
     shop.side.settle()
     for job in (spec.name, f"{shop.id}-none"):
         with pytest.raises(AzureRefused):
-            shop.workspace.register(shop.id, "1", job, TAGS)
-    assert shop.workspace.model(shop.id, "1") is None
+            shop.workspace.models.register(shop.id, "1", job, TAGS)
+    assert shop.workspace.models.get(shop.id, "1") is None
 
 
 # --- what only a real connection can show ---------------------------------------------------------------------
@@ -224,9 +227,9 @@ def test_an_answer_that_is_cut_off_is_no_refusal_and_the_next_look_finds_what_wa
     fault = {"method": "PUT", "path": "onlineEndpoints", "after": True, "close": True}
     _control(azure_shop).control("POST", "/faults", fault)
     with pytest.raises(ServiceBusy):
-        azure_shop.workspace.write_endpoint(azure_shop.id, TAGS, {})
+        azure_shop.workspace.endpoints.write(azure_shop.id, TAGS, {})
     azure_shop.side.settle()
-    found = azure_shop.workspace.endpoint(azure_shop.id)
+    found = azure_shop.workspace.endpoints.get(azure_shop.id)
     assert found is not None
     assert found.state == "Succeeded"
 
@@ -236,7 +239,7 @@ def test_a_write_is_sent_once(azure_shop: Shop) -> None:
     server = _control(azure_shop)
     server.control("POST", "/faults", {"method": "PUT", "path": "onlineEndpoints", "status": 503, "times": 9})
     with pytest.raises(ServiceBusy):
-        azure_shop.workspace.write_endpoint(azure_shop.id, TAGS, {})
+        azure_shop.workspace.endpoints.write(azure_shop.id, TAGS, {})
     sent = server.control("GET", f"/requests?method=PUT&path=onlineEndpoints/{azure_shop.id}$")["value"]
     assert [request["status"] for request in sent] == [503]
 
@@ -245,7 +248,7 @@ def test_azures_patience_reaches_the_ledger(azure_shop: Shop) -> None:
     fault = {"path": "/jobs/", "status": 429, "headers": {"Retry-After": "17"}}
     _control(azure_shop).control("POST", "/faults", fault)
     with pytest.raises(ServiceBusy) as busy:
-        azure_shop.workspace.job("x")
+        azure_shop.workspace.jobs.get("x")
     assert busy.value.retry_after == 17
 
 
@@ -256,7 +259,7 @@ def test_jobs_that_are_built_at_once_do_not_mix(azure_shop: Shop) -> None:
         spec = azure_shop.spec(name=f"{azure_shop.id}-{number}", tags={"droptune.snapshot": str(number)})
         specs.append(spec.but(inputs={**spec.inputs, "logging_steps": number}))
     with ThreadPoolExecutor(len(specs)) as threads:
-        list(threads.map(azure_shop.workspace.submit, specs))
+        list(threads.map(azure_shop.workspace.jobs.submit, specs))
     azure_shop.side.settle()
     for number, spec in enumerate(specs, 1):
         path = f"/requests?method=PUT&path=/jobs/{spec.name}$"
@@ -270,7 +273,7 @@ def test_jobs_that_are_built_at_once_do_not_mix(azure_shop: Shop) -> None:
 
 def test_a_job_asks_for_fresh_results_and_stops_at_the_first_failure(azure_shop: Shop) -> None:
     spec = azure_shop.spec()
-    azure_shop.workspace.submit(spec)
+    azure_shop.workspace.jobs.submit(spec)
     azure_shop.side.settle()
     (sent,) = _control(azure_shop).control("GET", f"/requests?method=PUT&path=/jobs/{spec.name}$")["value"]
     properties = sent["body"]["properties"]

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
-from shared.azure.resources import DeploymentSpec, JobSpec
 from shared.azure.workspace import Workspace
+from shared.azure.workspace.deployments import DeploymentSpec
+from shared.azure.workspace.jobs import JobSpec
 from shared.ledger.rows import ModelPin
 from shared.runtime import Services
 from shared.training.submit import job_spec
@@ -64,16 +65,16 @@ class FakeSide:
         """The clock stands still anyway."""
 
     def fail_job(self, name: str) -> None:
-        self.fake.job_outcome = lambda job: "Failed" if job == name else "Completed"
+        self.fake.jobs.outcome = lambda job: "Failed" if job == name else "Completed"
 
     def fail_deployment(self, endpoint: str, name: str) -> None:
-        self.fake.deployment_outcome = lambda found: "Failed" if found == name else "Succeeded"
+        self.fake.deployments.outcome = lambda found: "Failed" if found == name else "Succeeded"
 
     def busy(self, endpoint: str) -> None:
         self.fake.busy = 1
 
     def take(self, endpoint: str) -> None:
-        self.fake.taken.add(endpoint)
+        self.fake.endpoints.taken.add(endpoint)
 
 
 class AzureSide:
@@ -127,7 +128,7 @@ class Shop:
 
     def spec(self, **changes: Any) -> JobSpec:
         """The job that the app would submit for this test's snapshot."""
-        model = self.workspace.base_model("Phi-4", "")
+        model = self.workspace.registry.model("Phi-4", "")
         assert model is not None
         world, anything = World(), self.workspace
         fakes: Any = world
@@ -139,18 +140,18 @@ class Shop:
 
     def trained(self) -> str:
         """The name of a job of this test's, completed."""
-        job = self.workspace.submit(self.spec())
+        job = self.workspace.jobs.submit(self.spec())
         self.side.settle()
         return job.name
 
     def registered(self) -> str:
         """The id of a model of this test's."""
-        self.workspace.register(self.id, "1", self.trained(), TAGS)
-        return self.workspace.model_id(self.id, "1")
+        self.workspace.models.register(self.id, "1", self.trained(), TAGS)
+        return self.workspace.models.id(self.id, "1")
 
     def endpoint(self) -> str:
         """The name of an endpoint of this test's."""
-        self.workspace.write_endpoint(self.id, TAGS, {})
+        self.workspace.endpoints.write(self.id, TAGS, {})
         self.side.settle()
         return self.id
 
@@ -174,6 +175,6 @@ class Shop:
         model = self.registered()
         endpoint = self.endpoint()
         for name in names:
-            self.workspace.start_deployment(self.deployment(model, name=name))
+            self.workspace.deployments.create(self.deployment(model, name=name))
             self.side.settle()
         return endpoint

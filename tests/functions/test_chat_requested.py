@@ -63,7 +63,7 @@ def _live(world: World, answer: EndpointAnswer | None = None, **changes: Any) ->
     endpoint: Any = Endpoint(answer or an_answer(text="Because."))
     world.services.inference = endpoint
     world.services.ledger.create(a_dataset(**changes))
-    world.workspace.write_endpoint(ENDPOINT, {}, {})
+    world.workspace.endpoints.write(ENDPOINT, {}, {})
     made: Endpoint = endpoint
     return made
 

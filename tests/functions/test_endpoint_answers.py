@@ -104,7 +104,7 @@ async def _served(world: World, endpoint: Endpoint | None) -> AsyncIterator[None
     async with TestServer(app, handler_cancellation=True) as server:
         uri = str(server.make_url("/score")) if endpoint else f"http://127.0.0.1:{unused_port()}/score"
         world.services.ledger.create(a_dataset(scoring_uri=uri))
-        world.workspace.write_endpoint(ENDPOINT, {}, {})
+        world.workspace.endpoints.write(ENDPOINT, {}, {})
         inference: Any = InferenceClient()
         world.services.inference = inference
         try:
@@ -251,7 +251,7 @@ def test_an_answer_that_does_not_come_in_time_is_504_and_not_asked_for_again(
 
 def test_a_wrong_key_is_renewed_once(world: World, request_of: Make) -> None:
     keys = iter(["old", ENDPOINT_KEY])
-    world.workspace.key = lambda endpoint: next(keys)  # type: ignore[method-assign]
+    world.workspace.endpoints.key = lambda name: next(keys)  # type: ignore[method-assign]
 
     async def act(request: web.Request) -> web.Response:
         return web.Response(body=SHAPES["object"])

@@ -63,7 +63,7 @@ def world() -> Iterator[World]:
     """One world for all examples: what they leave behind, the next one meets."""
     made = World()
     made.services.ledger.create(a_dataset())
-    made.workspace.write_endpoint(ENDPOINT, {}, {})
+    made.workspace.endpoints.write(ENDPOINT, {}, {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "_services", lambda: made.services)
         patch.setattr(runtime, "settings", lambda: made.services.settings)

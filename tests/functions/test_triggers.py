@@ -16,7 +16,7 @@ from shared import naming
 from shared.errors import ServiceBusy
 from shared.operations import status
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, a_release, a_snapshot
-from tests.fake_workspace import _Made
+from tests.fake_workspace.made import Made
 from tests.fakes import START, World, dialogues
 from tests.recorded import MALFORMED, NAMES, event, payload
 
@@ -171,8 +171,8 @@ def test_the_sweep_enqueues_what_is_overdue_and_finds_what_no_event_told(world: 
 
 def test_the_nightly_timer_only_records_a_wish(world: World) -> None:
     world.services.ledger.create(a_dataset())
-    world.workspace.write_endpoint(ENDPOINT, {}, {})
-    world.workspace.deployments[ENDPOINT, DEPLOYMENT] = _Made(a_release(), START)
+    world.workspace.endpoints.write(ENDPOINT, {}, {})
+    world.workspace.deployments.made[ENDPOINT, DEPLOYMENT] = Made(a_release(), START)
     world.clock.now += 2 * 86_400
     sleep_due(TIMER)
     row = world.services.ledger.read(f"dataset/{DATASET}").row

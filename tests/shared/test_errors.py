@@ -12,7 +12,8 @@ import pytest
 from azure.core import exceptions as sdk
 
 from shared import errors
-from shared.azure import storage, workspace
+from shared.azure import storage
+from shared.azure.workspace import translation
 from shared.errors import (
     AzureRefused,
     LedgerConflict,
@@ -92,12 +93,12 @@ LOST = [
 
 @pytest.mark.parametrize("status", [403, 408, 409, 429, 500, 502, 503, 504])
 def test_azure_ml_that_is_busy_or_not_yet_open_to_us_is_temporary(status: int) -> None:
-    assert type(_mapped(workspace._translated, _http(status))) is ServiceBusy
+    assert type(_mapped(translation.reading, _http(status))) is ServiceBusy
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 412, 422])
 def test_what_azure_ml_refuses_is_permanent_with_its_words_and_without_colours(status: int) -> None:
-    error = _mapped(workspace._translated, _http(status))
+    error = _mapped(translation.reading, _http(status))
     assert type(error) is AzureRefused
     assert f"HTTP {status}" in str(error)
     assert "no such luck" in str(error)
@@ -105,20 +106,20 @@ def test_what_azure_ml_refuses_is_permanent_with_its_words_and_without_colours(s
 
 
 @pytest.mark.parametrize("error", LOST, ids=lambda e: type(e).__name__)
-@pytest.mark.parametrize("edge", [workspace._translated, storage._translated], ids=["azure ml", "storage"])
+@pytest.mark.parametrize("edge", [translation.reading, storage._translated], ids=["azure ml", "storage"])
 def test_an_answer_that_did_not_arrive_is_temporary(edge: Any, error: Exception) -> None:
     assert type(_mapped(edge, error)) is ServiceBusy
 
 
 def test_an_identity_without_its_roles_is_temporary_and_named() -> None:
-    error = _mapped(workspace._translated, _http(401, sdk.ClientAuthenticationError))
+    error = _mapped(translation.reading, _http(401, sdk.ClientAuthenticationError))
     assert type(error) is ServiceBusy
     assert "roles" in str(error)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)])
 def test_azure_mls_patience_is_kept(header: str, seconds: float | None) -> None:
-    error = _mapped(workspace._translated, _http(429, Retry_After=header))
+    error = _mapped(translation.reading, _http(429, Retry_After=header))
     assert isinstance(error, ServiceBusy)
     assert error.retry_after == seconds
 
@@ -126,7 +127,7 @@ def test_azure_mls_patience_is_kept(header: str, seconds: float | None) -> None:
 def test_what_the_sdk_itself_refuses_is_permanent() -> None:
     from azure.ai.ml.exceptions import MlException
 
-    assert type(_mapped(workspace._translated, MlException("bad input", "bad input"))) is AzureRefused
+    assert type(_mapped(translation.reading, MlException("bad input", "bad input"))) is AzureRefused
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_storage_errors_become_ours(status: int, kind: Any, expected: type[Pipel
     assert type(_mapped(storage._translated, _http(status, kind))) is expected
 
 
-@pytest.mark.parametrize("edge", [workspace._translated, storage._translated], ids=["azure ml", "storage"])
+@pytest.mark.parametrize("edge", [translation.reading, storage._translated], ids=["azure ml", "storage"])
 def test_a_defect_of_ours_passes_as_it_is(edge: Any) -> None:
     with pytest.raises(KeyError), edge("the thing"):
         raise KeyError("x")

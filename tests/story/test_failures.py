@@ -31,7 +31,7 @@ def test_bad_rows_are_refused_with_their_row_numbers_and_submit_nothing() -> Non
     assert row["state"] == "REJECTED"
     report = world.storage.blobs["reports", f"{row['id']}.json"].data.decode()
     assert '"row": 21' in report
-    assert not world.workspace.submitted
+    assert not world.workspace.jobs.submitted
     assert not [name for container, name in world.storage.blobs if container == "frozen"]
 
 
@@ -47,16 +47,16 @@ def test_an_override_trains_on_the_good_rows() -> None:
 
 def test_an_archived_model_is_refused_before_anything_is_paid() -> None:
     world = _world()
-    world.workspace.archived = True
+    world.workspace.registry.archived = True
     world.run()
     assert _only(world)["state"] == "REJECTED"
     assert "archived" in str(_only(world)["reason"])
-    assert not world.workspace.submitted
+    assert not world.workspace.jobs.submitted
 
 
 def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() -> None:
     world = _world()
-    world.workspace.job_outcome = lambda name: "Failed" if name.endswith("-1") else "Completed"
+    world.workspace.jobs.outcome = lambda name: "Failed" if name.endswith("-1") else "Completed"
     world.run()
     row = _only(world)
     assert row["state"] == "TRAINING_FAILED"
@@ -65,12 +65,12 @@ def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() 
     assert actions.retry(world.services, str(row["id"]), "me").text.endswith("already")
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+    assert [name[-2:] for name in world.workspace.jobs.submitted] == ["-1", "-2"]
 
 
 def test_after_a_failed_training_the_same_content_may_be_dropped_again() -> None:
     world = _world()
-    world.workspace.job_outcome = lambda name: "Failed" if len(world.workspace.submitted) == 1 else "Completed"
+    world.workspace.jobs.outcome = lambda name: "Failed" if len(world.workspace.jobs.submitted) == 1 else "Completed"
     world.run()
     world.clock.now += 5
     world.drop("support-bot/again.jsonl", dialogues(40))
@@ -86,18 +86,18 @@ def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool)
         world.run()
         world.clock.now += 5
         world.drop("support-bot/next.jsonl", dialogues(60, "next"))
-    before = set(world.workspace.deployments)
+    before = set(world.workspace.deployments.made)
     if cut:
         good = {name for _, name in before}
-        world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good else "Failed"
+        world.workspace.deployments.outcome = lambda name: "Succeeded" if name in good else "Failed"
     else:
         world.inference.status = 424
     world.run()
     states = world.states()
     newest = max(states)
     assert states[newest] == ("DEPLOY_FAILED" if cut else "WITHHELD")
-    assert set(world.workspace.deployments) == before
-    assert bool(world.workspace.endpoints) is not first
+    assert set(world.workspace.deployments.made) == before
+    assert bool(world.workspace.endpoints.made) is not first
     dataset = status.dataset(world.services, "support-bot")
     assert dataset["state"] == ("EMPTY" if first else "LIVE")
     assert any(name.endswith(".log.json") for container, name in world.storage.blobs if container == "evaluations")
@@ -107,7 +107,7 @@ def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool)
 def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool) -> None:
     def run(process: Process) -> World:
         world = World(process)
-        world.workspace.deployment_outcome = lambda name: "Failed"
+        world.workspace.deployments.outcome = lambda name: "Failed"
         world.drop(DROP, dialogues(40))
         world.run()
         return world
@@ -116,13 +116,13 @@ def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool) -> 
     for call in range(1, calls + 1):
         world = run(Process(die_at=call, before=before))
         assert list(world.states().values()) == ["DEPLOY_FAILED"], call
-        assert not world.workspace.endpoints, call
-        assert not world.workspace.deployments, call
+        assert not world.workspace.endpoints.made, call
+        assert not world.workspace.deployments.made, call
 
 
 def test_a_failed_release_can_be_retried() -> None:
     world = _world()
-    world.workspace.deployment_outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
+    world.workspace.deployments.outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
     world.run()
     assert actions.retry(world.services, str(_only(world)["id"]), "me").done
     world.run()
@@ -132,38 +132,38 @@ def test_a_failed_release_can_be_retried() -> None:
 def test_an_endpoint_of_somebody_else_is_never_touched() -> None:
     world = _world()
     world.run()
-    name = world.workspace.created_endpoints[0]
+    name = world.workspace.endpoints.created[0]
     other = World()
-    other.workspace.write_endpoint(name, {"owner": "x"}, {})
+    other.workspace.endpoints.write(name, {"owner": "x"}, {})
     other.drop(DROP, dialogues(40))
     other.run()
     assert _only(other)["state"] == "LIVE"
     assert status.dataset(other.services, "support-bot")["endpoint"] == f"{name}-1"
-    assert other.workspace.endpoints[name].value.tags == {"owner": "x"}
+    assert other.workspace.endpoints.made[name].value.tags == {"owner": "x"}
 
 
 def test_a_name_that_is_taken_in_the_region_gets_a_suffix_that_is_remembered() -> None:
     name = _named()
     world = _world()
-    world.workspace.taken = {name, f"{name}-1"}
+    world.workspace.endpoints.taken = {name, f"{name}-1"}
     world.run()
     assert status.dataset(world.services, "support-bot")["endpoint"] == f"{name}-2"
     actions.ask(world.services, "support-bot", "sleep", "me")
     world.run()
-    world.workspace.taken.add(f"{name}-2")
+    world.workspace.endpoints.taken.add(f"{name}-2")
     actions.ask(world.services, "support-bot", "wake", "me")
     world.run()
-    assert (_only(world)["state"], world.workspace.created_endpoints) == ("LIVE", [f"{name}-2", f"{name}-3"])
+    assert (_only(world)["state"], world.workspace.endpoints.created) == ("LIVE", [f"{name}-2", f"{name}-3"])
 
 
 def test_when_every_name_is_taken_the_release_fails_and_says_so() -> None:
     name = _named()
     world = _world()
-    world.workspace.taken = {name, *(f"{name}-{n}" for n in range(1, 20))}
+    world.workspace.endpoints.taken = {name, *(f"{name}-{n}" for n in range(1, 20))}
     world.run()
     assert _only(world)["state"] == "DEPLOY_FAILED"
     assert "unique within the region" in str(_only(world)["reason"])
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made
 
 
 def _named() -> str:
@@ -203,11 +203,11 @@ def test_an_idle_endpoint_is_put_to_sleep_and_woken() -> None:
     assert idle.request_sleep(world.services) == ["support-bot"]
     world.run()
     assert _only(world)["state"] == "ASLEEP"
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made
     assert actions.ask(world.services, "support-bot", "wake", "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert len(world.workspace.submitted) == 1
+    assert len(world.workspace.jobs.submitted) == 1
 
 
 @pytest.mark.parametrize("rate", [None, 3.0], ids=["unknown", "busy"])
@@ -233,13 +233,13 @@ def test_a_wake_that_fails_goes_back_to_sleep_and_leaves_nothing() -> None:
     world = _live()
     actions.ask(world.services, "support-bot", "sleep", "me")
     world.run()
-    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.workspace.deployments.outcome = lambda name: "Failed"
     actions.ask(world.services, "support-bot", "wake", "me")
     world.run()
     dataset = status.dataset(world.services, "support-bot")
     assert dataset["state"] == DatasetState.ASLEEP
     assert "Failed" in str(dataset["history"])
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made
 
 
 def test_files_of_a_refused_snapshot_are_cleaned_after_the_keep_time() -> None:

@@ -36,7 +36,7 @@ def _right(question: str) -> str:
 
 def _next(world: World, answer: Any = _right) -> dict[str, Any]:
     """A second snapshot, whose model answers so; its row once all is over."""
-    live = set(world.workspace.created_deployments)
+    live = set(world.workspace.deployments.created)
     right = world.inference.answers
     world.inference.answers = lambda deployment, question: (
         right(deployment, question) if deployment in live else EndpointAnswer(200, answer(question))
@@ -61,7 +61,7 @@ def test_a_second_snapshot_that_answers_as_well_takes_over() -> None:
 
 def test_a_worse_one_is_withheld_with_its_numbers_and_live_stays() -> None:
     world = _world()
-    before = dict(world.workspace.deployments)
+    before = dict(world.workspace.deployments.made)
     row = _next(world, lambda question: "Ask somebody else.")
     gate = row["gate"]
     assert (row["state"], gate["passed"], gate["against_live"]) == ("WITHHELD", False, "worse")
@@ -69,7 +69,7 @@ def test_a_worse_one_is_withheld_with_its_numbers_and_live_stays() -> None:
     assert "margin 10" in row["reason"]
     assert gate["lead"]["low"] > 10
     assert (row["blocked"], row["needs_attention"]) == (["gate"], False)
-    assert set(world.workspace.deployments) == set(before)
+    assert set(world.workspace.deployments.made) == set(before)
     assert list(world.states().values())[1] == "LIVE"
     report = read_report(world.services, gate["evaluation"])
     assert {line.candidate.text for line in report.prompts if line.candidate} == {"Ask somebody else."}
@@ -116,7 +116,7 @@ def test_a_candidate_beside_a_sleeping_release_is_compared_with_its_stored_answe
     row = _next(world, lambda question: "Ask somebody else.")
     assert (row["state"], row["gate"]["against_live"]) == ("WITHHELD", "worse")
     assert status.dataset(world.services, NAME)["state"] == "ASLEEP"
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made
 
 
 # --- the example, with models that answer from what they were trained on ---

@@ -46,7 +46,7 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
         morning = start + day * DAY + 8 * HOUR
         _until(world, morning)
         if day in (9, 16, 23):  # new data; once while it is asked every day, once bad, once in a quiet week
-            known = set(world.workspace.created_deployments)
+            known = set(world.workspace.deployments.created)
             world.inference.answers = lambda name, question, known=known, bad=day == 16: (  # type: ignore[misc]
                 EndpointAnswer(200, "") if bad and name not in known else None
             )
@@ -63,10 +63,10 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
 
     assert (slept, woken) == (4, 2)
     assert _row(world).state == D.ASLEEP
-    assert not world.workspace.endpoints
-    assert len(world.workspace.submitted) == 4
+    assert not world.workspace.endpoints.made
+    assert len(world.workspace.jobs.submitted) == 4
     assert sorted(world.states().values()) == ["ASLEEP", "RETIRED", "RETIRED", "WITHHELD"]
-    assert not world.workspace.deployments
+    assert not world.workspace.deployments.made
     reports = [
         json.loads(s.data) for (c, n), s in world.storage.blobs.items() if c == "reports" and n.startswith("idle/")
     ]
@@ -89,14 +89,14 @@ def _asleep(**settings: Any) -> World:
 
 def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> None:
     world = _asleep()
-    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.workspace.deployments.outcome = lambda name: "Failed"
     tried = []
     for minute in range(24 * 60):
         _until(world, world.clock() + 60)
-        before = len(world.workspace.created_endpoints)
+        before = len(world.workspace.endpoints.created)
         actions.ask(world.services, NAME, "wake", actions.QUESTION)
         world.run(until=50)
-        if len(world.workspace.created_endpoints) > before:
+        if len(world.workspace.endpoints.created) > before:
             tried.append(minute)
     gaps = [later - earlier for earlier, later in pairwise(tried)]
     assert gaps == sorted(gaps)
@@ -104,18 +104,18 @@ def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> 
     _until(world, world.clock() + HOUR)
     row = _row(world)
     assert (row.state, row.wake_failures) == (D.ASLEEP, len(tried))
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made
 
 
 def test_a_person_wakes_it_all_the_same_and_a_wake_that_works_ends_the_pause() -> None:
     world = _asleep(wake_backoff_minutes=600)
-    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.workspace.deployments.outcome = lambda name: "Failed"
     actions.ask(world.services, NAME, "wake", actions.QUESTION)
     world.run()
     row = _row(world)
     assert (row.state, row.wake_failures) == (D.ASLEEP, 1)
     assert "no question wakes it for 600 min" in row.reason
-    world.workspace.deployment_outcome = lambda name: "Succeeded"
+    world.workspace.deployments.outcome = lambda name: "Succeeded"
     refused = actions.ask(world.services, NAME, "wake", actions.QUESTION)
     assert (refused.done, "could not be woken" in refused.text) == (False, True)
     assert actions.ask(world.services, NAME, "wake", "ada").done
@@ -125,26 +125,26 @@ def test_a_person_wakes_it_all_the_same_and_a_wake_that_works_ends_the_pause() -
 
 def test_a_late_message_wakes_nobody() -> None:
     world = _asleep()
-    made = len(world.workspace.created_endpoints)
+    made = len(world.workspace.endpoints.created)
     for _ in range(3):
         world.services.ledger.hint(f"dataset/{NAME}")
     world.run()
     assert _row(world).state == D.ASLEEP
-    assert len(world.workspace.created_endpoints) == made
+    assert len(world.workspace.endpoints.created) == made
 
 
 def test_a_wake_that_keeps_failing_is_given_up_before_it_needs_a_person() -> None:
     world = _asleep()
-    start = world.workspace.start_deployment
+    start = world.workspace.deployments.create
 
     def defect(spec: Any) -> str:
         raise RuntimeError("unexpected")
 
-    world.workspace.start_deployment = defect  # type: ignore[method-assign]
+    world.workspace.deployments.create = defect  # type: ignore[method-assign]
     actions.ask(world.services, NAME, "wake", "ada")
     world.run()
-    world.workspace.start_deployment = start  # type: ignore[method-assign]
+    world.workspace.deployments.create = start  # type: ignore[method-assign]
     row = _row(world)
     assert (row.state, row.attention, row.wake_failures) == (D.ASLEEP, False, 1)
     assert "failed 4 times: RuntimeError" in row.reason
-    assert not world.workspace.endpoints
+    assert not world.workspace.endpoints.made

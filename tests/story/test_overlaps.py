@@ -75,8 +75,8 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     world = _world(idle_hours=1)
     world.run()
     world.clock.now += 7200
-    good = set(world.workspace.created_deployments)
-    world.workspace.deployment_outcome = lambda name: "Succeeded" if name in good or name.endswith("-2") else "Failed"
+    good = set(world.workspace.deployments.created)
+    world.workspace.deployments.outcome = lambda name: "Succeeded" if name in good or name.endswith("-2") else "Failed"
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
     newest = status.snapshots(world.services)[0]
@@ -102,10 +102,10 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
 
 def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() -> None:
     world = _world(idle_hours=1)
-    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.workspace.deployments.outcome = lambda name: "Failed"
     world.run()
     failed = _only(world)["id"]
-    world.workspace.deployment_outcome = lambda name: "Succeeded"
+    world.workspace.deployments.outcome = lambda name: "Succeeded"
     world.clock.now += 5
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
@@ -118,10 +118,10 @@ def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() 
 
 def test_one_wish_does_not_wipe_another() -> None:
     world = _world()
-    world.workspace.deployment_outcome = lambda name: "Failed"
+    world.workspace.deployments.outcome = lambda name: "Failed"
     world.run()
     failed = _only(world)["id"]
-    world.workspace.deployment_outcome = lambda name: "Succeeded"
+    world.workspace.deployments.outcome = lambda name: "Succeeded"
     world.clock.now += 5
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
@@ -139,7 +139,7 @@ def test_one_wish_does_not_wipe_another() -> None:
 
 def test_a_retry_that_comes_late_does_not_use_an_attempts_number_again() -> None:
     world = _world()
-    world.workspace.job_outcome = lambda name: "Failed"
+    world.workspace.jobs.outcome = lambda name: "Failed"
     world.run()
     snapshot = _only(world)["id"]
 
@@ -151,12 +151,12 @@ def test_a_retry_that_comes_late_does_not_use_an_attempts_number_again() -> None
     _meanwhile(world.storage, "replace", another_attempt)
     with pytest.raises(IllegalTransition, match="moved on meanwhile and is TRAINING_FAILED"):
         actions.retry(world.services, snapshot, "he")
-    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+    assert [name[-2:] for name in world.workspace.jobs.submitted] == ["-1", "-2"]
 
 
 def test_a_release_that_went_live_meanwhile_is_not_retried() -> None:
     world = _world()
-    world.workspace.deployment_outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
+    world.workspace.deployments.outcome = lambda name: "Succeeded" if name.endswith("-2") else "Failed"
     world.run()
     snapshot = _only(world)["id"]
 
@@ -168,15 +168,15 @@ def test_a_release_that_went_live_meanwhile_is_not_retried() -> None:
     answer = actions.retry(world.services, snapshot, "he")
     assert (answer.done, "nothing to retry" in answer.text) == (False, True)
     world.run()
-    assert (_only(world)["state"], world.workspace.created_deployments[-1][-2:]) == ("LIVE", "-2")
-    assert len(world.workspace.created_deployments) == 2
+    assert (_only(world)["state"], world.workspace.deployments.created[-1][-2:]) == ("LIVE", "-2")
+    assert len(world.workspace.deployments.created) == 2
 
 
 # --- cleaning ---
 
 
 def _failed(world: World) -> str:
-    world.workspace.job_outcome = lambda name: "Failed"
+    world.workspace.jobs.outcome = lambda name: "Failed"
     world.run()
     world.clock.now += MONTH
     return str(_only(world)["id"])
@@ -197,7 +197,7 @@ def test_what_is_being_cleaned_cannot_be_retried(ask: Any) -> None:
 def test_a_retry_before_it_is_cleaned_keeps_its_files() -> None:
     world = _world()
     snapshot = _failed(world)
-    world.workspace.job_outcome = lambda name: "Completed"
+    world.workspace.jobs.outcome = lambda name: "Completed"
     _meanwhile(world.storage, "replace", lambda: actions.retry(world.services, snapshot, "me"))
     world.run()
     assert _only(world)["state"] == "LIVE"
@@ -261,7 +261,7 @@ def test_a_job_is_canceled_only_under_a_lease_that_is_still_held() -> None:
 
     world = _world()
     world.run(until=60)
-    (job,) = world.workspace.submitted
+    (job,) = world.workspace.jobs.submitted
     with fence.under(Lost()), pytest.raises(LeaseHeld):
-        world.workspace.cancel(job)
-    assert not world.workspace.canceled
+        world.workspace.jobs.cancel(job)
+    assert not world.workspace.jobs.canceled

@@ -28,12 +28,12 @@ CALLS = _run().process.calls
 def _once(world: World) -> None:
     """One job, one model version, one endpoint, one deployment, one live release, and nothing else left."""
     assert list(world.states().values()).count("LIVE") == 1
-    assert len(world.workspace.submitted) == 1
-    assert len(world.workspace.registered) == 1
-    assert len(world.workspace.created_endpoints) == 1
-    assert len(world.workspace.created_deployments) == 1
-    assert set(world.workspace.deployments) == {
-        (world.workspace.created_endpoints[0], world.workspace.created_deployments[0])
+    assert len(world.workspace.jobs.submitted) == 1
+    assert len(world.workspace.models.registered) == 1
+    assert len(world.workspace.endpoints.created) == 1
+    assert len(world.workspace.deployments.created) == 1
+    assert set(world.workspace.deployments.made) == {
+        (world.workspace.endpoints.created[0], world.workspace.deployments.created[0])
     }
     assert not any(row["needs_attention"] or row["fault"] for row in _rows(world))
 
@@ -105,7 +105,7 @@ def test_events_in_reverse_leave_the_newest_content_live() -> None:
     newest = max(states)
     assert states[newest] == "LIVE"
     assert states[min(states)] == "SUPERSEDED"
-    assert len(world.workspace.submitted) == 1
+    assert len(world.workspace.jobs.submitted) == 1
 
 
 def test_a_second_release_replaces_the_first_and_leaves_one_machine() -> None:
@@ -116,8 +116,8 @@ def test_a_second_release_replaces_the_first_and_leaves_one_machine() -> None:
     states = world.states()
     assert states[max(states)] == "LIVE"
     assert states[min(states)] == "RETIRED"
-    assert len(world.workspace.deployments) == 1
-    assert len(world.workspace.created_endpoints) == 1
+    assert len(world.workspace.deployments.made) == 1
+    assert len(world.workspace.endpoints.created) == 1
 
 
 def test_repeated_hints_do_not_multiply_looks() -> None:

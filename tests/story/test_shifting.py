@@ -27,14 +27,14 @@ class Story:
         given = {"rollout_bake_minutes": 10, "rollout_wait_minutes": 5, "rollback_keep_hours": 24, **settings}
         self.world = World(process or Process(), settings=given)
         self.written: list[dict[str, int]] = []
-        write = self.world.workspace.write_endpoint
+        write = self.world.workspace.endpoints.write
 
         def watched(name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
             write(name, tags, traffic)
             if traffic:
                 self.written.append(dict(traffic))
 
-        self.world.workspace.write_endpoint = watched  # type: ignore[method-assign]
+        self.world.workspace.endpoints.write = watched  # type: ignore[method-assign]
         self.world.drop(f"{NAME}.jsonl", dialogues(40))
         self.world.run()
         self.first = self.row.live
@@ -171,7 +171,7 @@ def test_a_breach_puts_all_traffic_back_in_one_write_and_removes_the_candidate(
     assert ended.stages[-1].verdict == "breach"
     log = ended.reason.rsplit(" ", 1)[-1].removeprefix("evaluations/")
     assert b"it broke" in story.world.storage.blobs["evaluations", log].data
-    assert [name for _, name in story.world.workspace.deployments] == [story.first.deployment]
+    assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]
     assert story.world.states()[candidate.snapshot] == "ROLLED_BACK"
     story.world.run(until=2 * HOUR)
     assert story.row.live.snapshot == story.first.snapshot, "it is not released again by itself"
@@ -182,10 +182,10 @@ def test_traffic_that_somebody_else_changed_is_put_right_at_the_next_look() -> N
     story.drop_next()
     row = story.at(10)
     story.world.run(until=60)
-    endpoint = story.world.workspace.endpoints[row.endpoint]
+    endpoint = story.world.workspace.endpoints.made[row.endpoint]
     endpoint.value = endpoint.value.but(traffic={row.live.deployment: 100})
     story.world.run(until=200)
-    assert story.world.workspace.endpoints[row.endpoint].value.traffic == row.traffic
+    assert story.world.workspace.endpoints.made[row.endpoint].value.traffic == row.traffic
 
 
 def _second_live(**settings: Any) -> Story:
@@ -199,16 +199,16 @@ def test_the_deployment_before_stays_for_its_time_and_then_goes() -> None:
     story = _second_live()
     row = story.row
     assert row.kept_until == pytest.approx(row.since + 24 * HOUR)
-    assert len(story.world.workspace.deployments) == 2
+    assert len(story.world.workspace.deployments.made) == 2
     assert status.dataset(story.world.services, NAME)["kept_until"]
     story.world.run(until=23 * HOUR)
     story.world.clock.now = row.kept_until - 10
     story.world._sweep()
     story.world.run(until=5)
-    assert len(story.world.workspace.deployments) == 2
+    assert len(story.world.workspace.deployments.made) == 2
     story.world.clock.now = row.kept_until + 1
     story.world.run(until=HOUR)
-    assert [name for _, name in story.world.workspace.deployments] == [row.live.deployment]
+    assert [name for _, name in story.world.workspace.deployments.made] == [row.live.deployment]
     assert story.row.previous.deployment == ""
 
 
@@ -224,7 +224,7 @@ def test_one_call_goes_back_to_the_release_before() -> None:
     assert story.written[written:] == [{story.first.deployment: 100}]
     assert row.outcomes[bad.snapshot].part == ReleaseState.ROLLED_BACK
     assert "ada went back to" in row.outcomes[bad.snapshot].reason
-    assert [name for _, name in story.world.workspace.deployments] == [story.first.deployment]
+    assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]
     assert ("evaluations", f"{bad.snapshot}/{bad.deployment}.log.json") in story.world.storage.blobs
     states = story.world.states()
     assert (states[story.first.snapshot], states[bad.snapshot]) == ("LIVE", "ROLLED_BACK")
@@ -251,7 +251,7 @@ def test_during_a_rollout_the_call_takes_the_candidate_back() -> None:
     assert row.outcomes[candidate.snapshot].part == ReleaseState.ROLLED_BACK
     assert "taken back by ada" in row.outcomes[candidate.snapshot].reason
     assert row.requested is None
-    assert [name for _, name in story.world.workspace.deployments] == [story.first.deployment]
+    assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]
 
 
 def test_after_its_time_there_is_nothing_to_go_back_to() -> None:
@@ -264,7 +264,7 @@ def test_after_its_time_there_is_nothing_to_go_back_to() -> None:
 def test_going_back_to_a_deployment_that_is_gone_changes_nothing_and_says_so() -> None:
     story = _second_live()
     row = story.row
-    del story.world.workspace.deployments[row.endpoint, row.previous.deployment]
+    del story.world.workspace.deployments.made[row.endpoint, row.previous.deployment]
     actions.ask(story.world.services, NAME, "roll_back", "ada")
     story.world.run(until=HOUR)
     assert (story.row.live, story.row.requested) == (row.live, None)
@@ -277,22 +277,22 @@ def test_a_newer_release_takes_the_place_of_the_kept_one() -> None:
     story.world.clock.now += 5
     story.world.drop(f"{NAME}/third.jsonl", dialogues(70, "third"))
     row = story.at(10)
-    assert {name for _, name in story.world.workspace.deployments} == {second.deployment, row.candidate.deployment}
+    assert {name for _, name in story.world.workspace.deployments.made} == {second.deployment, row.candidate.deployment}
 
 
 def test_sleep_removes_the_kept_deployment_as_well() -> None:
     story = _second_live()
     assert actions.ask(story.world.services, NAME, "sleep", "ada").done
     story.world.run(until=HOUR)
-    assert (story.row.state, story.world.workspace.endpoints, story.row.previous) == (D.ASLEEP, {}, None)
+    assert (story.row.state, story.world.workspace.endpoints.made, story.row.previous) == (D.ASLEEP, {}, None)
 
 
 def test_an_endpoint_that_vanishes_during_a_shift_leaves_the_dataset_asleep() -> None:
     story = Story()
     story.drop_next()
     row = story.at(10)
-    story.world.workspace.endpoints.clear()
-    story.world.workspace.deployments.clear()
+    story.world.workspace.endpoints.made.clear()
+    story.world.workspace.deployments.made.clear()
     story.world.run(until=HOUR)
     after = story.row
     assert (after.state, after.live.snapshot, after.traffic) == (D.ASLEEP, story.first.snapshot, {})
@@ -314,4 +314,4 @@ def test_a_return_that_is_cut_off_anywhere_ends_where_it_was_going(before: bool)
         story.world.run(until=HOUR)
         story.world.process.die_at = -1
         assert story.row.live.snapshot == story.first.snapshot, call
-        assert len(story.world.workspace.deployments) == 1, call
+        assert len(story.world.workspace.deployments.made) == 1, call

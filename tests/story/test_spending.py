@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import QuotaUsage, family_key
+from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
 from tests.fakes import Process, World, dialogues
@@ -37,15 +37,15 @@ def test_no_more_jobs_run_at_once_than_allowed_and_all_get_their_turn() -> None:
     for dataset in ("aa", "bb", "cc", "dd", "ee"):
         _drop(world, dataset)
     most = 0
-    job = world.workspace.job
+    job = world.workspace.jobs.get
 
     def watched(name: str) -> Any:
         nonlocal most
-        unfinished = [n for n in world.workspace.jobs if world.workspace._job(n).status == "Running"]  # type: ignore[union-attr]
+        unfinished = [n for n in world.workspace.jobs.made if world.workspace.jobs.find(n).status == "Running"]  # type: ignore[union-attr]
         most = max(most, len(unfinished))
         return job(name)
 
-    world.workspace.job = watched  # type: ignore[method-assign]
+    world.workspace.jobs.get = watched  # type: ignore[method-assign]
     world.run()
     assert set(world.states().values()) == {"LIVE"}
     assert most == 2
@@ -65,7 +65,7 @@ def test_a_second_snapshot_of_a_dataset_waits_says_so_and_is_superseded_by_a_thi
     _drop(world, "support-bot", "third")
     world.run(until=30_000)
     assert [row["state"] for row in status.snapshots(world.services)] == ["LIVE", "SUPERSEDED", "RETIRED"]
-    assert len(world.workspace.submitted) == 2
+    assert len(world.workspace.jobs.submitted) == 2
     assert _running(world) == 0
 
 
@@ -76,7 +76,7 @@ def test_a_superseded_snapshot_can_be_trained_after_all() -> None:
     (old,) = (name for name, state in world.states().items() if state == "SUPERSEDED")
     assert actions.override(world.services, old, "me").done
     world.run()
-    assert len(world.workspace.submitted) == len(world.workspace.registered) == 2
+    assert len(world.workspace.jobs.submitted) == len(world.workspace.models.registered) == 2
     assert sorted(world.states().values()) == ["LIVE", "SUPERSEDED"]
 
 
@@ -98,14 +98,14 @@ def test_the_days_limit_is_waited_for_or_excused() -> None:
 
 def test_quota_of_others_is_waited_for_until_it_is_free() -> None:
     world = _world()
-    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=90, limit=100)}
+    world.workspace.quota.allowed = {family_key(FAMILY): QuotaUsage(used=90, limit=100)}
     world.run(until=1000)
     row = _only(world)
     assert (row["state"], row["blocked"], row["fault"]) == ("VALIDATED", ["quota"], None)
     assert "of 100 are 90 in use" in row["waiting"]
-    assert not world.workspace.submitted
+    assert not world.workspace.jobs.submitted
     assert _running(world) == 0
-    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=10, limit=100)}
+    world.workspace.quota.allowed = {family_key(FAMILY): QuotaUsage(used=10, limit=100)}
     world.run()
     assert _only(world)["state"] == "LIVE"
     assert _only(world)["waiting"] is None
@@ -113,8 +113,8 @@ def test_quota_of_others_is_waited_for_until_it_is_free() -> None:
 
 def test_what_will_not_pass_refuses_before_a_row_is_read() -> None:
     world = _world()
-    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=0, limit=10)}
-    world.workspace.archived = True
+    world.workspace.quota.allowed = {family_key(FAMILY): QuotaUsage(used=0, limit=10)}
+    world.workspace.registry.archived = True
     world.run()
     row = _only(world)
     assert (row["state"], row["blocked"], row["report"]) == ("REJECTED", ["model", "quota"], None)
@@ -130,12 +130,12 @@ def test_a_model_that_retires_after_validation_is_not_trained_on() -> None:
     world.run()
     _drop(world, "faq")
     world.run(until=600)
-    world.workspace.model_tags = {"deprecation": "{'finetuneRetirementDate': '2026-09-22T00:00:00Z'}"}
+    world.workspace.registry.tags = {"deprecation": "{'finetuneRetirementDate': '2026-09-22T00:00:00Z'}"}
     world.run(until=2 * 86_400)
     row = status.snapshots(world.services)[0]
     assert row["state"] == "TRAINING_FAILED"
     assert row["reason"].startswith("not submitted: base model Phi-4:8 cannot be fine-tuned since 2026-09-22")
-    assert len(world.workspace.submitted) == 1
+    assert len(world.workspace.jobs.submitted) == 1
     assert actions.override(world.services, row["id"], "ada", ["model"]).done
     world.run(until=2 * 86_400)
     assert status.snapshots(world.services)[0]["state"] == "LIVE"
@@ -146,7 +146,7 @@ def test_a_model_that_retires_after_validation_is_not_trained_on() -> None:
 
 def test_a_failed_training_tells_the_end_of_its_log_and_keeps_more_of_it() -> None:
     world = _world()
-    world.workspace.job_outcome = lambda name: "Failed"
+    world.workspace.jobs.outcome = lambda name: "Failed"
     world.run()
     row = _only(world)
     log = f"{row['id']}.training-1.log"
@@ -160,12 +160,12 @@ def test_a_failed_training_tells_the_end_of_its_log_and_keeps_more_of_it() -> No
 
 def test_a_job_that_does_not_respond_for_long_is_canceled_and_has_failed() -> None:
     world = _world(silence_minutes=30)
-    world.workspace.job_outcome = lambda name: "NotResponding"
+    world.workspace.jobs.outcome = lambda name: "NotResponding"
     world.run(until=1500)
     assert _only(world)["state"] == "TRAINING"
-    assert not world.workspace.canceled
+    assert not world.workspace.jobs.canceled
     world.run()
-    assert world.workspace.canceled == world.workspace.submitted
+    assert world.workspace.jobs.canceled == world.workspace.jobs.submitted
     row = _only(world)
     assert (row["state"], row["job"]["status"]) == ("TRAINING_FAILED", "Canceled")
     assert row["reason"].endswith("did not respond for 30 minutes and was canceled")
@@ -174,49 +174,49 @@ def test_a_job_that_does_not_respond_for_long_is_canceled_and_has_failed() -> No
 
 def test_a_job_that_cannot_even_be_canceled_is_given_up() -> None:
     world = _world(silence_minutes=30)
-    world.workspace.job_outcome = lambda name: "NotResponding"
-    world.workspace.cancel = lambda name: None  # type: ignore[method-assign]
+    world.workspace.jobs.outcome = lambda name: "NotResponding"
+    world.workspace.jobs.cancel = lambda name: None  # type: ignore[method-assign]
     world.run()
     assert _only(world)["reason"].endswith("did not respond for 60 minutes, though it was canceled")
 
 
 def test_a_job_is_not_given_up_before_it_was_canceled_however_late_the_look_comes() -> None:
     world = _world(silence_minutes=30)
-    world.workspace.job_outcome = lambda name: "NotResponding"
+    world.workspace.jobs.outcome = lambda name: "NotResponding"
     world.run(until=200)
     world.clock.now += 86_400  # the app was stopped
     world.run()
-    assert world.workspace.canceled == world.workspace.submitted
+    assert world.workspace.jobs.canceled == world.workspace.jobs.submitted
     assert _only(world)["job"]["status"] == "Canceled"
 
 
 def test_a_job_that_responds_again_is_not_canceled() -> None:
     world = _world(silence_minutes=30)
     silent = world.clock() + 1500
-    world.workspace.job_outcome = lambda name: "NotResponding" if world.clock() < silent else "Completed"
+    world.workspace.jobs.outcome = lambda name: "NotResponding" if world.clock() < silent else "Completed"
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert not world.workspace.canceled
+    assert not world.workspace.jobs.canceled
 
 
 def test_a_job_that_is_missing_once_is_looked_for_again() -> None:
     world = _world()
-    job, hidden = world.workspace.job, [1]
+    job, hidden = world.workspace.jobs.get, [1]
 
     def flickers(name: str) -> Any:
         found = job(name)
         return None if found and found.status == "Running" and hidden and hidden.pop() else found
 
-    world.workspace.job = flickers  # type: ignore[method-assign]
+    world.workspace.jobs.get = flickers  # type: ignore[method-assign]
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert len(world.workspace.submitted) == 1
+    assert len(world.workspace.jobs.submitted) == 1
 
 
 def test_a_job_that_stays_missing_has_failed_and_a_retry_trains_under_a_new_name() -> None:
     world = _world()
     world.run(until=60)
-    world.workspace.jobs.clear()
+    world.workspace.jobs.made.clear()
     world.run()
     assert _only(world)["state"] == "TRAINING_FAILED"
     assert _only(world)["reason"].endswith("is not in the workspace any more")
@@ -224,19 +224,19 @@ def test_a_job_that_stays_missing_has_failed_and_a_retry_trains_under_a_new_name
     assert actions.retry(world.services, _only(world)["id"], "me").done
     world.run()
     assert _only(world)["state"] == "LIVE"
-    assert [name[-2:] for name in world.workspace.submitted] == ["-1", "-2"]
+    assert [name[-2:] for name in world.workspace.jobs.submitted] == ["-1", "-2"]
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 def test_no_place_is_lost_wherever_a_failing_training_is_killed(before: bool) -> None:
     def run(process: Process) -> World:
         world = _world(process, max_runs=1)
-        world.workspace.job_outcome = lambda name: "Failed"
+        world.workspace.jobs.outcome = lambda name: "Failed"
         world.run()
         return world
 
     for call in range(1, run(Process()).process.calls + 1):
         world = run(Process(die_at=call, before=before))
         assert list(world.states().values()) == ["TRAINING_FAILED"], call
-        assert len(world.workspace.submitted) == 1, call
+        assert len(world.workspace.jobs.submitted) == 1, call
         assert _running(world) == 0, call

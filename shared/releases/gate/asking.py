@@ -163,7 +163,7 @@ class _Round:
 
     def __init__(self, services: Services, row: Dataset, selection: PromptSelection, lease: HeldLease) -> None:
         self._services, self._row, self._selection, self._lease = services, row, selection, lease
-        self._key = services.workspace.key(row.endpoint)
+        self._key = services.workspace.endpoints.key(row.endpoint)
         self._until = time.monotonic() + ROUND_SECONDS
 
     async def run(self, pending: Sequence[Pending]) -> float:
@@ -206,7 +206,7 @@ class _Round:
         """
         answer, seconds = await self._timed_call(asked, prompt, self._key)
         if answer.status == 401:
-            self._key = await asyncio.to_thread(self._services.workspace.key, self._row.endpoint)
+            self._key = await asyncio.to_thread(self._services.workspace.endpoints.key, self._row.endpoint)
             answer, seconds = await self._timed_call(asked, prompt, self._key)
         if answer.status == 401 or (answer.status == 404 and asked.who == "candidate"):
             where = f"{self._row.endpoint}/{asked.release.deployment}"

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.azure.resources import Job
+from shared.azure.workspace.jobs import Job
 from shared.errors import LedgerConflict
 from shared.ledger import budget
 from shared.ledger.rows import Check
 from shared.ledger.states import SnapshotState as S
 from tests.builders import NEWER, SNAPSHOT, a_fault, a_snapshot
-from tests.fake_workspace import _Made
+from tests.fake_workspace.made import Made
 from tests.fakes import START, World
 
 OTHER = "faq-20260921141320-0123abcd"
@@ -34,7 +34,7 @@ def _reserve(world: World, snapshot: str = SNAPSHOT, *overrides: str) -> list[st
 
 def _audit(world: World) -> list[str]:
     def status_of(name: str) -> str | None:
-        job = world.workspace.job(name)
+        job = world.workspace.jobs.get(name)
         return job.status if job else None
 
     return world.services.budget.audit(status_of)
@@ -188,8 +188,8 @@ def _left(state: S | None, job: str = "", **row: Any) -> World:
         world.services.ledger.create(a_snapshot(state, **row))
     if job:
         name = _job(world)
-        world.workspace.jobs[name] = _Made(Job(name=name, status="", tags={}), START)
-        world.workspace.job_outcome = lambda _: job
+        world.workspace.jobs.made[name] = Made(Job(name=name, status="", tags={}), START)
+        world.workspace.jobs.outcome = lambda _: job
     return world
 
 

@@ -24,11 +24,11 @@ class _Lease:
 def test_a_write_needs_a_lease_that_outlasts_the_request() -> None:
     workspace = World().workspace
     with fence.under(_Lease(left=14)), pytest.raises(LeaseHeld):
-        workspace.write_endpoint("e", {}, {})
-    assert not workspace.created_endpoints
+        workspace.endpoints.write("e", {}, {})
+    assert not workspace.endpoints.created
     with fence.under(_Lease(left=16)):
-        workspace.write_endpoint("e", {}, {})
-    assert workspace.created_endpoints == ["e"]
+        workspace.endpoints.write("e", {}, {})
+    assert workspace.endpoints.created == ["e"]
 
 
 def test_without_a_step_there_is_nothing_to_check() -> None:

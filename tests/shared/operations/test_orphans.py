@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.azure.resources import DeploymentSpec
+from shared.azure.workspace.deployments import DeploymentSpec
 from shared.errors import ServiceBusy
 from shared.ledger.states import DatasetState as D
 from shared.operations import orphans, sweep
@@ -34,7 +34,7 @@ class Field:
     def endpoint(self, name: str, dataset: str, **tags: str) -> None:
         installation = self.services.installation
         made = {naming.TAG_INSTALLATION: installation, naming.TAG_DATASET: dataset, **tags}
-        self.workspace.write_endpoint(name, made, {})
+        self.workspace.endpoints.write(name, made, {})
         self.world.clock.now += 600
 
     def deployment(self, endpoint: str, name: str) -> None:
@@ -43,7 +43,7 @@ class Field:
             endpoint=endpoint, name=name, model_id="m", instance_type="s", instances=1, concurrency=1,
             timeout_seconds=1, tags=tags,
         )  # fmt: skip
-        self.workspace.start_deployment(spec)
+        self.workspace.deployments.create(spec)
         self.world.clock.now += 600
 
     def row(self, **changes: Any) -> None:
@@ -56,8 +56,8 @@ class Field:
         return removed
 
     def left(self) -> tuple[set[str], set[str]]:
-        deployments = {name for name in list(self.workspace.deployments) if self.workspace._deployment(*name)}
-        return {name for name in list(self.workspace.endpoints) if self.workspace._endpoint(name)}, {
+        deployments = {name for name in list(self.workspace.deployments.made) if self.workspace.deployments.find(*name)}
+        return {name for name in list(self.workspace.endpoints.made) if self.workspace.endpoints.find(name)}, {
             name for _, name in deployments
         }
 
@@ -122,7 +122,7 @@ def test_what_others_made_is_not_even_reported(field: Field, tags: dict[str, str
 def test_what_was_gone_in_between_is_waited_for_anew(field: Field) -> None:
     field.endpoint(LOST, "lost")
     field.look()
-    del field.workspace.endpoints[LOST]
+    del field.workspace.endpoints.made[LOST]
     field.look(HOUR)
     field.endpoint(LOST, "lost")
     assert field.look(GRACE) == []
@@ -194,13 +194,13 @@ BUSY: Callable[[], Any] = lambda: (_ for _ in ()).throw(ServiceBusy("HTTP 503"))
 
 
 def test_a_busy_workspace_does_not_keep_the_sweep_from_its_other_work(field: Field) -> None:
-    field.workspace.list_endpoints = BUSY  # type: ignore[method-assign]
+    field.workspace.endpoints.list = BUSY  # type: ignore[method-assign]
     field.row(poll_at=field.world.clock() - 1)
     assert sweep.sweep(field.services) == [f"dataset/{DATASET}"]
 
 
 def test_a_live_dataset_whose_endpoint_is_gone_goes_to_sleep_and_says_why(field: Field) -> None:
-    field.workspace.endpoints.clear()
+    field.workspace.endpoints.made.clear()
     field.look()
     field.world.run()
     row = field.services.ledger.read(f"dataset/{DATASET}").row
@@ -208,9 +208,9 @@ def test_a_live_dataset_whose_endpoint_is_gone_goes_to_sleep_and_says_why(field:
 
 
 def test_an_endpoint_that_a_listing_left_out_stays(field: Field) -> None:
-    listing, field.workspace.list_endpoints = field.workspace.list_endpoints, list  # type: ignore[method-assign]
+    listing, field.workspace.endpoints.list = field.workspace.endpoints.list, list  # type: ignore[method-assign]
     field.look()
-    field.workspace.list_endpoints = listing  # type: ignore[method-assign]
+    field.workspace.endpoints.list = listing  # type: ignore[method-assign]
     assert field.services.ledger.read(f"dataset/{DATASET}").row.requested.what == "sleep"
     field.world.run()
     row = field.services.ledger.read(f"dataset/{DATASET}").row

@@ -11,7 +11,7 @@ from shared.ledger.rows import Dataset, HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.releases import idle
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, a_dataset, a_release, a_request
-from tests.fake_workspace import _Made
+from tests.fake_workspace.made import Made
 from tests.fakes import START, World
 
 HOUR = 3600.0
@@ -20,9 +20,9 @@ HOUR = 3600.0
 def _world(row: Dataset | None = None, tags: dict[str, str] | None = None, **settings: Any) -> World:
     """A world in which a dataset has been live and not asked for two days."""
     world = World(settings={"idle_hours": 24, **settings})
-    world.workspace.write_endpoint(ENDPOINT, tags or {}, {})
-    world.workspace.endpoints[ENDPOINT].ready_at = START
-    world.workspace.deployments[ENDPOINT, DEPLOYMENT] = _Made(a_release(), START)
+    world.workspace.endpoints.write(ENDPOINT, tags or {}, {})
+    world.workspace.endpoints.made[ENDPOINT].ready_at = START
+    world.workspace.deployments.made[ENDPOINT, DEPLOYMENT] = Made(a_release(), START)
     world.services.ledger.create(row or a_dataset())
     world.clock.now = START + 48 * HOUR
     return world
@@ -77,7 +77,7 @@ def test_metrics_that_cannot_be_read_are_not_zero() -> None:
 
 def test_an_endpoint_that_is_not_there_is_not_known_to_be_idle() -> None:
     world = _world()
-    world.workspace.endpoints.clear()
+    world.workspace.endpoints.made.clear()
     assert _judged(world) == ("unknown", f"endpoint {ENDPOINT} is not there")
 
 

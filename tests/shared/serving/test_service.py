@@ -55,7 +55,7 @@ class Office:
         fake: Any = self.endpoint
         self.world.services.inference = fake
         self.desk = ChatService(self.world.services)
-        self.world.workspace.write_endpoint(ENDPOINT, {}, {})
+        self.world.workspace.endpoints.write(ENDPOINT, {}, {})
         if row is not None:
             self.world.services.ledger.create(row)
             self.world.storage.messages.clear()
@@ -145,11 +145,11 @@ def _counting_keys(office: Office, *keys: str) -> list[str]:
     """The keys the workspace hands out in turn; returns what was handed out."""
     given: list[str] = []
 
-    def key(endpoint: str) -> str:
+    def key(name: str) -> str:
         given.append(keys[min(len(given), len(keys) - 1)])
         return given[-1]
 
-    office.world.workspace.key = key  # type: ignore[method-assign]
+    office.world.workspace.endpoints.key = key  # type: ignore[method-assign]
     return given
 
 
@@ -192,10 +192,10 @@ def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -
 def test_a_key_that_cannot_be_had_is_503_and_says_nothing_of_why(error: Exception) -> None:
     office = Office(a_dataset())
 
-    def key(endpoint: str) -> str:
+    def key(name: str) -> str:
         raise error
 
-    office.world.workspace.key = key  # type: ignore[method-assign]
+    office.world.workspace.endpoints.key = key  # type: ignore[method-assign]
     refused = office.refused()
     assert (refused.status, refused.code, refused.retry_after) == (503, "unavailable", 10)
     assert "HTTP" not in str(refused)
@@ -204,7 +204,7 @@ def test_a_key_that_cannot_be_had_is_503_and_says_nothing_of_why(error: Exceptio
 def test_an_endpoint_that_somebody_deleted_is_503() -> None:
     office = Office(a_dataset())
     office.world.clock.now += 3600
-    office.world.workspace.delete_endpoint(ENDPOINT)
+    office.world.workspace.endpoints.delete(ENDPOINT)
     office.world.clock.now += 3600
     assert (office.refused().status, office.refused().code) == (503, "unavailable")
 
@@ -214,11 +214,11 @@ def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
     office.desk.services.settings = office.desk.services.settings.model_copy(update={"call_seconds": 0.7})
     over = threading.Event()
 
-    def key(endpoint: str) -> str:
+    def key(name: str) -> str:
         over.wait(20)
         return KEY
 
-    office.world.workspace.key = key  # type: ignore[method-assign]
+    office.world.workspace.endpoints.key = key  # type: ignore[method-assign]
 
     async def run() -> ApiError:
         with pytest.raises(ApiError) as refused:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import Cluster, MachineSize
+from shared.azure.workspace.compute import Cluster, MachineSize
 from shared.errors import BadSnapshot
 from shared.training import compute
 from tests.builders import a_base_model
@@ -18,7 +18,7 @@ T4 = MachineSize(name="Standard_NC16as_T4_v3", gpus=1, cores=16, family="standar
 
 def _with_cluster(state: str = "Succeeded", **settings: Any) -> World:
     world = World(settings={"training_compute": "gpus", **settings})
-    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=GPU.upper(), state=state)
+    world.workspace.compute.clusters["gpus"] = Cluster(name="gpus", size=GPU.upper(), state=state)
     return world
 
 
@@ -66,13 +66,13 @@ def test_nothing_is_waited_for_without_a_cluster_or_when_it_is_up() -> None:
 def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
     world = World(settings={"training_compute": "gpus", "create_compute": True, "training_nodes": 3})
     started = []
-    start = world.workspace.start_compute
+    start = world.workspace.compute.create
 
     def starts(name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
         started.append((name, size, nodes, tags))
         start(name, size, nodes, tags)
 
-    world.workspace.start_compute = starts  # type: ignore[method-assign]
+    world.workspace.compute.create = starts  # type: ignore[method-assign]
     assert compute.ensure_cluster(world.services) == "cluster gpus is being created"
     assert compute.ensure_cluster(world.services) == "cluster gpus is Creating"
     world.clock.now += 600

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.azure.resources import Cluster, MachineSize, QuotaUsage, family_key
+from shared.azure.workspace.compute import Cluster, MachineSize
+from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.errors import BadSnapshot
 from shared.ledger.rows import Blocker, Check
 from shared.training import compute, preflight
@@ -28,7 +29,7 @@ def _texts(world: World, model: Any = None, *overrides: str) -> list[str]:
 
 def _with_quota(limit: int, used: int = 0, **settings: Any) -> World:
     world = World(settings=settings)
-    world.workspace.quota = {family_key(FAMILY): QuotaUsage(used=used, limit=limit)}
+    world.workspace.quota.allowed = {family_key(FAMILY): QuotaUsage(used=used, limit=limit)}
     return world
 
 
@@ -66,7 +67,7 @@ def test_a_retired_model_says_since_when_and_names_a_live_one() -> None:
 
 def test_an_alternative_is_named_only_if_the_registry_has_it_live() -> None:
     world = World()
-    world.workspace.archived = True
+    world.workspace.registry.archived = True
     (text,) = _texts(world, a_base_model(name="Phi-3", archived=True))
     assert "use a live one: change" in text
 
@@ -110,8 +111,8 @@ def test_a_size_that_the_region_does_not_offer_cannot_be_excused() -> None:
 
 def test_a_size_without_gpu_cannot_train() -> None:
     world = World(settings={"training_instance_type": "Standard_E4s_v3"})
-    sizes = {"standard_e4s_v3": MachineSize(name="Standard_E4s_v3", gpus=0, cores=4), **world.workspace.sizes()}
-    world.workspace.sizes = lambda: sizes  # type: ignore[method-assign]
+    sizes = {"standard_e4s_v3": MachineSize(name="Standard_E4s_v3", gpus=0, cores=4), **world.workspace.compute.sizes()}
+    world.workspace.compute.sizes = lambda: sizes  # type: ignore[method-assign]
     assert _texts(world, a_base_model(tags={})) == ["TRAINING_INSTANCE_TYPE = Standard_E4s_v3: this size has no GPU"]
 
 
@@ -125,7 +126,7 @@ def test_a_machine_with_fewer_gpus_than_the_model_needs_is_refused() -> None:
 
 def _with_cluster(state: str, size: str = GPU, errors: str = "") -> World:
     world = World(settings={"training_compute": "gpus"})
-    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=size, state=state, errors=errors)
+    world.workspace.compute.clusters["gpus"] = Cluster(name="gpus", size=size, state=state, errors=errors)
     return world
 
 
@@ -178,18 +179,18 @@ def test_the_last_cores_are_enough() -> None:
 
 def test_a_cluster_that_exists_holds_its_cores_already() -> None:
     world = _with_quota(40, used=30, training_compute="gpus")
-    world.workspace.clusters["gpus"] = Cluster(name="gpus", size=GPU, state="Succeeded")
+    world.workspace.compute.clusters["gpus"] = Cluster(name="gpus", size=GPU, state="Succeeded")
     assert [p.text.split()[0] for p in _found(world)] == ["serving"]
 
 
 @pytest.mark.parametrize("quota", [None, {}], ids=["may not be read", "says nothing of the family"])
 def test_quota_that_is_not_known_is_left_to_azure(quota: Any) -> None:
     world = World()
-    world.workspace.quota = quota
+    world.workspace.quota.allowed = quota
     assert _found(world) == []
 
 
 def test_quota_that_is_excused_is_not_even_asked_for() -> None:
     world = _with_quota(0)
-    world.workspace.usages = None  # type: ignore[assignment, method-assign]
+    world.workspace.quota.usages = None  # type: ignore[assignment, method-assign]
     assert _found(world, None, "quota") == []

@@ -13,13 +13,13 @@ import pytest
 
 from shared import naming
 from shared.azure.inference import EndpointAnswer
-from shared.azure.resources import Endpoint
+from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import ServiceBusy
 from shared.ledger.rows import Dataset, Judgement
 from shared.ledger.states import DatasetState as D
 from shared.releases.gate import GateReport, GateUnfinished, asking, prompts, read_report, run
 from tests.builders import DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release
-from tests.fake_workspace import _Made
+from tests.fake_workspace.made import Made
 from tests.fakes import Killed, Process, World
 
 CANDIDATE = naming.deployment(NEWER, 1)
@@ -67,7 +67,7 @@ class Gate:
         self.asked: list[tuple[str, str]] = []
         self.world.inference.answers = self._answer
         workspace: Any = self.world.workspace
-        workspace.endpoints[ENDPOINT] = _Made(Endpoint(name=ENDPOINT, state="", traffic={}, tags={}), 0.0)
+        workspace.endpoints.made[ENDPOINT] = Made(Endpoint(name=ENDPOINT, state="", traffic={}, tags={}), 0.0)
         for snapshot in (SNAPSHOT, NEWER):
             self.keep(snapshot, "test", lines(self.count))
             self.keep(snapshot, "train", b"")

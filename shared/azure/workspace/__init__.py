@@ -1,0 +1,59 @@
+"""The Azure ML workspace and its registry, a file a kind of resource. Called by the steps and by scoring.
+
+    workspace.registry      base models and the training component
+    workspace.jobs          training jobs
+    workspace.models        registered model versions
+    workspace.endpoints     online endpoints: traffic, keys
+    workspace.deployments   what stands behind an endpoint
+    workspace.compute       clusters and machine sizes
+    workspace.quota         cores in use and allowed
+
+Reads return None where there is nothing; starts are create-or-get under the caller's derived name. Nothing here waits
+for a long operation: it is started, and its state is read at a later poll. Requests are sent once, in bounded time:
+trying again is the ledger's business. States are Azure's words as plain text. The SDK takes seconds to import: callers
+who wait for a model's answer need `endpoints.key` only, which does without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.azure.workspace.client import AzureMlClient
+from shared.azure.workspace.compute import ComputeOperations
+from shared.azure.workspace.deployments import DeploymentOperations
+from shared.azure.workspace.endpoints import EndpointOperations
+from shared.azure.workspace.jobs import JobOperations
+from shared.azure.workspace.models import ModelOperations
+from shared.azure.workspace.quota import QuotaOperations
+from shared.azure.workspace.registry import RegistryOperations
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+RESOURCE_MANAGER = "https://management.azure.com"
+
+
+class Workspace:
+    """One workspace and one registry, by kind of resource."""
+
+    def __init__(
+        self,
+        credential: TokenCredential,
+        subscription: str,
+        group: str,
+        name: str,
+        registry: str,
+        resource_manager: str = RESOURCE_MANAGER,
+    ) -> None:
+        self._client = client = AzureMlClient(credential, subscription, group, name, registry, resource_manager)
+        self.registry = RegistryOperations(client)
+        self.jobs = JobOperations(client)
+        self.models = ModelOperations(client)
+        self.endpoints = EndpointOperations(client)
+        self.deployments = DeploymentOperations(client)
+        self.compute = ComputeOperations(client)
+        self.quota = QuotaOperations(client)
+
+    def location(self) -> str:
+        """The workspace's region."""
+        return self._client.location()

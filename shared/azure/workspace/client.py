@@ -1,0 +1,111 @@
+"""The connection to Azure ML that the kinds of resources share: the SDK's clients, and the control plane without it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.azure.workspace.translation import reading
+from shared.ledger import fence
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.core import PipelineClient
+    from azure.core.credentials import TokenCredential
+
+# Shorter in all than what is left of a lease that is renewed in time (16 of 20 s): a write must not outlive it.
+_ONCE: dict[str, Any] = {
+    "retry_total": 0,
+    "connection_timeout": fence.CONNECT_SECONDS,
+    "read_timeout": fence.ANSWER_SECONDS,
+}
+
+
+class AzureMlClient:
+    """The clients of one workspace and one registry, each made when it is first used."""
+
+    def __init__(
+        self,
+        credential: TokenCredential,
+        subscription: str,
+        group: str,
+        workspace: str,
+        registry: str,
+        resource_manager: str,
+    ) -> None:
+        self._credential, self._registry = credential, registry
+        self._where = (subscription, group, workspace)
+        self.resource_manager = resource_manager.rstrip("/")
+        self._raw = threading.local()
+
+    @cached_property
+    def workspace(self) -> MLClient:
+        """The SDK's client of the workspace."""
+        from azure.ai.ml import MLClient
+
+        logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # "experimental class" lines at each submit
+        return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **_ONCE)
+
+    @cached_property
+    def registry(self) -> MLClient:
+        """The SDK's client of the registry."""
+        from azure.ai.ml import MLClient
+
+        with reading(f"registry {self._registry}"):
+            return MLClient(
+                self._credential,
+                registry_name=self._registry,
+                enable_telemetry=False,
+                raw_response_hook=self._keep_raw,
+                **_ONCE,
+            )
+
+    @cached_property
+    def _control_plane(self) -> PipelineClient[Any, Any]:
+        from azure.core import PipelineClient
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+
+        token = BearerTokenCredentialPolicy(self._credential, f"{self.resource_manager}/.default")
+        times = {name: value for name, value in _ONCE.items() if name != "retry_total"}
+        return PipelineClient(self.resource_manager, policies=[token], **times)
+
+    def send(self, method: str, address: str, **params: str) -> Any:
+        """The JSON that the control plane answers, asked without the SDK. Raises the errors of azure-core."""
+        from azure.core.rest import HttpRequest
+
+        response = self._control_plane.send_request(HttpRequest(method, address, params=params))
+        response.raise_for_status()
+        return response.json()
+
+    def id(self, *path: str) -> str:
+        """The ARM id of a resource below the workspace."""
+        subscription, group, workspace = self._where
+        return (
+            f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
+            f"/workspaces/{workspace}/{'/'.join(path)}"
+        )
+
+    def location(self) -> str:
+        """The workspace's region."""
+        with reading("workspace"):
+            return str(self.workspace.workspaces.get(self._where[2]).location)
+
+    def last_raw(self) -> dict[str, Any]:
+        """What the registry last answered this thread, as it came; of a list, the first.
+
+        The SDK's values do not hold all of it.
+        """
+        found: dict[str, Any] = getattr(self._raw, "body", {})
+        return found
+
+    def forget_raw(self) -> None:
+        """Forgets what was answered before."""
+        self._raw.body = {}
+
+    def _keep_raw(self, response: Any) -> None:
+        with contextlib.suppress(Exception):  # an answer of any other shape says nothing
+            body = response.http_response.json()
+            self._raw.body = (body.get("value") or [body])[0]

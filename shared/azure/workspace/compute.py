@@ -1,0 +1,74 @@
+"""Clusters of the workspace, and the machine sizes of its region."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.azure.workspace.translation import or_none, reading, state_of, writing
+from shared.ledger.rows import Struct
+
+if TYPE_CHECKING:
+    from shared.azure.workspace.client import AzureMlClient
+
+_IDLE_SECONDS = 120
+
+
+class MachineSize(Struct, frozen=True, kw_only=True):
+    """A machine size: GPUs and cores of one machine, and the family whose quota it takes."""
+
+    name: str
+    gpus: int
+    cores: int
+    family: str = ""
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """A compute cluster of the workspace."""
+
+    name: str
+    size: str
+    state: str
+    errors: str = ""
+
+
+class ComputeOperations:
+    """Reads clusters and sizes, makes a cluster."""
+
+    def __init__(self, client: AzureMlClient) -> None:
+        self._client = client
+
+    def sizes(self) -> dict[str, MachineSize]:
+        """The machine sizes of the workspace's region, by name in lower case."""
+        with reading("machine sizes"):
+            found = list(self._client.workspace.compute.list_sizes())
+        return {
+            s.name.lower(): MachineSize(
+                name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0), family=s.family or ""
+            )
+            for s in found
+        }
+
+    def get(self, name: str) -> Cluster | None:
+        """A cluster."""
+        with reading(f"compute {name}"):
+            found = or_none(lambda: self._client.workspace.compute.get(name))
+        if found is None:
+            return None
+        errors = getattr(found, "provisioning_errors", None)
+        size = getattr(found, "size", "") or ""
+        return Cluster(name=name, size=size, state=state_of(found), errors=str(errors) if errors else "")
+
+    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
+        """Starts creating a cluster that scales to zero."""
+        from azure.ai.ml.entities import AmlCompute
+
+        cluster = AmlCompute(
+            name=name,
+            size=size,
+            min_instances=0,
+            max_instances=nodes,
+            idle_time_before_scale_down=_IDLE_SECONDS,
+            tags=tags,
+        )
+        with writing(f"compute {name}"):
+            self._client.workspace.compute.begin_create_or_update(cluster)

@@ -1,0 +1,118 @@
+"""Deployments: the models that stand behind an endpoint."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from shared.azure.workspace.translation import or_none, reading, state_of, writing
+from shared.ledger.rows import Struct
+
+if TYPE_CHECKING:
+    from shared.azure.workspace.client import AzureMlClient
+
+_PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
+_LOG_LINES = 200
+
+
+class DeploymentSpec(Struct, frozen=True, kw_only=True):
+    """All that a deployment is made of."""
+
+    endpoint: str
+    name: str
+    model_id: str
+    instance_type: str
+    instances: int
+    concurrency: int
+    timeout_seconds: int
+    tags: dict[str, str]
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """A deployment behind an endpoint, with its provisioning state."""
+
+    name: str
+    state: str
+    tags: dict[str, str]
+
+
+class DeploymentOperations:
+    """Creates, reads and deletes deployments."""
+
+    def __init__(self, client: AzureMlClient) -> None:
+        self._client = client
+
+    def get(self, endpoint: str, name: str) -> Deployment | None:
+        """A deployment behind an endpoint."""
+        with reading(f"deployment {endpoint}/{name}"):
+            found = or_none(lambda: self._client.workspace.online_deployments.get(name, endpoint))
+        return None if found is None else _deployment(found)
+
+    def list(self, endpoint: str) -> builtins.list[Deployment]:
+        """All deployments behind an endpoint; none when there is no such endpoint."""
+        with reading(f"deployments of {endpoint}"):
+            found = or_none(lambda: [*self._client.workspace.online_deployments.list(endpoint)])
+        return [_deployment(one) for one in found or ()]
+
+    def create(self, spec: DeploymentSpec) -> str:
+        """Starts creating a deployment with the notebook's probe and request settings.
+
+        Returns the address of the operation, for `failure`; empty when the service names none.
+        """
+        from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
+
+        deployment = ManagedOnlineDeployment(
+            name=spec.name,
+            endpoint_name=spec.endpoint,
+            model=spec.model_id,
+            instance_type=spec.instance_type,
+            instance_count=spec.instances,
+            liveness_probe=ProbeSettings(initial_delay=_PROBE_SECONDS),
+            request_settings=OnlineRequestSettings(
+                request_timeout_ms=spec.timeout_seconds * 1000,
+                max_concurrent_requests_per_instance=spec.concurrency,
+            ),
+            tags=spec.tags,
+        )
+        with writing(f"deployment {spec.endpoint}/{spec.name}"):
+            return _operation(self._client.workspace.online_deployments.begin_create_or_update(deployment))
+
+    def failure(self, operation: str) -> str:
+        """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
+
+        The deployment's own document says that it failed, and not why.
+        """
+        if not operation.startswith(f"{self._client.resource_manager}/"):  # the token is for nobody else
+            return ""
+        with contextlib.suppress(Exception):
+            error = self._client.send("GET", operation)["error"]
+            return f"{error['code']}: {error['message']}"[:600]
+        return ""
+
+    def delete(self, endpoint: str, name: str) -> None:
+        """Starts deleting a deployment."""
+        with writing(f"deployment {endpoint}/{name}"):
+            or_none(lambda: self._client.workspace.online_deployments.begin_delete(name, endpoint))
+
+    def logs(self, endpoint: str, name: str) -> dict[str, str]:
+        """The last lines of the inference server and of the storage initialiser, as far as they can be had."""
+        found: dict[str, str] = {}
+        for container in ("inference-server", "storage-initializer"):
+            with contextlib.suppress(Exception):  # a container that never started has no log
+                found[container] = self._client.workspace.online_deployments.get_logs(
+                    name, endpoint, lines=_LOG_LINES, container_type=container
+                )
+        return found
+
+
+def _deployment(found: Any) -> Deployment:
+    return Deployment(name=found.name, state=state_of(found), tags=dict(found.tags or {}))
+
+
+def _operation(poller: Any) -> str:
+    """The address under which the service tells of a long operation."""
+    with contextlib.suppress(AttributeError):
+        headers = poller.polling_method()._initial_response.http_response.headers
+        return str(headers.get("Azure-AsyncOperation", ""))
+    return ""

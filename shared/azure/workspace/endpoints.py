@@ -1,0 +1,78 @@
+"""Online endpoints: the address of a dataset, its traffic and its key."""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+from shared.azure.workspace.translation import asking, or_none, reading, state_of, writing
+from shared.ledger.rows import Struct
+
+if TYPE_CHECKING:
+    from shared.azure.workspace.client import AzureMlClient
+
+_KEYS_API = "2022-02-01-preview"  # the version that the SDK asks for keys
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A managed online endpoint: provisioning state, traffic by deployment, scoring address, tags."""
+
+    name: str
+    state: str
+    traffic: dict[str, int]
+    tags: dict[str, str]
+    scoring_uri: str = ""
+
+
+class EndpointOperations:
+    """Reads, writes and deletes endpoints."""
+
+    def __init__(self, client: AzureMlClient) -> None:
+        self._client = client
+
+    def get(self, name: str) -> Endpoint | None:
+        """An online endpoint."""
+        with reading(f"endpoint {name}"):
+            found = or_none(lambda: self._client.workspace.online_endpoints.get(name))
+        return None if found is None else _endpoint(found)
+
+    def list(self) -> builtins.list[Endpoint]:
+        """All online endpoints of the workspace, whoever made them."""
+        with reading("endpoints"):
+            return [_endpoint(found) for found in self._client.workspace.online_endpoints.list()]
+
+    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
+        """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write.
+
+        Raises EndpointNameTaken when it is to be created and somebody else in the region has one of that name.
+        """
+        from azure.ai.ml.entities import ManagedOnlineEndpoint
+
+        endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
+        with writing(f"endpoint {name}"):
+            self._client.workspace.online_endpoints.begin_create_or_update(endpoint)
+
+    def delete(self, name: str) -> None:
+        """Starts deleting an endpoint with all its deployments."""
+        with writing(f"endpoint {name}"):
+            or_none(lambda: self._client.workspace.online_endpoints.begin_delete(name))
+
+    def key(self, name: str) -> str:
+        """The primary key of an endpoint. Never log it, never store it."""
+        address = f"{self._client.resource_manager}{self.id(name)}/listKeys"
+        with asking(f"endpoint {name}"):
+            return str(self._client.send("POST", address, **{"api-version": _KEYS_API})["primaryKey"])
+
+    def id(self, name: str) -> str:
+        """The ARM id of an endpoint, as metrics want it."""
+        return self._client.id("onlineEndpoints", name)
+
+
+def _endpoint(found: Any) -> Endpoint:
+    return Endpoint(
+        name=found.name,
+        state=state_of(found),
+        traffic={k: int(v) for k, v in (found.traffic or {}).items() if v},
+        tags=dict(found.tags or {}),
+        scoring_uri=found.scoring_uri or "",
+    )
