@@ -8,7 +8,7 @@ from shared import runtime
 from shared.azure import notifications
 from shared.ledger.engine import Engine
 from shared.releases import deploy, sleep, traffic
-from shared.snapshots import admission, cleanup, supersede
+from shared.snapshots import admission, cleanup
 from shared.training import finish, register, submit
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
     return {
         "snapshot": {
             "validate": admission.Validate(services),
-            "supersede": supersede.Supersede(services),
             "reserve": submit.Reserve(services),
             "submit": submit.Submit(services),
             "finish": finish.Finish(services),

@@ -14,7 +14,7 @@ from shared.azure.workspace.jobs import JobSpec
 from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError
 from shared.ledger.engine import StepResult
-from shared.ledger.rows import Blocker, Snapshot
+from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.training import attempt, compute, preflight
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 S = SnapshotState
+# States of a newer snapshot of the dataset that make an older, waiting one pointless.
+_NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """VALIDATED -> VALIDATED with a slot for its job, or waiting for one; TRAINING_FAILED when it can never begin."""
+    """VALIDATED -> VALIDATED with a slot for its job, or waiting for one.
+
+    SUPERSEDED when a newer snapshot of the dataset got as far; TRAINING_FAILED when the job can never begin.
+    """
 
     services: Services
 
@@ -38,6 +43,8 @@ class Reserve:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
+        if Check.SUPERSEDED not in row.overrides and (newer := self._newer(row)):
+            return self._supersede(row, newer)
         job, found = attempt.job_name(self.services, row), self._blockers(row)
         found += self.services.budget.blockers(row) if found else self.services.budget.reserve(row, job)
         if found:
@@ -50,6 +57,21 @@ class Reserve:
         """Refused before any money was spent: others may claim the content."""
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return attempt.fail(self.services, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
+
+    def _newer(self, row: Snapshot) -> str:
+        """A newer snapshot of the dataset that is as far, or nothing."""
+        for listed in self.services.ledger.list("snapshot", row.dataset):
+            if listed.state in _NEWER_WINS and listed.key > row.key:
+                return listed.key.removeprefix("snapshot/")
+        return ""
+
+    def _supersede(self, row: Snapshot, newer: str) -> StepResult:
+        """Gives back the claim on the content, and the slot that a worker took that was cut off then."""
+        self.services.claims.release(row)
+        self.services.budget.release(attempt.job_name(self.services, row), begun=False)
+        changes = {"blocked": (Check.SUPERSEDED,), "job": "", "job_status": "", "studio_url": ""}
+        keep = self.services.settings.keep_days * 86_400
+        return StepResult(S.SUPERSEDED, f"{newer} is newer", changes, poll_in=keep)
 
     def _blockers(self, row: Snapshot) -> list[Blocker]:
         """What is to be waited for. Raises PreflightFailed for what will not pass by itself."""

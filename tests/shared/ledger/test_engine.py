@@ -79,10 +79,10 @@ def test_the_first_step_of_the_table_that_is_ready_runs_alone(desk: Desk) -> Non
     desk.keep(a_snapshot(S.VALIDATED))
     handlers = {
         "submit": Hand(lambda row: StepResult(S.TRAINING)),
-        "supersede": Hand(lambda row: StepResult(S.SUPERSEDED)),
+        "reserve": Hand(lambda row: StepResult(S.SUPERSEDED)),
     }
     desk.advance(handlers)
-    assert (handlers["supersede"].acts, handlers["submit"].acts) == (1, 0)
+    assert (handlers["reserve"].acts, handlers["submit"].acts) == (1, 0)
 
 
 def test_when_no_step_is_ready_no_further_look_is_planned(desk: Desk) -> None:

@@ -22,7 +22,6 @@ SNAPSHOT_VERDICTS = {
     #                     CLEANING CLEANED
     "receive": "r ddd ddd ddd d ddd dd",
     "validate": "e rrd ddd ddd d ddd dd",
-    "supersede": "e ddr ddd ddd d ddd dd",
     "reserve": "e ddr ddd ddd d ddd dd",
     "submit": "e ddr ddd rdd d ddd dd",
     "finish": "e ddd ddd drd d ddd dd",
@@ -115,7 +114,7 @@ def test_every_dataset_can_still_go_live(state: D) -> None:
 
 
 def test_steps_are_tried_in_the_order_of_the_table() -> None:
-    assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["supersede", "reserve", "submit"]
+    assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["reserve", "submit"]
     assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["roll_back", "retire", "deploy", "sleep"]
 
 
