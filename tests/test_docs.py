@@ -21,7 +21,7 @@ from shared.config.settings import Settings, setting_name
 from shared.ledger.rows import Check
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.serving.protocol import ChatRequest, NativeRequest
-from shared.snapshots.intake import MARKER, NotADrop, read_path
+from shared.snapshots.paths import MARKER, InvalidUpload, parse_path
 from shared.validation.policy import Policy
 
 ROOT = Path(__file__).parent.parent
@@ -208,17 +208,17 @@ def test_every_container_is_explained() -> None:
 def test_paths_in_the_readme_are_taken_or_wait_for_their_marker() -> None:
     table = rows(README, "What to drop, and where")
     for path in re.findall(r"`(support-bot[^`]*)`", " ".join(row[0] for row in table)):
-        drop = read_path(path)
+        drop = parse_path(path)
         assert drop is None or drop.dataset == "support-bot", path
-    assert read_path(f"support-bot/2026-11-01/{MARKER}") is not None
+    assert parse_path(f"support-bot/2026-11-01/{MARKER}") is not None
     for extension in EXTENSIONS:
         assert f"`{extension}`" in README
 
 
 def test_the_readme_is_right_about_what_is_refused() -> None:
     for path in ("Support.jsonl", "support-bot.csv", "support-bot/train.jsonl", "a/b/c/d.jsonl"):
-        with pytest.raises(NotADrop):
-            read_path(path)
+        with pytest.raises(InvalidUpload):
+            parse_path(path)
 
 
 def test_the_row_in_the_readme_is_a_good_row(tmp_path: Path) -> None:

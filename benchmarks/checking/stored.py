@@ -24,7 +24,7 @@ from local.ports import free_port
 from local.processes import ChildProcess
 from shared.azure.storage import Storage
 from shared.chatdata.splits import Cuts, Shares, Split
-from shared.snapshots.admission import BlobStaging
+from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Policy, Report, Source, freeze, local_source
 from shared.validation.assembly import Assembly, check_file
 from shared.validation.snapshot import plan_of

@@ -13,7 +13,7 @@ import msgspec
 from shared.errors import NotFound
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.snapshots import intake
+from shared.snapshots import refusals
 
 if TYPE_CHECKING:
     from shared.ledger.rows import HistoryEntry, ReleaseOutcome
@@ -67,7 +67,7 @@ def snapshots(services: Services, dataset: str = "", limit: int = LIST_LIMIT) ->
 
 def refused(services: Services, limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
     """The newest uploads that are no snapshot, newest first, each with the reason and the right form."""
-    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in intake.refusals(services, limit)]
+    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in refusals.newest(services, limit)]
 
 
 def dataset(services: Services, name: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _lost_uploads(services: Services, snapshots: list[ListedRow]) -> list[str]:
     """Records the uploads that are in the container but in no row: their event was lost."""
     known = {r.key.removeprefix("snapshot/") for r in snapshots}
     found = []
-    for path in intake.lost(services, known):
+    for path in intake.missed_uploads(services, known):
         snapshot = intake.receive(services, path)
         if snapshot:
             log.warning("%s: no event told us about %s", snapshot, path)

@@ -23,25 +23,25 @@ CONTEXT_TAG = "textContextWindow"
 
 def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], model: RegistryModel) -> Policy:
     """The policy of a snapshot. Raises BadSnapshot for what its `snapshot.json` may not ask for."""
-    given = _from_settings(settings)
-    given["roles"] = template_of(model.name).roles
-    given["context_tokens"] = settings.validation_context_tokens or context_of(model) or Policy().context_tokens
+    limits = _from_settings(settings)
+    limits["roles"] = template_of(model.name).roles
+    limits["context_tokens"] = settings.validation_context_tokens or context_of(model) or Policy().context_tokens
     if "bad_rows" in row.overrides:
-        given["max_bad_percent"] = 100.0
-    asked = options.get("validation", {})
+        limits["max_bad_percent"] = 100.0
+    stricter = options.get("validation", {})
     try:
-        return Policy(**given).tightened(**asked)
+        return Policy(**limits).tightened(**stricter)
     except (TypeError, ValueError) as error:
         raise BadSnapshot(f"{row.options.path if row.options else 'snapshot.json'}: validation: {error}") from error
 
 
 def _from_settings(settings: Settings) -> dict[str, Any]:
-    given = {name: getattr(settings, setting_of(name).lower(), None) for name in LIMITS if setting_of(name)}
-    given["max_file_bytes"] = given["max_total_bytes"] = max(1, int(settings.max_snapshot_gb * 1e9))
-    return given
+    limits = {name: getattr(settings, setting_of(name).lower(), None) for name in LIMITS if setting_of(name)}
+    limits["max_file_bytes"] = limits["max_total_bytes"] = max(1, int(settings.max_snapshot_gb * 1e9))
+    return limits
 
 
 def context_of(model: RegistryModel) -> int:
     """The tokens a model sees at once, as its tag says; 0 where it does not say."""
-    told = model.tags.get(CONTEXT_TAG, "")
-    return max(1, int(told)) if told.isascii() and told.isdigit() else 0
+    tokens = model.tags.get(CONTEXT_TAG, "")
+    return max(1, int(tokens)) if tokens.isascii() and tokens.isdigit() else 0

@@ -23,35 +23,35 @@ BLOCK = 4 * 2**20
 
 
 class Quarantine:
-    """The quarantine file of one snapshot, or the share of it that one of its files has."""
+    """The quarantine file of one snapshot, or the share of it that one of the snapshot's files has, by number."""
 
     def __init__(self, storage: Storage, snapshot: str, number: int = 0) -> None:
         self._storage, self._name, self._number = storage, naming.quarantine(snapshot), number
         self._lines: list[bytes] = []
-        self._held = 0
+        self._size = 0
         self._blocks: list[str] = []
         self.rows = 0
 
     def add(self, bad: BadRow) -> None:
-        """Takes one row."""
+        """Adds one bad row."""
         line = _line(bad)
         self._lines.append(line)
-        self._held += len(line)
+        self._size += len(line)
         self.rows += 1
-        if self._held >= BLOCK:
+        if self._size >= BLOCK:
             self._flush()
 
     def close(self) -> None:
-        """Makes the file of this share alone; without rows there is none."""
-        self.commit(self.leave())
+        """Makes the quarantine file of this share alone; without rows there is none."""
+        self.commit(self.stage_rest())
 
-    def leave(self) -> list[str]:
-        """Stages what is still in memory; all blocks of this share in their order."""
+    def stage_rest(self) -> list[str]:
+        """Stages the rows that are still in memory; returns all blocks of this share, in their order."""
         self._flush()
         return self._blocks
 
     def commit(self, blocks: Sequence[str]) -> None:
-        """Makes the file of the blocks of all shares; without any there is none."""
+        """Makes the quarantine file of these blocks, those of all shares; without any there is none."""
         if blocks:
             self._storage.commit("quarantine", self._name, blocks)
 
@@ -60,11 +60,11 @@ class Quarantine:
             block = base64.b64encode(f"{self._number:05d}-{len(self._blocks):06d}".encode()).decode()
             self._storage.stage("quarantine", self._name, block, b"".join(self._lines))
             self._blocks.append(block)
-            self._lines, self._held = [], 0
+            self._lines, self._size = [], 0
 
 
 def _line(bad: BadRow) -> bytes:
-    told = {
+    fields = {
         "split": bad.split,
         "file": bad.file,
         "row": bad.row,
@@ -72,4 +72,4 @@ def _line(bad: BadRow) -> bytes:
         "rule": bad.rule,
         "message": bad.message,
     }
-    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

@@ -217,5 +217,7 @@ DEFECTS: dict[str, Defect] = {
             (states, "DATASET", _without_intents(states.DATASET)),
         ),
     ),
-    "an event that comes twice is two uploads": Defect(0, patches=((intake, "_id", _each_event_is_new(intake._id)),)),
+    "an event that comes twice is two uploads": Defect(
+        0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
+    ),
 }

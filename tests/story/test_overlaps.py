@@ -12,7 +12,7 @@ from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
 from shared.operations import actions, status
 from shared.releases import idle
-from shared.snapshots import intake
+from shared.snapshots import intake, refusals
 from tests.fakes import World, dialogues
 
 NAME = "support-bot"
@@ -230,7 +230,7 @@ def test_a_marker_told_of_again_after_its_folder_changed_is_no_refusal() -> None
     world.drop(f"{NAME}/a/train.jsonl", dialogues(50))
     world.events.clear()
     assert intake.receive(world.services, f"{NAME}/a/_SUCCESS") == _only(world)["id"]
-    assert intake.refusals(world.services, 10) == []
+    assert refusals.newest(world.services, 10) == []
     assert _only(world)["state"] == "LIVE"
 
 

@@ -11,7 +11,7 @@ import pytest
 from shared.ledger.rows import Snapshot
 from shared.ledger.states import SnapshotState as S
 from shared.snapshots import intake
-from shared.snapshots.intake import Drop, NotADrop, read_path
+from shared.snapshots.paths import InvalidUpload, SnapshotPath, parse_path
 from tests.fakes import START, World, dialogues
 from tests.hostile import UPLOADS, Upload
 
@@ -47,24 +47,24 @@ def _refusals(world: World) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("path", "drop"),
     [
-        ("support-bot.jsonl", Drop("support-bot")),
-        ("support-bot.jsonl.gz", Drop("support-bot")),
-        ("support-bot.parquet", Drop("support-bot")),
-        ("00.jsonl", Drop("00")),
-        ("support-bot/2026-09-21.jsonl", Drop("support-bot")),
-        ("support-bot/A B%20ü.v1.parquet", Drop("support-bot")),
-        ("support-bot/latest.jsonl", Drop("support-bot")),
-        ("support-bot/trainer.jsonl", Drop("support-bot")),
-        (f"{FOLDER}/_SUCCESS", Drop("support-bot", FOLDER)),
-        ("support-bot/A b/_SUCCESS", Drop("support-bot", "support-bot/A b")),
+        ("support-bot.jsonl", SnapshotPath("support-bot")),
+        ("support-bot.jsonl.gz", SnapshotPath("support-bot")),
+        ("support-bot.parquet", SnapshotPath("support-bot")),
+        ("00.jsonl", SnapshotPath("00")),
+        ("support-bot/2026-09-21.jsonl", SnapshotPath("support-bot")),
+        ("support-bot/A B%20ü.v1.parquet", SnapshotPath("support-bot")),
+        ("support-bot/latest.jsonl", SnapshotPath("support-bot")),
+        ("support-bot/trainer.jsonl", SnapshotPath("support-bot")),
+        (f"{FOLDER}/_SUCCESS", SnapshotPath("support-bot", FOLDER)),
+        ("support-bot/A b/_SUCCESS", SnapshotPath("support-bot", "support-bot/A b")),
         (f"{FOLDER}/snapshot.json", None),
         (f"{FOLDER}/train.jsonl", None),
         (f"{FOLDER}/train-00000-of-00003.parquet", None),
         (f"{FOLDER}/any.jsonl.gz", None),
     ],
 )
-def test_a_path_is_a_drop_or_waits_for_its_marker(path: str, drop: Drop | None) -> None:
-    assert read_path(path) == drop
+def test_a_path_is_a_drop_or_waits_for_its_marker(path: str, drop: SnapshotPath | None) -> None:
+    assert parse_path(path) == drop
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_path_is_a_drop_or_waits_for_its_marker(path: str, drop: Drop | None) 
     ],
 )
 def test_any_other_path_is_refused_with_the_reason_and_the_right_form(path: str, why: str) -> None:
-    with pytest.raises(NotADrop) as refused:
-        read_path(path)
+    with pytest.raises(InvalidUpload) as refused:
+        parse_path(path)
     text = str(refused.value)
     assert text.startswith(f"{path}: ")
     assert why in text
@@ -258,12 +258,12 @@ def test_the_first_upload_may_be_what_starts_the_app(world: World) -> None:
 def test_a_full_container_is_not_a_backlog_but_what_comes_later_is_found(world: World) -> None:
     _drop(world, "old.jsonl", "old.csv")
     world.clock.now += 60.5
-    assert list(intake.lost(world.services, set())) == []
+    assert list(intake.missed_uploads(world.services, set())) == []
     _drop(world, "new.jsonl", "new.csv", f"{FOLDER}/train.jsonl")
     world.clock.now += 60
-    assert list(intake.lost(world.services, set())) == ["new.csv", "new.jsonl"]
+    assert list(intake.missed_uploads(world.services, set())) == ["new.csv", "new.jsonl"]
     world.clock.now += 10 * 86_400
-    assert list(intake.lost(world.new_process(), set())) == ["new.csv", "new.jsonl"]
+    assert list(intake.missed_uploads(world.new_process(), set())) == ["new.csv", "new.jsonl"]
 
 
 def test_what_has_its_row_or_its_refusal_is_not_lost_until_it_is_uploaded_again(world: World) -> None:
@@ -272,9 +272,9 @@ def test_what_has_its_row_or_its_refusal_is_not_lost_until_it_is_uploaded_again(
     _drop(world, *paths)
     known = {found for path in paths if (found := intake.receive(world.services, path))}
     assert len(known) == 1
-    assert list(intake.lost(world.services, known)) == []
+    assert list(intake.missed_uploads(world.services, known)) == []
     _drop(world, *paths)
-    assert list(intake.lost(world.services, known)) == paths
+    assert list(intake.missed_uploads(world.services, known)) == paths
 
 
 def test_the_first_start_is_remembered_by_every_later_process(world: World) -> None:

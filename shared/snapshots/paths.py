@@ -1,0 +1,92 @@
+"""What the path of an upload means: which snapshot it makes, or why it makes none. Called when an upload is received.
+
+Pure: the same path always means the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared import naming
+from shared.chatdata.formats import EXTENSIONS
+from shared.chatdata.splits import split_of
+
+MARKER = "_SUCCESS"
+OPTIONS = "snapshot.json"
+FORM = (
+    "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
+    "and then an empty _SUCCESS; .jsonl.gz and .parquet are fine too; "
+    "a dataset's name has 2 to 41 of a-z, 0-9 and '-'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPath:
+    """The snapshot that a path makes: of a dataset, in one file, or in a folder that its marker completes."""
+
+    dataset: str
+    folder: str = ""
+
+
+class InvalidUpload(Exception):
+    """The upload makes no snapshot; the text says why, and what the right form is."""
+
+
+def parse_path(path: str) -> SnapshotPath | None:
+    """The snapshot that a path makes; None for a file that waits for its folder's marker. Raises InvalidUpload."""
+    *folders, name = path.split("/")
+    if not folders:
+        return _named_file(name)
+    dataset = _dataset(folders[0], path)
+    if "" in folders:
+        raise InvalidUpload(f"{path}: has a folder without a name; {FORM}")
+    if len(folders) == 1:
+        return _file_of_dataset(dataset, name, path)
+    if len(folders) == 2:
+        return _file_of_folder(dataset, "/".join(folders), name, path)
+    raise InvalidUpload(f"{path}: more than two folders deep; {FORM}")
+
+
+def _named_file(name: str) -> SnapshotPath:
+    """`<dataset>.jsonl`: the file has the dataset's name."""
+    stem = _stem(name, name)
+    if split_of(name):
+        raise InvalidUpload(f"{name}: is named like a split, not like a dataset; {FORM}")
+    return SnapshotPath(_dataset(stem, name))
+
+
+def _file_of_dataset(dataset: str, name: str, path: str) -> SnapshotPath:
+    """`<dataset>/<name>.jsonl`: one file with a name of its own."""
+    if name == MARKER:
+        raise InvalidUpload(f"{path}: the marker belongs into a folder <dataset>/<name>/; {FORM}")
+    if name == OPTIONS:
+        raise InvalidUpload(f"{path}: {OPTIONS} goes with a folder snapshot, <dataset>/<name>/{OPTIONS}; {FORM}")
+    if split_of(name):
+        raise InvalidUpload(
+            f"{path}: a file named like a split belongs into a folder <dataset>/<name>/, completed by {MARKER}"
+        )
+    _stem(name, path)
+    return SnapshotPath(dataset)
+
+
+def _file_of_folder(dataset: str, folder: str, name: str, path: str) -> SnapshotPath | None:
+    """`<dataset>/<name>/...`: one of several files, of which the marker comes last."""
+    if name == MARKER:
+        return SnapshotPath(dataset, folder)
+    if name != OPTIONS:
+        _stem(name, path)
+    return None
+
+
+def _stem(name: str, path: str) -> str:
+    """The file's name without its extension. Raises InvalidUpload for any other extension."""
+    for extension in EXTENSIONS:
+        if name.endswith(extension) and len(name) > len(extension):
+            return name.removesuffix(extension)
+    raise InvalidUpload(f"{path}: expected a name that ends in {', '.join(EXTENSIONS)}; {FORM}")
+
+
+def _dataset(name: str, path: str) -> str:
+    if not naming.DATASET.fullmatch(name):
+        raise InvalidUpload(f"{path}: {name!r} is not a dataset name; {FORM}")
+    return name
