@@ -1,11 +1,11 @@
 """Prepare a snapshot from a dataset of the Hugging Face Hub (or a local folder), ready to be dropped.
 
-python -m cli.preparation HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot python -m
-cli.preparation ./folder-of-files --split train --split test --out my-snapshot --format parquet
+    python -m cli.preparation HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot
+    python -m cli.preparation ./folder-of-files --split train --split test --out my-snapshot --format parquet
 
-Writes one file per split (`train_sft` becomes `train`), then `_SUCCESS`, last, as a drop must. The sample
-is drawn with a seed: repeated, it writes the same rows. A folder that already holds a snapshot is not
-touched.
+Run by a person; never deployed. It writes one file per split (`train_sft` becomes `train`) and then the empty file
+`_SUCCESS`, in the order in which they have to be uploaded. The sample is drawn with a seed, so a second run into another
+folder writes the same rows. A folder that already holds a snapshot is not touched.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def _made_desk() -> ChatService:
 
 @cache
 def _access() -> ScoringKeys:
-    from shared.config.settings import keys_in
+    from shared.config.groups.values import keys_in
     from shared.serving.auth import ScoringKeys
 
     return ScoringKeys(keys_in(runtime.settings().scoring_keys))

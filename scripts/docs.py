@@ -1,22 +1,44 @@
-"""Rewrites the generated parts of README.md: the two life cycles and the table of settings. Run by a person.
+"""Writes the generated parts of the pages: the two life cycles, the settings, and the map of the rooms.
 
-`python -m scripts.docs` after changing the life cycles or the settings; tests/test_docs.py fails until it
-was run. Generated parts stand between `<!-- generated: NAME -->` and `<!-- end -->`; running it twice changes nothing.
+Run by a person (`python -m scripts.docs`) after a change of the life cycles, the settings or the linter's contracts;
+tests/test_docs.py fails until it was run. Generated parts stand between `<!-- generated: NAME -->` and `<!-- end -->`.
+Running it twice changes nothing.
 """
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.config.settings import Settings, setting_name
+from shared.config.settings import REMOVED, Settings, setting_name
 from shared.ledger.states import DATASET, SNAPSHOT
+from shared.validation.policy import LIMITS, setting_of
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "life-cycles.md", ROOT / "docs" / "settings.md")
+# What somebody decides who sets the app up; docs/settings.md has all.
+DECIDED_BY_USERS = (
+    "data",
+    "azure_subscription_id",
+    "azure_resource_group",
+    "azureml_workspace",
+    "scoring_keys",
+    "base_model",
+    "hyperparameters",
+    "training_compute",
+    "training_instance_type",
+    "serving_instance_type",
+    "max_runs_per_day",
+    "validation_max_bad_percent",
+    "rollout_stages",
+    "idle_hours",
+)
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[a-z-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -25,17 +47,47 @@ def parts() -> dict[str, str]:
     return {
         "snapshot-diagram": f"```mermaid\n{SNAPSHOT.diagram()}\n```",
         "dataset-diagram": f"```mermaid\n{DATASET.diagram()}\n```",
-        "settings": settings_table(),
+        "main-settings": settings_table(DECIDED_BY_USERS, rooms=False),
+        "settings": all_settings(),
+        "removed-settings": "\n".join(f"- `{name}`: {reason}." for name, reason in sorted(REMOVED.items())),
+        "rooms": rooms(),
     }
 
 
-def settings_table() -> str:
-    """Name, default and help of every setting, in the order of the class."""
-    rows = [
-        f"| `{setting_name(name)}` | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    return "\n".join(["| setting | default | what it says |", "|---|---|---|", *rows])
+def settings_table(names: Iterable[str], *, rooms: bool) -> str:
+    """Name, default and help of settings, and on request the rooms that read them."""
+    head = ["| setting | default | what it says |", "|---|---|---|"]
+    if rooms:
+        head = ["| setting | default | what it says | read by |", "|---|---|---|---|"]
+    rows = []
+    for name in names:
+        field = Settings.model_fields[name]
+        row = f"| `{setting_name(name)}` | {_default(field)} | {field.description} |"
+        rows.append(f"{row} {', '.join(readers(name))} |" if rooms else row)
+    return "\n".join([*head, *rows])
+
+
+def all_settings() -> str:
+    """Every setting, a table for each group in the order of the class."""
+    groups = [base for base in Settings.__bases__ if base.__name__.endswith("Group")]
+    return "\n\n".join(
+        f"## {(group.__doc__ or '').rstrip('.')}\n\n{settings_table(vars(group)['__annotations__'], rooms=True)}"
+        for group in groups
+    )
+
+
+def readers(name: str) -> list[str]:
+    """The rooms of the app that read a setting."""
+    read = re.compile(rf"(?:settings(?:\(\))?|given)\.{name}\b|%{name.upper()}%")
+    found = {
+        path.relative_to(ROOT).parts[1 if path.is_relative_to(ROOT / "shared") else 0].removesuffix(".py")
+        for folder in ("functions", "shared")
+        for path in (ROOT / folder).rglob("*.py")
+        if "config" not in path.parts and read.search(path.read_text("utf-8"))
+    }
+    if name.upper() in map(setting_of, LIMITS):
+        found.add("snapshots")
+    return sorted(found)
 
 
 def _default(field: FieldInfo) -> str:
@@ -49,6 +101,26 @@ def _default(field: FieldInfo) -> str:
     return f"`{json.dumps(value) if isinstance(value, bool | dict) else value}`"
 
 
+def rooms() -> str:
+    """The rooms as layers, top to bottom as in the linter's contract, each with what its package says of itself."""
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    layers = contracts["importlinter:contract:rooms"]["layers"].split("\n")
+    rows = []
+    for layer in filter(None, layers):
+        names = [name.strip() for name in layer.split("|")]
+        rows += [f"| `{name}` | {_purpose(name)} |" for name in names]
+    return "\n".join(["| room | what is in it |", "|---|---|", *rows])
+
+
+def _purpose(room: str) -> str:
+    """The first paragraph of a room's docstring."""
+    path = ROOT / "shared" / room
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = re.match(r'\s*"""(.*?)(?:\n\n|""")', source.read_text("utf-8"), re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
+
+
 def written(text: str) -> str:
     """The text with every generated part as it has to be; KeyError for a marker nobody knows."""
     known = parts()
@@ -56,4 +128,5 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(written(page.read_text("utf-8")), "utf-8")

@@ -26,9 +26,11 @@ from shared.validation.policy import Policy
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+FUNCTIONS = (ROOT / "docs" / "functions.md").read_text("utf-8")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf-8")
 OPERATE = (ROOT / "docs" / "operate.md").read_text("utf-8")
 DECISIONS = sorted(path for path in (ROOT / "docs" / "decisions").glob("*.md") if path.name != "README.md")
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 # Schedules that no default has, so that it shows which timer follows which setting.
 SCHEDULES = {"1 1 1 1 1 1": "SWEEP_SCHEDULE", "2 2 2 2 2 2": "SLEEP_SCHEDULE"}
 INDEX = """
@@ -83,27 +85,40 @@ def is_route(method: str, path: str) -> bool:
     return False
 
 
-def test_generated_parts_of_the_readme_are_what_the_code_says() -> None:
-    assert docs.written(README) == README, "run: python -m scripts.docs"
+@pytest.mark.parametrize("page", docs.PAGES, ids=lambda p: p.name)
+def test_generated_parts_are_what_the_code_says(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert docs.written(text) == text, "run: python -m scripts.docs"
 
 
-def test_both_life_cycles_and_the_settings_are_in_the_readme() -> None:
-    assert set(re.findall(r"<!-- generated: ([a-z-]+) -->", README)) == set(docs.parts())
+def test_every_generated_part_stands_on_one_page() -> None:
+    found = [name for page in docs.PAGES for name in re.findall(r"<!-- generated: ([a-z-]+) -->", page.read_text())]
+    assert sorted(found) == sorted(docs.parts())
 
 
-def test_every_setting_has_a_help_sentence_in_the_readme() -> None:
-    described = {row[0].strip("`"): row[2] for row in rows(README, "Settings")}
-    assert set(described) == {setting_name(name) for name in Settings.model_fields}
-    assert all(text.endswith(".") for text in described.values())
+def setting_rows() -> list[list[str]]:
+    """Every row of every table of docs/settings.md."""
+    lines = [line for line in SETTINGS.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-def test_every_default_in_the_readme_can_be_given_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_is_on_its_page_once_with_a_sentence_and_the_rooms_that_read_it() -> None:
+    found = setting_rows()
+    assert sorted(row[0].strip("` ") for row in found) == sorted(setting_name(name) for name in Settings.model_fields)
+    assert [row for row in found if not row[2].endswith(".") or not row[3]] == []
+
+
+def test_the_readme_shows_about_a_dozen_settings() -> None:
+    assert 10 <= len(rows(README, "Settings")) <= 15
+
+
+def test_every_default_on_the_page_can_be_given_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATA", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE"):
         monkeypatch.setenv(name, "x")
     wanted = Settings()
-    for row in rows(README, "Settings"):
+    for row in setting_rows():
         if row[1].startswith("`"):
-            monkeypatch.setenv(row[0].strip("`"), row[1].strip("`"))
+            monkeypatch.setenv(row[0].strip("` "), row[1].strip("`"))
     assert Settings() == wanted
 
 
@@ -113,7 +128,7 @@ def test_settings_named_in_the_pages_exist() -> None:
     elsewhere = {"APP", "KEY", "SNAPSHOT", "STORAGE", "WORKSPACE", "FUNCTION_APP", MARKER, "ARM_CLOUD_METADATA_URL",
                  "REGISTRY_DISCOVERY_ENDPOINT_URL", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE",
                  "SSL_CERT_FILE", "DONE", "PYTHON_ENABLE_INIT_INDEXING"}  # fmt: skip
-    for page in (ROOT / "README.md", ROOT / "docs" / "operate.md", *DECISIONS):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "operate.md", *DECISIONS):
         named = set(re.findall(r"`\$?([A-Z][A-Z_]{2,})`", page.read_text("utf-8")))
         assert named - known - states - elsewhere == set(), page
 
@@ -131,7 +146,7 @@ def test_the_functions_table_is_the_app() -> None:
         return f"`{method} /api/{function['route']}`"
 
     wanted = [(f"`{function['function']}`", trigger(function)) for function in functions()]
-    assert sorted((row[0], row[1]) for row in rows(README, "Functions")) == sorted(wanted)
+    assert sorted((row[0], row[1]) for row in rows(FUNCTIONS, "Functions")) == sorted(wanted)
 
 
 def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health() -> None:

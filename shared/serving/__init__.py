@@ -1,0 +1,1 @@
+"""A question and its answer: keys, the catalog of models, the protocol, the chat service."""

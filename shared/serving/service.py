@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Beyond these nobody means a dialogue; what a call costs is bounded by CALL_MAX_BYTES.
+MOST_MESSAGES = 1000
+MOST_CHARACTERS = 200_000
 KEY_SECONDS = 300.0
 # While Azure ML does not answer, a key that was read is good for so long.
 KEY_USABLE_SECONDS = 3600.0
@@ -314,13 +317,12 @@ class ChatService:
         return plain
 
     def _fits(self, turns: Sequence[ChatTurn]) -> None:
-        given = self.services.settings
-        if len(turns) > given.call_max_messages:
-            text = f"{len(turns)} messages, at most {given.call_max_messages} are taken"
+        if len(turns) > MOST_MESSAGES:
+            text = f"{len(turns)} messages, at most {MOST_MESSAGES} are taken"
             raise ApiError(422, "too_many_messages", text, param="messages")
         for at, turn in enumerate(turns):
-            if len(turn.content) > given.call_max_characters:
-                text = f"{len(turn.content)} characters, at most {given.call_max_characters} are taken"
+            if len(turn.content) > MOST_CHARACTERS:
+                text = f"{len(turn.content)} characters, at most {MOST_CHARACTERS} are taken"
                 raise ApiError(422, "message_too_long", text, param=f"messages[{at}].content")
 
     def _room(self, question: ChatCall, release: Release, turns: list[dict[str, Any]], context: int) -> int:

@@ -1,0 +1,1 @@
+"""From frozen rows to a registered model: checks beforehand, compute, the training job, registration."""

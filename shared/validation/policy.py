@@ -68,7 +68,7 @@ class Limit:
     """From the most lenient to the strictest."""
     tighter: Literal["lower", "higher", "later"] | None = "lower"
     setting: str = ""
-    """The app's setting, where its name is not VALIDATION_<name>; `-`: follows from something else."""
+    """The app's setting, where its name is not VALIDATION_<name>; `-`: there is none."""
 
     @property
     def range(self) -> str:
@@ -125,10 +125,11 @@ LIMITS: dict[str, Limit] = {
     ),
     "max_line_bytes": Limit("Longest row.", least=64, most=256 * 2**20),
     "max_messages": Limit("Most turns of a dialogue.", least=2),
-    "max_depth": Limit("Deepest nesting of a row; `messages` itself needs 3.", least=3, most=512),
+    "max_depth": Limit("Deepest nesting of a row; `messages` itself needs 3.", least=3, most=512, setting="-"),
     "max_repeats": Limit(
         "An answer whose last words (up to an eighth of it, for 8) come so many times in a row is told as a loop.",
         least=3,
+        setting="-",
     ),
     "context_tokens": Limit(
         "What the model sees of a row, by estimate; the trainer cuts longer ones. The app takes it from the model.",
@@ -137,11 +138,11 @@ LIMITS: dict[str, Limit] = {
     "meaning": Limit(
         "Whether the rules about meaning (warnings) are looked at.", choices=(False, True), tighter="later"
     ),
-    "places": Limit("Places kept per rule in the report; 0 keeps all.", least=0, tighter=None),
+    "places": Limit("Places kept per rule in the report; 0 keeps all.", least=0, tighter=None, setting="-"),
 }
 
 
 def setting_of(name: str) -> str:
-    """The app setting behind a limit; empty if it follows from something else."""
+    """The app setting behind a limit; empty if there is none."""
     told = LIMITS[name].setting
     return "" if told == "-" else told or f"VALIDATION_{name.upper()}"

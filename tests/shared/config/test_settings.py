@@ -11,10 +11,12 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings
 
 from shared.config import settings
 from shared.config.settings import Settings, SettingsError, load, setting_name
 
+CONFIG_AS_SHIPPED = settings.CONFIG
 SECRET = "AccountName=x;AccountKey=TOP-SECRET=="
 NEEDED = {"AZURE_SUBSCRIPTION_ID": "sub", "AZURE_RESOURCE_GROUP": "rg", "AZUREML_WORKSPACE": "ws", "DATA": SECRET}
 
@@ -155,7 +157,7 @@ def test_a_key_that_could_be_guessed_is_refused_and_not_shown(monkeypatch: pytes
 
 
 def test_every_setting_that_holds_a_key_is_a_secret() -> None:
-    assert SECRETS == ["data", "scoring_keys", "notify_key"]
+    assert sorted(SECRETS) == ["data", "notify_key", "scoring_keys"]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,39 @@ def test_secrets_are_in_no_picture_of_the_settings(monkeypatch: pytest.MonkeyPat
     found = load()
     for text in (repr(found), str(found), str(found.model_dump()), found.model_dump_json()):
         assert "SECRET" not in text
+
+
+def test_a_setting_that_is_none_any_more_is_ignored_and_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _environment(monkeypatch, VALIDATION_PLACES="none", call_max_messages="5")
+    assert load().min_rows == 20
+    (line,) = caplog.messages
+    assert "CALL_MAX_MESSAGES, VALIDATION_PLACES" in line
+
+
+def test_settings_that_all_exist_log_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    _environment(monkeypatch, MIN_ROWS="21")
+    load()
+    assert caplog.messages == []
+
+
+def test_no_removed_setting_is_a_setting_and_each_has_a_reason() -> None:
+    assert {setting_name(name) for name in Settings.model_fields}.isdisjoint(settings.REMOVED)
+    assert all(settings.REMOVED.values())
+
+
+def test_every_setting_belongs_to_one_group() -> None:
+    groups = [base for base in Settings.__bases__ if base is not BaseSettings]
+    fields = [name for group in groups for name in group.model_fields]
+    assert sorted(fields) == sorted(Settings.model_fields)
+    assert all(group.__doc__ for group in groups)
+
+
+def test_the_file_from_studio_is_looked_for_beside_the_app() -> None:
+    root = Path(__file__).parents[3]
+    assert (root / "function_app.py").exists()
+    assert CONFIG_AS_SHIPPED == root / "config.json"
 
 
 IDS = {"subscription_id": "s1", "resource_group": "g1", "workspace_name": "w1"}

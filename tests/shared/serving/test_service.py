@@ -471,8 +471,8 @@ def test_a_system_turn_that_the_models_template_would_drop_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "turns", "code", "param"),
     [
-        ({"call_max_messages": 2}, [("user", "a"), ("assistant", "b"), ("user", "c")], "too_many_messages", "messages"),
-        ({"call_max_characters": 5}, [("user", "a"), ("user", "sixsix")], "message_too_long", "messages[1].content"),
+        ({}, [("user", "a"), ("assistant", "b")] * 501, "too_many_messages", "messages"),
+        ({}, [("user", "a"), ("user", "x" * 200_001)], "message_too_long", "messages[1].content"),
         ({"validation_context_tokens": 50}, [("user", "x" * 200)], "context_length_exceeded", "messages"),
     ],
 )

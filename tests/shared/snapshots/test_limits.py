@@ -31,9 +31,13 @@ def test_every_limit_is_a_field_and_every_field_a_limit() -> None:
     assert set(LIMITS["system_turns"].choices) == set(get_args(SystemTurns))
 
 
-def test_every_limit_but_the_roles_is_a_setting_with_the_same_default() -> None:
+NO_SETTING = {"roles", "max_depth", "max_repeats", "places"}
+
+
+def test_every_limit_that_is_a_setting_has_the_same_default_there() -> None:
+    assert {name for name in LIMITS if not setting_of(name)} == NO_SETTING
     default = {name: field.default for name, field in Settings.model_fields.items()}
-    for name in set(LIMITS) - {"roles"}:
+    for name in set(LIMITS) - NO_SETTING:
         told = default[setting_of(name).lower()]
         if name in ("max_file_bytes", "max_total_bytes"):
             told *= 1e9
@@ -42,7 +46,7 @@ def test_every_limit_but_the_roles_is_a_setting_with_the_same_default() -> None:
         assert told == getattr(Policy(), name), name
 
 
-@pytest.mark.parametrize("name", sorted(set(LIMITS) - {"roles", "max_file_bytes", "max_total_bytes"}))
+@pytest.mark.parametrize("name", sorted(set(LIMITS) - NO_SETTING - {"max_file_bytes", "max_total_bytes"}))
 def test_every_setting_reaches_the_policy(name: str) -> None:
     changed: Any = {"system_turns": "fold", "meaning": False, "min_rows": 31, "max_bad_percent": 2.5}.get(name, 77)
     settings = the_settings(**{setting_of(name).lower(): changed})

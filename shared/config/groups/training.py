@@ -1,0 +1,43 @@
+"""Settings: what is trained, and on what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, model_validator
+from pydantic_settings import NoDecode
+
+from shared.config.groups.values import json_object
+
+
+class TrainingGroup(BaseModel):
+    """What is trained, and on what."""
+
+    registry: str = Field("azureml", description="Azure ML registry of the base model and the component.")
+    base_model: str = Field("Phi-4", description="Base model that is fine-tuned.")
+    base_model_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
+    component: str = Field("chat_completion_pipeline", description="Pipeline component that trains.")
+    component_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
+    training_compute: str = Field("serverless", description="`serverless`, or the name of a compute cluster.")
+    create_compute: bool = Field(False, description="Whether a missing cluster is created.")
+    training_instance_type: str = Field("Standard_NC24ads_A100_v4", description="GPU size that trains.")
+    training_nodes: int = Field(1, ge=1, le=64, description="Number of machines that train.")
+    preparation_instance_type: str = Field(
+        "Standard_E4s_v3", description="CPU size of the steps that import the model and prepare the data."
+    )
+    hyperparameters: Annotated[dict[str, Any], NoDecode, json_object('{"num_train_epochs": 2}')] = Field(
+        default_factory=dict, description="Training parameters as a JSON object, for every snapshot."
+    )
+    experiment: str = Field("droptune", description="Experiment under which jobs are listed.")
+    silence_minutes: int = Field(60, ge=1, description="A job not responding for so long is canceled and has failed.")
+
+    @model_validator(mode="after")
+    def _known_hyperparameters(self) -> TrainingGroup:
+        from shared.config.hyperparameters import merged
+        from shared.errors import BadSnapshot
+
+        try:
+            merged(("HYPERPARAMETERS", self.hyperparameters))
+        except BadSnapshot as error:
+            raise ValueError(str(error)) from error
+        return self
