@@ -4,8 +4,8 @@
     python -m cli.preparation ./folder-of-files --split train --split test --out my-snapshot --format parquet
 
 Run by a person; never deployed. It writes one file per split (`train_sft` becomes `train`) and then the empty file
-`_SUCCESS`, in the order in which they have to be uploaded. The sample is drawn with a seed, so a second run into another
-folder writes the same rows. A folder that already holds a snapshot is not touched.
+`_SUCCESS`, in the order in which they have to be uploaded. The sample is drawn with a seed, so a second run into
+another folder writes the same rows. A folder that already holds a snapshot is not touched.
 """
 
 from __future__ import annotations

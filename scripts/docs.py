@@ -78,16 +78,22 @@ def all_settings() -> str:
 
 def readers(name: str) -> list[str]:
     """The rooms of the app that read a setting."""
-    read = re.compile(rf"(?:settings(?:\(\))?|given)\.{name}\b|%{name.upper()}%")
-    found = {
+    as_a_setting = rf"(?:settings(?:\(\))?|given)\.{name}\b|%{name.upper()}%"
+    found = _rooms_with(as_a_setting) or _rooms_with(rf"\.{name}\b")
+    found |= set() if found else _rooms_with(rf"\.{name.partition('_')[2]}\b")  # the gate's come without their prefix
+    if name.upper() in map(setting_of, LIMITS):
+        found.add("snapshots")
+    return sorted(found)
+
+
+def _rooms_with(pattern: str) -> set[str]:
+    read = re.compile(pattern)
+    return {
         path.relative_to(ROOT).parts[1 if path.is_relative_to(ROOT / "shared") else 0].removesuffix(".py")
         for folder in ("functions", "shared")
         for path in (ROOT / folder).rglob("*.py")
         if "config" not in path.parts and read.search(path.read_text("utf-8"))
     }
-    if name.upper() in map(setting_of, LIMITS):
-        found.add("snapshots")
-    return sorted(found)
 
 
 def _default(field: FieldInfo) -> str:

@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -162,3 +164,135 @@ def test_no_type_is_first_looked_at_by_two_threads(path: Path) -> None:
     """msgspec crashes the process then, so decoders are made at import. Seen in a host that was started busy."""
     lazy = [call.lineno for call in calls(path, "decode") if "type" in {keyword.arg for keyword in call.keywords}]
     assert not lazy, "make a Decoder at import: docs/decisions/libraries.md"
+
+
+CODE = ("shared", "functions", "cli", "local", "benchmarks", "scripts")
+
+
+def classes() -> dict[str, list[str]]:
+    """Every public class of the project by its name, with the files that define one."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(path for room in CODE for path in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    return found
+
+
+# Only to become shorter: names that still stand for two things.
+SHARED_NAMES = {"Fault", "Row"}
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    assert {name: paths for name, paths in classes().items() if len(paths) > 1 and name not in SHARED_NAMES} == {}
+
+
+def test_nothing_stands_beside_the_rooms() -> None:
+    known = {"__init__.py", "naming.py", "errors.py", "runtime.py"}
+    assert {path.name for path in (ROOT / "shared").glob("*.py")} == known
+
+
+# Only to become shorter: files that are still too long.
+LONG_FILES = {"shared/azure/workspace.py", "shared/ledger/rows.py", "shared/serving/service.py"}
+
+
+def test_no_file_of_the_app_is_longer_than_a_reader_can_keep_in_mind() -> None:
+    long = {str(path.relative_to(ROOT)) for path in APP if len(path.read_text("utf-8").splitlines()) > 350}
+    assert long - LONG_FILES == set(), "split it: at most 350 lines"
+
+
+# Only to become shorter: functions that are still too long.
+LONG_FUNCTIONS = {"_parse", "_rows"}
+
+
+def test_no_function_of_the_app_is_longer_than_a_screen() -> None:
+    long = {
+        node.name: f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [*APP, *(ROOT / "cli").rglob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 40
+    }
+    assert {name: where for name, where in long.items() if name not in LONG_FUNCTIONS} == {}, "at most 40 lines"
+
+
+# Only to become shorter: modules that are still in a circle.
+IN_CIRCLES = {f"shared.validation.{name}" for name in ("parts", "parquet", "reading")}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also not for type checkers, and not from inside functions."""
+    graph = grimp.build_graph("shared", "functions", include_external_packages=False, cache_dir=None)
+    after: dict[str, set[str]] = {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
+    in_circles = {name for name in after if _reaches(after, name, name)}
+    assert in_circles - IN_CIRCLES == set()
+
+
+def _reaches(after: dict[str, set[str]], start: str, goal: str) -> bool:
+    """Whether a chain of imports leads from one module to the other."""
+    todo, seen = [*after[start]], set[str]()
+    while todo:
+        name = todo.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            todo += after.get(name, ())
+    return False
+
+
+# Words of our own that a stranger would have to learn, with the word to use: CONTRIBUTING.md.
+PRIVATE_WORDS = {
+    "desk": "service",
+    "lineup": "what it lines up: columns, rows",
+    "nature": "traits",
+    "notary": "ledger",
+    "wish": "request",
+    "wishes": "request",
+    "wished": "request",
+    "told": "reason, or the verb that says it",
+    "seen": "state, or the verb that says it",
+    "hands": "step handler",
+}
+"""Words that are no part of a name in the app's code."""
+# Only to become less: how often a word still stands in a name.
+OLD_WORDS: dict[str, int] = {
+    "desk": 2,
+    "nature": 4,
+    "seen": 9,
+    "lineup": 9,
+    "wish": 14,
+    "told": 24,
+    "wished": 2,
+    "hands": 9,
+}
+
+
+def test_private_words_do_not_come_back() -> None:
+    used = Counter(
+        word
+        for path in APP
+        for name in (path.stem, *_names_given(ast.parse(path.read_text("utf-8"))))
+        for word in {word.lower() for word in re.findall(r"[A-Z]?[a-z]+", name)} & PRIVATE_WORDS.keys()
+    )
+    more = {word: count for word, count in used.items() if count > OLD_WORDS.get(word, 0)}
+    assert {f"{word} ({count}): say {PRIVATE_WORDS[word]}" for word, count in more.items()} == set()
+
+
+def _names_given(tree: ast.AST) -> Iterator[str]:
+    """The names that a module gives: to classes, functions, arguments, variables and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def test_the_files_named_in_the_guide_are_there() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`((?:shared|functions|local|tests|docs|scripts|cli|benchmarks)/[^`\s]*)`", guide)
+    named += re.findall(r"(tests/[\w/.]+)", guide)
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from local.azureml.wire.errors import BadArgument, NotFound, NotImitated
+from local.azureml.wire.errors import BadArgument, NotImitated, ResourceNotFound
 
 
-class NoSuchCompute(NotFound):
+class NoSuchCompute(ResourceNotFound):
     """The workspace has no cluster of that name."""
 
     code = "ResourceNotFound"

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from local.azureml.cloud import cloud_of
 from local.azureml.control.faults import FaultRequest, InjectedFault
 from local.azureml.settings import changed
-from local.azureml.wire.errors import NotFound, WireError
+from local.azureml.wire.errors import ResourceNotFound, WireError
 
 DEFAULT_TIMEOUT = 30.0
 
@@ -126,7 +126,7 @@ async def idle(request: Request) -> Response:
 def _fault(request: Request) -> InjectedFault:
     fault = cloud_of(request).faults.get(request.path_params["id"])
     if fault is None:
-        raise NotFound(f"There is no fault {request.path_params['id']}.")
+        raise ResourceNotFound(f"There is no fault {request.path_params['id']}.")
     return fault
 
 

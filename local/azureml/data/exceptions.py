@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from local.azureml.wire.errors import Conflict, NotFound
+from local.azureml.wire.errors import Conflict, ResourceNotFound
 
 
-class NoSuchData(NotFound):
+class NoSuchData(ResourceNotFound):
     """No such asset or version."""
 
     code = "UserError"

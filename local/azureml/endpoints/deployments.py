@@ -20,7 +20,7 @@ from local.azureml.compute.sizes import find_size
 from local.azureml.endpoints.exceptions import HasTraffic, NoSuchDeployment
 from local.azureml.endpoints.models import Endpoints, OnlineEndpoint, check_name
 from local.azureml.endpoints.quota import check_quota, cores_needed
-from local.azureml.endpoints.replica import SERVER_LOG, NotReady, Replica
+from local.azureml.endpoints.replica import SERVER_LOG, Replica, ReplicaNotReady
 from local.azureml.events.publisher import Publisher
 from local.azureml.models.models import Models, ModelVersion
 from local.azureml.operations.models import OperationFailed, Operations
@@ -215,7 +215,7 @@ class Deployments:
         limit = self.pacer.settings.deployment_timeout_seconds
         try:
             await new.start(self.children, self._specification(deployment), self.session, limit)
-        except NotReady as error:
+        except ReplicaNotReady as error:
             raise OperationFailed("ResourceNotReady", str(error)) from error
         self.replicas[deployment.key.lower()] = new
         self.operations.watch(self._watch(deployment.key, new))

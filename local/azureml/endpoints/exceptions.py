@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from local.azureml.wire.errors import BadArgument, Conflict, NotFound, NotImitated, UserError, WireError
+from local.azureml.wire.errors import BadArgument, Conflict, NotImitated, ResourceNotFound, UserError, WireError
 
 
-class NoSuchEndpoint(NotFound):
+class NoSuchEndpoint(ResourceNotFound):
     """The workspace has no endpoint of that name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Online endpoint {name} was not found in the workspace.")
 
 
-class NoSuchDeployment(NotFound):
+class NoSuchDeployment(ResourceNotFound):
     """The endpoint has no deployment of that name."""
 
     def __init__(self, endpoint: str, name: str) -> None:

@@ -17,7 +17,7 @@ SERVER_LOG = "inference-server.txt"
 STORAGE_LOG = "storage-initializer.txt"
 
 
-class NotReady(Exception):
+class ReplicaNotReady(Exception):
     """The container ended, or did not answer its probe in time."""
 
 
@@ -45,7 +45,7 @@ class Replica:
                     probe.raise_for_status()
         except (ChildEnded, TimeoutError, aiohttp.ClientError) as error:
             await self.stop()
-            raise NotReady(f"The container did not become ready ({str(error) or 'time is up'}).") from error
+            raise ReplicaNotReady(f"The container did not become ready ({str(error) or 'time is up'}).") from error
         self.ready.set()
 
     @contextlib.contextmanager

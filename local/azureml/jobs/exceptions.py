@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from local.azureml.wire.errors import NotFound, NotImitated, UserError
+from local.azureml.wire.errors import NotImitated, ResourceNotFound, UserError
 
 
-class NoSuchJob(NotFound):
+class NoSuchJob(ResourceNotFound):
     """No job or run of that name."""
 
     code = "UserError"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from local.azureml.wire.errors import Conflict, NotFound, UserError
+from local.azureml.wire.errors import Conflict, ResourceNotFound, UserError
 
 
-class NoSuchModel(NotFound):
+class NoSuchModel(ResourceNotFound):
     """No such model or version."""
 
     code = "ModelNotFound"

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.wire.errors import NotFound
+from local.azureml.wire.errors import ResourceNotFound
 
 PATH = "/subscriptions/{subscription}/providers/Microsoft.MachineLearningServices/operationsStatus/{key:path}"
 
@@ -47,7 +47,7 @@ async def get(request: Request) -> Response:
     key = request.path_params["key"]
     outcome = cloud_of(request).operations.table.get(key)
     if outcome is None:
-        raise NotFound(f"There is no operation on {key}.")
+        raise ResourceNotFound(f"There is no operation on {key}.")
     body: dict[str, Any] = {"id": request.url.path, "name": key, "status": outcome.status}
     if outcome.status == "Failed":
         body["error"] = {"code": outcome.code, "message": outcome.message}

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from local.azureml.cloud import cloud_of
 from local.azureml.registry.models import NAME, FineTuningModel
 from local.azureml.wire.documents import document
-from local.azureml.wire.errors import NotFound
+from local.azureml.wire.errors import ResourceNotFound
 
 
 async def discover(request: Request) -> Response:
@@ -36,7 +36,7 @@ async def list_model_versions(request: Request) -> Response:
     name = request.path_params["name"]
     rows = [_model_document(request, name, model) for model in cloud_of(request).registry.versions(name)]
     if not rows:
-        raise NotFound(f"Model container with name: {name} not found.")
+        raise ResourceNotFound(f"Model container with name: {name} not found.")
     # The newest version is the answer to label "latest", archived or not: the real registry does not hide it.
     top = request.query_params.get("$top")
     return JSONResponse({"value": rows[: int(top)] if top else rows})
@@ -48,7 +48,7 @@ async def get_model(request: Request) -> Response:
     name, version = request.path_params["name"], request.path_params["version"]
     model = cloud_of(request).registry.model(name, version)
     if model is None:
-        raise NotFound(f"Model {name} with version {version} not found in registry {NAME}.")
+        raise ResourceNotFound(f"Model {name} with version {version} not found in registry {NAME}.")
     return JSONResponse(_model_document(request, name, model))
 
 
@@ -64,14 +64,14 @@ async def get_component(request: Request) -> Response:
     version = request.path_params["version"]
     # The SDK asks for this version name when neither version nor label is given.
     if version not in (component, "azureml_default"):
-        raise NotFound(f"Component {request.path_params['name']} with version {version} not found.")
+        raise ResourceNotFound(f"Component {request.path_params['name']} with version {version} not found.")
     return JSONResponse(_component_document(request))
 
 
 def _check_registry(request: Request) -> None:
     registry = request.path_params["registry"]
     if registry.lower() != NAME:
-        raise NotFound(f"Registry {registry} was not found.")
+        raise ResourceNotFound(f"Registry {registry} was not found.")
 
 
 def _check_component(request: Request) -> str:
@@ -79,7 +79,7 @@ def _check_component(request: Request) -> str:
     component = cloud_of(request).registry.component
     name = request.path_params["name"]
     if name != component.name:
-        raise NotFound(f"Component container with name: {name} not found.")
+        raise ResourceNotFound(f"Component container with name: {name} not found.")
     return component.version
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.azureml.wire.errors import NotFound, Unauthorized, WireError
+from local.azureml.wire.errors import ResourceNotFound, Unauthorized, WireError
 
 
 class BadKey(Unauthorized):
@@ -14,7 +14,7 @@ class BadKey(Unauthorized):
         super().__init__("The key is missing or wrong.")
 
 
-class NothingToAsk(NotFound):
+class NothingToAsk(ResourceNotFound):
     """No deployment has traffic, or not the one that was named."""
 
     code = "NoDeploymentWithTraffic"

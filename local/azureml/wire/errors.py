@@ -43,7 +43,7 @@ class WireError(Exception):
         return {"error": error}
 
 
-class NotFound(WireError):
+class ResourceNotFound(WireError):
     """No such resource."""
 
     status = 404

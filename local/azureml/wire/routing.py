@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local.azureml.wire.errors import NotFound
+from local.azureml.wire.errors import ResourceNotFound
 
 type Handler = Callable[[Request], Awaitable[Response]]
 
@@ -52,4 +52,4 @@ def _check_scope(request: Request, addresses: object) -> None:
     for part in ("subscription", "group", "workspace"):
         asked = request.path_params.get(part)
         if asked is not None and asked.lower() != getattr(addresses, part).lower():
-            raise NotFound(f"{part} '{asked}' was not found; this local cloud has only one.")
+            raise ResourceNotFound(f"{part} '{asked}' was not found; this local cloud has only one.")

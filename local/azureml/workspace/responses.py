@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
 from local.azureml.wire.documents import document
-from local.azureml.wire.errors import NotFound
+from local.azureml.wire.errors import ResourceNotFound
 
 
 async def healthz(request: Request) -> Response:
@@ -79,7 +79,7 @@ async def get_datastore(request: Request) -> Response:
     """GET {ws}/datastores/{name}"""
     name = request.path_params["name"]
     if name not in cloud_of(request).datastores.containers:
-        raise NotFound(f"Datastore {name} was not found in the workspace.")
+        raise ResourceNotFound(f"Datastore {name} was not found in the workspace.")
     return JSONResponse(_datastore(request, name))
 
 
