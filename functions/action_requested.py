@@ -11,12 +11,13 @@ from functions import web
 from functions.web import Request, Response
 from shared import runtime
 from shared.errors import NotFound, PipelineError, TemporaryError
+from shared.serving.routes import ACTION_ERRORS, BY
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-@blueprint.route(route="snapshots/{id}/retry", methods=["POST"])
+@web.route(blueprint, "POST", "snapshots/{id}/retry", status=202, errors=ACTION_ERRORS, query=(BY,))
 def retry_snapshot(req: Request) -> Response:
     """Goes on with a snapshot that failed, in training, registration or release, or that waits for a person."""
     from shared.operations import actions
@@ -24,7 +25,14 @@ def retry_snapshot(req: Request) -> Response:
     return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], _by(req)))
 
 
-@blueprint.route(route="snapshots/{id}/override", methods=["POST"])
+@web.route(
+    blueprint,
+    "POST",
+    "snapshots/{id}/override",
+    status=202,
+    errors=(400, *ACTION_ERRORS),
+    query=(BY, ("what", "Names of checks, with commas between.")),
+)
 def override_snapshot(req: Request) -> Response:
     """Excuses checks for one snapshot, by name or those that block it: it is taken after all, and that is on record."""
     from shared.operations import actions
@@ -33,7 +41,7 @@ def override_snapshot(req: Request) -> Response:
     return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], _by(req), what))
 
 
-@blueprint.route(route="datasets/{name}/wake", methods=["POST"])
+@web.route(blueprint, "POST", "datasets/{name}/wake", status=202, errors=ACTION_ERRORS, query=(BY,))
 def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
     from shared.operations import actions
@@ -41,7 +49,7 @@ def wake_dataset(req: Request) -> Response:
     return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", _by(req)))
 
 
-@blueprint.route(route="datasets/{name}/sleep", methods=["POST"])
+@web.route(blueprint, "POST", "datasets/{name}/sleep", status=202, errors=ACTION_ERRORS, query=(BY,))
 def sleep_dataset(req: Request) -> Response:
     """Puts a live dataset to sleep: its endpoint is removed, its model is kept."""
     from shared.operations import actions
@@ -49,7 +57,7 @@ def sleep_dataset(req: Request) -> Response:
     return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", _by(req)))
 
 
-@blueprint.route(route="datasets/{name}/rollback", methods=["POST"])
+@web.route(blueprint, "POST", "datasets/{name}/rollback", status=202, errors=ACTION_ERRORS, query=(BY,))
 def roll_back_dataset(req: Request) -> Response:
     """Goes back to the release before, while its deployment is kept; during a rollout, takes the candidate back."""
     from shared.operations import actions
@@ -57,7 +65,7 @@ def roll_back_dataset(req: Request) -> Response:
     return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", _by(req)))
 
 
-@blueprint.route(route="datasets/{name}/resume", methods=["POST"])
+@web.route(blueprint, "POST", "datasets/{name}/resume", status=202, errors=ACTION_ERRORS, query=(BY,))
 def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""
     from shared.operations import actions

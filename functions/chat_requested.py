@@ -19,73 +19,84 @@ import azure.functions as func
 from functions import web
 from functions.web import Request, Response
 from shared import runtime
+from shared.serving.routes import ASK_ERRORS, STATUS_ERRORS
 
 if TYPE_CHECKING:
     from shared.serving.auth import ScoringKeys
-    from shared.serving.protocol import ChatRequest
-    from shared.serving.service import AnswerPiece, ChatCall, ChatService
+    from shared.serving.calls import AnswerPiece, ChatCall
+    from shared.serving.protocol import ChatRequest, NativeRequest
+    from shared.serving.service import ChatService
+
+    type Act = Callable[[Request, bytes, str], Awaitable[Response]]
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
 
-OPEN = func.AuthLevel.ANONYMOUS
 
-
-@blueprint.route(route="v1/chat/completions", methods=["POST"], auth_level=OPEN)
+@web.route(
+    blueprint,
+    "POST",
+    "v1/chat/completions",
+    caller="ask",
+    errors=ASK_ERRORS,
+    body="ChatRequest",
+    answer="ChatCompletion",
+    streams="ChatChunk",
+)
 async def chat_completions(req: Request) -> Response:
     """Chat completions; `model` is the dataset's name."""
-    return await _answered(req, _chat)
+    return await _respond(req, _complete_chat)
 
 
-@blueprint.route(route="v1/models", methods=["GET"], auth_level=OPEN)
+@web.route(blueprint, "GET", "v1/models", caller="ask", errors=(401, 503), answer="ModelList")
 async def list_models(req: Request) -> Response:
     """The datasets whose models can be asked."""
-    return await _answered(req, _models)
+    return await _respond(req, _list_models)
 
 
-@blueprint.route(route="v1/models/{model}", methods=["GET"], auth_level=OPEN)
+@web.route(blueprint, "GET", "v1/models/{model}", caller="ask", errors=STATUS_ERRORS, answer="ModelCard")
 async def get_model(req: Request) -> Response:
     """One dataset whose model can be asked."""
-    return await _answered(req, _model)
+    return await _respond(req, _get_model)
 
 
-@blueprint.route(route="score/{dataset}", methods=["POST"], auth_level=OPEN)
+@web.route(
+    blueprint, "POST", "score/{dataset}", caller="ask", errors=ASK_ERRORS, body="NativeRequest", answer="NativeAnswer"
+)
 async def score(req: Request) -> Response:
     """The notebook's payload in, the text and who answered out."""
-    return await _answered(req, _score)
+    return await _respond(req, _score)
 
 
-async def _chat(req: Request, given: bytes, request_id: str) -> Response:
+async def _complete_chat(req: Request, body: bytes, request_id: str) -> Response:
     from shared.serving.protocol import AnswerMessage, ChatChoice, ChatCompletion, ChatRequest
 
-    asked = ChatRequest.model_validate_json(given)
-    question = _question(req, request_id, asked.model, asked.messages, asked.parameters(), asked.stops())
+    asked = ChatRequest.model_validate_json(body)
+    call = _call(req, request_id, asked.model, asked, asked.stops())
     if asked.stream:
-        return await _streamed(question, asked)
-    found = await (await _desk()).answer(question)
+        return await _stream(call, asked)
+    found = await (await _service()).answer(call)
     assert found.ended is not None
     assert found.usage is not None
     choice = ChatChoice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
     return web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage))
 
 
-async def _models(req: Request, given: bytes, request_id: str) -> Response:
+async def _list_models(req: Request, body: bytes, request_id: str) -> Response:
     from shared.serving.protocol import ModelList
 
-    return web.model(ModelList(data=await (await _desk()).catalog.models()))
+    return web.model(ModelList(data=await (await _service()).catalog.models()))
 
 
-async def _model(req: Request, given: bytes, request_id: str) -> Response:
-    return web.model(await (await _desk()).catalog.model(req.path_params["model"]))
+async def _get_model(req: Request, body: bytes, request_id: str) -> Response:
+    return web.model(await (await _service()).catalog.model(req.path_params["model"]))
 
 
-async def _score(req: Request, given: bytes, request_id: str) -> Response:
+async def _score(req: Request, body: bytes, request_id: str) -> Response:
     from shared.serving.protocol import NativeAnswer, NativeRequest
 
-    asked = NativeRequest.model_validate_json(given)
-    dataset = req.path_params["dataset"]
-    question = _question(req, request_id, dataset, asked.input_data.input_string, asked.parameters())
-    found = await (await _desk()).answer(question)
+    asked = NativeRequest.model_validate_json(body)
+    found = await (await _service()).answer(_call(req, request_id, req.path_params["dataset"], asked))
     assert found.ended is not None
     assert found.usage is not None
     return web.model(
@@ -100,52 +111,69 @@ async def _score(req: Request, given: bytes, request_id: str) -> Response:
     )
 
 
-async def _streamed(question: ChatCall, asked: ChatRequest) -> Response:
-    """The answer as events, once its first piece is there: until then an error is an ordinary one."""
-    pieces = (await _desk()).stream(question)
-    first = await anext(pieces)
+async def _stream(call: ChatCall, asked: ChatRequest) -> Response:
+    """The answer as events, once its first piece is there: until then an error is an ordinary one.
+
+    A model that thinks for longer than proxies may wait is not waited for: its stream begins with pings.
+    """
+    from functions.event_stream import PING_SECONDS, EventStream
+
+    pieces = (await _service()).stream(call)
+    first = asyncio.ensure_future(anext(pieces))
+    try:
+        await asyncio.wait((first,), timeout=PING_SECONDS)
+        if first.done():
+            first.result()
+    except BaseException:  # an error of the call, or the caller has left
+        first.cancel()
+        await asyncio.wait((first,))
+        await pieces.aclose()
+        raise
     with_usage = asked.stream_options is not None and asked.stream_options.include_usage
-    return web.EventStream(_events(first, pieces, with_usage, question.request_id))
+    return EventStream(_events(first, pieces, with_usage, call.request_id))
 
 
 async def _events(
-    first: AnswerPiece, pieces: AsyncGenerator[AnswerPiece], with_usage: bool, request_id: str
+    first: asyncio.Future[AnswerPiece], pieces: AsyncGenerator[AnswerPiece], with_usage: bool, request_id: str
 ) -> AsyncGenerator[str]:
+    """The data of the events: a chunk for each piece, one that says why it ended, the usage if wanted, `[DONE]`."""
     from shared.serving.protocol import ApiError, ChatChunk, ChatDelta, ChunkChoice
 
-    heading = _heading(first)
-
-    def event(delta: ChatDelta, ended: Any = None) -> str:
-        return web.event(ChatChunk(**heading, choices=[ChunkChoice(delta=delta, finish_reason=ended)]))
-
     try:
-        yield event(ChatDelta(role="assistant", content=first.text))
-        last = first
+        last = await first
+        heading = _heading(last)
+
+        def chunk(delta: ChatDelta, ended: Any = None) -> str:
+            return ChatChunk(**heading, choices=[ChunkChoice(delta=delta, finish_reason=ended)]).model_dump_json()
+
+        yield chunk(ChatDelta(role="assistant", content=last.text))
         async for last in pieces:
             if last.text:
-                yield event(ChatDelta(content=last.text))
-        yield event(ChatDelta(), last.ended)
+                yield chunk(ChatDelta(content=last.text))
+        yield chunk(ChatDelta(), last.ended)
         if with_usage:
-            yield web.event(ChatChunk(**heading, choices=[], usage=last.usage))
-        yield "data: [DONE]\n\n"
+            yield ChatChunk(**heading, choices=[], usage=last.usage).model_dump_json()
+        yield "[DONE]"
     except ApiError as error:
         log.warning("request %s: the answer broke off: %s", request_id, error.code)
-        yield web.event(error.body())
+        yield error.body().model_dump_json()
     finally:
+        first.cancel()
+        await asyncio.wait((first,))
         await pieces.aclose()
 
 
-async def _answered(req: Request, act: Callable[[Request, bytes, str], Awaitable[Response]]) -> Response:
+async def _respond(req: Request, act: Act) -> Response:
     """What every route here has in common: key, bounded body, request id, one shape of errors, one line in the log."""
     from shared.serving.protocol import ApiError
 
     request_id, started = web.request_id(req), time.perf_counter()
     try:
-        _access().check(req.headers, req.query_params)
-        given = await web.body(req, runtime.settings().call_max_bytes)
-        response = await web.unless_left(req, _acted(act, req, given, request_id))
+        _keys().check(req.headers, req.query_params)
+        body = await web.body(req, runtime.settings().call_max_bytes)
+        response = await web.unless_left(req, _act_with_api_errors(act, req, body, request_id))
     except ApiError as error:
-        response = web.unanswered(error)
+        response = web.api_error(error)
     except web.BodyTooLarge as error:
         response = web.refusal(413, "too_large", str(error))
     except web.CallerLeft:
@@ -156,15 +184,14 @@ async def _answered(req: Request, act: Callable[[Request, bytes, str], Awaitable
     return response
 
 
-async def _acted(
-    act: Callable[[Request, bytes, str], Awaitable[Response]], req: Request, given: bytes, request_id: str
-) -> Response:
+async def _act_with_api_errors(act: Act, req: Request, body: bytes, request_id: str) -> Response:
+    """Raises ApiError and nothing else; what is not expected is logged and 500."""
     from pydantic import ValidationError
 
     from shared.serving.protocol import ApiError
 
     try:
-        return await act(req, given, request_id)
+        return await act(req, body, request_id)
     except ValidationError as error:
         raise web.malformed(error) from None  # its text holds what was sent
     except ApiError:
@@ -174,12 +201,12 @@ async def _acted(
         raise ApiError(500, "internal_error", f"this is our fault; the log has request {request_id}") from error
 
 
-def _question(
-    req: Request, request_id: str, model: str, turns: Any, parameters: dict[str, Any], stops: tuple[str, ...] = ()
+def _call(
+    req: Request, request_id: str, model: str, asked: ChatRequest | NativeRequest, stops: tuple[str, ...] = ()
 ) -> ChatCall:
-    from shared.serving.service import ChatCall
+    from shared.serving.calls import ChatCall
 
-    return ChatCall(model, turns, parameters, stops, request_id, web.patience(req))
+    return ChatCall(model, asked.turns(), asked.parameters(), stops, request_id, web.patience(req))
 
 
 def _heading(found: AnswerPiece) -> dict[str, Any]:
@@ -188,20 +215,20 @@ def _heading(found: AnswerPiece) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
 
 
-async def _desk() -> ChatService:
-    """This process's desk. The first caller has it made beside the loop, since that connects to storage."""
-    return _made_desk() if _made_desk.cache_info().currsize else await asyncio.to_thread(_made_desk)
+async def _service() -> ChatService:
+    """This process's chat service. The first caller has it made beside the loop, since that connects to storage."""
+    return _made_service() if _made_service.cache_info().currsize else await asyncio.to_thread(_made_service)
 
 
 @cache
-def _made_desk() -> ChatService:
+def _made_service() -> ChatService:
     from shared.serving.service import ChatService
 
     return ChatService(runtime.services())
 
 
 @cache
-def _access() -> ScoringKeys:
+def _keys() -> ScoringKeys:
     from shared.config.groups.values import keys_in
     from shared.serving.auth import ScoringKeys
 

@@ -8,11 +8,12 @@ from functions import web
 from functions.web import Request, Response
 from shared import runtime
 from shared.errors import NotFound
+from shared.serving.routes import STATUS_ERRORS
 
 blueprint = func.Blueprint()
 
 
-@blueprint.route(route="snapshots", methods=["GET"])
+@web.route(blueprint, "GET", "snapshots", errors=(400, 401), query=(("dataset", "Its name."),))
 def list_snapshots(req: Request) -> Response:
     """The newest snapshots and refused uploads; `?dataset=` for the snapshots of one dataset."""
     from shared import naming
@@ -27,7 +28,7 @@ def list_snapshots(req: Request) -> Response:
     return web.answer(found)
 
 
-@blueprint.route(route="snapshots/{id}", methods=["GET"])
+@web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)
 def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
     from shared.operations import status
@@ -38,7 +39,7 @@ def get_snapshot(req: Request) -> Response:
         return web.refusal(404, "not_found", "there is no snapshot of that id; GET /api/snapshots lists them")
 
 
-@blueprint.route(route="datasets/{name}", methods=["GET"])
+@web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
 def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
     from shared.operations import status
@@ -49,15 +50,15 @@ def get_dataset(req: Request) -> Response:
         return web.refusal(404, "not_found", "there is no dataset of that name; GET /api/snapshots lists snapshots")
 
 
-@blueprint.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@web.route(blueprint, "GET", "health", caller="anybody")
 def health(req: Request) -> Response:
     """That the app is indexed and its settings are right; it asks no other service."""
     return web.answer({"status": "ok"})
 
 
-@blueprint.route(route="openapi.json", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@web.route(blueprint, "GET", "openapi.json", caller="anybody")
 def describe_routes(req: Request) -> Response:
     """All routes as an OpenAPI document, for tools that make clients or pages of it."""
     from shared.serving import openapi
 
-    return web.answer(openapi.document())
+    return web.answer(openapi.document(web.ROUTES))

@@ -1,4 +1,4 @@
-"""How the HTTP functions read and answer: bounded bodies, JSON, events, and from the app's errors to status codes.
+"""How the HTTP functions are declared, read and answer: routes, bounded bodies, JSON, and statuses for errors.
 
 The one place that knows the HTTP classes. Importing Microsoft's extension makes the runtime stream all HTTP functions
 of the app; their requests and responses are then those of Starlette.
@@ -10,21 +10,46 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncGenerator, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal
 
+import azure.functions as func
 import azurefunctions.extensions.http.fastapi  # type: ignore[import-untyped] # noqa: F401
 from starlette.requests import Request as Request
 from starlette.responses import Response as Response
-from starlette.responses import StreamingResponse
+
+from shared.serving.routes import ApiRoute
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
-    from starlette.types import Receive, Scope, Send
 
     from shared.serving.protocol import ApiError
 
 _CODES = {"extra_forbidden": "unsupported_parameter", "missing": "missing_parameter", "json_invalid": "invalid_json"}
+
+
+# Every HTTP function of the app, in the order of its declaration.
+ROUTES: list[ApiRoute] = []
+
+
+def route[F: Callable[..., Any]](
+    blueprint: func.Blueprint, method: Literal["GET", "POST"], path: str, **described: Any
+) -> Callable[[F], F]:
+    """Declares an HTTP function, for the platform and for the OpenAPI document; `described`: fields of ApiRoute.
+
+    The platform checks the key where a function key is needed. Elsewhere it lets everybody in.
+    """
+
+    def declare(handler: F) -> F:
+        summary = (handler.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        declared = ApiRoute(method, path, summary, **described)
+        ROUTES.append(declared)
+        by_platform = declared.caller == "function"
+        level = func.AuthLevel.FUNCTION if by_platform else func.AuthLevel.ANONYMOUS
+        decorated: F = blueprint.route(route=path, methods=[method], auth_level=level)(handler)
+        return decorated
+
+    return declare
 
 
 class BodyTooLarge(Exception):
@@ -67,26 +92,6 @@ async def unless_left[T](req: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait((doing, leaving))
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events. When the caller leaves, or after the last one, what makes them is closed at once."""
-
-    def __init__(self, events: AsyncGenerator[str]) -> None:
-        super().__init__(events, 200, {"Cache-Control": "no-cache"}, "text/event-stream")
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends them."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._events.aclose()
-
-
-def event(data: BaseModel, *, without_nulls: bool = False) -> str:
-    """One server-sent event."""
-    return f"data: {data.model_dump_json(exclude_none=without_nulls)}\n\n"
-
-
 def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
     return Response(json.dumps(body, ensure_ascii=False), status, headers, "application/json")
@@ -101,11 +106,11 @@ def refusal(status: int, code: str, message: str, retry_after: int | None = None
     """An error in the shape that chat clients know, which suits the other routes as well."""
     from shared.serving.protocol import ApiError
 
-    return unanswered(ApiError(status, code, message, retry_after))
+    return api_error(ApiError(status, code, message, retry_after))
 
 
-def unanswered(error: ApiError) -> Response:
-    """The answer for a question that could not be answered."""
+def api_error(error: ApiError) -> Response:
+    """The answer for a call that could not be answered."""
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 START = 1_790_000_000.0
@@ -45,3 +46,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class InlineExecutor(Executor):
+    """Does at once what it is given, in the caller's thread: what a test looks at afterwards has happened."""
+
+    def submit[**P, T](self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done

@@ -6,6 +6,7 @@ chat completion. A deployment that streams sends the same in events, mostly as p
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class UnknownAnswer(PipelineError):
 class AnswerText:
     """An answer, or a piece of one. `ended`: `stop`, `length`, or nothing where it is not told.
 
-    `tokens`: those of the question and of the answer, where the deployment counted them.
+    `tokens`: those of the call and of the answer, where the deployment counted them.
     """
 
     text: str
@@ -45,7 +46,7 @@ def read(body: bytes) -> AnswerText:
     return AnswerText(text, _ended(found), _tokens(found))
 
 
-def read_piece(data: bytes) -> AnswerText:
+def read_piece(data: str) -> AnswerText:
     """One event of a streamed answer; some have no text. Raises UnknownAnswer."""
     try:
         found = json.loads(data)
@@ -57,27 +58,26 @@ def read_piece(data: bytes) -> AnswerText:
     return AnswerText(text, _ended(found), _tokens(found))
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The data of server-sent events, up to `[DONE]` or the end."""
-    rest, data = b"", list[bytes]()
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The data of server-sent events, up to `[DONE]` or the end. Bytes that are no UTF-8 are replaced."""
+    from axio_sse import Decoder
+
+    text, decoder = codecs.getincrementaldecoder("utf-8")("replace"), Decoder()
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            line = line.removesuffix(b"\r")
-            if line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif not line and data:
-                event, data = b"\n".join(data), []
-                if event == _END.encode():
-                    return
-                yield event
-    if data and (event := b"\n".join(data)) != _END.encode():
-        yield event
+        for event in decoder.decode(text.decode(chunk)):
+            if event.data == _END:
+                return
+            yield event.data
+    # Some servers leave out the blank line after the last event.
+    for event in decoder.decode(text.decode(b"", True) + "\n\n"):
+        if event.data != _END:
+            yield event.data
 
 
-def start(body: bytes) -> str:
+def start(body: bytes | str) -> str:
     """The start of a body, to be shown."""
-    return body[:_START_OF_BODY].decode("utf-8", "replace")
+    found = body[:_START_OF_BODY]
+    return found if isinstance(found, str) else found.decode("utf-8", "replace")
 
 
 def _text(found: Any) -> str | None:

@@ -1,6 +1,6 @@
 """Asking a deployed model: the payload the serving code wants, and the client that asks.
 
-Used by the HTTP functions for callers and by the gate for candidates. A question is sent once; the answer tells whether
+Used by the HTTP functions for callers and by the gate for candidates. A call is sent once; the answer tells whether
 trying again could ask twice. Keys are held in memory only and never leave it.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.azure import answers
@@ -40,9 +40,9 @@ class StreamBroken(PipelineError):
 class EndpointAnswer:
     """What came back: HTTP status, the text when there is one, who answered, and the start of any other body.
 
-    Status 0 is no answer: `lost` says whether the question was never sent, no answer came in time, or the connection
-    was cut after the question was sent. `ended` and `tokens` are those of `answers.Text`. `pieces` is an answer that is
-    still coming, instead of `text`; reading it raises Broken.
+    Status 0 is no answer: `lost` says whether the call was never sent, no answer came in time, or the connection
+    was cut after it was sent. `ended` and `tokens` are those of `AnswerText`. `pieces` is an answer that is
+    still coming, instead of `text`; reading it raises StreamBroken, and `aclose` ends it.
     """
 
     status: int
@@ -54,6 +54,17 @@ class EndpointAnswer:
     ended: str = ""
     tokens: tuple[int, int] | None = None
     pieces: AsyncIterator[AnswerText] | None = None
+    hang_up: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def usable(self) -> bool:
+        """An answer with something in it, or one that is still coming."""
+        return self.status == 200 and (self.pieces is not None or self.good)
+
+    async def aclose(self) -> None:
+        """Ends an answer that is still coming. Repeated: nothing more happens."""
+        if self.hang_up is not None:
+            self.hang_up()
 
     @property
     def good(self) -> bool:
@@ -88,14 +99,14 @@ class InferenceClient:
         deployment: str = "",
         request_id: str = "",
     ) -> EndpointAnswer:
-        """One question to one endpoint, its whole answer. `deployment` picks one whatever the traffic says.
+        """One call to one endpoint, its whole answer. `deployment` picks one whatever the traffic says.
 
         Returns the answer for any HTTP status. Any deployment may take `timeout` seconds in all.
         """
-        async with self._asked(uri, key, body, (timeout, None), deployment, request_id, "application/json") as answer:
+        answer = await self._post(uri, key, body, (timeout, None), deployment, request_id, "application/json")
+        async with aclosing(answer):
             return await _whole(answer)
 
-    @asynccontextmanager
     async def stream(
         self,
         uri: str,
@@ -106,17 +117,15 @@ class InferenceClient:
         pause: float,
         deployment: str = "",
         request_id: str = "",
-    ) -> AsyncIterator[EndpointAnswer]:
+    ) -> EndpointAnswer:
         """The same, with `pieces` in the answer where the deployment streams; else its whole answer.
 
-        `pause`: how long it may be silent, s. Leaving the block ends the answer, wherever it is.
+        `pause`: how long it may be silent, s. Closing the answer ends it, wherever it is.
         """
         accept = f"{_EVENTS}, application/json"
-        async with self._asked(uri, key, body, (timeout, pause), deployment, request_id, accept) as answer:
-            yield answer
+        return await self._post(uri, key, body, (timeout, pause), deployment, request_id, accept)
 
-    @asynccontextmanager
-    async def _asked(
+    async def _post(
         self,
         uri: str,
         key: str,
@@ -125,7 +134,7 @@ class InferenceClient:
         deployment: str,
         request_id: str,
         accept: str,
-    ) -> AsyncIterator[EndpointAnswer]:
+    ) -> EndpointAnswer:
         import aiohttp
 
         headers = {"Authorization": f"Bearer {key}", "Accept": accept}
@@ -135,18 +144,18 @@ class InferenceClient:
             headers["x-ms-client-request-id"] = request_id[:40]
         total, pause = limits
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_SECONDS, sock_read=pause)
-        call = self._pool().post(uri, json=body, headers=headers, timeout=timeout)
+        open_response = None
         try:
-            response = await call
+            response = open_response = await self._pool().post(uri, json=body, headers=headers, timeout=timeout)
             answer = await _read(response, limits)
+            if answer.pieces is not None:
+                open_response = None  # whoever has the answer closes it
+            return answer
         except (aiohttp.ClientError, TimeoutError) as error:
-            call.close()
-            yield _lost(error, limits)
-            return
-        try:
-            yield answer
+            return _lost(error, limits)
         finally:
-            response.close()
+            if open_response is not None:
+                open_response.close()
 
     def _pool(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -171,7 +180,7 @@ async def _read(response: aiohttp.ClientResponse, limits: tuple[float, float | N
         detail = answers.start(await response.content.read(1200))
         return EndpointAnswer(response.status, None, deployment, detail, response.headers.get("Retry-After", ""))
     if response.content_type == _EVENTS:
-        return EndpointAnswer(200, None, deployment, pieces=_pieces(response, limits))
+        return EndpointAnswer(200, None, deployment, pieces=_pieces(response, limits), hang_up=response.close)
     try:
         found = answers.read(await response.read())
     except UnknownAnswer as error:
@@ -202,11 +211,11 @@ async def _whole(answer: EndpointAnswer) -> EndpointAnswer:
         return EndpointAnswer(0, None, answer.deployment, str(broken), lost="late" if broken.late else "cut")
     ended = next((piece.ended for piece in reversed(found) if piece.ended), "")
     tokens = next((piece.tokens for piece in reversed(found) if piece.tokens), None)
-    return replace(answer, pieces=None, text="".join(p.text for p in found), ended=ended, tokens=tokens)
+    return replace(answer, pieces=None, hang_up=None, text="".join(p.text for p in found), ended=ended, tokens=tokens)
 
 
 def _lost(error: Exception, limits: tuple[float, float | None]) -> EndpointAnswer:
-    """No answer, and why: a connection that was never made has carried no question."""
+    """No answer, and why: a connection that was never made has carried no call."""
     import aiohttp
 
     name = type(error).__name__

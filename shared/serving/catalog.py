@@ -1,21 +1,20 @@
-"""Which datasets can be asked, and which release a name means: the ledger's rows, remembered for a moment.
+"""Which datasets can be asked, and which release a name means: the ledger's rows, kept for a moment.
 
-A process asks storage about a dataset every two seconds at most, however many callers there are, and goes on with what
-it knows while storage does not answer. A new release, a sleep or a wake is noticed within seconds, without a restart.
+A process reads the row of a dataset every two seconds at most, however many callers there are, and goes on with the row
+it has while storage does not answer. A new release, a sleep or a wake is noticed within seconds, without a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import NotFound, PipelineError
+from shared.errors import NotFound
 from shared.ledger.states import DatasetState
+from shared.serving.cache import SingleFlightCache
 from shared.serving.protocol import ApiError, ModelCard
 
 if TYPE_CHECKING:
@@ -27,71 +26,6 @@ ROW_SECONDS = 2.0
 ROW_USABLE_SECONDS = 60.0
 _FOR_EVER = 1e9
 _NAMES_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Held[V]:
-    value: V
-    fresh_until: float
-    usable_until: float
-
-
-class SingleFlightCache[V]:
-    """Values that were read a moment ago, by name. One read at a time for each name, however many ask.
-
-    A value is `fresh` for so many seconds. After that it is read again, once, while others get the one before. If it
-    cannot be read, that one is `usable` for longer. Losing a memory costs time only.
-    """
-
-    def __init__(self, read: Callable[[str], Awaitable[V]], fresh: float, usable: float) -> None:
-        self._read, self._fresh, self._usable = read, fresh, max(fresh, usable)
-        self._held: dict[str, _Held[V]] = {}
-        self._reading: dict[str, asyncio.Task[V]] = {}
-
-    async def get(self, name: str) -> V:
-        """The value, as fresh as it has to be. Raises what reading it raises."""
-        held, now = self._held.get(name), time.monotonic()
-        if held and now < held.fresh_until:
-            return held.value
-        reading = self._reading.get(name)
-        if held and reading and now < held.usable_until:
-            return held.value
-        try:
-            # Shielded: the caller may leave while others wait for the same.
-            return await asyncio.shield(reading or self._begin(name))
-        except NotFound:
-            self._held.pop(name, None)
-            raise
-        except PipelineError:
-            if held and now < held.usable_until:
-                return held.value
-            raise
-
-    def forget(self, name: str, value: V | None = None) -> None:
-        """Has the value read anew; with `value` only if it is still that one."""
-        held = self._held.get(name)
-        if held and (value is None or held.value == value):
-            del self._held[name]
-            self._reading.pop(name, None)  # it began when what is forgotten was still right
-
-    def _begin(self, name: str) -> asyncio.Task[V]:
-        reading = asyncio.ensure_future(self._keep(name))
-        self._reading[name] = reading
-        reading.add_done_callback(lambda task: self._over(name, task))
-        return reading
-
-    async def _keep(self, name: str) -> V:
-        value = await self._read(name)
-        if self._reading.get(name) is asyncio.current_task():
-            now = time.monotonic()
-            self._held[name] = _Held(value, now + self._fresh, now + self._usable)
-        return value
-
-    def _over(self, name: str, task: asyncio.Task[V]) -> None:
-        if self._reading.get(name) is task:
-            del self._reading[name]
-        if not task.cancelled():
-            task.exception()  # whoever waited for it has got it
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +66,12 @@ class ModelCatalog:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._rows: SingleFlightCache[Dataset] = SingleFlightCache(self._row, ROW_SECONDS, ROW_USABLE_SECONDS)
+        self._rows: SingleFlightCache[Dataset] = SingleFlightCache(self._read_row, ROW_SECONDS, ROW_USABLE_SECONDS)
         # What a snapshot was trained on does not change.
-        self._natures: SingleFlightCache[ModelTraits] = SingleFlightCache(self._nature, _FOR_EVER, _FOR_EVER)
+        self._traits: SingleFlightCache[ModelTraits] = SingleFlightCache(self._read_traits, _FOR_EVER, _FOR_EVER)
 
     async def find(self, model: str) -> ChatTarget:
-        """The dataset of a name, and the release if the name has one after `@`. Raises Unanswered (404)."""
+        """The dataset of a name, and the release if the name has one after `@`. Raises ApiError (404)."""
         name, at, snapshot = model.partition("@")
         row = await self._known(name)
         if not at:
@@ -152,12 +86,12 @@ class ModelCatalog:
             )
         return ChatTarget(row, pinned)
 
-    async def nature(self, release: Release) -> ModelTraits:
+    async def traits(self, release: Release) -> ModelTraits:
         """What is known of a release's base model."""
-        return await self._natures.get(release.snapshot)
+        return await self._traits.get(release.snapshot)
 
     def forget(self, dataset: str) -> None:
-        """Something is not as the row says: it is read anew at the next question."""
+        """Something is not as the row says: it is read anew for the next call."""
         self._rows.forget(dataset)
 
     async def models(self) -> list[ModelCard]:
@@ -167,7 +101,7 @@ class ModelCatalog:
         return [_model(row) for row in rows if not isinstance(row, BaseException) and row.live]
 
     async def model(self, model: str) -> ModelCard:
-        """One of them. Raises Unanswered (404)."""
+        """One of them. Raises ApiError (404)."""
         target = await self.find(model)
         if target.row.live is None:
             raise ApiError(404, "model_not_found", f"{target.row.name} has no release yet", param="model")
@@ -184,12 +118,12 @@ class ModelCatalog:
             text = f"there is no dataset {name[:60]!r}{near}; GET /api/v1/models lists what there is"
             raise ApiError(404, "model_not_found", text, param="model") from error
 
-    async def _row(self, name: str) -> Dataset:
+    async def _read_row(self, name: str) -> Dataset:
         kept = await asyncio.to_thread(self._services.ledger.read, f"dataset/{name}")
         row: Dataset = kept.row
         return row
 
-    async def _nature(self, snapshot: str) -> ModelTraits:
+    async def _read_traits(self, snapshot: str) -> ModelTraits:
         from shared.chatdata.templates import ANY, template_of
 
         try:

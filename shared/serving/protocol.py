@@ -18,7 +18,7 @@ MOST_STOPS = 4
 
 
 class ApiError(PipelineError):
-    """A question that was not answered: HTTP status, a code, a text for the caller, and which field it is about.
+    """A call that was not answered: HTTP status, a code, a text for the caller, and which field it is about.
 
     `retry_after`: seconds after which another try may help. `asked`: the model may have been asked, so that trying
     again may pay for a second answer.
@@ -157,6 +157,10 @@ class NativeRequest(_Asked):
     input_data: InputData
     params: NativeParameters = NativeParameters()
 
+    def turns(self) -> list[ChatTurn]:
+        """The conversation."""
+        return self.input_data.input_string
+
     def parameters(self) -> dict[str, Any]:
         """The generation parameters, from either place."""
         inner, outer = self.input_data.parameters, self.params
@@ -212,6 +216,10 @@ class ChatRequest(_Asked):
             raise ValueError("stream_options goes with stream only")
         return self
 
+    def turns(self) -> list[ChatTurn]:
+        """The conversation."""
+        return self.messages
+
     def parameters(self) -> dict[str, Any]:
         """The generation parameters under the serving code's names."""
         longest = self.max_completion_tokens or self.max_tokens
@@ -231,7 +239,7 @@ FinishReason = Literal["stop", "length"]
 
 
 class TokenUsage(BaseModel):
-    """Tokens of a question and its answer: as the deployment counted them, or estimated from the bytes."""
+    """Tokens of a call and its answer: as the deployment counted them, or estimated from the bytes."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -312,7 +320,7 @@ class ModelCard(BaseModel):
     object: Literal["model"] = "model"
     created: int = Field(description="When its state was entered, seconds since 1970.")
     owned_by: Literal["droptune"] = "droptune"
-    state: str = Field(description="The dataset's state; ASLEEP: a question wakes it.")
+    state: str = Field(description="The dataset's state; ASLEEP: a call wakes it.")
     releases: list[str] = Field(description="The names that pin one of its releases now.")
 
 

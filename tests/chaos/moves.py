@@ -13,9 +13,11 @@ from shared.errors import PipelineError
 from shared.ledger.states import SnapshotState
 from shared.operations import actions
 from shared.releases import idle
+from shared.serving.calls import ChatCall
 from shared.serving.protocol import ApiError, ChatTurn
-from shared.serving.service import ChatCall, ChatService
+from shared.serving.service import ChatService
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
+from tests.fake_process import InlineExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +156,8 @@ def question(history: History) -> None:
 
 async def _question(services: Any, name: str) -> None:
     try:
-        await ChatService(services).answer(ChatCall(name, [ChatTurn(role="user", content="What?")]))
+        call = ChatCall(name, [ChatTurn(role="user", content="What?")])
+        await ChatService(services, notes=InlineExecutor()).answer(call)
     except ApiError:
         return
 

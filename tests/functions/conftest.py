@@ -33,10 +33,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World()
     monkeypatch.setattr(runtime, "_services", lambda: made.services)
     monkeypatch.setattr(runtime, "settings", lambda: made.services.settings)
-    for remembered in (chat_requested._made_desk, chat_requested._access):
+    for remembered in (chat_requested._made_service, chat_requested._keys):
         remembered.cache_clear()
     yield made
-    for remembered in (chat_requested._made_desk, chat_requested._access):
+    for remembered in (chat_requested._made_service, chat_requested._keys):
         remembered.cache_clear()
 
 

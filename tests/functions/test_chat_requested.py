@@ -7,7 +7,6 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +14,11 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions import web
 from functions.chat_requested import chat_completions, get_model, list_models, score
 from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
 from shared.ledger.states import DatasetState as D
+from tests.answers_sent import Sent, sent
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, an_answer
 from tests.fakes import KEY, World
 
@@ -43,13 +42,12 @@ class Endpoint:
         self.asked.append({"body": body, **more})
         return self.answer
 
-    @asynccontextmanager
-    async def stream(self, uri: str, key: str, body: Any, timeout: float, **more: Any) -> AsyncIterator[EndpointAnswer]:
+    async def stream(self, uri: str, key: str, body: Any, timeout: float, **more: Any) -> EndpointAnswer:
         self.asked.append({"body": body, **more})
-        try:
-            yield replace(self.answer, pieces=self._coming()) if self.pieces else self.answer
-        finally:
-            self.closed += 1
+        return replace(self.answer, pieces=self._coming() if self.pieces else None, hang_up=self._hang_up)
+
+    def _hang_up(self) -> None:
+        self.closed += 1
 
     async def _coming(self) -> AsyncIterator[AnswerText]:
         for piece in self.pieces:
@@ -312,25 +310,15 @@ def test_the_models_are_the_datasets_that_have_a_release(world: World, request_o
 # --- streams --------------------------------------------------------------------------------------------------
 
 
-def _streamed(request: Request, take: int = 1000) -> tuple[list[Any], Response]:
+def _streamed(request: Request, take: int | None = None) -> tuple[list[Any], Sent]:
     """The events of a streamed answer; after `take` of them the caller leaves."""
 
-    async def run() -> tuple[list[Any], Response]:
-        response: Any = await chat_completions(request)
-        assert isinstance(response, web.EventStream)
-        found: list[Any] = []
-        async for event in response.body_iterator:
-            text = str(event)
-            assert text.startswith("data: ")
-            assert text.endswith("\n\n")
-            data = text.removeprefix("data: ").strip()
-            found.append(data if data == "[DONE]" else json.loads(data))
-            if len(found) == take:
-                break
-        await response._events.aclose()
-        return found, response
+    async def run() -> Sent:
+        return await sent(await chat_completions(request), take)
 
-    return asyncio.run(run())
+    found = asyncio.run(run())
+    assert found.streamed
+    return found.events, found
 
 
 def _texts(events: list[Any]) -> list[str]:

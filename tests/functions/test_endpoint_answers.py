@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from starlette.requests import Request
 
 from functions.chat_requested import chat_completions, score
-from functions.web import EventStream
 from shared.azure.inference import InferenceClient
+from tests.answers_sent import sent
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
 
@@ -120,12 +120,10 @@ def _asked(world: World, request_of: Make, endpoint: Endpoint | None, route: str
     async def run() -> Got:
         async with _served(world, endpoint):
             response = await act(request_of(body, route={"dataset": DATASET}))
-            if not isinstance(response, EventStream):
-                return Got(response.status_code, json.loads(bytes(response.body)), response.headers)
-            events = [str(event).removeprefix("data: ").strip() async for event in response.body_iterator]
-            if events[-1] == "[DONE]":
-                events.pop()
-            return Got(200, [json.loads(event) for event in events], response.headers)
+            found = await sent(response)
+            if not found.streamed:
+                return Got(found.status, json.loads(found.body), found.headers)
+            return Got(200, [event for event in found.events if event != "[DONE]"], found.headers)
 
     got = asyncio.run(run())
     told = json.dumps(got.body) + repr(dict(got.headers))
@@ -196,7 +194,7 @@ def test_every_status_of_the_endpoint_has_one_for_the_caller(
     assert (got.status, got.body["error"]["code"], endpoint.asked) == (status, code, times)
     assert set(got.body["error"]) == {"message", "type", "param", "code"}
     assert ("x-should-retry" in got.headers) == (status in (502, 504))
-    assert ("Retry-After" in got.headers) == (status in (429, 503))
+    assert ("retry-after" in got.headers) == (status in (429, 503))
     world.services.counts.flush()
     tally = world.services.counts.since(DATASET, DEPLOYMENT, 0)
     refused = answered < 500 and answered not in (408, 424)
@@ -216,7 +214,7 @@ def test_one_who_is_busy_for_longer_than_the_call_may_take_is_not_waited_for(
 ) -> None:
     endpoint = answering(429, retry_after="300")
     got = _asked(world, request_of, endpoint, route)
-    assert (got.status, got.headers["Retry-After"], endpoint.asked) == (429, "300", 1)
+    assert (got.status, got.headers["retry-after"], endpoint.asked) == (429, "300", 1)
 
 
 @ROUTES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.serving import openapi
+from functions import web
 
 TRIGGERS = {
     "snapshot_uploaded": "eventGridTrigger",
@@ -68,7 +68,7 @@ def test_the_platform_checks_no_key_where_the_app_does_or_nobody_has_to(bindings
 
 
 def test_every_route_is_in_the_openapi_document_and_no_other(bindings: dict[str, Any]) -> None:
-    described = {(route.method.upper(), route.path.removeprefix("/api/")): route.who for route in openapi.ROUTES}
+    described: dict[tuple[str, str], str] = {(route.method, route.path): route.caller for route in web.ROUTES}
     assert set(described) == set(ROUTES.values())
     for name, route in ROUTES.items():
         assert (described[route] == "function") == (bindings[name]["authLevel"].value == "function"), name

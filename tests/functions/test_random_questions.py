@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from functions import chat_requested
-from functions.web import EventStream
 from shared import runtime
+from tests.answers_sent import sent
 from tests.builders import DATASET, ENDPOINT, a_dataset
 from tests.fakes import KEY, World
 
@@ -67,10 +67,10 @@ def world() -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "_services", lambda: made.services)
         patch.setattr(runtime, "settings", lambda: made.services.settings)
-        for remembered in (chat_requested._made_desk, chat_requested._access):
+        for remembered in (chat_requested._made_service, chat_requested._keys):
             remembered.cache_clear()
         yield made
-        for remembered in (chat_requested._made_desk, chat_requested._access):
+        for remembered in (chat_requested._made_service, chat_requested._keys):
             remembered.cache_clear()
 
 
@@ -85,10 +85,9 @@ def _told(act: Any, body: bytes) -> tuple[int, str]:
         headers = [(b"x-functions-key", KEY.encode())]
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
         response = await act(Request({**scope, "path_params": {"dataset": DATASET}}, receive))
-        if isinstance(response, EventStream):
-            seen = "".join([str(event) async for event in response.body_iterator])
-        else:
-            seen = bytes(response.body).decode()
+        found = await sent(response)
+        seen = found.body.decode()
+        if not found.streamed:
             json.loads(seen)
         return response.status_code, seen + repr(response.headers)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -198,7 +199,7 @@ def test_an_answer_that_streams_is_read_piece_by_piece_as_it_comes() -> None:
         streaming = Streaming(ONE, TWO)
         async with (
             _serving(streaming) as (inference, uri),
-            inference.stream(uri, KEY, {}, 10, pause=10) as answer,
+            aclosing(await inference.stream(uri, KEY, {}, 10, pause=10)) as answer,
         ):
             assert (answer.status, answer.text, answer.deployment) == (200, None, "r2")
             assert answer.pieces is not None
@@ -215,7 +216,7 @@ def test_a_reader_who_leaves_ends_the_answer() -> None:
     async def run() -> None:
         streaming = Streaming(ONE, end="hanging")
         async with _serving(streaming) as (inference, uri):
-            async with inference.stream(uri, KEY, {}, 10, pause=10) as answer:
+            async with aclosing(await inference.stream(uri, KEY, {}, 10, pause=10)) as answer:
                 streaming.goes_on.release()
                 assert answer.pieces is not None
                 await anext(answer.pieces)
@@ -238,7 +239,7 @@ def test_a_stream_that_breaks_says_how(pieces: list[bytes], end: str, late: bool
         for _ in pieces:
             streaming.goes_on.release()
         async with _serving(streaming) as (inference, uri):
-            async with inference.stream(uri, KEY, {}, 10, pause=0.3) as answer:
+            async with aclosing(await inference.stream(uri, KEY, {}, 10, pause=0.3)) as answer:
                 assert answer.pieces is not None
                 assert (await anext(answer.pieces)).text == "one"
                 with pytest.raises(StreamBroken, match=said) as broken:
@@ -269,8 +270,8 @@ def test_an_answer_that_does_not_stream_is_there_at_once() -> None:
         app.router.add_post("/score", Endpoint().handle)
         async with TestServer(app) as server:
             inference = InferenceClient()
-            async with inference.stream(str(server.make_url("/score")), KEY, {}, 10, pause=10) as answer:
-                assert (answer.text, answer.pieces) == ("hi", None)
+            answer = await inference.stream(str(server.make_url("/score")), KEY, {}, 10, pause=10)
+            assert (answer.text, answer.pieces) == ("hi", None)
             await inference.close()
 
     asyncio.run(run())

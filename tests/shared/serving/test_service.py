@@ -13,9 +13,11 @@ from shared.azure.inference import EndpointAnswer
 from shared.errors import AzureRefused, ServiceBusy
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
-from shared.serving.catalog import _Held
+from shared.serving.cache import _Kept
+from shared.serving.calls import AnswerPiece, ChatCall
+from shared.serving.last_asked import ASKED_SECONDS
 from shared.serving.protocol import ApiError, ChatTurn, TokenUsage
-from shared.serving.service import ASKED_SECONDS, AnswerPiece, ChatCall, ChatService
+from shared.serving.service import ChatService
 from tests.builders import (
     DATASET,
     DEPLOYMENT,
@@ -28,6 +30,7 @@ from tests.builders import (
     a_trained_snapshot,
     an_answer,
 )
+from tests.fake_process import InlineExecutor
 from tests.fakes import World
 
 TURNS = [ChatTurn(role="user", content="Why?")]
@@ -47,21 +50,21 @@ class Endpoint:
 
 
 class Office:
-    """A desk over one dataset's row, and the endpoint it asks."""
+    """A chat service over one dataset's row, and the endpoint it asks."""
 
     def __init__(self, row: Dataset | None = None, *answers: EndpointAnswer, **settings: Any) -> None:
         self.world = World(settings=settings)
         self.endpoint = Endpoint(*answers)
         fake: Any = self.endpoint
         self.world.services.inference = fake
-        self.desk = ChatService(self.world.services)
+        self.service = ChatService(self.world.services, notes=InlineExecutor())
         self.world.workspace.endpoints.write(ENDPOINT, {}, {})
         if row is not None:
             self.world.services.ledger.create(row)
             self.world.storage.messages.clear()
 
     def ask(self, dataset: str = DATASET, **parameters: Any) -> AnswerPiece:
-        return asyncio.run(self.desk.answer(ChatCall(dataset, TURNS, parameters, request_id="request-1")))
+        return asyncio.run(self.service.answer(ChatCall(dataset, TURNS, parameters, request_id="request-1")))
 
     def refused(self, dataset: str = DATASET) -> ApiError:
         with pytest.raises(ApiError) as refused:
@@ -181,7 +184,7 @@ def test_questions_that_come_at_once_do_not_throw_away_each_others_fresh_key() -
     office.endpoint.ask = turned_over  # type: ignore[method-assign]
 
     async def many() -> list[AnswerPiece]:
-        return list(await asyncio.gather(*(office.desk.answer(ChatCall(DATASET, TURNS)) for _ in range(5))))
+        return list(await asyncio.gather(*(office.service.answer(ChatCall(DATASET, TURNS)) for _ in range(5))))
 
     assert {answer.text for answer in asyncio.run(many())} == {"an answer"}
     office.ask()
@@ -211,7 +214,7 @@ def test_an_endpoint_that_somebody_deleted_is_503() -> None:
 
 def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
     office = Office(a_dataset())
-    office.desk.services.settings = office.desk.services.settings.model_copy(update={"call_seconds": 0.7})
+    office.service.services.settings = office.service.services.settings.model_copy(update={"call_seconds": 0.7})
     over = threading.Event()
 
     def key(name: str) -> str:
@@ -222,7 +225,7 @@ def test_a_key_that_does_not_come_in_time_is_504_and_nobody_was_asked() -> None:
 
     async def run() -> ApiError:
         with pytest.raises(ApiError) as refused:
-            await office.desk.answer(ChatCall(DATASET, TURNS))
+            await office.service.answer(ChatCall(DATASET, TURNS))
         over.set()
         return refused.value
 
@@ -288,8 +291,8 @@ def test_a_sleeping_dataset_is_woken_once_for_many_callers() -> None:
     others = ChatService(office.world.new_process())
 
     async def many() -> list[Any]:
-        desks = [office.desk, others] * 10
-        return await asyncio.gather(*(d.answer(ChatCall(DATASET, TURNS)) for d in desks), return_exceptions=True)
+        services = [office.service, others] * 10
+        return await asyncio.gather(*(d.answer(ChatCall(DATASET, TURNS)) for d in services), return_exceptions=True)
 
     assert {getattr(refused, "code", refused) for refused in asyncio.run(many())} == {"waking"}
     assert [message for _, _, message in office.world.storage.messages] == [f"dataset/{DATASET}?"]
@@ -373,8 +376,8 @@ def test_rows_are_remembered_for_a_moment_only() -> None:
     office.world.services.ledger.read = counted  # type: ignore[method-assign]
     office.ask()
     assert reads == []
-    held = office.desk.catalog._rows._held
-    held[DATASET] = _Held(held[DATASET].value, 0.0, held[DATASET].usable_until)
+    kept = office.service.catalog._rows._kept
+    kept[DATASET] = _Kept(kept[DATASET].value, 0.0, kept[DATASET].usable_until)
     office.ask()
     assert reads == [f"dataset/{DATASET}"]
 
@@ -432,7 +435,7 @@ def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() 
 def _asked(office: Office, *turns: tuple[str, str], **more: Any) -> list[dict[str, Any]]:
     """The turns that reached the endpoint."""
     question = ChatCall(DATASET, [ChatTurn.model_validate({"role": r, "content": c}) for r, c in turns], **more)
-    asyncio.run(office.desk.answer(question))
+    asyncio.run(office.service.answer(question))
     sent: list[dict[str, Any]] = office.endpoint.asked[-1]["body"]["input_data"]["input_string"]
     return sent
 
@@ -509,12 +512,12 @@ def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
             return an_answer()
 
         office.endpoint.ask = hold  # type: ignore[method-assign]
-        asking = [asyncio.create_task(office.desk.answer(ChatCall(DATASET, TURNS))) for _ in range(3)]
+        asking = [asyncio.create_task(office.service.answer(ChatCall(DATASET, TURNS))) for _ in range(3)]
         done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         held.set()
         found = await asyncio.gather(*asking, return_exceptions=True)
         assert len(done) == 1
-        return [*found, await office.desk.answer(ChatCall(DATASET, TURNS))]
+        return [*found, await office.service.answer(ChatCall(DATASET, TURNS))]
 
     refused, *answered = sorted(asyncio.run(run()), key=lambda found: isinstance(found, AnswerPiece))
     assert (refused.status, refused.code, refused.retry_after) == (429, "too_many_calls", 1)
@@ -524,7 +527,7 @@ def test_more_questions_at_once_than_allowed_are_told_to_come_back() -> None:
 def test_a_pinned_release_is_asked_by_name_and_counted_though_it_says_nothing() -> None:
     office = Office(a_dataset(previous=a_release(NEWER)), EndpointAnswer(424, None))
     with pytest.raises(ApiError):
-        asyncio.run(office.desk.answer(ChatCall(f"{DATASET}@{NEWER}", TURNS)))
+        asyncio.run(office.service.answer(ChatCall(f"{DATASET}@{NEWER}", TURNS)))
     pinned = a_release(NEWER).deployment
     assert office.endpoint.asked[0]["deployment"] == pinned
     assert [_tally(office, name) for name in (pinned, DEPLOYMENT)] == [(1, 1, 0), (0, 0, 0)]
@@ -548,7 +551,7 @@ def test_a_question_that_may_have_been_answered_is_not(lost: Any) -> None:
 
 def test_an_endpoint_that_moved_is_found_again() -> None:
     office = Office(a_dataset(), an_answer(404), an_answer())
-    asyncio.run(office.desk.catalog.find(DATASET))
+    asyncio.run(office.service.catalog.find(DATASET))
     office.world.services.ledger.change(f"dataset/{DATASET}", lambda row: row.but(scoring_uri="https://new/score"))
     assert office.ask().text == "an answer"
     assert [asked["uri"] for asked in office.endpoint.asked] == [URI, "https://new/score"]
@@ -556,7 +559,7 @@ def test_an_endpoint_that_moved_is_found_again() -> None:
 
 def test_an_endpoint_that_was_put_to_sleep_meanwhile_is_woken() -> None:
     office = Office(a_dataset(), an_answer(404))
-    asyncio.run(office.desk.catalog.find(DATASET))
+    asyncio.run(office.service.catalog.find(DATASET))
     office.world.services.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(D.ASLEEP, history=row.history))
     assert office.refused().code == "waking"
     assert office.row.requested is not None
@@ -576,7 +579,7 @@ def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> No
     office = Office(a_dataset(D.ASLEEP))
 
     async def run() -> AnswerPiece:
-        asking = asyncio.create_task(office.desk.answer(ChatCall(DATASET, TURNS, wait=30)))
+        asking = asyncio.create_task(office.service.answer(ChatCall(DATASET, TURNS, wait=30)))
         while office.row.requested is None:
             await asyncio.sleep(0.01)
         office.world.services.ledger.change(f"dataset/{DATASET}", lambda row: a_dataset(history=row.history))
@@ -589,12 +592,12 @@ def test_a_caller_who_would_rather_wait_gets_the_answer_once_it_is_awake() -> No
 def test_nobody_waits_for_longer_than_wanted_and_allowed(wait: float, most: float) -> None:
     office = Office(a_dataset(D.ASLEEP), wake_wait_seconds=most)
     with pytest.raises(ApiError) as refused:
-        asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=wait)))
+        asyncio.run(office.service.answer(ChatCall(DATASET, TURNS, wait=wait)))
     assert refused.value.code == "waking"
 
 
 def test_waiting_does_not_help_where_nothing_will_wake_it() -> None:
     office = Office(a_dataset(D.ASLEEP), wake_on_request=False)
     with pytest.raises(ApiError) as refused:
-        asyncio.run(office.desk.answer(ChatCall(DATASET, TURNS, wait=30)))
+        asyncio.run(office.service.answer(ChatCall(DATASET, TURNS, wait=30)))
     assert refused.value.code == "asleep"

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from functions import web
 from shared.serving import openapi
 from shared.serving.protocol import ApiError, ChatRequest
 
-DOCUMENT = openapi.document()
+DOCUMENT = openapi.document(web.ROUTES)
 OPERATIONS = [
     (path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 ]

@@ -1,0 +1,43 @@
+"""What a caller is told for each way in which an endpoint does not answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.serving.protocol import ApiError
+
+if TYPE_CHECKING:
+    from shared.azure.inference import EndpointAnswer, StreamBroken
+
+
+def broken_off(dataset: str, broken: StreamBroken) -> ApiError:
+    """For an answer that began and does not go on."""
+    status, code = (504, "timeout") if broken.late else (502, "answer_broken_off")
+    return ApiError(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
+
+
+def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
+    """For an answer that is none."""
+    match answer.status:
+        case 0 if answer.lost == "unsent":
+            return ApiError(503, "unavailable", f"{dataset}: {answer.detail}; nobody was asked", 5)
+        case 0 if answer.lost == "cut":
+            return ApiError(502, "connection_lost", f"{dataset}: {answer.detail}", asked=True)
+        case 0 | 408 | 504:
+            return ApiError(504, "timeout", f"{dataset}: {answer.detail or 'the model took too long'}", asked=True)
+        case 200:
+            why = answer.detail or "an empty text"
+            return ApiError(502, "bad_answer", f"{dataset} answered nothing usable: {why}", asked=True)
+        case 424:
+            return ApiError(502, "model_error", f"{dataset}: the model failed: {answer.detail}", asked=True)
+        case 413:
+            return ApiError(413, "too_large", f"{dataset}: the endpoint does not take so large a call")
+        case 429:
+            return ApiError(429, "rate_limit", f"{dataset} is busy", _seconds(answer.retry_after))
+        case 404 | 503:
+            return ApiError(503, "unavailable", f"{dataset} is not ready to answer", 10)
+    return ApiError(502, "endpoint_error", f"{dataset}: the endpoint answered HTTP {answer.status}", asked=True)
+
+
+def _seconds(text: str) -> int:
+    return max(1, int(text)) if text.isdigit() else 1

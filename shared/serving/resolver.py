@@ -1,0 +1,87 @@
+"""First stage of an answer: who is asked, what is sent, and with which key.
+
+A sleeping dataset is woken on the way: the wish is recorded once, whoever asks and however often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from shared.ledger.states import DatasetState
+from shared.serving.cache import SingleFlightCache
+from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ResolvedCall
+from shared.serving.catalog import ChatTarget, ModelCatalog, is_up
+from shared.serving.prompt import request_body
+from shared.serving.protocol import ApiError
+
+if TYPE_CHECKING:
+    from shared.ledger.rows import Dataset
+    from shared.runtime import Services
+
+KEY_SECONDS = 300.0
+# While Azure ML does not answer, a key that was read is good for so long.
+KEY_USABLE_SECONDS = 3600.0
+WAKE_RETRY_SECONDS = 30
+_POLL_SECONDS = 1.0
+
+
+class CallResolver:
+    """Finds the target of a call. Rows and keys are kept for a while, so that most calls read nothing."""
+
+    def __init__(self, services: Services, catalog: ModelCatalog) -> None:
+        self._services, self._catalog = services, catalog
+        self._keys: SingleFlightCache[str] = SingleFlightCache(self._read_key, KEY_SECONDS, KEY_USABLE_SECONDS)
+
+    async def resolve(self, progress: CallProgress) -> ResolvedCall:
+        """Everything that is needed to ask. Raises ApiError: 400 to 422 for the call, 503 and 504 for the target."""
+        try:
+            async with asyncio.timeout(progress.left):
+                target = await self._wait_until_up(progress)
+                traits = await self._catalog.traits(target.release)
+                body = request_body(progress.call, traits, self._services.settings)
+                return ResolvedCall(target, body, await self._keys.get(target.row.endpoint))
+        except TimeoutError as error:
+            raise ApiError(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
+
+    def forget(self, resolved: ResolvedCall, *, key: bool = False, row: bool = False) -> None:
+        """Have the key or the row read anew, unless another call has seen to it already."""
+        if row:
+            self._catalog.forget(resolved.target.row.name)
+        if key:
+            self._keys.forget(resolved.target.row.endpoint, resolved.key)
+
+    async def _wait_until_up(self, progress: CallProgress) -> ChatTarget:
+        """Who is to be asked, once it is awake; waits for that as long as the caller is willing to."""
+        wait = min(progress.call.wait, self._services.settings.wake_wait_seconds)
+        until = min(time.monotonic() + wait, progress.ends - TOO_LATE_SECONDS)
+        while True:
+            target = await self._catalog.find(progress.call.model)
+            if is_up(target.row):
+                return target
+            self._catalog.forget(target.row.name)
+            await self._wake(target.row)
+            if time.monotonic() + _POLL_SECONDS > until:
+                text = f"{target.row.name} was asleep and is waking: ask again in a while"
+                raise ApiError(503, "waking", text, WAKE_RETRY_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _wake(self, row: Dataset) -> None:
+        """Asks for a sleeping dataset to wake, once. Raises ApiError (503) where it will not wake by that."""
+        name, settings = row.name, self._services.settings
+        if row.live is None:
+            raise ApiError(503, "no_release", f"{name} has no release yet ({row.state})", 60)
+        if row.state != DatasetState.ASLEEP:
+            return
+        if not settings.wake_on_request:
+            raise ApiError(503, "asleep", f"{name} is asleep; POST /api/datasets/{name}/wake wakes it")
+        from shared.operations import actions  # brings the checks of admission; no first answer is to wait for them
+
+        asked = await asyncio.to_thread(actions.ask, self._services, name, "wake", actions.QUESTION)
+        if not asked.done and (pause := row.wake_not_before - self._services.clock()) > 0:
+            text = f"{name} is asleep and could not be woken lately; calls wake it again in {pause:.0f} s"
+            raise ApiError(503, "wake_paused", text, max(1, round(pause)))
+
+    async def _read_key(self, endpoint: str) -> str:
+        return await asyncio.to_thread(self._services.workspace.endpoints.key, endpoint)

@@ -1,0 +1,38 @@
+"""How the HTTP functions describe themselves, for the OpenAPI document. Light: loaded when the app is indexed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+# Who may call: whoever has a key to ask with (`ask`), whoever has a function key (`function`), or anybody.
+type Caller = Literal["ask", "function", "anybody"]
+
+# Errors that routes of a kind have in common, by HTTP status.
+ASK_ERRORS = (400, 401, 404, 413, 422, 429, 500, 502, 503, 504)
+ACTION_ERRORS = (401, 404, 409, 503)
+STATUS_ERRORS = (401, 404, 503)
+
+BY = ("by", "Who asks, in words.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """One route. `body`, `answer`, `streams`: names of models in `protocol`; `query`: names, and what they say."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    caller: Caller = "function"
+    errors: tuple[int, ...] = ()
+    body: str = ""
+    answer: str = ""
+    streams: str = ""
+    status: int = 200
+    query: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """A name for code generators."""
+        return "_".join([self.method.lower(), *re.findall(r"\w+", self.path)])
