@@ -1,7 +1,7 @@
-"""The one place that wires the parts: settings in, clients of Azure out, made once per process and when first used.
+"""Where everything is wired: settings in, one `Services` out, made once per process and when it is first used.
 
-Steps get a `Parts` and nothing else; tests build one of fakes. Nothing is imported or connected before it is needed,
-so that the app indexes quickly.
+Steps and triggers get a `Services` and nothing else; tests build one of fakes. No SDK is imported and nothing is
+connected before it is needed, so that the app indexes quickly.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared import naming
+from shared.azure import notifications
 from shared.config.settings import Settings, load
 from shared.ledger.budget import Budget
 from shared.ledger.claims import Claims
@@ -22,15 +23,18 @@ from shared.ledger.counts import Counts
 from shared.ledger.store import Ledger
 
 if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
     from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
     from shared.azure.storage import Storage
     from shared.azure.workspace import Workspace
+    from shared.ledger.engine import Notify
 
 
 @dataclass
 class Services:
-    """What steps work with. `clock` gives seconds since 1970, UTC."""
+    """What steps work with. `clock` gives seconds since 1970, UTC; `notify` tells others of a change of state."""
 
     settings: Settings
     storage: Storage
@@ -38,6 +42,7 @@ class Services:
     metrics: Metrics
     inference: InferenceClient
     clock: Callable[[], float] = time.time
+    notify: Notify = notifications.silent
     ledger: Ledger = field(init=False)
     budget: Budget = field(init=False)
     claims: Claims = field(init=False)
@@ -58,6 +63,12 @@ class Services:
 _LOCK = threading.Lock()
 
 
+def services() -> Services:
+    """The services of this process, made by the first caller while others wait."""
+    with _LOCK:
+        return _services()
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process; raises SettingsError when they are wrong."""
@@ -70,37 +81,38 @@ def _services() -> Services:
     from shared.azure.metrics import Metrics
     from shared.azure.workspace import Workspace
 
-    given = settings()
     logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request at INFO
-    storage = _storage(given)
+    given = settings()
+    identity = _credential(given)
+    storage = _storage(given, identity)
     storage.prepare()
     workspace = Workspace(
-        credential(),
+        identity,
         given.azure_subscription_id,
         given.azure_resource_group,
         given.azureml_workspace,
         given.registry,
         given.resource_manager,
     )
-    return Services(given, storage, workspace, Metrics(given, credential(), workspace), InferenceClient())
+    return Services(
+        settings=given,
+        storage=storage,
+        workspace=workspace,
+        metrics=Metrics(given, identity, workspace),
+        inference=InferenceClient(),
+        notify=notifications.notifier(given, identity),
+    )
 
 
-def services() -> Services:
-    """The parts of this process, made by the first caller while others wait."""
-    with _LOCK:
-        return _services()
-
-
-@cache
-def credential() -> Any:
+def _credential(given: Settings) -> TokenCredential:
     """Managed identity in Azure, the developer's own sign-in on a laptop; never a browser."""
     from azure.identity import DefaultAzureCredential
 
-    client_id = settings().azure_client_id
+    client_id = given.azure_client_id
     return DefaultAzureCredential(**({"managed_identity_client_id": client_id} if client_id else {}))
 
 
-def _storage(given: Settings) -> Storage:
+def _storage(given: Settings, identity: TokenCredential) -> Storage:
     from azure.storage.blob import BlobServiceClient
     from azure.storage.queue import QueueServiceClient
 
@@ -109,6 +121,4 @@ def _storage(given: Settings) -> Storage:
     if given.data:
         text = given.data.get_secret_value()
         return Storage(BlobServiceClient.from_connection_string(text), QueueServiceClient.from_connection_string(text))
-    return Storage(
-        BlobServiceClient(given.data_blobs, credential()), QueueServiceClient(given.data_queues, credential())
-    )
+    return Storage(BlobServiceClient(given.data_blobs, identity), QueueServiceClient(given.data_queues, identity))

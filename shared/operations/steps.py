@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared import runtime
-from shared.azure import notifications
 from shared.ledger.engine import Engine
 from shared.releases import deploy, sleep, traffic
 from shared.snapshots import admission, cleanup
@@ -50,5 +48,5 @@ def step(services: Services, message: str) -> str:
     key, _, number = message.partition("#")
     if number:
         return admission.check_file(services, key, number)
-    notify = notifications.teller(services.settings, runtime.credential)
-    return Engine(services.ledger, handlers(services), services.settings.fault_seconds, notify).advance(message)
+    engine = Engine(services.ledger, handlers(services), services.settings.fault_seconds, services.notify)
+    return engine.advance(message)

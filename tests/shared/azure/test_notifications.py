@@ -56,14 +56,15 @@ def topic() -> Iterator[Topic]:
         thread.join()
 
 
-def _teller(address: str) -> Notify:
+def _notifier(address: str) -> Notify:
     ids = {"azure_subscription_id": "s", "azure_resource_group": "g", "azureml_workspace": "w", "data": "x"}
     given: dict[str, Any] = {**ids, "notify_topic": address, "notify_key": KEY if address else None}
-    return notifications.teller(Settings(**given), lambda: None)
+    nobody: Any = None
+    return notifications.notifier(Settings(**given), nobody)
 
 
 def test_every_change_is_one_event_with_its_key_and_both_states(topic: Topic) -> None:
-    _teller(topic.address)(*CHANGE)
+    _notifier(topic.address)(*CHANGE)
     ((headers, events),) = topic.received
     (event,) = events
     assert headers["aeg-sas-key"] == KEY
@@ -74,14 +75,14 @@ def test_every_change_is_one_event_with_its_key_and_both_states(topic: Topic) ->
 
 
 def test_each_telling_is_an_event_of_its_own(topic: Topic) -> None:
-    tell = _teller(topic.address)
+    tell = _notifier(topic.address)
     tell(*CHANGE)
     tell(*CHANGE)
     assert len({events[0]["id"] for _, events in topic.received}) == 2
 
 
 def test_without_a_topic_nothing_is_told() -> None:
-    _teller("")(*CHANGE)
+    _notifier("")(*CHANGE)
 
 
 @pytest.mark.parametrize("status", [401, 413, 500, 503])
@@ -90,7 +91,7 @@ def test_a_topic_that_refuses_is_asked_once_and_stops_nothing(
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="shared")
     topic.status = status
-    _teller(topic.address)(*CHANGE)
+    _notifier(topic.address)(*CHANGE)
     assert len(topic.received) == 1
     (record,) = [record for record in caplog.records if record.name == notifications.__name__]
     assert record.levelname == "WARNING"
@@ -100,6 +101,6 @@ def test_a_topic_that_refuses_is_asked_once_and_stops_nothing(
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/api/events", "no address at all"])
 def test_a_topic_that_is_not_there_stops_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
-    _teller(address)(*CHANGE)
+    _notifier(address)(*CHANGE)
     assert "was not told" in caplog.text
     assert KEY not in caplog.text
