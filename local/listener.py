@@ -1,7 +1,6 @@
-"""Being told: a small web hook that subscribes to a topic of the local Event Grid and hands the events on.
+"""A small web hook that subscribes to a topic of the local Event Grid and gives the events to its owner.
 
-Used by the demo, by `make status --watch`-like tools and by tests, which wait for what they are told instead of
-asking again and again. It ends with its owner.
+Used by the demo and by tests, which wait for an event instead of asking again and again. It ends with its owner.
 """
 
 from __future__ import annotations
