@@ -7,19 +7,9 @@ from typing import Any
 from shared import naming
 from shared.azure.inference import EndpointAnswer
 from shared.azure.workspace.registry import RegistryModel
-from shared.ledger.rows import (
-    Dataset,
-    Fault,
-    HistoryEntry,
-    ModelPin,
-    ModelRef,
-    Release,
-    ReportSummary,
-    Request,
-    Snapshot,
-    SnapshotFile,
-    Struct,
-)
+from shared.ledger.record import Struct
+from shared.ledger.release import ModelRef, Release
+from shared.ledger.rows import Dataset, Fault, HistoryEntry, ModelPin, ReportSummary, Request, Snapshot, SnapshotFile
 from shared.ledger.states import DatasetState, SnapshotState
 from tests.fakes import GPU, START
 

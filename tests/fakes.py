@@ -17,7 +17,7 @@ from typing import Any
 from shared.azure import inference
 from shared.azure.metrics import Requests, Since
 from shared.config.settings import Settings
-from shared.ledger.rows import CallComparison, CallStats
+from shared.ledger.release import CallComparison, CallStats
 from shared.runtime import Services
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage

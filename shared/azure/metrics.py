@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.ledger.rows import CallComparison, CallStats, call_result
+from shared.ledger.release import CallComparison, CallStats, call_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,8 @@ import msgspec
 from shared import naming
 from shared.config.settings import Settings
 from shared.errors import LedgerConflict, NotFound
-from shared.ledger.rows import Blocker, Check, Snapshot, Struct
+from shared.ledger.record import Struct
+from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
 from shared.ledger.store import CONTAINER, Ledger

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.errors import NotFound, PipelineError
-from shared.ledger.rows import CallResult, CallStats
+from shared.ledger.release import CallResult, CallStats
 from shared.ledger.storage import BlobStore
 
 log = logging.getLogger(__name__)

@@ -11,20 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-
-type CallResult = Literal["answered", "failed", "refused"]
+from shared.ledger.record import Struct
+from shared.ledger.release import ModelRef, Release, ReleaseOutcome
+from shared.ledger.states import DatasetState, SnapshotState
 
 # Histories are for people; the newest entries tell the story, and a row must stay small.
 HISTORY_KEPT = 100
-
-
-class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of all records: immutable, compared by value."""
-
-    def but(self, **changes: Any) -> Any:
-        """The same record with these fields changed."""
-        return msgspec.structs.replace(self, **changes)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -45,13 +37,45 @@ class Fault(Struct, frozen=True, kw_only=True):
     since: float
 
 
+class Origin(StrEnum):
+    """Where a request came from. What a person asks for is done as it is; all else is looked at once more."""
+
+    PERSON = "person"
+    TIMER = "timer"
+    CALL = "call"
+    SWEEP = "sweep"
+
+
+# Who asked, in the rows of versions that had no origin.
+_ORIGINS = {
+    "timer": Origin.TIMER,
+    "a question": Origin.CALL,
+    "the sweep: its endpoint is gone": Origin.SWEEP,
+}
+
+
 class Request(Struct, frozen=True, kw_only=True):
-    """A wish on record: what is wanted, by whom, since when; `snapshot` where one is meant."""
+    """What a person, a timer, a call or the sweep asks a dataset to do. `snapshot` is named where one is meant.
+
+    `by` is whatever the caller says of itself, for people to read. `origin` is where it came from; whoever decides
+    something looks at that alone. `confirmed_at`: when what did not come from a person was found to be right.
+    """
 
     what: str
     by: str
     at: float
     snapshot: str = ""
+    origin: Origin = msgspec.field(default=None)  # type: ignore[assignment] # never left out when it is written
+    confirmed_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.origin is None:
+            msgspec.structs.force_setattr(self, "origin", _ORIGINS.get(self.by, Origin.PERSON))
+
+    @property
+    def wanted(self) -> tuple[str, str]:
+        """What is asked for, whoever asks."""
+        return self.what, self.snapshot
 
 
 class SnapshotFile(Struct, frozen=True, kw_only=True):
@@ -81,13 +105,6 @@ class ModelPin(Struct, frozen=True, kw_only=True):
     name: str
     version: str
     id: str
-
-
-class ModelRef(Struct, frozen=True, kw_only=True):
-    """A registered model version in the workspace."""
-
-    name: str
-    version: str
 
 
 class Check(StrEnum):
@@ -171,11 +188,11 @@ class Snapshot(Row, frozen=True, kw_only=True):
     base_model: ModelPin | None = None
     context_tokens: int = 0
     component: str = ""
-    hyperparameters: dict[str, Any] = {}
+    hyperparameters: dict[str, Any] = msgspec.field(default_factory=dict)
     digest: str = ""
     claim: str = ""
     duplicate_of: str = ""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
     report: ReportSummary | None = None
     note: str = ""
     job: str = ""
@@ -191,149 +208,12 @@ class Snapshot(Row, frozen=True, kw_only=True):
         return f"snapshot/{self.id}"
 
 
-class GateMetrics(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """What a release made of the gate's prompts.
-
-    `failed`: no answer (an error, a time-out, a shape nobody knows). `unusable`: an answer that is empty, runs in
-    circles, shows template markers or runs on until it is cut off. `likeness` is the mean chrF (0 to 100) to the
-    reference answers, where a failed or unusable answer counts 0; None when there is nothing to compare with.
-    """
-
-    asked: int
-    failed: int = 0
-    unusable: int = 0
-    likeness: float | None = None
-    p50_seconds: float | None = None
-    p95_seconds: float | None = None
-
-
-class LikenessGap(Struct, frozen=True, kw_only=True):
-    """How much more like the references live's answers are than the candidate's, in points of likeness.
-
-    `low` and `high` are the ends of a 95 % interval over so many `prompts` that both were asked.
-    """
-
-    mean: float
-    low: float
-    high: float
-    prompts: int
-
-
-class Judgement(Struct, frozen=True, kw_only=True):
-    """What the gate says of a candidate: whether it passed, against what, with which numbers, and why.
-
-    `against_live`: `first` (nothing is live), `not worse`, `worse`, `in doubt` (the interval is too wide to tell), or
-    `unjudged` (too few prompts could be compared: the thresholds alone decided). `reasons` are what speaks against a
-    release, `notes` what else a person should know. `evaluation` names the blob with everything. An override, by
-    whom it says, releases what did not pass.
-    """
-
-    passed: bool
-    against_live: Literal["first", "not worse", "worse", "in doubt", "unjudged"]
-    candidate: GateMetrics
-    live: GateMetrics | None = None
-    lead: LikenessGap | None = None
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    evaluation: str = ""
-    overridden_by: str = ""
-
-
-def call_result(status: int, usable: bool) -> CallResult:
-    """How a question ended, by the endpoint's HTTP status (0: it did not answer)."""
-    if status == 200:
-        return "answered" if usable else "failed"
-    return "refused" if 400 <= status < 500 and status not in (408, 424) else "failed"
-
-
-class CallStats(Struct, frozen=True, kw_only=True):
-    """How the questions to one deployment ended.
-
-    `failed`: 5xx, 424, no answer in time, or an answer nobody can use. `refused`: 4xx, 429 among them. The seconds
-    are those of answered questions; None when there is none.
-    """
-
-    asked: int = 0
-    failed: int = 0
-    refused: int = 0
-    p50_seconds: float | None = None
-    p95_seconds: float | None = None
-
-    @property
-    def error_percent(self) -> float:
-        """Share of the questions that failed."""
-        return 100.0 * self.failed / self.asked if self.asked else 0.0
-
-    def __str__(self) -> str:
-        took = f", p95 {self.p95_seconds:.2f} s" if self.p95_seconds is not None else ""
-        return f"{self.failed} of {self.asked} failed ({self.error_percent:.1f} %){took}"
-
-
-class CallComparison(Struct, frozen=True, kw_only=True):
-    """One source's tallies of a stage; None is not known, and then `why`."""
-
-    source: str
-    candidate: CallStats | None = None
-    live: CallStats | None = None
-    why: str = ""
-
-
-class Stage(Struct, frozen=True, kw_only=True):
-    """One stage of a shift: the candidate's share of the traffic, and what was said of it when the stage was over.
-
-    `since` is when the endpoint was seen with that traffic (0: not yet). `healthy`: not worse than live. `unjudged`:
-    too little was known within the time allowed, and the gate's evidence had to do. `measured` are the numbers.
-    """
-
-    percent: int
-    since: float = 0.0
-    verdict: Literal["", "healthy", "unjudged", "breach"] = ""
-    why: str = ""
-    measured: tuple[CallComparison, ...] = ()
-
-
-class Release(Struct, frozen=True, kw_only=True):
-    """One snapshot's model behind the dataset's endpoint. `deployment` is empty once it was removed.
-
-    `stages` are those of its shift, the last one under way. `returned_by` says who asked to go back to it, while that
-    is done. `log` is the blob with its last log lines: None before they were looked for, empty if there were none.
-    `operation` is where Azure tells of its deployment being made.
-    """
-
-    snapshot: str
-    model: ModelRef
-    deployment: str = ""
-    attempt: int = 1
-    failed: str = ""
-    failed_as: ReleaseState | None = None
-    gate: Judgement | None = None
-    stages: tuple[Stage, ...] = ()
-    returned_by: str = ""
-    log: str | None = None
-    operation: str = ""
-
-    @property
-    def unjudged(self) -> bool:
-        """Whether any stage of its shift went by without enough known of it."""
-        return any(stage.verdict == "unjudged" for stage in self.stages)
-
-
-class ReleaseOutcome(Struct, frozen=True, kw_only=True):
-    """How a snapshot's release ended, kept so that its state can be told for ever."""
-
-    part: ReleaseState
-    at: float
-    reason: str = ""
-    attempt: int = 1
-    gate: Judgement | None = None
-    stages: tuple[Stage, ...] = ()
-
-
 class Dataset(Row, frozen=True, kw_only=True):
     """The ledger row of what is served under one dataset name. Going live is one conditional write of it.
 
     `previous` is what was live before; its deployment stays until `kept_until`, so that one can go back to it. After a
-    wake that failed, no question wakes the dataset before `wake_not_before`; a person's wish does.
+    wake that failed, no call wakes the dataset before `wake_not_before`; a person does. `newest_registered` is the
+    newest snapshot that has a model; it never goes down.
     """
 
     name: str
@@ -349,18 +229,29 @@ class Dataset(Row, frozen=True, kw_only=True):
     previous: Release | None = None
     kept_until: float = 0.0
     resting: DatasetState = DatasetState.EMPTY
-    traffic: dict[str, int] = {}
+    traffic: dict[str, int] = msgspec.field(default_factory=dict)
     requested: Request | None = None
-    outcomes: dict[str, ReleaseOutcome] = {}
+    outcomes: dict[str, ReleaseOutcome] = msgspec.field(default_factory=dict)
     last_asked_at: float = 0.0
     wake_failures: int = 0
     wake_not_before: float = 0.0
+    newest_registered: str = ""
 
     @property
     def comes_due(self) -> float | None:
         """When something is to be done although nothing happens: a kept deployment's time is over."""
         kept = self.state == DatasetState.LIVE and self.previous is not None and self.previous.deployment
         return self.kept_until if kept else None
+
+    @property
+    def next_release(self) -> str:
+        """The snapshot whose release is next: the newest with a model, if it had no turn and nothing newer is live."""
+        newest, live = self.newest_registered, self.live.snapshot if self.live else ""
+        return "" if newest in self.outcomes or newest <= live else newest
+
+    def with_registered(self, snapshot: str) -> Any:
+        """The row once a snapshot has its model; repeating it changes nothing."""
+        return self.but(newest_registered=snapshot) if snapshot > self.newest_registered else self
 
     def can_go_back(self, now: float) -> bool:
         """Whether what was live before is kept to go back to."""

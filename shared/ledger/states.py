@@ -1,10 +1,10 @@
 """The two life cycles as tables: what may happen to a snapshot and to a dataset, and in which order.
 
 Everything that needs to know an order asks here: the ledger before it writes, the HTTP actions before they
-record a wish, the README for its pictures, the tests for every pair of state and step. Pure, standard library.
+record a request, the README for its pictures, the tests for every pair of state and step. Pure, standard library.
 
 A step with an *intent* writes that state before it acts, so that a crash half-way is visible and the step is
-resumed, never begun a second time. A step that was *asked* for runs only when somebody recorded the wish.
+resumed, never begun a second time. A step that was *asked* for runs only when a request for it is on record.
 """
 
 from __future__ import annotations
@@ -203,6 +203,8 @@ DATASET = LifeCycle(
         Step("watch", (_D.DEPLOYING,), (_D.EVALUATING, _D.LIVE, _D.ASLEEP, _D.EMPTY)),
         Step("gate", (_D.EVALUATING,), (_D.SHIFTING, _D.LIVE, _D.ASLEEP, _D.EMPTY)),
         Step("shift", (_D.SHIFTING,), (_D.LIVE, _D.ASLEEP, _D.EMPTY)),
+        # What no person asked for is checked before anything is removed, while it still answers.
+        Step("confirm_sleep", (_D.LIVE,), (_D.LIVE,)),
         Step("sleep", (_D.LIVE,), (_D.ASLEEP,), intent=_D.SLEEPING, asked=True),
         Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP), intent=_D.WAKING, asked=True),
     ),

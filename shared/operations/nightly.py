@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
 from shared.operations import orphans
 from shared.releases import idle

@@ -19,7 +19,8 @@ import msgspec
 from shared import naming
 from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence
-from shared.ledger.rows import Request, Struct
+from shared.ledger.record import Struct
+from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState
 from shared.ledger.store import CONTAINER
 from shared.releases import idle
@@ -171,8 +172,8 @@ def _vanished(services: Services, endpoints: set[str]) -> None:
             continue
         row: Dataset = services.ledger.read(listed.key).row
         if row.state == DatasetState.LIVE and row.endpoint not in endpoints and not row.requested:
-            wish = Request(what="sleep", by=idle.GONE, at=services.clock())
-            services.ledger.change(row.key, partial(idle.wished, wish=wish))
+            request = Request(what="sleep", by=idle.GONE, at=services.clock(), origin=Origin.SWEEP)
+            services.ledger.change(row.key, partial(idle.wished, wish=request))
             services.ledger.hint(row.key)
 
 

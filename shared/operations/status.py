@@ -16,7 +16,8 @@ from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.snapshots import refusals
 
 if TYPE_CHECKING:
-    from shared.ledger.rows import HistoryEntry, ReleaseOutcome
+    from shared.ledger.release import ReleaseOutcome
+    from shared.ledger.rows import HistoryEntry
     from shared.runtime import Services
 
 LIST_LIMIT = 200

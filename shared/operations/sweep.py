@@ -7,17 +7,16 @@ instances is harmless. A listing that fails raises, and nothing is concluded fro
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.errors import ServiceBusy
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import orphans
-from shared.releases import deploy
 from shared.snapshots import intake
 
 if TYPE_CHECKING:
+    from shared.ledger.rows import Dataset
     from shared.ledger.store import ListedRow
     from shared.runtime import Services
 
@@ -57,17 +56,26 @@ def _orphans(services: Services) -> None:
 
 
 def _releases_waiting(services: Services, snapshots: list[ListedRow], datasets: list[ListedRow]) -> list[str]:
-    """Datasets that rest although a registered snapshot has not had its turn: a hint was lost."""
-    by_dataset: dict[str, list[ListedRow]] = defaultdict(list)
+    """Datasets that rest although a snapshot with a model has not had its turn: a hint was lost, or a crash came
+    between a snapshot's registration and the note of it in its dataset's row, which is made here then."""
+    newest: dict[str, str] = {}
     for listed in snapshots:
         if listed.state == SnapshotState.REGISTERED:
-            by_dataset[f"dataset/{listed.key.removeprefix('snapshot/').rsplit('-', 2)[0]}"].append(listed)
-    resting = {d.key for d in datasets if d.state in _RESTING and not d.attention}
-    return [
-        key
-        for key, listed in by_dataset.items()
-        if key in resting and deploy.waiting(listed, services.ledger.read(key).row)
-    ]
+            snapshot = listed.key.removeprefix("snapshot/")
+            dataset = f"dataset/{snapshot.rsplit('-', 2)[0]}"
+            newest[dataset] = max(snapshot, newest.get(dataset, ""))
+    waiting = []
+    for listed in datasets:
+        if listed.key in newest:
+            row: Dataset = services.ledger.change(listed.key, partial(_registered, snapshot=newest[listed.key])).row
+            if row.next_release and row.state in _RESTING and not row.attention:
+                waiting.append(row.key)
+    return waiting
+
+
+def _registered(row: Dataset, snapshot: str) -> Dataset:
+    changed: Dataset = row.with_registered(snapshot)
+    return changed
 
 
 def _lost_uploads(services: Services, snapshots: list[ListedRow]) -> list[str]:

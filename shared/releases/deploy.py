@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.errors import EndpointNameTaken, PermanentError
 from shared.ledger.engine import StepResult
-from shared.ledger.rows import Check, Dataset, Judgement, Release, Snapshot
+from shared.ledger.release import Judgement, Release
+from shared.ledger.rows import Check, Dataset, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.releases import endpoints, gate
 from shared.releases.endpoints import ReleaseFailure

@@ -16,7 +16,8 @@ from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import AzureRefused, EndpointNameTaken, PermanentError, ServiceBusy
-from shared.ledger.rows import Dataset, Judgement, Release, Stage
+from shared.ledger.release import Judgement, Release, Stage
+from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
 
 if TYPE_CHECKING:

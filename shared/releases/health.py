@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from shared.ledger.rows import CallComparison, CallStats
+from shared.ledger.release import CallComparison, CallStats
 
 if TYPE_CHECKING:
     from shared.config.settings import Settings

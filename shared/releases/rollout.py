@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
-from shared.ledger.rows import ReleaseOutcome
+from shared.ledger.release import ReleaseOutcome
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints
 from shared.releases.endpoints import ReleaseFailure
@@ -19,7 +19,8 @@ from shared.releases.endpoints import ReleaseFailure
 if TYPE_CHECKING:
     from shared.errors import PermanentError
     from shared.ledger.fence import HeldLease
-    from shared.ledger.rows import Dataset, Release
+    from shared.ledger.release import Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 D = DatasetState

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import EndpointNameTaken, PermanentError
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
-from shared.ledger.rows import Dataset, Release
+from shared.ledger.release import Release
+from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState
 from shared.releases import endpoints, idle
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import PermanentError
 from shared.ledger.engine import StepResult
-from shared.ledger.rows import CallComparison, Dataset, Release, ReleaseOutcome, Stage
+from shared.ledger.release import CallComparison, Release, ReleaseOutcome, Stage
+from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints, health
 from shared.releases.deploy import Deploy

@@ -18,7 +18,8 @@ from shared.serving.cache import SingleFlightCache
 from shared.serving.protocol import ApiError, ModelCard
 
 if TYPE_CHECKING:
-    from shared.ledger.rows import Dataset, Release
+    from shared.ledger.release import Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 ROW_SECONDS = 2.0

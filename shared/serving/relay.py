@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
 from shared.chatdata.tokens import estimated_tokens
-from shared.ledger.rows import call_result
+from shared.ledger.release import call_result
 from shared.serving import failures
 from shared.serving.calls import AnswerPiece, ChatCall
 from shared.serving.prompt import prompt_tokens
@@ -22,7 +22,7 @@ from shared.serving.stops import StopFilter
 
 if TYPE_CHECKING:
     from shared.ledger.counts import Counts
-    from shared.ledger.rows import CallResult
+    from shared.ledger.release import CallResult
     from shared.serving.catalog import ChatTarget
 
 

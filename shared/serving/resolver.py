@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState
 from shared.serving.cache import SingleFlightCache
 from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ResolvedCall
@@ -78,7 +79,7 @@ class CallResolver:
             raise ApiError(503, "asleep", f"{name} is asleep; POST /api/datasets/{name}/wake wakes it")
         from shared.operations import actions  # brings the checks of admission; no first answer is to wait for them
 
-        asked = await asyncio.to_thread(actions.ask, self._services, name, "wake", actions.QUESTION)
+        asked = await asyncio.to_thread(actions.ask, self._services, name, "wake", "a call", Origin.CALL)
         if not asked.done and (pause := row.wake_not_before - self._services.clock()) > 0:
             text = f"{name} is asleep and could not be woken lately; calls wake it again in {pause:.0f} s"
             raise ApiError(503, "wake_paused", text, max(1, round(pause)))

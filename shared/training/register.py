@@ -7,18 +7,19 @@ deleted, since a deleted version's name cannot be used again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.errors import AzureRefused
 from shared.ledger.engine import Announcement, StepResult
-from shared.ledger.rows import ModelRef
+from shared.ledger.release import ModelRef
 from shared.ledger.states import SnapshotState
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
     from shared.ledger.fence import HeldLease
-    from shared.ledger.rows import Snapshot
+    from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
 
 
@@ -56,9 +57,15 @@ class Register:
             f"model {name}:{version}",
             {"model": ModelRef(name=name, version=version)},
             poll_in=None,
-            then=(Announcement(f"dataset/{row.dataset}"),),
+            then=(Announcement(f"dataset/{row.dataset}", partial(_registered, snapshot=row.id)),),
         )
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """The training is kept: a retry registers it under a new version."""
         return StepResult(SnapshotState.REGISTER_FAILED, str(error), poll_in=self.services.settings.keep_days * 86_400)
+
+
+def _registered(row: Dataset, snapshot: str) -> Dataset:
+    """The dataset's row that knows of the snapshot's model."""
+    changed: Dataset = row.with_registered(snapshot)
+    return changed

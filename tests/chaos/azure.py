@@ -14,7 +14,7 @@ from shared.azure.storage import LEASE_SECONDS
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.azure.workspace.jobs import Job, JobSpec
 from shared.errors import AzureRefused, LeaseHeld
-from shared.ledger.rows import CallComparison, CallStats
+from shared.ledger.release import CallComparison, CallStats
 from tests.chaos.dice import Dice, weights
 from tests.chaos.stage import Actor, Stage
 from tests.fake_process import Clock, Process

@@ -18,7 +18,8 @@ from unittest import mock
 from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states
 from shared.ledger.engine import Engine, StepHandler, StepResult
-from shared.ledger.rows import CallComparison, CallStats, Dataset, GateMetrics, Judgement
+from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
+from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import steps
 from shared.releases import deploy, endpoints, traffic

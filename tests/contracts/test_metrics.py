@@ -9,7 +9,7 @@ import pytest
 from azure.identity import DefaultAzureCredential
 
 from shared.azure.metrics import Metrics
-from shared.ledger.rows import CallComparison, CallStats
+from shared.ledger.release import CallComparison, CallStats
 from tests.contracts.workspaces import AzureSide, FakeSide, Shop
 from tests.local.azureml_server import AzureMl
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared.azure.inference import EndpointAnswer
+from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState as D
 from shared.operations import actions, nightly, status
 from tests.fakes import World, dialogues
@@ -25,7 +26,7 @@ def _used(world: World) -> None:
     """A question as the app would take it: it wakes what sleeps and is noted where it is answered."""
     if _row(world).state == D.ASLEEP:
         for _ in range(5):
-            actions.ask(world.services, NAME, "wake", actions.QUESTION)
+            actions.ask(world.services, NAME, "wake", "a call", Origin.CALL)
         world.run(until=HOUR)
     now = world.clock()
     world.services.ledger.change(f"dataset/{NAME}", lambda r: r.but(last_asked_at=now))
@@ -94,7 +95,7 @@ def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> 
     for minute in range(24 * 60):
         _until(world, world.clock() + 60)
         before = len(world.workspace.endpoints.created)
-        actions.ask(world.services, NAME, "wake", actions.QUESTION)
+        actions.ask(world.services, NAME, "wake", "a call", Origin.CALL)
         world.run(until=50)
         if len(world.workspace.endpoints.created) > before:
             tried.append(minute)
@@ -110,13 +111,13 @@ def test_wakes_that_fail_are_tried_again_by_questions_at_growing_distances() -> 
 def test_a_person_wakes_it_all_the_same_and_a_wake_that_works_ends_the_pause() -> None:
     world = _asleep(wake_backoff_minutes=600)
     world.workspace.deployments.outcome = lambda name: "Failed"
-    actions.ask(world.services, NAME, "wake", actions.QUESTION)
+    actions.ask(world.services, NAME, "wake", "a call", Origin.CALL)
     world.run()
     row = _row(world)
     assert (row.state, row.wake_failures) == (D.ASLEEP, 1)
     assert "no question wakes it for 600 min" in row.reason
     world.workspace.deployments.outcome = lambda name: "Succeeded"
-    refused = actions.ask(world.services, NAME, "wake", actions.QUESTION)
+    refused = actions.ask(world.services, NAME, "wake", "a call", Origin.CALL)
     assert (refused.done, "could not be woken" in refused.text) == (False, True)
     assert actions.ask(world.services, NAME, "wake", "ada").done
     world.run()

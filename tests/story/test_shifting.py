@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.rows import CallStats
+from shared.ledger.release import CallStats
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.operations import actions, status

@@ -6,7 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.translation import asking, or_none, reading, state_of, writing
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient

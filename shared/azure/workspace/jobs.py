@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.translation import or_none, plain, reading, writing
 from shared.ledger import fence
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient

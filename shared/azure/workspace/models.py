@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.translation import or_none, reading, writing
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient

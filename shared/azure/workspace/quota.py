@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.translation import or_none, reading
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient

@@ -21,7 +21,8 @@ from shared.releases.gate.report import GateReport, read_report, write_report
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
-    from shared.ledger.rows import Dataset, Judgement, Release
+    from shared.ledger.release import Judgement, Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 __all__ = ["GateReport", "GateUnfinished", "read_report", "run", "summary"]

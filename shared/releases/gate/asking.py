@@ -25,13 +25,14 @@ import msgspec
 
 from shared.azure import inference
 from shared.errors import LedgerConflict, ServiceBusy
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
 from shared.releases.gate.prompts import CONTAINER, HeldOutPrompt, PromptSelection, Turns, folder
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
-    from shared.ledger.rows import Dataset, Release
+    from shared.ledger.release import Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 # No prompt is begun after so long (s); the next call goes on.

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from shared.ledger.rows import GateMetrics, Judgement, LikenessGap, Struct
+from shared.ledger.record import Struct
+from shared.ledger.release import GateMetrics, Judgement, LikenessGap
 
 if TYPE_CHECKING:
     from shared.config.settings import Settings

@@ -23,11 +23,12 @@ import xxhash
 
 from shared import naming
 from shared.errors import LedgerConflict, NotFound
-from shared.ledger.rows import Struct
+from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
-    from shared.ledger.rows import Dataset, Release
+    from shared.ledger.release import Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 CONTAINER = "evaluations"

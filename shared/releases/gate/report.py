@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import NotFound
-from shared.ledger.rows import GateMetrics, Judgement, Struct
+from shared.ledger.record import Struct
+from shared.ledger.release import GateMetrics, Judgement
 from shared.releases.gate import judging, measures
 from shared.releases.gate.asking import AskedRelease, StoredAnswer, asked_releases, progress
 from shared.releases.gate.judging import Thresholds
 from shared.releases.gate.prompts import CONTAINER, HeldOutPrompt, PromptSelection, Turns, folder
 
 if TYPE_CHECKING:
-    from shared.ledger.rows import Dataset, Release
+    from shared.ledger.release import Release
+    from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 VERSION = 1

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import ServiceBusy
 from shared.ledger import counts
 from shared.ledger.counts import Counts
-from shared.ledger.rows import CallStats, call_result
+from shared.ledger.release import CallStats, call_result
 from tests.fakes import World
 
 DATASET, DEPLOYMENT = "support-bot", "r1"

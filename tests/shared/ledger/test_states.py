@@ -39,6 +39,7 @@ DATASET_VERDICTS = {
     "watch": "e d rdd dddd",
     "gate": "e d drd dddd",
     "shift": "e d ddr dddd",
+    "confirm_sleep": "e d ddd rddd",
     "sleep": "e d ddd rrdd",
     "wake": "e d ddd ddrr",
 }
@@ -115,7 +116,13 @@ def test_every_dataset_can_still_go_live(state: D) -> None:
 
 def test_steps_are_tried_in_the_order_of_the_table() -> None:
     assert [step.name for step in SNAPSHOT.steps_from(S.VALIDATED)] == ["reserve", "submit"]
-    assert [step.name for step in DATASET.steps_from(D.LIVE)] == ["roll_back", "retire", "deploy", "sleep"]
+    assert [step.name for step in DATASET.steps_from(D.LIVE)] == [
+        "roll_back",
+        "retire",
+        "deploy",
+        "confirm_sleep",
+        "sleep",
+    ]
 
 
 def test_what_a_person_asks_for_is_marked() -> None:

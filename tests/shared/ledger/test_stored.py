@@ -13,13 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.ledger import store
+from shared.ledger import budget, counts, store
 from shared.ledger.rows import Dataset, Snapshot
 from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import SnapshotState as S
+from shared.operations import orphans
+from shared.snapshots import intake, refusals
+from tests.builders import NEWER, a_snapshot
+from tests.fakes import World
 
 STORED = Path(__file__).parent / "stored"
-# What is migrated when it is read, and therefore written besides.
-ADDED: dict[str, Any] = {}
+# Where a request came from was told by who asked.
+ORIGINS = {"timer": "timer", "a question": "call", "the sweep: its endpoint is gone": "sweep"}
 
 
 def _stored(name: str) -> list[Any]:
@@ -38,7 +43,32 @@ def _key(blob: str) -> str:
 def test_a_row_of_the_version_before_is_read_and_written_back_without_a_loss(blob: str, content: Any) -> None:
     row = store.decode(_key(blob), json.dumps(content).encode())
     assert store.blob_name(row.key) == blob
+    if request := content.get("requested"):
+        request["origin"] = ORIGINS.get(request["by"], "person")
     assert json.loads(msgspec.json.encode(row)) == content
+
+
+@pytest.mark.parametrize(("blob", "content"), _stored("others"))
+def test_what_lies_beside_the_rows_is_read(blob: str, content: Any) -> None:
+    world = World()
+    container = counts.CONTAINER if blob.startswith("counts/") else store.CONTAINER
+    world.storage.create(container, blob, json.dumps(content).encode())
+    services = world.services
+    if blob == budget.BLOB:
+        assert json.loads(msgspec.json.encode(services.budget.reservations())) == content
+    elif blob == orphans.BLOB:
+        assert json.loads(msgspec.json.encode(orphans.known(services))) == content
+    elif blob.startswith("claims/"):
+        services.ledger.create(a_snapshot(S.TRAINING, id=content["snapshot"]))
+        assert services.claims.take(blob, NEWER) == content["snapshot"]
+    elif blob.startswith("counts/"):
+        found = services.counts.since("support-bot", "r20260921141320-0123abcd", 0)
+        assert (found.asked, found.failed, found.refused) == (4, 1, 1)
+    elif blob.startswith("_refused/"):
+        (refusal,) = refusals.newest(services, 9)
+        assert (refusal.path, refusal.reason, refusal.at) == (content["path"], content["reason"], content["at"])
+    else:
+        assert intake.accept_since(services) == content["first_start"]
 
 
 def test_every_state_and_every_field_was_recorded() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared.errors import IllegalTransition, NotFound
-from shared.ledger.rows import ReleaseOutcome
+from shared.errors import NotFound
+from shared.ledger.release import ReleaseOutcome
+from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
 from shared.operations import actions
-from shared.releases.idle import TIMER
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_request, a_snapshot, a_trained_snapshot
 from tests.fakes import START, World
 
@@ -155,8 +155,8 @@ def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
         return replace(*args, **more)
 
     desk.world.storage.replace = late  # type: ignore[method-assign]
-    with pytest.raises(IllegalTransition, match="moved on meanwhile and is VALIDATED"):
-        actions.retry(desk.services, SNAPSHOT, "he")
+    answer = actions.retry(desk.services, SNAPSHOT, "he")
+    assert (answer.done, "moved on meanwhile and is VALIDATED" in answer.text) == (False, True)
     assert desk.row(KEY).attempt == 2
     assert desk.sent() == [f"{KEY}?"]
 
@@ -234,10 +234,29 @@ def test_the_same_wish_again_is_said_to_be_on_its_way_and_sends_nothing() -> Non
     assert desk.sent() == [f"{SET}?"]
 
 
-def test_a_persons_wish_to_sleep_is_not_taken_back_with_the_timers() -> None:
-    desk = Desk(a_dataset(requested=a_request("sleep", by=TIMER)))
+def test_a_persons_request_to_sleep_is_not_taken_back_with_the_timers() -> None:
+    desk = Desk(a_dataset(requested=a_request("sleep", by="timer", origin=Origin.TIMER)))
     assert actions.ask(desk.services, DATASET, "sleep", "me").done
-    assert desk.row(SET).requested.by == "me"
+    assert (desk.row(SET).requested.by, desk.row(SET).requested.origin) == ("me", Origin.PERSON)
+
+
+@pytest.mark.parametrize("name", ["timer", "a question", "a call", "the sweep: its endpoint is gone"])
+def test_who_a_person_claims_to_be_does_not_make_the_request_anybody_elses(name: str) -> None:
+    desk = Desk(a_dataset())
+    assert actions.ask(desk.services, DATASET, "sleep", name).done
+    assert (desk.row(SET).requested.by, desk.row(SET).requested.origin) == (name, Origin.PERSON)
+
+
+def test_a_call_does_not_take_back_what_a_person_asked_for() -> None:
+    desk = Desk(a_dataset(requested=a_request("sleep")))
+    answer = actions.ask(desk.services, DATASET, "wake", "a call", Origin.CALL)
+    assert (answer.text, desk.row(SET).requested.what) == (f"{DATASET} is LIVE already", "sleep")
+
+
+def test_a_call_takes_back_what_the_timer_asked_for() -> None:
+    desk = Desk(a_dataset(requested=a_request("sleep", origin=Origin.TIMER)))
+    assert "withdrawn" in actions.ask(desk.services, DATASET, "wake", "a call", Origin.CALL).text
+    assert desk.row(SET).requested is None
 
 
 def test_a_wish_gets_a_dataset_going_that_waits_for_a_person() -> None:

@@ -120,7 +120,7 @@ def test_everything_about_a_dataset_is_there_and_is_json() -> None:
     found = status.dataset(_world(row).services, DATASET)
     assert json.loads(json.dumps(found)) == found
     assert found["live"]["snapshot"] == SNAPSHOT
-    assert found["requested"] == {"what": "sleep", "by": "me", "at": 1_790_000_000.0}
+    assert found["requested"] == {"what": "sleep", "by": "me", "at": 1_790_000_000.0, "origin": "person"}
     assert found["last_asked_at"] == "2026-09-21T14:13:20.000Z"
     assert (found["state"], found["traffic"], found["endpoint"]) == ("LIVE", {DEPLOYMENT: 100}, ENDPOINT)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.ledger.rows import CallComparison, CallStats
+from shared.ledger.release import CallComparison, CallStats
 from shared.releases.health import HealthLimits, HealthVerdict, Verdict, judge
 
 LIMITS = HealthLimits(min_requests=20, max_error_points=2, max_latency_ratio=1.5)

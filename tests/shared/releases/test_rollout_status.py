@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.rows import HistoryEntry, ReleaseOutcome
+from shared.ledger.release import ReleaseOutcome
+from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S

@@ -15,7 +15,8 @@ from shared import naming
 from shared.azure.inference import EndpointAnswer
 from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import ServiceBusy
-from shared.ledger.rows import Dataset, Judgement
+from shared.ledger.release import Judgement
+from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.releases.gate import GateReport, GateUnfinished, asking, prompts, read_report, run
 from tests.builders import DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.config.settings import Settings
-from shared.ledger.rows import GateMetrics
+from shared.ledger.release import GateMetrics
 from shared.releases.gate.judging import Thresholds, interval, judge, summary
 
 # An interval takes many milliseconds to draw.

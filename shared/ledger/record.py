@@ -1,0 +1,15 @@
+"""What everything on record is made of. Called by the rows of the ledger and by whoever stores a record beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all records: immutable, compared by value."""
+
+    def but(self, **changes: Any) -> Any:
+        """The same record with these fields changed."""
+        return msgspec.structs.replace(self, **changes)
