@@ -283,7 +283,7 @@ def test_a_question_wakes_a_sleeping_dataset() -> None:
     assert (refused.status, refused.code) == (503, "waking")
     assert refused.retry_after
     assert office.row.requested is not None
-    assert (office.row.requested.what, office.row.requested.by) == ("wake", "a question")
+    assert (office.row.requested.what, office.row.requested.origin) == ("wake", "call")
 
 
 def test_a_sleeping_dataset_is_woken_once_for_many_callers() -> None:
