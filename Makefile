@@ -49,8 +49,8 @@ bench: peers ## measure the hot paths
 
 docs: setup ## write the generated parts of the pages anew
 	@$(python) -m scripts.docs
-	@$(python) -m shared.validation.page > docs/validation-rules.md
-	@$(python) -m shared.validation.schema > docs/validation-report.schema.json
+	@$(python) -m scripts.rules_page > docs/validation-rules.md
+	@$(python) -m scripts.report_schema > docs/validation-report.schema.json
 
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from shared.validation.examples import dialogue, rows
+from scripts.rule_examples import dialogue, rows
 
 GOOD = rows(0, 30)
 

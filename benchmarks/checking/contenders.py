@@ -35,8 +35,8 @@ def _droptune(*, meaning: bool) -> Check:
     import numpy  # noqa: F401  # loaded when it is first needed
     import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 
+    from cli.processes import check
     from shared.validation import Policy, local_source
-    from shared.validation.processes import check
 
     def run(path: str) -> int:
         return check([local_source(path)], Policy(meaning=meaning)).rows

@@ -25,9 +25,8 @@ from local.processes import ChildProcess
 from shared.azure.storage import Storage
 from shared.chatdata.splits import Cuts, Shares, Split
 from shared.snapshots.blob_staging import BlobStaging
-from shared.validation import Policy, Report, Source, freeze, local_source
-from shared.validation.assembly import Assembly, check_file
-from shared.validation.snapshot import plan_of
+from shared.validation import Policy, Source, ValidationReport, freeze, local_source
+from shared.validation.freezing import Assembly, check_file, plan_of
 
 CONCURRENCY = (1, 2, 4, 8)
 FILES = 8
@@ -74,7 +73,7 @@ def compare_parts(folder: Path, rounds: int) -> None:
     paths = [generate(folder, 10, part=number)["jsonl"] for number in range(1, FILES + 1)]
     sources = [_paced(path) for path in paths]
     policy, nowhere = Policy(), _NoStaging()
-    reports: list[Report] = []
+    reports: list[ValidationReport] = []
 
     def one_pass() -> None:
         reports.append(freeze(sources, policy, staging=nowhere).report)
@@ -111,12 +110,12 @@ def _interleaved(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, 
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def _accepted(report: Report) -> None:
+def _accepted(report: ValidationReport) -> None:
     if not report.accepted:
         raise SystemExit(report.summary)
 
 
-def _timeless(report: Report) -> str:
+def _timeless(report: ValidationReport) -> str:
     return report.model_dump_json(exclude={"duration_seconds", "bytes_per_second"})
 
 

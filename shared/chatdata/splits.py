@@ -124,7 +124,7 @@ class _Lowest:
         return rows
 
 
-class Waiting(NamedTuple):
+class SuspendedCut(NamedTuple):
     """What a suspended cutter knows: rows, rows below each cut, and the rows (place, data) that may yet be moved."""
 
     rows: int
@@ -196,12 +196,12 @@ class Cutter:
         self._rows += sure
         return sure
 
-    def suspend(self) -> Waiting:
+    def suspend(self) -> SuspendedCut:
         """Hand over what this cutter could not decide by itself, to be resumed by one that knows all rows."""
         held = [*self._next_validation.drain(), *self._next_train.drain()]
-        return Waiting(self._rows, dict(self._below), held)
+        return SuspendedCut(self._rows, dict(self._below), held)
 
-    def resume(self, some: Sequence[Waiting]) -> None:
+    def resume(self, some: Sequence[SuspendedCut]) -> None:
         """Go on where others were suspended, each of which had rows of its own."""
         for waiting in some:
             self._rows += waiting.rows

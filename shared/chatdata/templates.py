@@ -8,14 +8,16 @@ with system turns and without tool turns, which is what most templates have. Eac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _PLAIN = ("user", "assistant")
 _SYSTEM = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class ChatTemplate:
     """The roles that one family of models knows."""
 
     family: str
@@ -26,62 +28,62 @@ class Template:
 
 
 # The first line that fits decides: longer names come before the shorter ones they start with.
-TEMPLATES: tuple[Template, ...] = (
-    Template(
+TEMPLATES: tuple[ChatTemplate, ...] = (
+    ChatTemplate(
         "Phi-3",
         ("phi-3-", "phi-3.5-"),
         _PLAIN,
         "tokenizer_config.json of April 2024 drops every other role (huggingface/transformers#30545, #30606); Azure's "
         "fine-tuning notebook says so too; a later revision has system turns, the registry does not say which it holds",
     ),
-    Template(
+    ChatTemplate(
         "Phi-4-mini, Phi-4-multimodal",
         ("phi-4-mini", "phi-4-multimodal"),
         (*_SYSTEM, "tool"),
         "the template writes any role as it is (quoted in ggml-org/llama.cpp#12288)",
     ),
-    Template(
+    ChatTemplate(
         "Phi-4",
         ("phi-4",),
         _SYSTEM,
         "tokenizer_config.json: a branch each for system, user and assistant, none else (meta-pytorch/torchtune#2197)",
     ),
-    Template(
+    ChatTemplate(
         "Llama 3.1 and later",
         ("meta-llama-3.1-", "llama-3.1-", "llama-3.2-", "llama-3.3-"),
         (*_SYSTEM, "tool", "ipython"),
         "Meta's model card, prompt formats: system, user, assistant, ipython; the template takes tool for ipython",
     ),
-    Template(
+    ChatTemplate(
         "Llama 2 chat, Llama 3",
         ("llama-2-", "meta-llama-3-"),
         _SYSTEM,
         "Meta's model cards, prompt formats: system, user, assistant",
     ),
-    Template(
+    ChatTemplate(
         "Mistral and Mixtral, first ones",
         ("mistral-7b-instruct-v01", "mistral-7b-instruct-v0-1", "mistral-7b-instruct-v02", "mistral-7b-instruct-v0-2",
          "mixtral-8x7b-instruct-v01", "mixtral-8x7b-instruct-v0-1"),
         _PLAIN,
         "tokenizer_config.json raises 'Only user and assistant roles are supported'",
     ),
-    Template(
+    ChatTemplate(
         "Gemma 1 and 2",
         ("gemma-2-", "gemma-2b", "gemma-7b", "gemma-1.1"),
         _PLAIN,
         "tokenizer_config.json raises 'System role not supported'",
     ),
-    Template(
+    ChatTemplate(
         "Qwen 2.5",
         ("qwen2.5-",),
         (*_SYSTEM, "tool"),
         "tokenizer_config.json: system, user, assistant, tool",
     ),
 )  # fmt: skip
-ANY = Template("any other model", (), _SYSTEM, "assumed; set SYSTEM_TURNS to fold or reject if it is not so")
+ANY = ChatTemplate("any other model", (), _SYSTEM, "assumed; set SYSTEM_TURNS to fold or reject if it is not so")
 
 
-def template_of(model: str) -> Template:
+def template_of(model: str) -> ChatTemplate:
     """The template of a model by its name; a publisher before it (`microsoft-`, `google/`) does not matter."""
     name = model.lower().rsplit("/", 1)[-1].replace("_", "-")
     for publisher in ("microsoft-", "google-", "mistralai-", "meta-llama-", "qwen-"):
@@ -90,3 +92,9 @@ def template_of(model: str) -> Template:
             if name.startswith(template.starts) or short.startswith(template.starts):
                 return template
     return ANY
+
+
+def fold_system_turn(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the leading system turn before the first user turn, an empty line between."""
+    system, user, *rest = turns
+    return [{"content": f"{system['content']}\n\n{user['content']}", "role": user["role"]}, *rest]

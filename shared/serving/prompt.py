@@ -51,9 +51,9 @@ def _templated(turns: Sequence[ChatTurn], traits: ModelTraits, settings: Setting
     if turns[0].role != "system":
         return plain
     if settings.system_turns == "fold":
-        from shared.validation.stager import folded
+        from shared.chatdata.templates import fold_system_turn
 
-        return folded(plain)
+        return fold_system_turn(plain)
     if settings.system_turns == "reject":
         raise ApiError(400, "unsupported_role", "system turns are not taken here", param="messages[0].role")
     if "system" not in traits.roles:

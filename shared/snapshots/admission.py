@@ -23,7 +23,7 @@ from shared.snapshots.inputs import inputs_of
 from shared.snapshots.quarantine import Quarantine
 from shared.snapshots.training_config import TrainingConfig, resolve
 from shared.training import preflight
-from shared.validation import Frozen, Report, freeze
+from shared.validation import FrozenSnapshot, ValidationReport, freeze
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -68,7 +68,7 @@ class Validate:
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return self._ended(SnapshotState.REJECTED, str(error), {"blocked": blocked})
 
-    def _validated(self, row: Snapshot, config: TrainingConfig, lease: HeldLease) -> Frozen:
+    def _validated(self, row: Snapshot, config: TrainingConfig, lease: HeldLease) -> FrozenSnapshot:
         """What validation made of the files. Raises LedgerConflict or NotFound when one was changed meanwhile."""
         inputs = inputs_of(self.services, row, config.policy)
         if is_distributed(self.services, row):
@@ -91,7 +91,7 @@ class Validate:
         quarantine.close()
         return frozen
 
-    def _admit(self, row: Snapshot, frozen: Frozen, changes: dict[str, Any]) -> StepResult:
+    def _admit(self, row: Snapshot, frozen: FrozenSnapshot, changes: dict[str, Any]) -> StepResult:
         """Claims the content and makes the training files; DUPLICATE when another snapshot has the claim."""
         claim = claim_name(row, changes)
         holder = "" if Check.DUPLICATE in row.overrides else self.services.claims.take(claim, row.id)
@@ -155,7 +155,7 @@ def _changed_file(services: Services, row: Snapshot, with_options: bool = True) 
     return ""
 
 
-def _store_report(services: Services, row: Snapshot, report: Report) -> ReportSummary:
+def _store_report(services: Services, row: Snapshot, report: ValidationReport) -> ReportSummary:
     name = naming.report(row.id)
     services.storage.put("reports", name, report.model_dump_json(indent=1).encode())
     return ReportSummary(

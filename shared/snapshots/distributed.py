@@ -20,9 +20,9 @@ import msgspec
 from shared import naming
 from shared.errors import LeaseHeld, LedgerConflict, NotFound, NotReady, ServiceBusy, TemporaryError
 from shared.snapshots.quarantine import Quarantine
-from shared.validation.assembly import Assembly, check_file
+from shared.validation.chunks import ChunkResult
 from shared.validation.digests import RowSet
-from shared.validation.partial import Partial
+from shared.validation.freezing import Assembly, check_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
     from shared.ledger.store import Ledger
     from shared.snapshots.inputs import ValidationInputs
-    from shared.validation import Frozen
+    from shared.validation import FrozenSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ FORMAT = 1
 class FileResult(msgspec.Struct):
     """What the check of one file found. `quarantine`: the staged blocks that list its bad rows, in their order."""
 
-    partial: Partial
+    partial: ChunkResult
     quarantine: list[str] = []
 
 
@@ -83,7 +83,7 @@ class DistributedValidation:
         finally:
             lease.release()
 
-    def assemble(self, lease: HeldLease, seconds: float) -> Frozen:
+    def assemble(self, lease: HeldLease, seconds: float) -> FrozenSnapshot:
         """Puts the results of all files together. Raises NotReady while some are missing, and asks for them.
 
         `seconds`: how long the validation has taken so far. Raises ServiceBusy for a file that could not be read.

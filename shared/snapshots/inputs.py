@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shared.chatdata.splits import Cuts, Shares
 from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Source
-from shared.validation.snapshot import plan_of
+from shared.validation.freezing import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
     from shared.validation import Policy, Staging
-    from shared.validation.stager import Plan
+    from shared.validation.stage import SplitPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ValidationInputs:
     snapshot: str
     sources: Sequence[Source]
     policy: Policy
-    plan: Plan
+    plan: SplitPlan
     staging: Staging
 
 

@@ -17,7 +17,7 @@ import orjson
 
 from shared.chatdata.formats import printable
 from shared.validation import scan
-from shared.validation.problems import Problem, shown
+from shared.validation.rules import Problem, shown
 
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)

@@ -20,7 +20,7 @@ _NO_OFFSET = (1 << 48) - 1
 _SLICE = 1 << 15  # rows
 
 
-class Entries:
+class DigestEntries:
     """Hashes with the row's number and its byte offset (six bytes each), as they come."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class RowSet:
         return isinstance(row, int) and bool(self._bits[row >> 3] & 1 << (row & 7))
 
 
-class Seen:
+class DigestSet:
     """Hashes seen so far, at about 28 bytes each; a set of them would take three times that."""
 
     def __init__(self) -> None:
@@ -107,22 +107,22 @@ class Seen:
         self._slots = slots
 
 
-class At(NamedTuple):
+class RowRef(NamedTuple):
     """Where a row is: its part, its number in that, and its byte offset in a JSONL file."""
 
-    part: int
+    chunk: int
     row: int
     offset: int | None
 
 
-class Repeated(NamedTuple):
+class RepeatedRow(NamedTuple):
     """A row that was seen before: where it is, and where it was first."""
 
-    again: At
-    first: At
+    again: RowRef
+    first: RowRef
 
 
-def repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[Repeated]:
+def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[RepeatedRow]:
     """Every row whose hash is also in an earlier part, or earlier in its own; in no particular order.
 
     Rows in `but` (by part) count for nothing.
@@ -134,8 +134,8 @@ def repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -
             continue
         rows.sort(key=lambda row: (row[1][:WIDTH], row[0], row[1]))
         for _, same in groupby(rows, key=lambda row: row[1][:WIDTH]):
-            places = [at for at in map(_at, same) if not (but and at.part in but and at.row in but[at.part])]
-            yield from (Repeated(again, places[0]) for again in places[1:])
+            places = [at for at in map(_at, same) if not (but and at.chunk in but and at.row in but[at.chunk])]
+            yield from (RepeatedRow(again, places[0]) for again in places[1:])
 
 
 def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[list[bytes]]:
@@ -157,18 +157,18 @@ def _surely_differ(packed: Sequence[bytes]) -> bool:
     import numpy
 
     entry = numpy.dtype([("half", ">u8"), ("rest", f"V{ENTRY - 8}")])
-    parts = [numpy.frombuffer(data, entry)["half"] for data in packed]
-    if not parts:
+    chunks = [numpy.frombuffer(data, entry)["half"] for data in packed]
+    if not chunks:
         return True
-    halves = numpy.sort(numpy.concatenate(parts))
+    halves = numpy.sort(numpy.concatenate(chunks))
     return not bool((halves[1:] == halves[:-1]).any())
 
 
 def _unknown(packed: Sequence[bytes], known: Sequence[bytes]) -> Iterator[list[bytes]]:
     count = len(packed)
     for rows in _slices([*packed, *known]):
-        seen = {entry[:WIDTH] for part, entry in rows if part >= count}
-        yield sorted({entry[:WIDTH] for part, entry in rows if part < count} - seen)
+        seen = {entry[:WIDTH] for chunk, entry in rows if chunk >= count}
+        yield sorted({entry[:WIDTH] for chunk, entry in rows if chunk < count} - seen)
 
 
 def content_digest(groups: Iterable[tuple[str, Iterable[list[bytes]]]]) -> str:
@@ -182,10 +182,10 @@ def content_digest(groups: Iterable[tuple[str, Iterable[list[bytes]]]]) -> str:
     return whole.hexdigest()
 
 
-def _at(row: tuple[int, bytes]) -> At:
-    part, entry = row
+def _at(row: tuple[int, bytes]) -> RowRef:
+    chunk, entry = row
     offset = int.from_bytes(entry[WIDTH + 6 :])
-    return At(part, int.from_bytes(entry[WIDTH : WIDTH + 6]), None if offset == _NO_OFFSET else offset)
+    return RowRef(chunk, int.from_bytes(entry[WIDTH : WIDTH + 6]), None if offset == _NO_OFFSET else offset)
 
 
 def _slices(packed: Sequence[bytes]) -> Iterator[list[tuple[int, bytes]]]:
@@ -196,10 +196,10 @@ def _slices(packed: Sequence[bytes]) -> Iterator[list[tuple[int, bytes]]]:
     starts = [0] * len(packed)
     for bound in [*bounds, None]:
         rows: list[tuple[int, bytes]] = []
-        for part, data in enumerate(packed):
-            start, end = starts[part], _end(data, starts[part], bound)
-            rows += [(part, data[at : at + ENTRY]) for at in range(start, end, ENTRY)]
-            starts[part] = end
+        for chunk, data in enumerate(packed):
+            start, end = starts[chunk], _end(data, starts[chunk], bound)
+            rows += [(chunk, data[at : at + ENTRY]) for at in range(start, end, ENTRY)]
+            starts[chunk] = end
         yield rows
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from shared.validation import scan
 from shared.validation.policy import Policy
-from shared.validation.problems import Problem
-from shared.validation.turns import Dialogue, Dialogues
+from shared.validation.rules import Problem
+from shared.validation.turns import Dialogue, DialogueBatch
 
 MARKERS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
@@ -51,10 +51,10 @@ SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
 
 
 def remarks(
-    dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
+    dialogues: DialogueBatch, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
-    signs = scan.Signs(dialogues.whole)
+    signs = scan.ByteSearch(dialogues.whole)
     may_hold_marker = any(signs.holds(sign, rare) for rare, sign in _MARKER_SIGNS)
     may_hold_control = scan.holds_control_character(dialogues.whole)
     suspected = [secret for secret in _SECRETS if signs.holds(secret.sign, secret.rare)]

@@ -10,7 +10,7 @@ import msgspec
 import xxhash
 
 from shared.chatdata.tokens import TOKEN_ESTIMATE
-from shared.validation.report import Pattern, Spread, Statistics
+from shared.validation.report import RolePattern, Spread, Statistics
 
 _EXACT = 1 << 14  # different values counted one by one before they go into buckets
 _KEPT_NAMES = 1000
@@ -82,7 +82,7 @@ class Distribution(msgspec.Struct):
         )
 
 
-class Names(msgspec.Struct):
+class NameCounts(msgspec.Struct):
     """Counts rows by names that come from the data (roles, columns). Of more names than fit, those with the lowest
     hashes are kept, so that what is kept depends on neither order nor parts, and its counts are exact.
     """
@@ -111,7 +111,7 @@ class Names(msgspec.Struct):
             self.highest = min(self.highest, _rank(ranked[_KEPT_NAMES]))
             self.counts = {names: self.counts[names] for names in ranked[:_KEPT_NAMES]}
 
-    def merge(self, other: Names) -> None:
+    def merge(self, other: NameCounts) -> None:
         """Count what another one has counted."""
         self.rows += other.rows
         self.highest = min(self.highest, other.highest)
@@ -119,7 +119,7 @@ class Names(msgspec.Struct):
         for names, rows in other.counts.items():
             self._count(names, rows)
 
-    def patterns(self) -> tuple[list[Pattern], int]:
+    def patterns(self) -> tuple[list[RolePattern], int]:
         """Role sequences, most frequent first, and the rows of those left out."""
         self._forget()
         grouped: Counter[str] = Counter()
@@ -127,7 +127,7 @@ class Names(msgspec.Struct):
             grouped[pattern_name(tuple(names.split("\0")))] += rows
         ranked = sorted(grouped.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
         left_out = self.rows - sum(rows for _, rows in ranked)
-        return [Pattern(roles=name, rows=rows) for name, rows in ranked], left_out
+        return [RolePattern(roles=name, rows=rows) for name, rows in ranked], left_out
 
     def singles(self, without: Iterable[str]) -> dict[str, int]:
         """In how many rows each single name was, except those named."""
@@ -165,9 +165,9 @@ class Measures(msgspec.Struct):
     turns: Distribution = msgspec.field(default_factory=Distribution)
     characters: Distribution = msgspec.field(default_factory=Distribution)
     tokens: Distribution = msgspec.field(default_factory=Distribution)
-    patterns: Names = msgspec.field(default_factory=Names)
-    columns: Names = msgspec.field(default_factory=Names)
-    fields: Names = msgspec.field(default_factory=Names)
+    patterns: NameCounts = msgspec.field(default_factory=NameCounts)
+    columns: NameCounts = msgspec.field(default_factory=NameCounts)
+    fields: NameCounts = msgspec.field(default_factory=NameCounts)
 
     def merge(self, other: Measures) -> None:
         """Count what another one has counted."""

@@ -11,13 +11,22 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.validation import footer, texts
-from shared.validation.lines import CHUNK
-from shared.validation.parts import Part
+from shared.validation.lines import READ_SIZE
 from shared.validation.policy import Policy
-from shared.validation.problems import Problem
-from shared.validation.reading import FEW, Batch, FileFault, Meter, Row, Rows, check_expansion, sniff, too_long
-from shared.validation.sources import Readable, Watched
-from shared.validation.turns import Turns
+from shared.validation.rows import (
+    FEW,
+    ByteMeter,
+    CheckedRow,
+    FileRefused,
+    RowBatch,
+    Rows,
+    check_expansion,
+    sniff,
+    too_long,
+)
+from shared.validation.rules import Problem
+from shared.validation.sources import Chunk, Readable, WatchedFile
+from shared.validation.turns import TurnChecker
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
@@ -40,18 +49,20 @@ def row_groups(file: Readable) -> int:
         return 1
 
 
-def parquet_rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Rows]:
+def parquet_rows(
+    chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter
+) -> Iterator[Rows]:
     """Rows of a parquet file. Extra columns but prompt and prompt_id are named and not read."""
     import pyarrow as pa
 
     try:
-        yield from _rows(part, file, turns, policy, meter)
+        yield from _rows(chunk, file, turns, policy, meter)
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as damage:
         file.raise_failure()
-        raise FileFault("file-unreadable", _first_line(damage), "a whole parquet file") from damage
+        raise FileRefused("file-unreadable", _first_line(damage), "a whole parquet file") from damage
 
 
-def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter) -> Iterator[Rows]:
+def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
     import pyarrow.parquet as pq
 
     sniff(file.read(16), "parquet")
@@ -63,7 +74,7 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
     columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
     extras = [name for name in schema.names if name not in columns]
     leaves = _leaves(metadata, columns)
-    _check_size(metadata, leaves, part.source.size, policy)
+    _check_size(metadata, leaves, chunk.source.size, policy)
 
     @cache
     def reader(*shared: str) -> pq.ParquetFile:
@@ -73,9 +84,9 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
             raise ValueError(f"row groups have column {unknown}, and the schema has not") from unknown
 
     number = 1
-    for at in range(part.start, metadata.num_row_groups if part.end is None else part.end):
+    for at in range(chunk.start, metadata.num_row_groups if chunk.end is None else chunk.end):
         group = metadata.row_group(at)
-        meter.add(max(0, group.total_byte_size), part.source.size)
+        meter.add(max(0, group.total_byte_size), chunk.source.size)
         size = max(1, min(_MOST_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
         rows = reader(*texts.repeated(group, leaves)).iter_batches(
             size, row_groups=[at], columns=columns, use_threads=False
@@ -85,16 +96,16 @@ def _rows(part: Part, file: Watched, turns: Turns, policy: Policy, meter: Meter)
             file.beat()
             repeated = texts.size_of(batch)
             decoded += repeated
-            check_expansion(decoded, part.source.size, policy)
+            check_expansion(decoded, chunk.source.size, policy)
             may_be_long = repeated > policy.max_line_bytes
-            step = max(1, batch.num_rows * CHUNK // max(batch.nbytes, CHUNK))
+            step = max(1, batch.num_rows * READ_SIZE // max(batch.nbytes, READ_SIZE))
             for start in range(0, batch.num_rows, step):
                 few = batch.slice(start, step)
                 yield from _batch_rows(few, number + start, extras, turns, policy, may_be_long=may_be_long)
             number += batch.num_rows
 
 
-def _footer(file: Watched) -> bytes:
+def _footer(file: WatchedFile) -> bytes:
     """The bytes of the footer, which Arrow has read before."""
     file.seek(-8, 2)
     length = int.from_bytes(_read(file, 4), "little")
@@ -102,7 +113,7 @@ def _footer(file: Watched) -> bytes:
     return _read(file, length)
 
 
-def _read(file: Watched, size: int) -> bytes:
+def _read(file: WatchedFile, size: int) -> bytes:
     """So many bytes: one read may give fewer."""
     found = b""
     while len(found) < size and (more := file.read(size - len(found))):
@@ -122,7 +133,7 @@ def _leaves(metadata: pyarrow.parquet.FileMetaData, columns: list[str]) -> list[
 def _check_size(metadata: pyarrow.parquet.FileMetaData, leaves: list[int], stored: int, policy: Policy) -> None:
     """Stop before anything is read of a file that says itself that it holds too much."""
     if metadata.num_rows > policy.max_rows:
-        raise FileFault("too-many-rows", f"{metadata.num_rows} rows", f"at most {policy.max_rows}")
+        raise FileRefused("too-many-rows", f"{metadata.num_rows} rows", f"at most {policy.max_rows}")
     size = 0
     for at in range(metadata.num_row_groups):
         group = metadata.row_group(at)
@@ -142,7 +153,7 @@ def _check_columns(schema: pyarrow.Schema) -> None:
     expected = "list<struct<role: string, content: string>>"
     if schema.names.count("messages") != 1:
         shown = ", ".join(name[:40] for name in schema.names[:8]) or "none"
-        raise FileFault("messages-column-missing", f"columns {shown}", "one column messages")
+        raise FileRefused("messages-column-missing", f"columns {shown}", "one column messages")
     kind = schema.field("messages").type
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         turn = kind.value_type
@@ -150,7 +161,7 @@ def _check_columns(schema: pyarrow.Schema) -> None:
             fields = {turn.field(at).name: turn.field(at).type for at in range(turn.num_fields)}
             if all(name in fields and texts.is_text(fields[name]) for name in ("role", "content")):
                 return
-    raise FileFault("messages-column-type", str(kind)[:120], expected)
+    raise FileRefused("messages-column-type", str(kind)[:120], expected)
 
 
 def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
@@ -163,7 +174,7 @@ def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:
 
 
 def _batch_rows(
-    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy, *, may_be_long: bool
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: TurnChecker, policy: Policy, *, may_be_long: bool
 ) -> Iterator[Rows]:
     """All at once if they are plainly good, else a few at once, else each by itself."""
     plain = None if may_be_long else _plain_batch(batch, number, extras, turns, policy)
@@ -177,8 +188,8 @@ def _batch_rows(
 
 
 def _plain_batch(
-    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy
-) -> Batch | None:
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: TurnChecker, policy: Policy
+) -> RowBatch | None:
     """The rows, if all are plainly good; None says nothing."""
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
@@ -200,21 +211,21 @@ def _plain_batch(
     if dialogues is None or max(map(len, dialogues.data)) > policy.max_line_bytes:
         return None
     columns = [(*names, *extras)] * batch.num_rows
-    return Batch(number, [None] * batch.num_rows, dialogues, columns, prompts, prompt_ids)
+    return RowBatch(number, [None] * batch.num_rows, dialogues, columns, prompts, prompt_ids)
 
 
 def _careful_rows(
-    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: Turns, policy: Policy
-) -> Iterator[Row]:
+    batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: TurnChecker, policy: Policy
+) -> Iterator[CheckedRow]:
     blank, most = dict.fromkeys(extras), policy.max_line_bytes
     for row_number, value in enumerate(_values(batch), number):
         if isinstance(value, Problem):
-            yield Row(row_number, None, None, None, [value], None)
+            yield CheckedRow(row_number, None, None, None, [value], None)
             continue
         value.update(blank)
         size = _size(value)
         dialogue, problems = (None, [too_long(size, policy)]) if size > most else turns.examine(value)
-        yield Row(row_number, None, value, dialogue, problems, None)
+        yield CheckedRow(row_number, None, value, dialogue, problems, None)
 
 
 def _size(row: dict[str, Any]) -> int:

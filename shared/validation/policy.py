@@ -57,7 +57,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class PolicyLimit:
     """One field of Policy: what it is for, which values make sense, and which way is stricter."""
 
     help: str
@@ -99,46 +99,46 @@ class Limit:
         return bool(value > now if self.tighter == "lower" else value < now)
 
 
-LIMITS: dict[str, Limit] = {
-    "system_turns": Limit(
+LIMITS: dict[str, PolicyLimit] = {
+    "system_turns": PolicyLimit(
         "System turns: `allow` keeps them (an error where the model's template has none), `fold` puts them before the "
         "first user turn, in the training files only, `reject` makes them an error.",
         choices=("allow", "fold", "reject"),
         tighter="later",
         setting="SYSTEM_TURNS",
     ),
-    "roles": Limit("Roles the pinned model's template knows: see below.", kind=tuple, tighter=None, setting="-"),
-    "max_bad_percent": Limit(
+    "roles": PolicyLimit("Roles the pinned model's template knows: see below.", kind=tuple, tighter=None, setting="-"),
+    "max_bad_percent": PolicyLimit(
         "Share of bad rows that training goes on without; 0: any bad row refuses.", least=0, most=100, kind=float
     ),
-    "min_rows": Limit(
+    "min_rows": PolicyLimit(
         "Fewer good, distinct rows are not worth a GPU; three splits need three.",
         least=3,
         tighter="higher",
         setting="MIN_ROWS",
     ),
-    "max_rows": Limit("More rows stop the reading."),
-    "max_file_bytes": Limit("Largest file, as stored.", setting="MAX_SNAPSHOT_GB"),
-    "max_total_bytes": Limit("All files together, after decompression.", setting="MAX_SNAPSHOT_GB"),
-    "max_expansion": Limit(
+    "max_rows": PolicyLimit("More rows stop the reading."),
+    "max_file_bytes": PolicyLimit("Largest file, as stored.", setting="MAX_SNAPSHOT_GB"),
+    "max_total_bytes": PolicyLimit("All files together, after decompression.", setting="MAX_SNAPSHOT_GB"),
+    "max_expansion": PolicyLimit(
         "Decompressed over compressed size, looked at from 64 MiB on; text stays far below.", kind=float
     ),
-    "max_line_bytes": Limit("Longest row.", least=64, most=256 * 2**20),
-    "max_messages": Limit("Most turns of a dialogue.", least=2),
-    "max_depth": Limit("Deepest nesting of a row; `messages` itself needs 3.", least=3, most=512, setting="-"),
-    "max_repeats": Limit(
+    "max_line_bytes": PolicyLimit("Longest row.", least=64, most=256 * 2**20),
+    "max_messages": PolicyLimit("Most turns of a dialogue.", least=2),
+    "max_depth": PolicyLimit("Deepest nesting of a row; `messages` itself needs 3.", least=3, most=512, setting="-"),
+    "max_repeats": PolicyLimit(
         "An answer whose last words (up to an eighth of it, for 8) come so many times in a row is told as a loop.",
         least=3,
         setting="-",
     ),
-    "context_tokens": Limit(
+    "context_tokens": PolicyLimit(
         "What the model sees of a row, by estimate; the trainer cuts longer ones. The app takes it from the model.",
         setting="VALIDATION_CONTEXT_TOKENS",
     ),
-    "meaning": Limit(
+    "meaning": PolicyLimit(
         "Whether the rules about meaning (warnings) are looked at.", choices=(False, True), tighter="later"
     ),
-    "places": Limit("Places kept per rule in the report; 0 keeps all.", least=0, tighter=None, setting="-"),
+    "places": PolicyLimit("Places kept per rule in the report; 0 keeps all.", least=0, tighter=None, setting="-"),
 }
 
 

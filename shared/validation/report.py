@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.validation.rule import Severity
+from shared.validation.rules import Severity
 
 SCHEMA_VERSION = "1.1"
 Verdict = Literal["accepted", "rejected"]
@@ -20,7 +20,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Place(_Value):
+class Location(_Value):
     """One spot a rule was broken at."""
 
     split: str | None = Field(description="train, validation or test as dropped; null if the file names no split")
@@ -40,7 +40,7 @@ class Finding(_Value):
     count: int
     explanation: str
     fix: str
-    places: list[Place] = Field(description="the first ones, in reading order")
+    places: list[Location] = Field(description="the first ones, in reading order")
     more: int = Field(0, description="places that are not listed; 0: all are (since 1.1)")
 
     def sentences(self) -> str:
@@ -64,7 +64,7 @@ class Spread(_Value):
     histogram: list[tuple[int, int]] = Field(default=[], description="(upper bound, rows), powers of two")
 
 
-class Pattern(_Value):
+class RolePattern(_Value):
     """One sequence of roles and how many rows have it."""
 
     roles: str
@@ -90,7 +90,7 @@ class Statistics(_Value):
     characters: Spread
     estimated_tokens: Spread
     token_estimate: str
-    role_patterns: list[Pattern]
+    role_patterns: list[RolePattern]
     other_patterns: int = Field(description="rows with a pattern not listed")
     extra_columns: dict[str, int] = Field(description="columns that are not trained on, and in how many rows")
     extra_message_fields: dict[str, int] = Field(description="likewise inside messages")
@@ -98,7 +98,7 @@ class Statistics(_Value):
     cut_share: float = Field(description="share of rows longer than the model's context, by the estimate")
 
 
-class Report(_Value):
+class ValidationReport(_Value):
     """The outcome of validating one snapshot."""
 
     schema_version: str = SCHEMA_VERSION

@@ -53,7 +53,7 @@ def _codes(data: bytes) -> NDArray[Any]:
     return numpy.frombuffer(data, numpy.uint8)
 
 
-class Signs:
+class ByteSearch:
     """Looks for many short signs in the same bytes. Where a rare byte stands is found once for all signs with it."""
 
     def __init__(self, data: bytes) -> None:

@@ -1,21 +1,22 @@
-"""The files of a snapshot: where they come from (a callable), and their bytes as they are read.
+"""The files of a snapshot: what their names say, and their bytes as they are read.
 
-A failing read (the network, a lease) must never look like a damaged file. `Watched` remembers what the
+A failing read (the network, a lease) must never look like a damaged file. `WatchedFile` remembers what the
 caller's file raised, so that readers can tell the two apart and raise it again.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from shared.chatdata.formats import Format, format_of, seems_to_hold_rows
-from shared.chatdata.splits import Split, split_of
+from shared.chatdata.formats import Format, format_of, inner_ending, seems_to_hold_rows
+from shared.chatdata.splits import WORDS, Split, split_of
 
 
 class Readable(Protocol):
@@ -41,6 +42,15 @@ class Source:
     def known_format(self) -> Format | None:
         """The given format, else that of the path."""
         return self.format or format_of(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One file, or the piece of it from `start` up to `end`: bytes of JSONL, row groups of parquet."""
+
+    source: Source
+    start: int = 0
+    end: int | None = None
 
 
 def local_source(path: str | os.PathLike[str], *, alone: bool = True) -> Source:
@@ -81,7 +91,43 @@ def _opened(file: Path) -> Readable:
     return file.open("rb", buffering=0)
 
 
-class Watched:
+class ListingProblem(NamedTuple):
+    """One thing that is wrong; `source` is None where it is about the snapshot as a whole."""
+
+    rule: str
+    source: Source | None
+    found: str
+    expected: str
+
+
+def listing_problems(sources: Sequence[Source]) -> Iterator[ListingProblem]:
+    """Everything that names and number of the files tell."""
+    if not sources:
+        yield ListingProblem("no-files", None, "no file", "at least one")
+    elif all(source.split in ("test", "validation") for source in sources):
+        yield ListingProblem("no-train-split", None, "only held-out files", "a file to train on")
+    told = any(source.split for source in sources)
+    for source in sources:
+        if told and source.split is None:
+            yield ListingProblem("split-unknown", source, _name(source)[-40:], _likely(source))
+        if ending := inner_ending(_name(source)):
+            yield ListingProblem(
+                "double-extension", source, f"{ending} inside {_name(source)[-40:]}", "one format in the name"
+            )
+
+
+def _name(source: Source) -> str:
+    return source.path.rsplit("/", 1)[-1]
+
+
+def _likely(source: Source) -> str:
+    word = _name(source).split(".", 1)[0].lower()
+    near = difflib.get_close_matches(word, WORDS, n=1, cutoff=0.6)
+    likely = f"{split_of(near[0])} (probably), " if near else ""
+    return f"{likely}a name that starts with train, validation or test"
+
+
+class WatchedFile:
     """A caller's file, with a heartbeat at every read and a memory of the error it raised."""
 
     def __init__(self, file: Readable, beat: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ import xxhash
 
 from shared.validation import scan
 from shared.validation.policy import Policy
-from shared.validation.problems import Problem, kind_of, shown
+from shared.validation.rules import Problem, kind_of, shown
 
 _TOOL_ROLES = frozenset({"tool", "function", "ipython", "tool_call", "tool_response", "observation"})
 _ROLES = ("system", "user", "assistant")
@@ -49,13 +49,13 @@ class Dialogue(NamedTuple):
     fields: tuple[str, ...] = ()
     """Names in its turns, where there are others than role and content."""
 
-    def alone(self) -> Dialogues:
+    def alone(self) -> DialogueBatch:
         """This one, as column of one."""
         data = self.text.encode()
-        return Dialogues([self.roles], [self.contents], [self.text], [self.seed], [data], data)
+        return DialogueBatch([self.roles], [self.contents], [self.text], [self.seed], [data], data)
 
 
-class Dialogues(NamedTuple):
+class DialogueBatch(NamedTuple):
     """Good dialogues one after the other, by column."""
 
     roles: list[tuple[str, ...]]
@@ -67,18 +67,18 @@ class Dialogues(NamedTuple):
     whole: bytes
     """All of that, with NUL between: what is to be found in none of them is looked for once."""
 
-    def head(self, count: int) -> Dialogues:
+    def head(self, count: int) -> DialogueBatch:
         """The first ones."""
         data = self.data[:count]
         roles, contents = self.roles[:count], self.contents[:count]
-        return Dialogues(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
+        return DialogueBatch(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
 
     def each(self) -> Iterator[Dialogue]:
         """One by one."""
         return map(Dialogue, self.roles, self.contents, self.texts, self.seeds)
 
 
-class Turns:
+class TurnChecker:
     """Checks dialogues under one policy. Remembers role sequences already found good."""
 
     def __init__(self, policy: Policy) -> None:
@@ -86,7 +86,7 @@ class Turns:
         self._known = frozenset(policy.roles) | ({"system"} if policy.system_turns == "fold" else frozenset())
         self._good_patterns: dict[tuple[str, ...], int] = {}
 
-    def glance(self, roles: list[Any], contents: list[Any], counts: Sequence[int]) -> Dialogues | None:
+    def glance(self, roles: list[Any], contents: list[Any], counts: Sequence[int]) -> DialogueBatch | None:
         """Return dialogues if all are plainly good; None says nothing.
 
         Roles and contents are those of all turns; the first `counts[0]` of them make the first dialogue, and so on.
@@ -104,7 +104,7 @@ class Turns:
         parted = [contents[start:end] for start, end in spans]
         texts = list(map("\0".join, parted))
         data = list(map(str.encode, texts))
-        found = Dialogues(patterns, parted, texts, seeds, data, b"\0".join(data))
+        found = DialogueBatch(patterns, parted, texts, seeds, data, b"\0".join(data))
         return found if scan.count(found.whole, 0) == len(contents) - 1 else None
 
     def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:

@@ -19,15 +19,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from scripts.rule_examples import EXAMPLES, LINES, rows
 from shared.chatdata.splits import Cuts, Shares, Split, split_of
-from shared.validation import Policy, Report, Source, freeze
-from shared.validation.examples import EXAMPLES, rows
-from shared.validation.inspection import inspect
-from shared.validation.lines import CHUNK
-from shared.validation.lineup import Lineup, within_limits
-from shared.validation.parts import Part, in_reading_order, pieces
+from shared.validation import Policy, Source, ValidationReport, freeze
+from shared.validation.chunks import cut_into_chunks, in_reading_order
+from shared.validation.freezing import count_splits, fold_of, plan_of
+from shared.validation.inspect import inspect_chunk
+from shared.validation.lines import READ_SIZE
+from shared.validation.results import OrderedResults, within_limits
 from shared.validation.rules import RULES
-from shared.validation.snapshot import count_splits, fold_of, plan_of
+from shared.validation.sources import Chunk
 
 Told = tuple[str, str | None, int | None, int | None]
 """Rule, file, row and byte offset."""
@@ -43,7 +44,7 @@ class Planted:
 
 
 def _planted(rule_id: str) -> Planted:
-    example = RULES[rule_id].example
+    example = LINES.get(rule_id)
     shift = {"invalid-json": 15, "invalid-utf8": 46}.get(rule_id, 0)
     if example is not None:
         return Planted(example.split(b"\n"), shift)
@@ -68,22 +69,22 @@ def source(data: bytes, path: str = "data.jsonl", split: Split | None = None, at
     return Source(path=path, open=lambda: File(data), size=len(data), split=split)
 
 
-def cut(sources: Sequence[Source], parts: Iterable[Part], policy: Policy) -> Report:
+def cut(sources: Sequence[Source], parts: Iterable[Chunk], policy: Policy) -> ValidationReport:
     """The report of parts that are read one by one."""
-    again = lambda part, room: inspect(part, policy, room=room)  # noqa: E731
-    fold = fold_of(sources, Lineup(within_limits(parts, policy, again, again)), policy)
+    again = lambda part, room: inspect_chunk(part, policy, room=room)  # noqa: E731
+    fold = fold_of(sources, OrderedResults(within_limits(parts, policy, again, again)), policy)
     splits = count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1]
     fold.judge(splits["train"])
     return fold.report(splits, 1.0)
 
 
-def cut_at(file: Source, *bounds: int) -> list[Part]:
+def cut_at(file: Source, *bounds: int) -> list[Chunk]:
     """Parts of a file with these bounds."""
     ends = [*sorted({bound for bound in bounds if 0 < bound < file.size}), None]
-    return [Part(file, start or 0, end) for start, end in pairwise([0, *ends])]
+    return [Chunk(file, start or 0, end) for start, end in pairwise([0, *ends])]
 
 
-def told(report: Report) -> list[Told]:
+def told(report: ValidationReport) -> list[Told]:
     """Everything that was found."""
     assert all(finding.count == len(finding.places) for finding in report.findings)
     return [(f.rule, place.file, place.row, place.byte_offset) for f in report.findings for place in f.places]
@@ -129,8 +130,8 @@ def test_fault_across_the_border_of_two_blocks_is_found_at_its_place(rule_id: st
     policy = Policy(**fault.limits)
     length = len(fault.lines[-1])
     for into in (0, 1, length // 2, length, length + 1):  # so many bytes of the line lie before the border
-        data = filled(CHUNK - into, fault.lines[:-1]) + b"\n".join([fault.lines[-1], *GOOD[:5]])
-        assert data.rfind(fault.lines[-1]) == CHUNK - into
+        data = filled(READ_SIZE - into, fault.lines[:-1]) + b"\n".join([fault.lines[-1], *GOOD[:5]])
+        assert data.rfind(fault.lines[-1]) == READ_SIZE - into
         assert told(freeze([source(data)], policy).report) == [place(rule_id, data)]
     data = b"\n".join([*GOOD[:15], *fault.lines, *GOOD[15:30]])
     for at_a_time in (1, 7):  # storage may give less than it was asked for
@@ -205,7 +206,7 @@ def test_fault_in_parquet_is_found_at_its_row(rule_id: str, before: int) -> None
     report = freeze([file], policy).report
     assert told(report) == expected
     assert report.verdict == ("rejected" if RULES[rule_id].severity == "error" else "accepted")
-    assert told(cut([file], pieces([file], 1), policy)) == expected
+    assert told(cut([file], cut_into_chunks([file], 1), policy)) == expected
 
 
 @pytest.mark.parametrize("row", [1, 8, 9, 4000, 4001, 4096, 4097])
@@ -228,7 +229,7 @@ def test_leaked_row_is_found_at_its_place(form: str, at: int) -> None:
     report = freeze(files, Policy()).report
     assert told(report) == [("leaked-row", f"train.{form}", at + 1, offset)]
     assert report.findings[0].places[0].found == f"same as row 11 of test.{form}"
-    assert told(cut(files, list(pieces(files, 500)), Policy())) == told(report)
+    assert told(cut(files, list(cut_into_chunks(files, 500)), Policy())) == told(report)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "parquet"])
@@ -306,7 +307,7 @@ def test_fault_of_a_file_is_told_of_that_file(rule_id: str, at: int) -> None:
     expected: list[Told] = [(rule_id, names[at], None, None)]
     report = freeze(files, policy).report
     assert (told(report), report.verdict) == (expected, "rejected")
-    assert told(cut(files, list(pieces(files, 2000)), policy)) == expected
+    assert told(cut(files, list(cut_into_chunks(files, 2000)), policy)) == expected
 
 
 @pytest.mark.parametrize("at", [0, 1, 2], ids=["first", "middle", "last"])
@@ -315,7 +316,7 @@ def test_row_beyond_the_limit_is_told_of_its_file(at: int) -> None:
     policy = Policy(max_rows=30 * at + 25)
     expected: list[Told] = [("too-many-rows", f"train-{at}.jsonl", None, None)]
     assert told(freeze(files, policy).report) == expected
-    assert told(cut(files, list(pieces(files, 2000)), policy)) == expected
+    assert told(cut(files, list(cut_into_chunks(files, 2000)), policy)) == expected
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["middle", "last"])
@@ -331,6 +332,6 @@ def test_fault_of_a_snapshot_is_told_of_no_file(rule_id: str) -> None:
     example = EXAMPLES[rule_id]
     files = [source(data, name, split_of(name)) for name, data in example.files()]
     policy = Policy(**example.limits)
-    for report in (freeze(files, policy).report, cut(files, [Part(s) for s in in_reading_order(files)], policy)):
+    for report in (freeze(files, policy).report, cut(files, [Chunk(s) for s in in_reading_order(files)], policy)):
         assert [told for told in told(report) if told[0] != "leaked-row"] == [(rule_id, None, None, None)]
         assert report.verdict == "rejected"

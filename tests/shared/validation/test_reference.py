@@ -16,13 +16,12 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from shared.chatdata.splits import Cuts, Shares, Split, split_of
-from shared.validation import BadRow, Policy, Report, Source, freeze
-from shared.validation.inspection import inspect
-from shared.validation.lineup import Lineup, within_limits
-from shared.validation.partial import Partial
-from shared.validation.parts import pieces
+from shared.validation import BadRow, Policy, Source, ValidationReport, freeze
+from shared.validation.chunks import ChunkResult, cut_into_chunks
+from shared.validation.freezing import count_splits, fold_of, plan_of
+from shared.validation.inspect import inspect_chunk
+from shared.validation.results import OrderedResults, within_limits
 from shared.validation.rules import RULES
-from shared.validation.snapshot import count_splits, fold_of, plan_of
 from tests.shared.validation.reference import File, Finding, Verdict, judged
 from tests.shared.validation.test_planted import source
 
@@ -171,12 +170,14 @@ class Blocks:
 def in_pieces(files: Sequence[File], policy: Policy, piece: int) -> Verdict:
     """Every piece by itself, as processes and instances do it, with partials that were sent as bytes."""
 
-    def inspected(part: Any, _: Any) -> Partial:
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(inspect(part, policy)), type=Partial)
+    def inspected(part: Any, _: Any) -> ChunkResult:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(inspect_chunk(part, policy)), type=ChunkResult)
 
     sources = sources_of(files)
-    again = lambda part, room: inspect(part, policy, room=room)  # noqa: E731
-    fold = fold_of(sources, Lineup(within_limits(list(pieces(sources, piece)), policy, inspected, again)), policy)
+    again = lambda part, room: inspect_chunk(part, policy, room=room)  # noqa: E731
+    fold = fold_of(
+        sources, OrderedResults(within_limits(list(cut_into_chunks(sources, piece)), policy, inspected, again)), policy
+    )
     _, rows = count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))
     fold.judge(rows["train"])
     return told(fold.report(rows, 1.0))
@@ -192,7 +193,7 @@ def opener(data: bytes) -> Callable[[], io.BytesIO]:
     return lambda: io.BytesIO(data)
 
 
-def told(report: Report) -> Verdict:
+def told(report: ValidationReport) -> Verdict:
     """A report as the reference writes it."""
     assert all(finding.count == len(finding.places) for finding in report.findings)
     return Verdict(

@@ -12,8 +12,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from scripts.rule_examples import LINES
 from shared.chatdata.splits import Split
-from shared.validation import Policy, Report, Source, freeze
+from shared.validation import Policy, Source, ValidationReport, freeze
 from shared.validation.rules import RULES
 
 ROWS_BEFORE = 12
@@ -32,11 +33,11 @@ def source(data: bytes, path: str = "data.jsonl", split: Split | None = None) ->
     return Source(path=path, open=lambda: io.BytesIO(data), size=len(data), split=split)
 
 
-def check(data: bytes, path: str = "data.jsonl", **limits: Any) -> Report:
+def check(data: bytes, path: str = "data.jsonl", **limits: Any) -> ValidationReport:
     return freeze([source(data, path)], Policy(**limits)).report
 
 
-def found(report: Report) -> list[tuple[str, int, int | None, str | None]]:
+def found(report: ValidationReport) -> list[tuple[str, int, int | None, str | None]]:
     return [
         (finding.rule, place.row or 0, place.byte_offset, place.path)
         for finding in report.findings
@@ -51,14 +52,10 @@ def planted(fault: bytes, end: bytes = b"\n") -> tuple[bytes, int]:
     return before + fault + end + after, len(before)
 
 
-EXAMPLES = [rule.id for rule in RULES.values() if rule.example is not None]
-
-
-@pytest.mark.parametrize("rule_id", EXAMPLES)
+@pytest.mark.parametrize("rule_id", LINES)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n \n"], ids=["lf", "crlf", "blank-lines"])
 def test_example_of_a_rule_breaks_that_rule_only_at_its_row(rule_id: str, end: bytes) -> None:
-    example = RULES[rule_id].example
-    assert example is not None
+    example = LINES[rule_id]
     data, offset = planted(example, end)
     report = check(data)
 
@@ -306,7 +303,7 @@ def test_limits_stop_the_reading() -> None:
     assert found(check(data, min_rows=26))[0][0] == "too-few-rows"
 
 
-def snapshot(*files: tuple[str, Split | None, Sequence[bytes]]) -> Report:
+def snapshot(*files: tuple[str, Split | None, Sequence[bytes]]) -> ValidationReport:
     return freeze([source(b"\n".join(rows), path, split) for path, split, rows in files], Policy()).report
 
 

@@ -19,7 +19,7 @@ some_bytes = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=4)),
 
 @given(some_bytes)
 def test_signs_are_found_where_a_search_finds_them(data: bytes) -> None:
-    signs = scan.Signs(data)
+    signs = scan.ByteSearch(data)
     for sign, rare in SIGNS:
         pattern = re.escape(sign).replace(rb"\?", b".")
         assert signs.holds(sign, rare) == (re.search(pattern, data, re.DOTALL) is not None), sign

@@ -1,7 +1,7 @@
 """Prepare a snapshot from a dataset of the Hugging Face Hub (or a local folder), ready to be dropped.
 
-    python -m cli.preparation HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot
-    python -m cli.preparation ./folder-of-files --split train --split test --out my-snapshot --format parquet
+    python -m cli.prepare HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot
+    python -m cli.prepare ./folder-of-files --split train --split test --out my-snapshot --format parquet
 
 Run by a person; never deployed. It writes one file per split (`train_sft` becomes `train`) and then the empty file
 `_SUCCESS`, in the order in which they have to be uploaded. The sample is drawn with a seed, so a second run into
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _how_to_drop(out: Path) -> str:
     target = f"<dataset>/{out.name}"
     return (
-        f"check it:  python -m shared.validation {out}\n"
+        f"check it:  python -m cli.check {out}\n"
         f"drop it:   az storage blob upload-batch --account-name <account> --auth-mode login -s {out} "
         f"-d snapshots --destination-path {target} --pattern '*.*'\n"
         f"then:      az storage blob upload --account-name <account> --auth-mode login -f {out / '_SUCCESS'} "
@@ -115,7 +115,7 @@ def _how_to_drop(out: Path) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli.preparation", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m cli.prepare", description=__doc__.splitlines()[0])
     parser.add_argument("dataset", metavar="DATASET_OR_PATH", help="name on the Hub, or a local folder of files")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; its name becomes the snapshot's")
     parser.add_argument("--fraction", type=float, default=1.0, help="share of each split to keep, drawn at random")

@@ -13,15 +13,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from shared.chatdata.splits import Cuts, Shares
-from shared.validation.inspection import Room, inspect
-from shared.validation.lines import CHUNK
-from shared.validation.lineup import Lineup, within_limits
-from shared.validation.partial import Partial
-from shared.validation.parts import Part, pieces
+from shared.validation.chunks import Allowance, ChunkResult, cut_into_chunks
+from shared.validation.freezing import count_splits, fold_of, freeze, plan_of
+from shared.validation.inspect import inspect_chunk
+from shared.validation.lines import READ_SIZE
 from shared.validation.policy import Policy
-from shared.validation.report import Report
-from shared.validation.snapshot import count_splits, fold_of, freeze, plan_of
-from shared.validation.sources import Source
+from shared.validation.report import ValidationReport
+from shared.validation.results import OrderedResults, within_limits
+from shared.validation.sources import Chunk, Source
 
 WORTH_IT = 24 * 2**20  # bytes: below, starting processes takes longer than reading
 PIECE = 16 * 2**20
@@ -34,30 +33,30 @@ def check(
     processes: int | None = None,
     piece: int = PIECE,
     progress: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> ValidationReport:
     """Validate files on disk. `progress` hears how many bytes were read since it was last told.
 
     The report is the same (times aside) for any number of processes and size of pieces.
     """
     started = time.perf_counter()
-    parts = list(pieces(sources, piece))
-    workers = min(processes or _cores(), len(parts))
+    chunks = list(cut_into_chunks(sources, piece))
+    workers = min(processes or _cores(), len(chunks))
     if workers < 2 or (processes is None and sum(source.size for source in sources) < WORTH_IT):
-        return freeze(sources, policy, heartbeat=lambda: progress(CHUNK)).report
-    _load_for(parts)
+        return freeze(sources, policy, heartbeat=lambda: progress(READ_SIZE)).report
+    _load_for(chunks)
     with ProcessPoolExecutor(workers, mp_context=_context()) as pool:
-        found = {part: pool.submit(inspect, part, policy) for part in parts}
+        found = {chunk: pool.submit(inspect_chunk, chunk, policy) for chunk in chunks}
 
-        def inspected(part: Part, room: Room) -> Partial:
+        def inspect_first(chunk: Chunk, room: Allowance) -> ChunkResult:
             progress(piece)
-            return found.pop(part).result()
+            return found.pop(chunk).result()
 
-        def again(part: Part, room: Room) -> Partial:
-            return inspect(part, policy, room=room)
+        def again(chunk: Chunk, room: Allowance) -> ChunkResult:
+            return inspect_chunk(chunk, policy, room=room)
 
-        lineup = Lineup(within_limits(parts, policy, inspected, again))
+        ordered = OrderedResults(within_limits(chunks, policy, inspect_first, again))
         pool.shutdown(wait=False, cancel_futures=True)
-    fold = fold_of(sources, lineup, policy)
+    fold = fold_of(sources, ordered, policy)
     _, rows = count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))
     fold.judge(rows["train"])
     return fold.report(rows, time.perf_counter() - started)
@@ -68,11 +67,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load_for(parts: Sequence[Part]) -> None:
+def _load_for(chunks: Sequence[Chunk]) -> None:
     """Import once what every forked process would import by itself."""
     import numpy  # noqa: F401
 
-    if any(part.source.known_format == "parquet" for part in parts):
+    if any(chunk.source.known_format == "parquet" for chunk in chunks):
         import pyarrow.compute  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 

@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,9 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.chatdata.splits import SPLITS, Cuts, Split
-from shared.validation import BadRow, Frozen, Policy, Source, freeze
-from shared.validation.__main__ import main
-from shared.validation.staging import BlockWriter
+from shared.validation import BadRow, FrozenSnapshot, Policy, Source, freeze
+from shared.validation.stage import BlockWriter
 
 
 class Blocks:
@@ -64,7 +62,7 @@ def source(data: bytes, path: str = "data.jsonl", split: Split | None = None) ->
     return Source(path=path, open=lambda: io.BytesIO(data), size=len(data), split=split)
 
 
-def staged(*sources: Source, policy: Policy | None = None, **options: Any) -> tuple[Frozen, Blocks]:
+def staged(*sources: Source, policy: Policy | None = None, **options: Any) -> tuple[FrozenSnapshot, Blocks]:
     target = Blocks()
     frozen = freeze(sources, policy or Policy(), staging=target, **options)
     if frozen.report.accepted:
@@ -324,7 +322,7 @@ def test_damaged_files_never_raise(data: st.DataObject, path: str) -> None:
 def test_no_byte_of_a_damaged_footer_ends_the_process() -> None:
     """Arrow ends the process for some contradictions, so this looks at a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", "from tests.shared.validation.test_snapshot import damage_footer; damage_footer()"],
+        [sys.executable, "-c", "from tests.shared.validation.test_freezing import damage_footer; damage_footer()"],
         capture_output=True,
         text=True,
         check=False,
@@ -351,50 +349,8 @@ def test_parquet_whose_row_groups_and_schema_disagree_is_unreadable() -> None:
     assert "rule" in (report.findings[0].places[0].found or "")
 
 
-# The command line
-
-
-def test_command_line_tells_rows_and_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
-    good.write_bytes(jsonl([a_row(number) for number in range(20)]))
-    bad.write_bytes(good.read_bytes() + b'{"messages": [{"role": "bot", "content": "x"}]}\n')
-    assert main([str(good)]) == 0
-    assert "accepted: 20 of 20 rows are used" in capsys.readouterr().out
-    assert main([str(bad)]) == 1
-    printed = capsys.readouterr().out
-    assert 'row 21, messages[0].role: found "bot"; expected assistant (probably)' in printed
-    assert main([str(bad), "--json"]) == 1
-    report = json.loads(capsys.readouterr().out)
-    assert (report["schema_version"], report["verdict"], report["rows"]) == ("1.1", "rejected", 21)
-
-
-def test_command_line_says_when_places_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad = tmp_path / "bad.jsonl"
-    bad.write_bytes(b"{}\n" * 60)
-    assert main([str(bad)]) == 1
-    assert "20 of 60 shown; --places 0 shows all" in capsys.readouterr().out
-    assert main([str(bad), "--places", "0"]) == 1
-    printed = capsys.readouterr().out
-    assert "bad.jsonl, row 60: found" in printed
-    assert "shown" not in printed
-
-
-def test_command_line_reads_a_folder_as_one_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "train.jsonl").write_bytes(jsonl([a_row(number) for number in range(20)]))
-    (tmp_path / "test.parquet").write_bytes(parquet([a_row(number) for number in range(20, 30)]))
-    (tmp_path / "_SUCCESS").touch()
-    assert main([str(tmp_path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["splits"]["test"] == 10
-
-
-def test_command_line_says_what_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "nothing.jsonl")]) == 2
-    assert main([str(tmp_path), "--min-rows", "1"]) == 2
-    assert "min_rows" in capsys.readouterr().err
-
-
 def test_import_loads_no_heavy_module() -> None:
-    code = "import sys, shared.validation, cli.preparation; print(*sys.modules)"
+    code = "import sys, shared.validation, cli.prepare; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"pyarrow", "pandas", "numpy", "datasets", "azure"}

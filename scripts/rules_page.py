@@ -1,19 +1,18 @@
 """docs/validation-rules.md, written from the table of rules.
 
-`python -m shared.validation.page > docs/validation-rules.md`; a test compares the two.
+`python -m scripts.rules_page > docs/validation-rules.md`; a test compares the two.
 """
 
 from __future__ import annotations
 
 import sys
 
+from scripts.rule_examples import EXAMPLES, LINES
 from shared.chatdata.templates import ANY, TEMPLATES
 from shared.chatdata.tokens import TOKEN_ESTIMATE
-from shared.validation.examples import EXAMPLES
 from shared.validation.meaning import MARKERS, SECRETS
 from shared.validation.policy import LIMITS, Policy, setting_of
-from shared.validation.rule import Rule, Scope
-from shared.validation.rules import RULES
+from shared.validation.rules import RULES, Rule, Scope
 
 
 def _looked_for() -> str:
@@ -43,7 +42,7 @@ def page() -> str:
 
 
 _INTRODUCTION = """\
-<!-- Written by `python -m shared.validation.page`; change shared/validation/rules.py instead. -->
+<!-- Written by `python -m scripts.rules_page`; change shared/validation/rules.py instead. -->
 # Validation rules
 
 Every row of a snapshot is checked before anything is paid for. An **error** makes a row bad; one bad row
@@ -51,7 +50,7 @@ refuses the snapshot, unless the operator allows a share of bad rows, which are 
 into quarantine. A **warning** only tells. Rows count from 1; in JSONL files a row's number is its line
 number.
 
-Try a file before you upload it: `python -m shared.validation FILE_OR_FOLDER...` (exit status 0: accepted, 1:
+Try a file before you upload it: `python -m cli.check FILE_OR_FOLDER...` (exit status 0: accepted, 1:
 rejected, 2: could not be checked). The report is described by
 [validation-report.schema.json](validation-report.schema.json).
 
@@ -116,8 +115,8 @@ def _roles() -> str:
 
 def _entry(rule: Rule) -> str:
     text = f"### {rule.id}\n\n**{rule.severity}.** {rule.explanation} *Fix:* {rule.fix}\n"
-    if rule.example is not None:
-        shown = rule.example.decode("utf-8", "backslashreplace").replace("\ufeff", "\\ufeff")
+    if (example := LINES.get(rule.id)) is not None:
+        shown = example.decode("utf-8", "backslashreplace").replace("\ufeff", "\\ufeff")
         lines = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in shown.split("\n")]
         return text + "\n```\n" + "\n".join(lines) + "\n```\n"
     return text + f"\n*Example:* {EXAMPLES[rule.id].told}.\n"

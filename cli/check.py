@@ -1,4 +1,4 @@
-"""Check files before they are uploaded: `python -m shared.validation FILE_OR_FOLDER... [--json] [--places N]`.
+"""Check files before they are uploaded: `python -m cli.check FILE_OR_FOLDER... [--json] [--places N]`.
 
 The same pass as in the app, but over local files and without staging. Several files, or a folder, are one snapshot; a
 folder's own `snapshot.json` counts. Exit status: 0 accepted, 1 rejected, 2 could not be checked.
@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cli.console import ProgressBar, write
+from cli.processes import check
 from shared.chatdata.templates import ANY, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
-from shared.validation.console import Progress, write
 from shared.validation.policy import Policy
-from shared.validation.processes import check
 from shared.validation.sources import Source, files_of, local_source
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         sources = _sources(options.paths)
         policy = _policy(options).tightened(**_own_limits(options.paths))
-        with Progress(sources, sys.stderr) as progress:
+        with ProgressBar(sources, sys.stderr) as progress:
             report = check(sources, policy, progress=progress.add)
         if options.json:
             print(report.model_dump_json(indent=2))
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     defaults = Policy()
     parser = argparse.ArgumentParser(
-        prog="python -m shared.validation",
+        prog="python -m cli.check",
         description="Check files before they are uploaded.",
         epilog="Exit status: 0 accepted, 1 rejected, 2 could not be checked. Every rule: docs/validation-rules.md.",
     )

@@ -8,25 +8,23 @@ partial, wherever and however often it is read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import xxhash
 
 from shared.chatdata.splits import Split
 from shared.chatdata.tokens import estimated_tokens
 from shared.validation import meaning
-from shared.validation.digests import Entries
-from shared.validation.partial import Fault, Partial
-from shared.validation.parts import Part
+from shared.validation.chunks import Allowance, ChunkResult, FindingCounter, StopReason
+from shared.validation.digests import DigestEntries
+from shared.validation.jsonl import jsonl_rows
 from shared.validation.policy import Policy
-from shared.validation.reading import Batch, FileFault, Meter, Row, is_bad, rows_of
+from shared.validation.rows import ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad
 from shared.validation.rules import RULES
-from shared.validation.sources import Watched
-from shared.validation.stager import Stager
-from shared.validation.tally import Tally
-from shared.validation.turns import Turns
+from shared.validation.sources import Chunk, WatchedFile
+from shared.validation.stage import Stager
+from shared.validation.turns import TurnChecker
 
 _AT_A_TIME = 1 << 12
 _LONGEST_NAMES = 4096
@@ -46,103 +44,96 @@ class BadRow:
     """The line as it is in the file; None for parquet, and for a line that was too long to be kept."""
 
 
-class Room(NamedTuple):
-    """How much more may be read: what is left of the limits after the parts before."""
-
-    rows: int
-    size: int
-
-
-def inspect(
-    part: Part,
+def inspect_chunk(
+    chunk: Chunk,
     policy: Policy,
     *,
     stager: Stager | None = None,
     quarantine: Callable[[BadRow], None] | None = None,
     heartbeat: Callable[[], None] = lambda: None,
-    room: Room | None = None,
-) -> Partial:
+    room: Allowance | None = None,
+) -> ChunkResult:
     """Read a part to its end, or to where its file (or the room) is known to be too much.
 
     Errors of the part's opener, of the heartbeat and of the staging come through unchanged.
     """
-    inspection = _Inspection(part, policy, stager, quarantine)
-    return inspection.run(heartbeat, room or Room(policy.max_rows, policy.max_total_bytes))
+    inspection = _Inspection(chunk, policy, stager, quarantine)
+    return inspection.run(heartbeat, room or Allowance(policy.max_rows, policy.max_total_bytes))
 
 
 class _Inspection:
     """The state of reading one part."""
 
     def __init__(
-        self, part: Part, policy: Policy, stager: Stager | None, quarantine: Callable[[BadRow], None] | None
+        self, chunk: Chunk, policy: Policy, stager: Stager | None, quarantine: Callable[[BadRow], None] | None
     ) -> None:
-        self._part, self._source, self._policy = part, part.source, policy
+        self._chunk, self._source, self._policy = chunk, chunk.source, policy
         self._stager, self._quarantine = stager, quarantine
-        self._turns = Turns(policy)
-        self._tally = Tally(policy.places)
-        self._partial = Partial()
-        self._digests, self._prompts = Entries(), Entries()
+        self._turns = TurnChecker(policy)
+        self._tally = FindingCounter(policy.places)
+        self._result = ChunkResult()
+        self._digests, self._prompts = DigestEntries(), DigestEntries()
         self._lengths: list[int] = []
         self._characters: list[int] = []
         self._tokens: list[int] = []
 
-    def run(self, heartbeat: Callable[[], None], room: Room) -> Partial:
-        partial = self._partial
+    def run(self, heartbeat: Callable[[], None], room: Allowance) -> ChunkResult:
+        result = self._result
         try:
             self._check_before()
             self._read(heartbeat, room)
-        except FileFault as fault:
-            partial.fault = Fault(fault.rule, fault.found, fault.expected)
+        except FileRefused as fault:
+            result.fault = StopReason(fault.rule, fault.found, fault.expected)
         self._flush()
-        partial.findings = self._tally.findings
-        partial.digests, partial.prompts = self._digests.packed(), self._prompts.packed()
-        return partial
+        result.findings = self._tally.findings
+        result.digests, result.prompts = self._digests.packed(), self._prompts.packed()
+        return result
 
     def _check_before(self) -> None:
         source, most = self._source, self._policy.max_file_bytes
         if source.known_format is None:
             name = source.path.rsplit("/", 1)[-1]
-            raise FileFault("file-extension", name[-40:], ".jsonl, .jsonl.gz or .parquet")
+            raise FileRefused("file-extension", name[-40:], ".jsonl, .jsonl.gz or .parquet")
         if source.size > most:
-            raise FileFault("too-large", f"{source.size} bytes", f"at most {most} bytes")
+            raise FileRefused("too-large", f"{source.size} bytes", f"at most {most} bytes")
 
-    def _read(self, heartbeat: Callable[[], None], room: Room) -> None:
-        partial = self._partial
-        watched = Watched(self._source.open(), heartbeat)
-        meter = Meter(self._policy, room.size)
+    def _read(self, heartbeat: Callable[[], None], room: Allowance) -> None:
+        result = self._result
+        watched = WatchedFile(self._source.open(), heartbeat)
+        meter = ByteMeter(self._policy, room.size)
         try:
-            for rows in rows_of(self._part, watched, self._turns, self._policy, meter):
+            for rows in _read_rows(self._chunk, watched, self._turns, self._policy, meter):
                 if rows is None:
-                    partial.blank += 1
+                    result.blank += 1
                     continue
-                left = room.rows - partial.rows
-                if isinstance(rows, Batch):
+                left = room.rows - result.rows
+                if isinstance(rows, RowBatch):
                     batch = rows if len(rows) <= left else rows.head(left + 1)
-                    partial.rows += len(batch)
+                    result.rows += len(batch)
                     self._take_batch(batch)
                 else:
-                    partial.rows += 1
+                    result.rows += 1
                     self._take_row(rows)
-                if partial.rows > room.rows:
+                if result.rows > room.rows:
                     most = self._policy.max_rows
-                    raise FileFault("too-many-rows", "more rows than allowed", f"at most {most}")
+                    raise FileRefused("too-many-rows", "more rows than allowed", f"at most {most}")
         finally:
-            partial.bytes_out = meter.bytes_out
+            result.bytes_out = meter.bytes_out
             watched.close()
 
     # -- rows
 
-    def _take_row(self, row: Row) -> None:
+    def _take_row(self, row: CheckedRow) -> None:
         for problem in row.problems:
             self._tally.add(problem, row.number, row.offset)
         if row.dialogue is None:
             self._leave_out(row)
             return
         if row.dialogue.fields:
-            self._partial.measures.fields.add("\0".join(row.dialogue.fields)[:_LONGEST_NAMES])
+            self._result.measures.fields.add("\0".join(row.dialogue.fields)[:_LONGEST_NAMES])
         self._take_batch(row.as_batch())
 
-    def _take_batch(self, batch: Batch) -> None:
+    def _take_batch(self, batch: RowBatch) -> None:
         dialogues, offsets = batch.dialogues, batch.offsets
         numbers = range(batch.number, batch.number + len(batch))
         digests = list(map(xxhash.xxh3_128_digest, dialogues.data, dialogues.seeds))
@@ -156,9 +147,9 @@ class _Inspection:
             for digest, dialogue, number in zip(digests, dialogues.each(), numbers, strict=True):
                 self._stager.add(digest, dialogue, self._source.split, number)
 
-    def _measure(self, batch: Batch) -> list[int]:
+    def _measure(self, batch: RowBatch) -> list[int]:
         """Count what the statistics tell; the estimated tokens of each row."""
-        dialogues, measures = batch.dialogues, self._partial.measures
+        dialogues, measures = batch.dialogues, self._result.measures
         turns = list(map(len, dialogues.roles))
         tokens = list(map(estimated_tokens, map(len, dialogues.data), turns))
         self._lengths += turns
@@ -170,30 +161,30 @@ class _Inspection:
             measures.patterns.add("\0".join(roles), rows)
         for columns, rows in Counter(batch.columns).items():
             measures.columns.add("\0".join(columns)[:_LONGEST_NAMES], rows)
-        if self._partial.columns is None:
-            self._partial.columns = list(batch.columns[0])
+        if self._result.columns is None:
+            self._result.columns = list(batch.columns[0])
         return tokens
 
-    def _remember(self, batch: Batch, numbers: Sequence[int]) -> None:
+    def _remember(self, batch: RowBatch, numbers: Sequence[int]) -> None:
         """What the fold compares with other rows."""
-        told = [
+        kept = [
             at for at, identity in enumerate(batch.prompt_ids) if isinstance(identity, str | int) and identity != ""
         ]
-        names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in told]
-        places = [numbers[at] for at in told], [batch.offsets[at] for at in told]
+        names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in kept]
+        places = [numbers[at] for at in kept], [batch.offsets[at] for at in kept]
         self._prompts.extend(list(map(xxhash.xxh3_128_digest, names)), *places)
-        partial = self._partial
-        if partial.answers_differ:
+        result = self._result
+        if result.answers_differ:
             return
         for contents in batch.dialogues.contents:
             answer = xxhash.xxh3_128_digest(contents[-1].encode())
-            partial.answers_differ = partial.answer is not None and answer != partial.answer
-            partial.answer = answer
-            if partial.answers_differ:
+            result.answers_differ = result.answer is not None and answer != result.answer
+            result.answer = answer
+            if result.answers_differ:
                 return
 
     def _flush(self) -> None:
-        measures, most = self._partial.measures, self._policy.context_tokens
+        measures, most = self._result.measures, self._policy.context_tokens
         measures.rows += len(self._lengths)
         measures.too_long += sum(tokens > most for tokens in self._tokens)
         measures.turns.add(self._lengths)
@@ -201,18 +192,26 @@ class _Inspection:
         measures.tokens.add(self._tokens)
         self._lengths, self._characters, self._tokens = [], [], []
 
-    def _leave_out(self, row: Row) -> None:
-        self._partial.bad += 1
+    def _leave_out(self, row: CheckedRow) -> None:
+        self._result.bad += 1
         if self._policy.max_bad_percent == 0:
             if self._stager is not None:
                 self._stager.stop()
         elif self._quarantine is not None:
-            self._quarantine(_bad_row(self._part, row))
+            self._quarantine(_bad_row(self._chunk, row))
 
 
-def _bad_row(part: Part, row: Row) -> BadRow:
+def _bad_row(chunk: Chunk, row: CheckedRow) -> BadRow:
     problem = next(problem for problem in row.problems if is_bad([problem]))
     where = f" at {problem.path}" if problem.path else ""
     message = f"{RULES[problem.rule].explanation} Found {problem.found}{where}; expected {problem.expected}."
-    source = part.source
+    source = chunk.source
     return BadRow(source.split, source.path, row.number, row.offset, problem.rule, message, row.content)
+
+
+def _read_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
+    if chunk.source.known_format == "parquet":
+        from shared.validation.parquet import parquet_rows
+
+        return parquet_rows(chunk, file, turns, policy, meter)
+    return jsonl_rows(chunk, file, turns, policy, meter)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from shared.chatdata.formats import printable
-from shared.validation.report import Finding, Place, Report, Spread
+from shared.validation.report import Finding, Location, Spread, ValidationReport
 from shared.validation.sources import Source
 
 _BAR_FROM = 24 * 2**20  # bytes: less is there before anybody has seen a bar
 _PATTERNS = 5
 
 
-class Progress:
+class ProgressBar:
     """A bar on a terminal, nothing elsewhere."""
 
     def __init__(self, sources: Sequence[Source], out: TextIO) -> None:
@@ -22,7 +22,7 @@ class Progress:
         self._done = 0
         self._out = out if out.isatty() and self._total > _BAR_FROM else None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -39,7 +39,7 @@ class Progress:
             self._out.flush()
 
 
-def write(report: Report, out: TextIO) -> None:
+def write(report: ValidationReport, out: TextIO) -> None:
     """Findings first, then what the rows look like; the verdict comes last, where the eye rests."""
     paint = _painter(out)
     for finding in report.findings:
@@ -63,7 +63,7 @@ def _lines_of(finding: Finding) -> Iterator[str]:
     yield f"fix: {finding.fix}"
 
 
-def _where(place: Place) -> str:
+def _where(place: Location) -> str:
     parts = [_one_line(place.file or "")]
     if place.row is not None:
         parts.append(f"row {place.row}")
@@ -77,7 +77,7 @@ def _one_line(text: str) -> str:
     return printable(text, 2000)
 
 
-def _statistics(report: Report) -> Iterator[tuple[str, str]]:
+def _statistics(report: ValidationReport) -> Iterator[tuple[str, str]]:
     stats = report.statistics
     share = f" ({stats.duplicate_share:.1%} of those without error)" if report.duplicate_rows else ""
     counts = f"{report.good_rows} good, {report.bad_rows} bad, {report.duplicate_rows} repeated{share}"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.validation.examples import rows
+from scripts.rule_examples import rows
 from tests.hostile import FILES, GOOD, UPLOADS
 
 MOST_MB = 500
@@ -26,7 +26,7 @@ MOST_SECONDS = 200
 # Reads lines [name, arguments], writes lines [name, exit status, output]; at last its own peak and that of a worker.
 CHILD = """
 import contextlib, io, json, resource, sys
-from shared.validation.__main__ import main
+from cli.check import main
 for line in sys.stdin:
     name, arguments = json.loads(line)
     told = io.StringIO()
@@ -146,7 +146,7 @@ def test_no_file_takes_much_memory(told: dict[str, tuple[int, str]]) -> None:
 
 def test_file_is_accepted_whatever_good_names_it_has(tmp_path: Path) -> None:
     """So that the names above are refused for a reason, not because the child fails at everything."""
-    from shared.validation.__main__ import main
+    from cli.check import main
 
     for name in ("a b.jsonl", "%2F.jsonl", "数据.jsonl", "2026.11.01.jsonl", "train-00000-of-00003.jsonl"):
         (tmp_path / name).write_bytes(rows(0, 20))

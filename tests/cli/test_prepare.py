@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.preparation import main, prepare
-from shared.validation.__main__ import main as validate
+from cli.check import main as validate
+from cli.prepare import main, prepare
 
 
 @pytest.fixture

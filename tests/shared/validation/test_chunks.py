@@ -17,36 +17,35 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cli.processes import check
 from shared.chatdata.splits import Cuts, Shares, Split
-from shared.validation import Policy, Report, Source, freeze, local_source
-from shared.validation.digests import Entries, distinct, repeated
-from shared.validation.inspection import inspect
+from shared.validation import Policy, Source, ValidationReport, freeze, local_source
+from shared.validation.chunks import ChunkResult, cut_into_chunks
+from shared.validation.digests import DigestEntries, distinct, find_repeated
+from shared.validation.freezing import count_splits, fold_of, plan_of
+from shared.validation.inspect import inspect_chunk
 from shared.validation.lines import LongLine, owned, runs_of
-from shared.validation.lineup import Lineup, within_limits
-from shared.validation.measures import Names
-from shared.validation.partial import Partial
-from shared.validation.parts import pieces
-from shared.validation.processes import check
-from shared.validation.snapshot import count_splits, fold_of, plan_of
+from shared.validation.measures import NameCounts
+from shared.validation.results import OrderedResults, within_limits
 
 
 def source(data: bytes, path: str = "data.jsonl", split: Split | None = None) -> Source:
     return Source(path=path, open=lambda: io.BytesIO(data), size=len(data), split=split)
 
 
-def untimed(report: Report) -> Report:
+def untimed(report: ValidationReport) -> ValidationReport:
     return report.model_copy(update={"duration_seconds": 0, "bytes_per_second": 0})
 
 
-def in_pieces(sources: Sequence[Source], policy: Policy, piece: int) -> Report:
+def in_pieces(sources: Sequence[Source], policy: Policy, piece: int) -> ValidationReport:
     """Read every part by itself, send its partial through MessagePack, fold."""
 
-    def inspected(part: Any, _: Any) -> Partial:
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(inspect(part, policy)), type=Partial)
+    def inspected(part: Any, _: Any) -> ChunkResult:
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(inspect_chunk(part, policy)), type=ChunkResult)
 
-    parts = list(pieces(sources, piece))
-    again = lambda part, room: inspect(part, policy, room=room)  # noqa: E731
-    fold = fold_of(sources, Lineup(within_limits(parts, policy, inspected, again)), policy)
+    parts = list(cut_into_chunks(sources, piece))
+    again = lambda part, room: inspect_chunk(part, policy, room=room)  # noqa: E731
+    fold = fold_of(sources, OrderedResults(within_limits(parts, policy, inspected, again)), policy)
     fold.judge(count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1]["train"])
     return fold.report(count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1], 1.0)
 
@@ -144,14 +143,14 @@ def _lines(read: Callable[[int], bytes], start: int, end: int | None) -> list[tu
 def test_sorted_hashes_find_every_repetition(parts: list[list[int]]) -> None:
     packed, seen, expected = [], dict[int, tuple[int, int]](), set()
     for part, values in enumerate(parts):
-        entries = Entries()
+        entries = DigestEntries()
         for row, value in enumerate(values):
             entries.extend([(value << 120 | value).to_bytes(16)], [row], [None])
             if value in seen:
                 expected.add(((part, row), seen[value]))
             seen.setdefault(value, (part, row))
         packed.append(entries.packed())
-    assert {(found.again[:2], found.first[:2]) for found in repeated(packed)} == expected
+    assert {(found.again[:2], found.first[:2]) for found in find_repeated(packed)} == expected
     assert [digest for some in distinct(packed) for digest in some] == [
         (value << 120 | value).to_bytes(16) for value in sorted(seen)
     ]
@@ -159,7 +158,7 @@ def test_sorted_hashes_find_every_repetition(parts: list[list[int]]) -> None:
 
 def test_more_names_than_are_kept_are_counted_alike_in_any_order() -> None:
     names = [f"name {number % 3500}" for number in range(8000)]
-    one, two, three = Names(), Names(), Names()
+    one, two, three = NameCounts(), NameCounts(), NameCounts()
     for name in names:
         one.add(name)
     for name in names[:3000]:

@@ -1,0 +1,165 @@
+"""A snapshot cut into chunks that can be read on their own, in any order and by anybody; and what each of them left.
+
+A chunk is a whole file, a range of bytes of a JSONL file, or a range of row groups of a parquet file. A range of bytes
+owns the lines that start in it, so ranges may be cut anywhere and every line still has one owner. What a chunk leaves
+(`ChunkResult`) can be added up: counts, places, statistics and row hashes. It can be pickled (between processes) and
+written as MessagePack (between instances). Rows count from 1 within the chunk; only the fold knows what came before.
+Nothing in it grows with the rows but the hashes, 28 bytes a good row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from shared.chatdata.splits import Split
+from shared.validation.measures import Measures
+from shared.validation.rules import Problem
+from shared.validation.sources import Chunk, Source
+
+_ORDER: dict[Split | None, int] = {"test": 0, "validation": 1, "train": 2, None: 2}
+
+
+def in_reading_order(sources: Sequence[Source]) -> list[Source]:
+    """Held-out files first, so that a dialogue found in both is taken from the training rows."""
+    return sorted(sources, key=lambda source: _ORDER[source.split])
+
+
+def whole_files(sources: Sequence[Source]) -> list[Chunk]:
+    """One part a file, in reading order."""
+    return [Chunk(source) for source in in_reading_order(sources)]
+
+
+def cut_into_chunks(sources: Sequence[Source], size: int) -> Iterator[Chunk]:
+    """Parts of about `size` bytes, in reading order. A gzip file cannot be cut."""
+    for source in in_reading_order(sources):
+        if source.known_format == "jsonl":
+            yield from _cut(source, source.size, size)
+        elif source.known_format == "parquet" and source.size > size:
+            groups = _row_groups(source)
+            yield from _cut(source, groups, max(1, groups * size // source.size))
+        else:
+            yield Chunk(source)
+
+
+def _cut(source: Source, total: int, step: int) -> Iterator[Chunk]:
+    if total <= step:
+        yield Chunk(source)
+        return
+    count = -(-total // step)
+    bounds = [total * at // count for at in range(count)]
+    for start, end in zip(bounds, [*bounds[1:], None], strict=True):
+        yield Chunk(source, start, end)
+
+
+def _row_groups(source: Source) -> int:
+    """How many row groups a parquet file has; 1 if it cannot be read, which whoever reads it will tell."""
+    from shared.validation.parquet import row_groups
+
+    file = source.open()
+    try:
+        return row_groups(file)
+    finally:
+        file.close()
+
+
+class Allowance(NamedTuple):
+    """How much more may be read: what is left of the limits after the parts before."""
+
+    rows: int
+    size: int
+
+
+class ChunkLocation(NamedTuple):
+    """Where a rule was broken, in a part."""
+
+    row: int | None
+    byte_offset: int | None
+    path: str | None
+    found: str
+    expected: str
+
+
+class RuleHits(msgspec.Struct):
+    """How often a rule was broken in a part, and the first places."""
+
+    count: int = 0
+    spots: list[ChunkLocation] = []
+
+
+class StopReason(msgspec.Struct):
+    """Why the reading of a part ended before its end."""
+
+    rule: str
+    found: str
+    expected: str
+
+
+class UndecidedRow(msgspec.Struct):
+    """A row that a top-up of the held-out splits may yet move: with the lowest places of its region."""
+
+    place: float
+    data: bytes
+
+
+class StagedBlocks(msgspec.Struct):
+    """What a part staged: blocks by split and bucket, and the rows it could not assign by itself."""
+
+    rows: dict[Split, int] = {}
+    blocks: dict[Split, list[list[str]]] = {}
+    cut_rows: int = 0
+    below: dict[str, int] = {}
+    held: list[UndecidedRow] = []
+
+
+class ChunkResult(msgspec.Struct):
+    """Everything there is to know about a part."""
+
+    rows: int = 0
+    bad: int = 0
+    blank: int = 0
+    bytes_out: int = 0
+    """After decompression."""
+    fault: StopReason | None = None
+    findings: dict[str, RuleHits] = {}
+    columns: list[str] | None = None
+    """Of the first good row."""
+    answer: bytes | None = None
+    """Hash of the last answer, of all answers if `answers_differ` is false."""
+    answers_differ: bool = False
+    digests: bytes = b""
+    """Hash and place of each good row, sorted: see `digests`."""
+    prompts: bytes = b""
+    """Hash of the prompt_id and place of each good row that has one."""
+    measures: Measures = msgspec.field(default_factory=Measures)
+    staged: StagedBlocks = msgspec.field(default_factory=StagedBlocks)
+
+    @property
+    def lines(self) -> int:
+        """By how many the numbers of the rows after this part are higher."""
+        return self.rows + self.blank
+
+    @property
+    def good(self) -> int:
+        """Rows without an error, repeated ones included."""
+        return self.rows - self.bad
+
+
+class FindingCounter:
+    """Counts broken rules and keeps the first places of each; 0 places keeps all."""
+
+    def __init__(self, places: int) -> None:
+        self._limit = places
+        self.findings: dict[str, RuleHits] = {}
+
+    def add(self, problem: Problem, row: int | None, offset: int | None) -> None:
+        """Count a problem found at a row."""
+        found = self.findings.get(problem.rule)
+        if found is None:
+            found = self.findings[problem.rule] = RuleHits()
+        found.count += 1
+        if len(found.spots) < self._limit or not self._limit:
+            where = None if offset is None else offset + problem.shift
+            found.spots.append(ChunkLocation(row, where, problem.path, problem.found, problem.expected))

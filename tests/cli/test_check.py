@@ -1,0 +1,50 @@
+"""The command that checks files before they are uploaded: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.check import main
+from tests.shared.validation.test_freezing import a_row, jsonl, parquet
+
+
+def test_command_line_tells_rows_and_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_bytes(jsonl([a_row(number) for number in range(20)]))
+    bad.write_bytes(good.read_bytes() + b'{"messages": [{"role": "bot", "content": "x"}]}\n')
+    assert main([str(good)]) == 0
+    assert "accepted: 20 of 20 rows are used" in capsys.readouterr().out
+    assert main([str(bad)]) == 1
+    printed = capsys.readouterr().out
+    assert 'row 21, messages[0].role: found "bot"; expected assistant (probably)' in printed
+    assert main([str(bad), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["schema_version"], report["verdict"], report["rows"]) == ("1.1", "rejected", 21)
+
+
+def test_command_line_says_when_places_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(b"{}\n" * 60)
+    assert main([str(bad)]) == 1
+    assert "20 of 60 shown; --places 0 shows all" in capsys.readouterr().out
+    assert main([str(bad), "--places", "0"]) == 1
+    printed = capsys.readouterr().out
+    assert "bad.jsonl, row 60: found" in printed
+    assert "shown" not in printed
+
+
+def test_command_line_reads_a_folder_as_one_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.jsonl").write_bytes(jsonl([a_row(number) for number in range(20)]))
+    (tmp_path / "test.parquet").write_bytes(parquet([a_row(number) for number in range(20, 30)]))
+    (tmp_path / "_SUCCESS").touch()
+    assert main([str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["test"] == 10
+
+
+def test_command_line_says_what_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "nothing.jsonl")]) == 2
+    assert main([str(tmp_path), "--min-rows", "1"]) == 2
+    assert "min_rows" in capsys.readouterr().err
