@@ -51,7 +51,7 @@ def _is_too_much(result: ChunkResult, room: Allowance) -> bool:
 
 
 @dataclass(slots=True)
-class FileResult:
+class FileOutcome:
     """One file, and what was found out about it as a whole."""
 
     source: Source
@@ -87,8 +87,8 @@ class OrderedResults:
 
     def __init__(self, counted: Iterable[tuple[Chunk, ChunkResult]]) -> None:
         self.results: list[ChunkResult] = []
-        self.files: list[FileResult] = []
-        self._file_of: list[FileResult] = []
+        self.files: list[FileOutcome] = []
+        self._file_of: list[FileOutcome] = []
         self._lines_before: list[int] = []
         for chunk, result in counted:
             self._append(chunk, result)
@@ -101,7 +101,7 @@ class OrderedResults:
         if self.files and self.files[-1].source is chunk.source:
             before = self._lines_before[-1] + self.results[-1].lines
         else:
-            self.files.append(FileResult(chunk.source))
+            self.files.append(FileOutcome(chunk.source))
         file = self.files[-1]
         file.results.append(result)
         file.fault = file.fault or result.fault
