@@ -87,7 +87,7 @@ def a_fault(**changes: Any) -> Fault:
 
 
 def a_request(what: str = "wake", **changes: Any) -> Request:
-    """A wish on record."""
+    """A request on record."""
     return _with(Request(what=what, by="me", at=START), changes)
 
 

@@ -1,8 +1,8 @@
 """The nightly round: every endpoint is judged, idle ones are asked to sleep, a report says what was found and saved.
 
-Called by the timer. It removes nothing itself: the sleep step judges once more, under the dataset's lease. What became
-of last night's wishes is therefore told by the next report, from the rows' histories. A second round in one night asks
-nobody twice and writes a report of its own.
+Called by the timer. It removes nothing itself: the step confirm_sleep judges once more, under the dataset's lease. What
+became of last night's requests is therefore in the next report, from the rows' histories. A second round in one night
+asks nobody twice and writes a report of its own.
 """
 
 from __future__ import annotations

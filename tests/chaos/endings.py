@@ -56,7 +56,7 @@ def _of_dataset(world: ChaosWorld, row: Any, newest: str) -> Iterator[str]:
         yield f"{row.name} is {row.state} and nothing moves it"
         return
     if row.requested:
-        yield f"{row.name}: the wish to {row.requested.what} of {row.requested.by} was neither done nor refused"
+        yield f"{row.name}: the request to {row.requested.what} of {row.requested.by} was neither done nor refused"
     if row.candidate:
         yield f"{row.name} rests with a candidate"
     if newest and newest not in row.outcomes and not (row.live and row.live.snapshot >= newest):

@@ -137,7 +137,7 @@ class Promises:
             self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
         if old and old.requested and old.requested.what == "retry" and new.requested != old.requested:
             known = new.state == states.DatasetState.DEPLOYING or (new.requested and new.requested.what == "roll_back")
-            self.require(bool(known), f"{new.name}: the wish to retry is gone in {new.state}")
+            self.require(bool(known), f"{new.name}: the request to retry is gone in {new.state}")
 
     # --- workspace ---
 

@@ -169,7 +169,7 @@ def test_the_sweep_enqueues_what_is_overdue_and_finds_what_no_event_told(world: 
     assert len(found) == 2
 
 
-def test_the_nightly_timer_only_records_a_wish(world: World) -> None:
+def test_the_nightly_timer_only_records_a_request(world: World) -> None:
     world.services.ledger.create(a_dataset())
     world.workspace.endpoints.write(ENDPOINT, {}, {})
     world.workspace.deployments.made[ENDPOINT, DEPLOYMENT] = Made(a_release(), START)

@@ -52,11 +52,11 @@ def _meanwhile(part: Any, name: str, act: Callable[[], Any], when: Callable[...,
     setattr(part, name, late)
 
 
-# --- wishes ---
+# --- requests ---
 
 
 @pytest.mark.parametrize(("first", "then", "state"), [("sleep", "wake", D.LIVE), ("wake", "sleep", D.ASLEEP)])
-def test_a_wish_withdrawn_while_its_step_begins_is_not_done(first: str, then: str, state: D) -> None:
+def test_a_request_withdrawn_while_its_step_begins_is_not_done(first: str, then: str, state: D) -> None:
     world = _world()
     world.run()
     if state == D.ASLEEP:
@@ -100,7 +100,7 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     assert _dataset(world).requested is None
 
 
-def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() -> None:
+def test_a_retry_counts_more_than_the_timers_request_that_nothing_was_done_about() -> None:
     world = _world(idle_hours=1)
     world.workspace.deployments.outcome = lambda name: "Failed"
     world.run()
@@ -116,7 +116,7 @@ def test_a_retry_counts_more_than_the_timers_wish_that_nothing_was_done_about() 
     assert status.snapshots(world.services)[1]["state"] == "LIVE"
 
 
-def test_one_wish_does_not_wipe_another() -> None:
+def test_one_request_does_not_wipe_another() -> None:
     world = _world()
     world.workspace.deployments.outcome = lambda name: "Failed"
     world.run()

@@ -34,14 +34,20 @@ def _stored(name: str) -> list[Any]:
     ]
 
 
-def _key(blob: str) -> str:
+def key_of(blob: str) -> str:
+    """The key of the row that a blob holds."""
     kind, _, name = blob.removesuffix(".json").partition("/")
     return f"{kind.removesuffix('s')}/{name.rsplit('/', 1)[-1]}"
 
 
+def read(key: str, content: Any) -> Any:
+    """The row of this content."""
+    return store.decode(key, json.dumps(content).encode())
+
+
 @pytest.mark.parametrize(("blob", "content"), [*_stored("snapshots"), *_stored("datasets")])
 def test_a_row_of_the_version_before_is_read_and_written_back_without_a_loss(blob: str, content: Any) -> None:
-    row = store.decode(_key(blob), json.dumps(content).encode())
+    row = read(key_of(blob), content)
     assert store.blob_name(row.key) == blob
     if request := content.get("requested"):
         request["origin"] = ORIGINS.get(request["by"], "person")

@@ -20,7 +20,7 @@ from tests.fakes import START, World
 KEY, SET = f"snapshot/{SNAPSHOT}", f"dataset/{DATASET}"
 
 
-class Desk:
+class ActionWorld:
     """A world with these rows and nothing queued."""
 
     def __init__(self, *rows: Any) -> None:
@@ -43,16 +43,16 @@ TO = {S.TRAINING_FAILED: S.VALIDATED, S.REGISTER_FAILED: S.TRAINED}
 
 @pytest.mark.parametrize("state", S)
 def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else(state: S) -> None:
-    desk = Desk(a_trained_snapshot(state), a_dataset())
-    answer = actions.retry(desk.services, SNAPSHOT, "me")
-    row = desk.row(KEY)
+    app = ActionWorld(a_trained_snapshot(state), a_dataset())
+    answer = actions.retry(app.services, SNAPSHOT, "me")
+    row = app.row(KEY)
     assert answer.done == (state in TO)
     if state in TO:
         assert (row.state, row.attempt, row.poll_at) == (TO[state], 2, START + 100)
         assert row.history[-1].reason.endswith("by me")
-        assert desk.sent() == [f"{KEY}?"]
+        assert app.sent() == [f"{KEY}?"]
     else:
-        assert (row.state, row.attempt, desk.sent()) == (state, 1, [])
+        assert (row.state, row.attempt, app.sent()) == (state, 1, [])
         assert SNAPSHOT in answer.text
         assert state in answer.text or "has not failed" in answer.text
 
@@ -60,149 +60,149 @@ def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else
 @pytest.mark.parametrize("state", S)
 def test_an_override_takes_what_was_refused_and_nothing_else(state: S) -> None:
     blocked = {S.DUPLICATE: ("duplicate",), S.SUPERSEDED: ("superseded",), S.REJECTED: ("bad_rows", "size")}
-    desk = Desk(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())))
-    answer = actions.override(desk.services, SNAPSHOT, "me")
-    row = desk.row(KEY)
+    app = ActionWorld(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())))
+    answer = actions.override(app.services, SNAPSHOT, "me")
+    row = app.row(KEY)
     assert answer.done == (state in blocked)
     if answer.done:
         assert row.state == S.RECEIVED
         assert row.overrides == tuple(sorted(("quota", *blocked[state])))
         assert row.attempt == 1
-        assert desk.sent() == [f"{KEY}?"]
+        assert app.sent() == [f"{KEY}?"]
     else:
-        assert (row.state, row.overrides, desk.sent()) == (state, ("quota",), [])
+        assert (row.state, row.overrides, app.sent()) == (state, ("quota",), [])
 
 
 @pytest.mark.parametrize("act", [actions.retry, actions.override], ids=["retry", "override"])
 def test_asking_twice_is_asking_once(act: Any) -> None:
-    desk = Desk(a_snapshot(S.TRAINING_FAILED if act is actions.retry else S.REJECTED))
-    assert act(desk.services, SNAPSHOT, "me").done
-    before = desk.row(KEY)
-    again = act(desk.services, SNAPSHOT, "me")
+    app = ActionWorld(a_snapshot(S.TRAINING_FAILED if act is actions.retry else S.REJECTED))
+    assert act(app.services, SNAPSHOT, "me").done
+    before = app.row(KEY)
+    again = act(app.services, SNAPSHOT, "me")
     assert (again.done, "already" in again.text) == (True, True)
-    assert desk.row(KEY) == before
-    assert len(desk.sent()) == 1
+    assert app.row(KEY) == before
+    assert len(app.sent()) == 1
 
 
 def test_an_override_excuses_only_what_was_found() -> None:
-    desk = Desk(a_snapshot(S.REJECTED))
-    assert actions.override(desk.services, SNAPSHOT, "me").done
-    assert desk.row(KEY).overrides == ()
+    app = ActionWorld(a_snapshot(S.REJECTED))
+    assert actions.override(app.services, SNAPSHOT, "me").done
+    assert app.row(KEY).overrides == ()
 
 
 def test_an_override_may_name_what_it_excuses() -> None:
-    desk = Desk(a_snapshot(S.REJECTED, blocked=("model", "size")))
-    assert actions.override(desk.services, SNAPSHOT, "me", ["size", "daily_runs"]).done
-    assert desk.row(KEY).overrides == ("daily_runs", "size")
+    app = ActionWorld(a_snapshot(S.REJECTED, blocked=("model", "size")))
+    assert actions.override(app.services, SNAPSHOT, "me", ["size", "daily_runs"]).done
+    assert app.row(KEY).overrides == ("daily_runs", "size")
 
 
 def test_an_override_of_something_that_has_no_such_name_is_refused_with_the_names() -> None:
-    desk = Desk(a_snapshot(S.REJECTED))
+    app = ActionWorld(a_snapshot(S.REJECTED))
     with pytest.raises(actions.BadOverride, match="money: nothing of that name can be overridden; bad_rows"):
-        actions.override(desk.services, SNAPSHOT, "me", ["size", "money"])
-    assert desk.row(KEY).state == S.REJECTED
+        actions.override(app.services, SNAPSHOT, "me", ["size", "money"])
+    assert app.row(KEY).state == S.REJECTED
 
 
 def test_what_waits_goes_on_at_once_when_it_is_excused_and_that_is_on_record() -> None:
-    desk = Desk(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", poll_at=START + 900))
-    assert actions.override(desk.services, SNAPSHOT, "me").done
-    row = desk.row(KEY)
+    app = ActionWorld(a_snapshot(S.VALIDATED, blocked=("quota",), waiting="no cores", poll_at=START + 900))
+    assert actions.override(app.services, SNAPSHOT, "me").done
+    row = app.row(KEY)
     assert (row.state, row.overrides, row.poll_at) == (S.VALIDATED, ("quota",), START + 100)
     assert row.history[-1].reason == "override by me: excused from quota"
-    assert desk.sent() == [f"{KEY}?"]
-    assert actions.override(desk.services, SNAPSHOT, "me").text.endswith("already")
-    assert len(desk.sent()) == 1
+    assert app.sent() == [f"{KEY}?"]
+    assert actions.override(app.services, SNAPSHOT, "me").text.endswith("already")
+    assert len(app.sent()) == 1
 
 
 def test_a_training_that_never_began_is_taken_up_again_by_an_override() -> None:
-    desk = Desk(a_snapshot(S.TRAINING_FAILED, blocked=("gpus",)))
-    assert actions.override(desk.services, SNAPSHOT, "me").done
-    row = desk.row(KEY)
+    app = ActionWorld(a_snapshot(S.TRAINING_FAILED, blocked=("gpus",)))
+    assert actions.override(app.services, SNAPSHOT, "me").done
+    row = app.row(KEY)
     assert (row.state, row.attempt, row.overrides, row.blocked) == (S.VALIDATED, 2, ("gpus",), ())
 
 
 @pytest.mark.parametrize(("state", "first", "then"), [(D.ASLEEP, "wake", "sleep"), (D.LIVE, "sleep", "wake")])
-def test_the_opposite_wish_withdraws_one_that_nothing_was_done_about(state: D, first: str, then: str) -> None:
-    desk = Desk(a_dataset(state))
-    assert actions.ask(desk.services, DATASET, first, "me").done
-    answer = actions.ask(desk.services, DATASET, then, "me")
+def test_the_opposite_request_withdraws_one_that_nothing_was_done_about(state: D, first: str, then: str) -> None:
+    app = ActionWorld(a_dataset(state))
+    assert actions.ask(app.services, DATASET, first, "me").done
+    answer = actions.ask(app.services, DATASET, then, "me")
     assert (answer.done, "withdrawn" in answer.text) == (True, True)
-    assert desk.row(f"dataset/{DATASET}").requested is None
+    assert app.row(f"dataset/{DATASET}").requested is None
 
 
 def test_a_retry_is_refused_while_another_trains_the_same_content() -> None:
-    desk = Desk(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
-    desk.services.ledger.create(a_snapshot(S.TRAINING, id=NEWER))
-    desk.services.storage.create("ledger", "claims/x.json", f'{{"snapshot": "{NEWER}"}}'.encode())
-    answer = actions.retry(desk.services, SNAPSHOT, "me")
-    assert (answer.done, desk.row(KEY).state) == (False, S.TRAINING_FAILED)
+    app = ActionWorld(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
+    app.services.ledger.create(a_snapshot(S.TRAINING, id=NEWER))
+    app.services.storage.create("ledger", "claims/x.json", f'{{"snapshot": "{NEWER}"}}'.encode())
+    answer = actions.retry(app.services, SNAPSHOT, "me")
+    assert (answer.done, app.row(KEY).state) == (False, S.TRAINING_FAILED)
     assert NEWER in answer.text
 
 
 def test_a_retry_claims_its_content_again() -> None:
-    desk = Desk(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
-    assert actions.retry(desk.services, SNAPSHOT, "me").done
-    assert SNAPSHOT.encode() in desk.services.storage.read("ledger", "claims/x.json")[0]
+    app = ActionWorld(a_snapshot(S.TRAINING_FAILED, claim="claims/x.json"))
+    assert actions.retry(app.services, SNAPSHOT, "me").done
+    assert SNAPSHOT.encode() in app.services.storage.read("ledger", "claims/x.json")[0]
 
 
 def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
-    desk = Desk(a_snapshot(S.TRAINING_FAILED))
-    replace = desk.world.storage.replace
+    app = ActionWorld(a_snapshot(S.TRAINING_FAILED))
+    replace = app.world.storage.replace
 
     def late(*args: Any, **more: Any) -> str:
-        desk.world.storage.replace = replace  # type: ignore[method-assign]
-        assert actions.retry(desk.services, SNAPSHOT, "she").done
+        app.world.storage.replace = replace  # type: ignore[method-assign]
+        assert actions.retry(app.services, SNAPSHOT, "she").done
         return replace(*args, **more)
 
-    desk.world.storage.replace = late  # type: ignore[method-assign]
-    answer = actions.retry(desk.services, SNAPSHOT, "he")
+    app.world.storage.replace = late  # type: ignore[method-assign]
+    answer = actions.retry(app.services, SNAPSHOT, "he")
     assert (answer.done, "moved on meanwhile and is VALIDATED" in answer.text) == (False, True)
-    assert desk.row(KEY).attempt == 2
-    assert desk.sent() == [f"{KEY}?"]
+    assert app.row(KEY).attempt == 2
+    assert app.sent() == [f"{KEY}?"]
 
 
 @pytest.mark.parametrize("part", ReleaseState)
 def test_a_release_is_retried_only_after_it_failed(part: ReleaseState) -> None:
     ended = ReleaseOutcome(part=part, at=START)
-    desk = Desk(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
-    answer = actions.retry(desk.services, SNAPSHOT, "me")
+    app = ActionWorld(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
+    answer = actions.retry(app.services, SNAPSHOT, "me")
     failed = part in (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK)
     assert answer.done == failed
-    wish = desk.row(SET).requested
-    assert (wish is not None) == failed
-    if wish:
-        assert (wish.what, wish.snapshot, wish.by) == ("retry", SNAPSHOT, "me")
-        assert desk.row(SET).poll_at == START + 100
-        assert desk.sent() == [f"{SET}?"]
+    request = app.row(SET).requested
+    assert (request is not None) == failed
+    if request:
+        assert (request.what, request.snapshot, request.by) == ("retry", SNAPSHOT, "me")
+        assert app.row(SET).poll_at == START + 100
+        assert app.sent() == [f"{SET}?"]
 
 
 @pytest.mark.parametrize("key", [KEY, SET])
 def test_what_waits_for_a_person_goes_on_when_one_says_so(key: str) -> None:
     stuck = {"attention": True, "fault": a_fault(count=5), "poll_at": None}
-    desk = Desk(a_trained_snapshot(S.REGISTERING, **stuck), a_dataset(D.DEPLOYING, **stuck))
-    act = actions.retry(desk.services, SNAPSHOT, "me") if key == KEY else actions.resume(desk.services, DATASET, "me")
+    app = ActionWorld(a_trained_snapshot(S.REGISTERING, **stuck), a_dataset(D.DEPLOYING, **stuck))
+    act = actions.retry(app.services, SNAPSHOT, "me") if key == KEY else actions.resume(app.services, DATASET, "me")
     assert act.done
-    row = desk.row(key)
+    row = app.row(key)
     assert (row.attention, row.fault, row.poll_at) == (False, None, START + 100)
     assert row.history[-1].reason == "resumed by me"
     assert row.history[-1].state == row.state
-    assert desk.sent() == [f"{key}?"]
+    assert app.sent() == [f"{key}?"]
 
 
 def test_a_retry_of_a_release_resumes_a_dataset_that_waits_for_a_person() -> None:
-    desk = Desk(a_trained_snapshot(), a_dataset(D.DEPLOYING, attention=True, fault=a_fault()))
-    assert actions.retry(desk.services, SNAPSHOT, "me").done
-    assert not desk.row(SET).attention
+    app = ActionWorld(a_trained_snapshot(), a_dataset(D.DEPLOYING, attention=True, fault=a_fault()))
+    assert actions.retry(app.services, SNAPSHOT, "me").done
+    assert not app.row(SET).attention
 
 
 def test_resuming_what_goes_on_by_itself_changes_nothing() -> None:
-    desk = Desk(a_dataset())
-    before = desk.row(SET)
-    assert actions.resume(desk.services, DATASET, "me").done
-    assert desk.row(SET) == before
+    app = ActionWorld(a_dataset())
+    before = app.row(SET)
+    assert actions.resume(app.services, DATASET, "me").done
+    assert app.row(SET) == before
 
 
-# What is said to (wish, state): taken, done already, or refused.
+# What is said to (request, state): taken, done already, or refused.
 ASKED = {
     "sleep": {D.LIVE: "taken", D.SLEEPING: "there", D.ASLEEP: "there"},
     "wake": {D.ASLEEP: "taken", D.WAKING: "there", D.LIVE: "there"},
@@ -211,60 +211,60 @@ ASKED = {
 
 @pytest.mark.parametrize("state", D)
 @pytest.mark.parametrize("what", ASKED)
-def test_a_wish_is_taken_done_already_or_refused(what: str, state: D) -> None:
-    desk = Desk(a_dataset(state))
-    answer = actions.ask(desk.services, DATASET, what, "me")
-    row, said = desk.row(SET), ASKED[what].get(state, "refused")
+def test_a_request_is_taken_done_already_or_refused(what: str, state: D) -> None:
+    app = ActionWorld(a_dataset(state))
+    answer = actions.ask(app.services, DATASET, what, "me")
+    row, said = app.row(SET), ASKED[what].get(state, "refused")
     assert answer.done == (said != "refused")
     assert answer.text
     assert row.state == state
     if said == "taken":
         assert (row.requested.what, row.requested.by, row.poll_at) == (what, "me", START + 100)
-        assert desk.sent() == [f"{SET}?"]
+        assert app.sent() == [f"{SET}?"]
     else:
-        assert (row.requested, desk.sent()) == (None, [])
+        assert (row.requested, app.sent()) == (None, [])
         assert state in answer.text or state == D.EMPTY
 
 
-def test_the_same_wish_again_is_said_to_be_on_its_way_and_sends_nothing() -> None:
-    desk = Desk(a_dataset(D.ASLEEP))
-    first, second = (actions.ask(desk.services, DATASET, "wake", by) for by in ("me", "you"))
+def test_the_same_request_again_is_said_to_be_on_its_way_and_sends_nothing() -> None:
+    app = ActionWorld(a_dataset(D.ASLEEP))
+    first, second = (actions.ask(app.services, DATASET, "wake", by) for by in ("me", "you"))
     assert first == second
-    assert desk.row(SET).requested.by == "me"
-    assert desk.sent() == [f"{SET}?"]
+    assert app.row(SET).requested.by == "me"
+    assert app.sent() == [f"{SET}?"]
 
 
 def test_a_persons_request_to_sleep_is_not_taken_back_with_the_timers() -> None:
-    desk = Desk(a_dataset(requested=a_request("sleep", by="timer", origin=Origin.TIMER)))
-    assert actions.ask(desk.services, DATASET, "sleep", "me").done
-    assert (desk.row(SET).requested.by, desk.row(SET).requested.origin) == ("me", Origin.PERSON)
+    app = ActionWorld(a_dataset(requested=a_request("sleep", by="timer", origin=Origin.TIMER)))
+    assert actions.ask(app.services, DATASET, "sleep", "me").done
+    assert (app.row(SET).requested.by, app.row(SET).requested.origin) == ("me", Origin.PERSON)
 
 
 @pytest.mark.parametrize("name", ["timer", "a question", "a call", "the sweep: its endpoint is gone"])
 def test_who_a_person_claims_to_be_does_not_make_the_request_anybody_elses(name: str) -> None:
-    desk = Desk(a_dataset())
-    assert actions.ask(desk.services, DATASET, "sleep", name).done
-    assert (desk.row(SET).requested.by, desk.row(SET).requested.origin) == (name, Origin.PERSON)
+    app = ActionWorld(a_dataset())
+    assert actions.ask(app.services, DATASET, "sleep", name).done
+    assert (app.row(SET).requested.by, app.row(SET).requested.origin) == (name, Origin.PERSON)
 
 
 def test_a_call_does_not_take_back_what_a_person_asked_for() -> None:
-    desk = Desk(a_dataset(requested=a_request("sleep")))
-    answer = actions.ask(desk.services, DATASET, "wake", "a call", Origin.CALL)
-    assert (answer.text, desk.row(SET).requested.what) == (f"{DATASET} is LIVE already", "sleep")
+    app = ActionWorld(a_dataset(requested=a_request("sleep")))
+    answer = actions.ask(app.services, DATASET, "wake", "a call", Origin.CALL)
+    assert (answer.text, app.row(SET).requested.what) == (f"{DATASET} is LIVE already", "sleep")
 
 
 def test_a_call_takes_back_what_the_timer_asked_for() -> None:
-    desk = Desk(a_dataset(requested=a_request("sleep", origin=Origin.TIMER)))
-    assert "withdrawn" in actions.ask(desk.services, DATASET, "wake", "a call", Origin.CALL).text
-    assert desk.row(SET).requested is None
+    app = ActionWorld(a_dataset(requested=a_request("sleep", origin=Origin.TIMER)))
+    assert "withdrawn" in actions.ask(app.services, DATASET, "wake", "a call", Origin.CALL).text
+    assert app.row(SET).requested is None
 
 
-def test_a_wish_gets_a_dataset_going_that_waits_for_a_person() -> None:
+def test_a_request_gets_a_dataset_going_that_waits_for_a_person() -> None:
     stuck = {"attention": True, "fault": a_fault(count=5)}
-    desk = Desk(a_dataset(D.ASLEEP, requested=a_request("wake"), **stuck))
-    assert actions.ask(desk.services, DATASET, "wake", "me").done
-    assert (desk.row(SET).attention, desk.row(SET).fault) == (False, None)
-    assert desk.sent() == [f"{SET}?"]
+    app = ActionWorld(a_dataset(D.ASLEEP, requested=a_request("wake"), **stuck))
+    assert actions.ask(app.services, DATASET, "wake", "me").done
+    assert (app.row(SET).attention, app.row(SET).fault) == (False, None)
+    assert app.sent() == [f"{SET}?"]
 
 
 @pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "x", "../x", ""])

@@ -1,4 +1,4 @@
-"""A ledger over in-memory storage with hands that do what a test says; for the tests of the ledger."""
+"""A ledger over in-memory storage with step handlers that do what a test says; for the tests of the ledger."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FAULT_SECONDS = 30.0
 
 
 @dataclass
-class Hand:
-    """A step's hand that does what the test says, and counts."""
+class FakeHandler:
+    """A step's handler that does what the test says, and counts."""
 
     does: Callable[[Any], StepResult]
     is_ready: bool = True
@@ -40,11 +40,11 @@ class Hand:
 
 
 @dataclass
-class Desk:
-    """A ledger over in-memory storage, with one row, and what was told of it."""
+class LedgerWorld:
+    """A ledger over in-memory storage, with one row, and what was notified of it."""
 
     clock: Clock = field(default_factory=Clock)
-    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+    notified: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.storage = FakeStorage(self.clock, Process())
@@ -60,24 +60,24 @@ class Desk:
     def row(self, key: str = KEY) -> Any:
         return self.ledger.read(key).row
 
-    def advance(self, handlers: dict[str, Hand], message: str = KEY) -> str:
+    def advance(self, handlers: dict[str, FakeHandler], message: str = KEY) -> str:
         every = {"snapshot": handlers, "dataset": handlers}
-        return Engine(self.ledger, every, FAULT_SECONDS, lambda *what: self.told.append(what)).advance(message)
+        return Engine(self.ledger, every, FAULT_SECONDS, lambda *what: self.notified.append(what)).advance(message)
 
     def looks(self) -> list[tuple[float, str]]:
         """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start."""
         return [(at - self.clock(), message) for at, _, message in self.storage.messages if at != START + INTENT_GRACE]
 
 
-def validates(**more: Any) -> dict[str, Hand]:
+def validates(**more: Any) -> dict[str, FakeHandler]:
     """A validate step that accepts."""
-    return {"validate": Hand(lambda row: StepResult(S.VALIDATED, "fine", **more))}
+    return {"validate": FakeHandler(lambda row: StepResult(S.VALIDATED, "fine", **more))}
 
 
-def raises(error: Exception, **more: Any) -> dict[str, Hand]:
+def raises(error: Exception, **more: Any) -> dict[str, FakeHandler]:
     """A validate step that fails."""
 
     def does(row: Any) -> StepResult:
         raise error
 
-    return {"validate": Hand(does, **more)}
+    return {"validate": FakeHandler(does, **more)}
