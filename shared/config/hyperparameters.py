@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from shared.chatdata.formats import printable
 from shared.errors import BadSnapshot
 
 
@@ -27,6 +28,7 @@ def _text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+MOST_WHOLE_NUMBER = 2**31 - 1
 Flag = Annotated[Literal["true", "false"], BeforeValidator(_flag)]
 
 
@@ -79,6 +81,14 @@ class Hyperparameters(BaseModel):
             raise ValueError("Input should be a number")
         return value
 
+    @field_validator("*")
+    @classmethod
+    def _no_number_that_nothing_can_hold(cls, value: object) -> object:
+        """The component's whole numbers have 32 bits, and a row of the ledger 64; also when they come as text."""
+        if isinstance(value, int) and abs(value) > MOST_WHOLE_NUMBER:
+            raise ValueError(f"Input should be at most {MOST_WHOLE_NUMBER}")
+        return value
+
     def inputs(self) -> dict[str, str | int | float]:
         """The component's inputs, by name."""
         return self.model_dump()
@@ -93,7 +103,7 @@ def merged(*layers: tuple[str, Mapping[str, Any]]) -> Hyperparameters:
     for source, layer in layers:
         for key in layer:
             if key not in Hyperparameters.model_fields:
-                raise BadSnapshot(f"{source}: unknown hyperparameter {key!r}{_nearest(key)}")
+                raise BadSnapshot(f"{source}: unknown hyperparameter '{printable(key)}'{_nearest(key)}")
         _checked(source, {**values, **layer})
         values.update(layer)
     return Hyperparameters(**values)
@@ -148,5 +158,5 @@ def _checked(source: str, values: Mapping[str, Any]) -> None:
 
 def _nearest(key: str) -> str:
     """A hint at the known name that was probably meant."""
-    near = difflib.get_close_matches(key, Hyperparameters.model_fields, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key[:40], Hyperparameters.model_fields, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""

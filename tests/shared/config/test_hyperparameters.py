@@ -181,3 +181,18 @@ def test_what_is_below_the_components_minimum_is_refused_here(name: str) -> None
 def test_nothing_that_decides_where_and_what_is_trained_can_be_set() -> None:
     assert not [name for name in FIELDS if name.startswith(("compute_", "instance_type_")) or name.endswith("_path")]
     assert not {"num_nodes_finetune", "number_of_gpu_to_use_finetuning", "task_name", "trust_remote_code"} & set(FIELDS)
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation is int])
+@pytest.mark.parametrize("number", [2**31, 2**64, 10**30, str(10**30), -(2**31), f"-{10**30}"])
+def test_a_whole_number_that_neither_the_component_nor_a_row_can_hold_is_refused(name: str, number: int | str) -> None:
+    with pytest.raises(BadSnapshot, match=name):
+        merged(("snapshot.json", {name: number}))
+
+
+@pytest.mark.parametrize("key", ["k" * 60_000, "\x1b[2J", "a\nb", "\u202e"])
+def test_an_unknown_name_is_shown_short_and_without_harm(key: str) -> None:
+    with pytest.raises(BadSnapshot, match="unknown hyperparameter") as refused:
+        merged(("snapshot.json", {key: 1}))
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 200
