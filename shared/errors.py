@@ -7,9 +7,12 @@
     │   └── LeaseHeld                   somebody else holds the lease, or may by now
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
     │   ├── BadSnapshot                 what was dropped cannot be trained on
+    │   │   └── BlobUnreadable          storage does not give what was dropped: archived, encrypted with a key, ...
+    │   ├── WorkerLost                  what was to be done ended the worker that did it, again and again
     │   ├── AzureRefused                Azure refused the request
     │   │   └── EndpointNameTaken       somebody else in the region has an endpoint of that name
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
+    ├── BlocksMissing                   staged blocks are gone before they were committed: stage them again
     ├── LedgerConflict                  the row changed since it was read: read and decide again
     └── NotFound                        no such snapshot, dataset or blob
 
@@ -51,6 +54,14 @@ class BadSnapshot(PermanentError):
     """The dropped files cannot become a training run."""
 
 
+class BlobUnreadable(BadSnapshot):
+    """A dropped blob is there, and storage does not give its content to this app, or under this name."""
+
+
+class WorkerLost(PermanentError):
+    """An act ended the process that did it (memory, a crash, a time limit), too often to be tried once more."""
+
+
 class AzureRefused(PermanentError):
     """Azure understood the request and refused it."""
 
@@ -61,6 +72,10 @@ class EndpointNameTaken(AzureRefused):
 
 class IllegalTransition(PermanentError):
     """A step tried a state change that the table does not have."""
+
+
+class BlocksMissing(PipelineError):
+    """Blocks that were staged are not there any more: Azure deletes those that nobody commits within a week."""
 
 
 class LedgerConflict(PipelineError):

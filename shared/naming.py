@@ -34,7 +34,7 @@ TAG_KEEP = "droptune.keep"
 
 def short_hash(*parts: str) -> str:
     """Eight hex digits of the parts, NUL between them."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def installation(ledger_address: str) -> str:

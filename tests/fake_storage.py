@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
-from shared.errors import LeaseHeld, LedgerConflict, NotFound
+from shared.errors import BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound
 from tests.fake_process import Clock, Process
+
+# Azure deletes what was staged and not committed for so long (s).
+BLOCKS_LIVE = 7 * 86_400.0
 
 
 @dataclass
@@ -18,6 +21,7 @@ class _Stored:
     etag: str
     uploaded_at: float
     metadata: dict[str, str]
+    blocks: tuple[str, ...] = ()
 
 
 class _Lease:
@@ -70,7 +74,9 @@ class FakeStorage:
     def __init__(self, clock: Clock, process: Process) -> None:
         self.clock, self.process = clock, process
         self.blobs: dict[tuple[str, str], _Stored] = {}
-        self.staged: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.staged: dict[tuple[str, str], dict[str, tuple[bytes, float]]] = {}
+        # Blobs that are there and not given, with the reason.
+        self.unreadable: dict[tuple[str, str], str] = {}
         self.leases: dict[str, tuple[int, float]] = {}
         self.messages: list[tuple[float, int, str]] = []
         self._count = 0
@@ -133,17 +139,20 @@ class FakeStorage:
         return self.process.call(lambda: io.BufferedReader(_Version(current), READ_BLOCK))
 
     def stage(self, container: str, name: str, block: str, data: bytes) -> None:
-        self.process.call(lambda: self.staged.setdefault((container, name), {}).update({block: data}))
+        self.process.call(lambda: self.staged.setdefault((container, name), {}).update({block: (data, self.clock())}))
 
     def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
         def act() -> None:
-            staged = self.staged.pop((container, name), {})
-            wanted = list(blocks)
+            wanted = tuple(blocks)
+            oldest = self.clock() - BLOCKS_LIVE
+            staged = {b: data for b, (data, at) in self.staged.pop((container, name), {}).items() if at > oldest}
             if any(block not in staged for block in wanted):
-                if (container, name) not in self.blobs:
-                    raise KeyError("InvalidBlockList")
+                stored = self.blobs.get((container, name))
+                if stored is None or stored.blocks != wanted:
+                    raise BlocksMissing(f"{container}/{name}: staged blocks are gone")
                 return
             self._set(container, name, b"".join(staged[block] for block in wanted), None)
+            self.blobs[container, name].blocks = wanted
 
         self.process.call(act)
 
@@ -166,6 +175,8 @@ class FakeStorage:
         self.process.call(act)
 
     def _get(self, container: str, name: str) -> _Stored:
+        if reason := self.unreadable.get((container, name)):
+            raise BlobUnreadable(f"{container}/{name} {reason}")
         if (container, name) not in self.blobs:
             raise NotFound(f"nothing is stored at {container}/{name}")
         return self.blobs[container, name]

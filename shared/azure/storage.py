@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.readahead import ReadAhead
-from shared.errors import LeaseHeld, LedgerConflict, NotFound, ServiceBusy
+from shared.errors import BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound, PipelineError, ServiceBusy
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobServiceClient
@@ -32,6 +32,17 @@ LEASE_SECONDS = 20
 # The local emulator is three times as fast above 4 MB, up to which it hashes what it sends.
 READ_BLOCK = 8 * 2**20
 READ_BUFFER = 256 * 1024
+_RESTORE = "change its access tier to hot or cool, and upload it again under this name once that is done"
+_RENAME = "upload it under a plain name"
+# Blobs that are there and whose content the app does not get, by the service's code, with what can be done.
+_UNREADABLE = {
+    "BlobArchived": f"is in the archive tier: {_RESTORE}",
+    "BlobBeingRehydrated": f"is still being brought back from the archive tier: {_RESTORE}",
+    "BlobUsesCustomerSpecifiedEncryption": "is encrypted with a key of the uploader's own: upload it without one",
+    "InvalidUri": f"has a name that storage cannot be asked for: {_RENAME}",
+    "InvalidResourceName": f"has a name that storage cannot be asked for: {_RENAME}",
+    "OutOfRangeInput": f"has a name that storage cannot be asked for: {_RENAME}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +164,15 @@ class Storage:
                     raise
 
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
-        """Every blob under a prefix, with metadata, in the order of names."""
+        """Every blob under a prefix, with metadata, in the order of names.
+
+        Directories are left out, which accounts with a hierarchical namespace list as blobs.
+        """
         with _translated(f"{container}/{prefix}*"):
             found = self._blobs.get_container_client(container).list_blobs(
                 name_starts_with=prefix, include=["metadata"]
             )
-            yield from map(_seen, found)
+            yield from (_seen(one) for one in found if not _is_directory(one))
 
     def open(self, container: str, name: str, etag: str) -> io.BufferedReader:
         """A seekable reader over one version of a blob, which reads ahead.
@@ -189,17 +203,22 @@ class Storage:
             self._blob(container, name).stage_block(block, data)
 
     def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
-        """Makes the staged blocks the blob's content. None left to commit is fine when the blob is there."""
+        """Makes the staged blocks the blob's content; a repeat makes the same.
+
+        Raises BlocksMissing when some are not there any more, unless the blob consists of these blocks already.
+        """
         from azure.core.exceptions import HttpResponseError
         from azure.storage.blob import BlobBlock
 
-        client = self._blob(container, name)
-        try:
-            with _translated(f"{container}/{name}"):
-                client.commit_block_list([BlobBlock(block) for block in blocks])
-        except HttpResponseError as error:
-            if getattr(error, "error_code", "") != "InvalidBlockList" or not client.exists():
-                raise
+        client, wanted = self._blob(container, name), list(blocks)
+        with _translated(f"{container}/{name}"):
+            try:
+                client.commit_block_list([BlobBlock(block) for block in wanted])
+            except HttpResponseError as error:
+                if getattr(error, "error_code", "") != "InvalidBlockList":
+                    raise
+                if not client.exists() or [b.id for b in client.get_block_list("committed")[0]] != wanted:
+                    raise BlocksMissing(f"{container}/{name}: staged blocks are gone") from error
 
     def lease(self, name: str) -> Lease:
         """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
@@ -239,16 +258,34 @@ def _translated(what: str) -> Iterator[None]:
 
     try:
         yield
-    except sdk.ResourceNotFoundError as error:
-        raise NotFound(f"nothing is stored at {what}") from error
-    except (sdk.ResourceExistsError, sdk.ResourceModifiedError) as error:
-        raise LedgerConflict(f"{what} is not what was read: {getattr(error, 'error_code', '')}") from error
-    except (sdk.ServiceRequestError, sdk.ServiceResponseError, sdk.IncompleteReadError) as error:
-        raise ServiceBusy(f"storage could not be reached for {what}: {type(error).__name__}") from error
-    except sdk.HttpResponseError as error:
-        if error.status_code in (408, 429) or (error.status_code or 0) >= 500:
-            raise ServiceBusy(f"storage is busy for {what}: HTTP {error.status_code}") from error
-        raise
+    except sdk.AzureError as error:
+        translated = _translation(error, what)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _translation(error: Exception, what: str) -> PipelineError | None:
+    """The app's error for one of the SDK's; None where the app has no word for it."""
+    from azure.core import exceptions as sdk
+
+    code, status = getattr(error, "error_code", None), getattr(error, "status_code", None) or 0
+    for unreadable, reason in _UNREADABLE.items():
+        if code == unreadable:
+            return BlobUnreadable(f"{what} {reason}")
+    if isinstance(error, sdk.ResourceNotFoundError):
+        return NotFound(f"nothing is stored at {what}")
+    if isinstance(error, sdk.ResourceExistsError | sdk.ResourceModifiedError):
+        return LedgerConflict(f"{what} is not what was read: {code or ''}")
+    if isinstance(error, sdk.ServiceRequestError | sdk.ServiceResponseError | sdk.IncompleteReadError):
+        return ServiceBusy(f"storage could not be reached for {what}: {type(error).__name__}")
+    if status in (408, 429) or status >= 500:
+        return ServiceBusy(f"storage is busy for {what}: HTTP {status}")
+    return None
+
+
+def _is_directory(properties: Any) -> bool:
+    return str((properties.metadata or {}).get("hdi_isfolder", "")).lower() == "true"
 
 
 def _seen(properties: Any, url: str = "") -> Blob:

@@ -171,7 +171,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
     who excused the gate. `job` is the job of this attempt from the moment a place is reserved for it; `silent_since` is
     set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
-    what the base model sees at once, 0 where nobody told.
+    what the base model sees at once, 0 where nobody told. `passed_over` names files of its folder that are not read.
     """
 
     id: str
@@ -181,6 +181,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     uploaded_at: float
     files: tuple[SnapshotFile, ...]
     options: SnapshotFile | None = None
+    passed_over: tuple[str, ...] = ()
     attempt: int = 1
     overrides: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()

@@ -104,6 +104,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "source": row.source,
         "uploaded_at": _time(row.uploaded_at),
         "files": [{"path": f.path, "bytes": f.size, "split": f.split} for f in row.files],
+        "passed_over": list(row.passed_over),
         "attempt": row.attempt,
         "note": row.note or None,
         "report": _plain(row.report),

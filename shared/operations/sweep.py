@@ -82,9 +82,9 @@ def _lost_uploads(services: Services, snapshots: list[ListedRow]) -> list[str]:
     """Records the uploads that are in the container but in no row: their event was lost."""
     known = {r.key.removeprefix("snapshot/") for r in snapshots}
     found = []
-    for path in intake.missed_uploads(services, known):
-        snapshot = intake.receive(services, path)
+    for blob in intake.missed_uploads(services, known):
+        snapshot = intake.receive_listed(services, blob)
         if snapshot:
-            log.warning("%s: no event told us about %s", snapshot, path)
+            log.warning("%s: no event told us about %s", snapshot, blob.name)
             found.append(snapshot)
     return found

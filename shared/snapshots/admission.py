@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.chatdata.splits import Cuts
-from shared.errors import LedgerConflict, NotFound, NotReady, PermanentError
+from shared.errors import BlocksMissing, LedgerConflict, NotFound, NotReady, PermanentError
 from shared.ledger.claims import claim_name
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.snapshots.blob_staging import BlobStaging
-from shared.snapshots.distributed import DistributedValidation
+from shared.snapshots.distributed import DistributedValidation, FilesMissing, forget_results
 from shared.snapshots.inputs import inputs_of
 from shared.snapshots.quarantine import Quarantine
 from shared.snapshots.training_config import TrainingConfig, resolve
@@ -46,6 +46,10 @@ class Validate:
             config = resolve(self.services, row)
             preflight.check(self.services, row, config.model, config.model_source)
             frozen = self._validated(row, config, lease)
+        except FilesMissing as wait:
+            # A file's check failed and is tried again: the fault stays on record, or nobody could count.
+            fault = row.fault if wait.failed else None
+            return StepResult(row.state, "", {"fault": fault, "waiting": str(wait)}, poll_in=wait.retry_after)
         except (LedgerConflict, NotFound):
             if changed := _changed_file(self.services, row):
                 return self._ended(SnapshotState.SUPERSEDED, f"{changed} while it was read")
@@ -70,13 +74,12 @@ class Validate:
 
     def _validated(self, row: Snapshot, config: TrainingConfig, lease: HeldLease) -> FrozenSnapshot:
         """What validation made of the files. Raises LedgerConflict or NotFound when one was changed meanwhile."""
-        inputs = inputs_of(self.services, row, config.policy)
         if is_distributed(self.services, row):
             _require_unchanged(self.services, row)
-            validation = DistributedValidation(self.services.ledger, self.services.storage, inputs)
-            frozen = validation.assemble(lease, self.services.clock() - row.since)
+            frozen = self._distributed(row, config).assemble(lease, self.services.clock() - row.since)
             _require_unchanged(self.services, row)
             return frozen
+        inputs = inputs_of(self.services, row, config.policy)
         quarantine = Quarantine(self.services.storage, row.id)
         frozen = freeze(
             inputs.sources,
@@ -91,6 +94,10 @@ class Validate:
         quarantine.close()
         return frozen
 
+    def _distributed(self, row: Snapshot, config: TrainingConfig) -> DistributedValidation:
+        inputs = inputs_of(self.services, row, config.policy)
+        return DistributedValidation(self.services.ledger, self.services.storage, inputs)
+
     def _admit(self, row: Snapshot, frozen: FrozenSnapshot, changes: dict[str, Any]) -> StepResult:
         """Claims the content and makes the training files; DUPLICATE when another snapshot has the claim."""
         claim = claim_name(row, changes)
@@ -103,7 +110,11 @@ class Validate:
         dataset = self.services.ledger.change(f"dataset/{row.dataset}", lambda d: _with_cuts(d, frozen.cuts)).row
         if Cuts(dataset.cut_test, dataset.cut_validation) != frozen.cuts:
             raise NotReady("another snapshot of the dataset holds out more rows since: the pass is made again", 1)
-        frozen.commit(BlobStaging(self.services.storage, row.id))
+        try:
+            frozen.commit(BlobStaging(self.services.storage, row.id))
+        except BlocksMissing as error:
+            forget_results(self.services.storage, row.id)
+            raise NotReady("what was staged is gone: the files are read again", 1) from error
         return StepResult(SnapshotState.VALIDATED, frozen.report.summary, {**changes, "claim": claim})
 
     def _ended(self, state: SnapshotState, reason: str, changes: dict[str, Any] | None = None) -> StepResult:

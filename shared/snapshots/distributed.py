@@ -5,7 +5,8 @@ stages that file and records the result in `work/<id>/<conditions>/`, create-onl
 once, in whatever order. Once all results are there, the step, under the snapshot's lease, assembles them.
 
 The folder's name is a hash of the policy and the cuts under which the files were read, so results found under others
-are never mixed in. A worker that is cut off records nothing; its message comes again, or the step asks again.
+are never mixed in. A worker that is cut off leaves a record that it began; its message comes again, or the step asks
+again, until that happened too often.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import LeaseHeld, LedgerConflict, NotFound, NotReady, ServiceBusy, TemporaryError
+from shared.errors import (
+    BlobUnreadable,
+    LeaseHeld,
+    LedgerConflict,
+    NotFound,
+    NotReady,
+    ServiceBusy,
+    TemporaryError,
+    WorkerLost,
+)
 from shared.snapshots.quarantine import Quarantine
 from shared.validation.chunks import ChunkResult
 from shared.validation.digests import RowSet
@@ -37,8 +47,12 @@ log = logging.getLogger(__name__)
 
 # So long after it asked for files (s) the step asks again for those that are still missing.
 ASK_AGAIN = 120
+# Results are relied on for so long (s): Azure deletes the blocks that they name a week after they were staged.
+RESULTS_LIVE = 6 * 86_400
+# A file whose check ended its worker so often is not tried again.
+MOST_LOST = 5
 # To be raised when what results mean changes: then files that an older version checked are checked once more.
-FORMAT = 1
+FORMAT = 2
 
 
 class FileResult(msgspec.Struct):
@@ -49,6 +63,30 @@ class FileResult(msgspec.Struct):
 
 
 _DECODER = msgspec.msgpack.Decoder(FileResult)
+
+
+class Trouble(msgspec.Struct):
+    """What went wrong with one file so far: how often it `failed`, how often its worker was `lost`, the last `error`.
+
+    `begun`: a worker is at it, or was lost. `told`: so many failures were raised as faults of the step.
+    """
+
+    failed: int = 0
+    lost: int = 0
+    begun: bool = False
+    told: int = 0
+    error: str = ""
+
+
+_TROUBLE = msgspec.json.Decoder(Trouble)
+
+
+class FilesMissing(NotReady):
+    """Some files are not checked yet. `failed`: one of them could not be read when it was last tried."""
+
+    def __init__(self, message: str, failed: bool) -> None:
+        super().__init__(message, ASK_AGAIN)
+        self.failed = failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +122,14 @@ class DistributedValidation:
             lease.release()
 
     def assemble(self, lease: HeldLease, seconds: float) -> FrozenSnapshot:
-        """Puts the results of all files together. Raises NotReady while some are missing, and asks for them.
+        """Puts the results of all files together. Raises FilesMissing while some are missing, and asks for them.
 
-        `seconds`: how long the validation has taken so far. Raises ServiceBusy for a file that could not be read.
+        `seconds`: how long the validation has taken so far. Raises ServiceBusy for a file that could not be read, and
+        WorkerLost for one whose check ended its worker too often.
         """
         recorded = self._recorded()
-        self._raise_faults(recorded)
         numbers = range(len(self.inputs.sources))
-        self._ask([number for number in numbers if _checked(number) not in recorded])
+        self._ask([number for number in numbers if _checked(number) not in recorded], recorded)
         results = [self._result(_checked(number)) for number in numbers]
         partials = [result.partial for result in results]
         assembly = Assembly(self.inputs.sources, partials, self.inputs.policy, self.inputs.plan, lease.check)
@@ -99,7 +137,7 @@ class DistributedValidation:
         for number, rows in repeated.items():
             if _repeated(number) not in recorded:
                 self._record(_repeated(number), rows.packed())
-        self._ask([number for number in repeated if _staged(number) not in recorded])
+        self._ask([number for number in repeated if _staged(number) not in recorded], recorded)
         lease.check()
         without = {number: self._result(_staged(number)).partial for number in repeated}
         frozen = assembly.freeze(self.inputs.staging, seconds, without)
@@ -107,31 +145,61 @@ class DistributedValidation:
         quarantine.commit([block for result in results for block in result.quarantine])
         return frozen
 
-    def _ask(self, missing: Sequence[int]) -> None:
-        """Asks for these files, if any, and raises NotReady."""
-        if missing:
-            for number in missing:
-                self.storage.send(f"snapshot/{self.inputs.snapshot}#{number}")
-            total = len(self.inputs.sources)
-            raise NotReady(f"{total - len(missing)} of {total} files are checked", retry_after=ASK_AGAIN)
+    def _ask(self, missing: Sequence[int], recorded: Collection[str]) -> None:
+        """Asks for these files, if any, and raises FilesMissing; or what went wrong with one of them."""
+        if not missing:
+            return
+        troubles = {number: self._trouble(number) for number in missing if _trouble(number) in recorded}
+        for number, trouble in troubles.items():
+            if trouble.lost >= MOST_LOST:
+                path = self.inputs.sources[number].path
+                self.storage.delete("work", self._folder + _trouble(number))  # a person may ask for it once more
+                raise WorkerLost(f"{path}: its check ended the worker {trouble.lost} times; split the file, or mend it")
+        new = [number for number, trouble in troubles.items() if trouble.failed > trouble.told]
+        for number in new:
+            troubles[number].told = troubles[number].failed
+            self._put_trouble(number, troubles[number])
+        if new:
+            path, error = self.inputs.sources[new[0]].path, troubles[new[0]].error
+            raise ServiceBusy(f"{path} could not be checked: {error}")
+        for number in missing:
+            self.storage.send(f"snapshot/{self.inputs.snapshot}#{number}")
+        total = len(self.inputs.sources)
+        failed = any(trouble.failed for trouble in troubles.values())
+        raise FilesMissing(f"{total - len(missing)} of {total} files are checked", failed)
 
     def _check(self, number: int, lease: HeldLease, again: bool) -> str:
         """Reads one file and records its result, or why it could not be read."""
+        trouble = self._trouble(number)
+        if trouble.begun:  # by a worker that has not come to an end, though its lease has
+            trouble.lost += 1
+        if trouble.lost >= MOST_LOST:
+            self._put_trouble(number, trouble)
+            self.ledger.hint(f"snapshot/{self.inputs.snapshot}")
+            return "given up"
+        trouble.begun = True
+        self._put_trouble(number, trouble)
         try:
             result = self._read(number, lease, again)
-        except (LedgerConflict, NotFound):
-            return "overwritten"  # which the step sees for itself
         except LeaseHeld:
             raise
-        except Exception as error:
-            if not isinstance(error, TemporaryError):
-                log.exception("file %d of %s could not be checked", number, self.inputs.snapshot)
-            self._record(_fault(number), f"{type(error).__name__}: {error}"[:500].encode())
-            self.ledger.hint(f"snapshot/{self.inputs.snapshot}")
-            return "failed"
+        except Exception as error:  # noqa: BLE001 - whatever it is, the step has to learn of it
+            trouble.begun = False
+            return self._failed(number, trouble, error)
         lease.check()
         self._record(_staged(number) if again else _checked(number), msgspec.msgpack.encode(result))
+        self.storage.delete("work", self._folder + _trouble(number))
         return "staged again" if again else "checked"
+
+    def _failed(self, number: int, trouble: Trouble, error: Exception) -> str:
+        """Records why a file could not be read, and has the step look at it."""
+        trouble.failed += 1
+        trouble.error = f"{type(error).__name__}: {error}"[:500]
+        if not isinstance(error, TemporaryError | LedgerConflict | NotFound | BlobUnreadable):
+            log.exception("file %d of %s could not be checked", number, self.inputs.snapshot)
+        self._put_trouble(number, trouble)
+        self.ledger.hint(f"snapshot/{self.inputs.snapshot}")
+        return "failed"
 
     def _read(self, number: int, lease: HeldLease, again: bool) -> FileResult:
         quarantine = Quarantine(self.storage, self.inputs.snapshot, number)
@@ -147,22 +215,20 @@ class DistributedValidation:
         )
         return FileResult(partial, quarantine.stage_rest())
 
-    def _raise_faults(self, recorded: Collection[str]) -> None:
-        """A file that could not be read is the step's fault on record, which counts them and asks again in time."""
-        for number in range(len(self.inputs.sources)):
-            if _fault(number) in recorded:
-                error = self._bytes(_fault(number)).decode()
-                self.storage.delete("work", self._folder + _fault(number))
-                raise ServiceBusy(f"{self.inputs.sources[number].path} could not be checked: {error}")
-
     @property
     def _folder(self) -> str:
         conditions = str(FORMAT), repr(self.inputs.policy), repr(self.inputs.plan)
         return naming.work(self.inputs.snapshot, *conditions)
 
     def _recorded(self) -> set[str]:
-        """The names of all that is recorded under these conditions."""
-        return {blob.name.removeprefix(self._folder) for blob in self.storage.list("work", self._folder)}
+        """The names of all that is recorded under these conditions, but for what is too old to be relied on."""
+        oldest, names = self.ledger.clock() - RESULTS_LIVE, set()
+        for blob in self.storage.list("work", self._folder):
+            if blob.uploaded_at > oldest:
+                names.add(blob.name.removeprefix(self._folder))
+            else:
+                self.storage.delete("work", blob.name)
+        return names
 
     def _is_done(self, number: int, recorded: Collection[str]) -> bool:
         """Whether the file is checked, and staged again if it has rows that earlier files have."""
@@ -176,9 +242,24 @@ class DistributedValidation:
     def _result(self, name: str) -> FileResult:
         return _DECODER.decode(self._bytes(name))
 
+    def _trouble(self, number: int) -> Trouble:
+        try:
+            return _TROUBLE.decode(self._bytes(_trouble(number)))
+        except NotFound:
+            return Trouble()
+
+    def _put_trouble(self, number: int, trouble: Trouble) -> None:
+        self.storage.put("work", self._folder + _trouble(number), msgspec.json.encode(trouble))
+
     def _record(self, name: str, data: bytes) -> None:
         with contextlib.suppress(LedgerConflict):  # another worker recorded the same before
             self.storage.create("work", self._folder + name, data)
+
+
+def forget_results(storage: Storage, snapshot: str) -> None:
+    """Deletes all results of a snapshot: what they staged is gone, so the files have to be read again."""
+    for blob in storage.list("work", f"{snapshot}/"):
+        storage.delete("work", blob.name)
 
 
 def _checked(number: int) -> str:
@@ -193,5 +274,5 @@ def _staged(number: int) -> str:
     return f"{number:05d}.staged"
 
 
-def _fault(number: int) -> str:
-    return f"{number:05d}.fault"
+def _trouble(number: int) -> str:
+    return f"{number:05d}.trouble"

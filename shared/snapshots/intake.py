@@ -8,29 +8,48 @@ event came count only from the first start on (`ACCEPT_SINCE`), so that a full c
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import json
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.chatdata.formats import EXTENSIONS, seems_to_hold_rows
+from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
-from shared.errors import LedgerConflict, NotFound
-from shared.ledger.rows import Snapshot, SnapshotFile
+from shared.errors import LedgerConflict, NotFound, PermanentError
+from shared.ledger.rows import Dataset, Snapshot, SnapshotFile
 from shared.ledger.states import SnapshotState
 from shared.snapshots import refusals
-from shared.snapshots.paths import FORM, MARKER, OPTIONS, InvalidUpload, SnapshotPath, parse_path
+from shared.snapshots.pace import pace_of
+from shared.snapshots.paths import (
+    FORM,
+    MARKER,
+    OPTIONS,
+    InvalidUpload,
+    SnapshotPath,
+    is_addressable,
+    parse_path,
+    require_printable,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from shared.azure.storage import Blob
     from shared.runtime import Services
+    from shared.snapshots.refusals import RefusalIndex
 
 log = logging.getLogger(__name__)
 
 CONTAINER = "snapshots"
+# The most files with rows that one snapshot has: each stands in its row, which is written at every step.
+MOST_FILES = 1000
+# The most files of any kind that are looked through in a folder, and the most names of those passed over that are kept.
+MOST_LISTED, MOST_SHOWN = 5000, 20
+# The most missed uploads that one sweep takes in.
+MOST_MISSED = 500
 # States in which a snapshot is past VALIDATED and on its way: an older upload has come too late.
 _ON_ITS_WAY = frozenset(
     {
@@ -47,46 +66,75 @@ def receive(services: Services, path: str) -> str | None:
     """Records the snapshot that an uploaded blob makes, if any, and returns the snapshot's id.
 
     None for a file that waits for its folder's marker, an upload that is refused, older than `ACCEPT_SINCE`, or gone
-    again. A repeat finds the row that is there, and enqueues its poll if that is overdue.
+    again, and for a path that no blob can have. A repeat finds the row that is there, and enqueues its poll if that is
+    overdue.
     """
+    if not is_addressable(path):
+        log.info("no blob can be asked for under the name %r", path[:100])
+        return None
     try:
-        parsed = parse_path(path)
-        if parsed is None:
+        if parse_path(path) is None:
             return None
+    except InvalidUpload:
+        pass  # refused below, if it is there
+    try:
         blob = services.storage.head(CONTAINER, path)
-        if blob.uploaded_at < _configured_start(services):
+    except NotFound:
+        return None  # deleted or renamed meanwhile
+    except PermanentError as error:
+        log.info("left to the sweep, which need not ask for it: %s", error)
+        return None
+    return receive_listed(services, blob)
+
+
+def receive_listed(services: Services, blob: Blob) -> str | None:
+    """As `receive`, for a blob as a listing shows it: nothing is asked of the blob itself, whatever its name."""
+    if blob.uploaded_at < _configured_start(services) or is_directory(blob):
+        return None
+    try:
+        parsed = parse_path(blob.name)
+        if parsed is None:
             return None
         snapshot = _snapshot_id(parsed, blob)
         # Asked before the folder is listed: files that changed since are the validation's business, and no refusal.
         if _resume(services, snapshot):
             return snapshot
-        files, options = _pinned_files(services, parsed, blob)
+        files, options, passed_over = _pinned_files(services, parsed, blob)
     except InvalidUpload as error:
-        refusals.refuse(services, path, str(error))
+        refusals.refuse(services, blob, str(error))
         return None
-    except NotFound:
-        return None  # deleted or renamed meanwhile
-    return _record(services, parsed, blob, files, options)
+    return _record(services, parsed, blob, files, options, passed_over)
 
 
-def missed_uploads(services: Services, known: Collection[str]) -> Iterator[str]:
-    """The paths in `snapshots` that no row and no refusal knows of: their event was lost. Called by the sweep.
+def missed_uploads(services: Services, known: Collection[str]) -> list[Blob]:
+    """The newest blobs in `snapshots` that no row and no refusal knows of: their event was lost. Called by the sweep.
 
     `known`: the ids of all snapshots on record. One listing, no request for single blobs: ids follow from what a
-    listing shows.
+    listing shows. Those beyond a few hundred are left to the next sweep.
     """
     since = accept_since(services)
-    refused = refusals.names(services)
-    for blob in services.storage.list(CONTAINER):
-        if blob.uploaded_at < since or refusals.blob_name(blob) in refused:
-            continue
-        try:
-            parsed = parse_path(blob.name)
-        except InvalidUpload:
-            yield blob.name
-        else:
-            if parsed and _snapshot_id(parsed, blob) not in known:
-                yield blob.name
+    refused = refusals.index(services)
+    missed = [
+        blob
+        for blob in services.storage.list(CONTAINER)
+        if blob.uploaded_at >= since and not is_directory(blob) and _is_missed(blob, known, refused)
+    ]
+    return heapq.nlargest(MOST_MISSED, missed, key=lambda blob: blob.uploaded_at)
+
+
+def _is_missed(blob: Blob, known: Collection[str], refused: RefusalIndex) -> bool:
+    if refusals.blob_name(blob) in refused.names:
+        return False
+    try:
+        parsed = parse_path(blob.name)
+    except InvalidUpload:
+        return blob.uploaded_at > refused.forgotten
+    return parsed is not None and _snapshot_id(parsed, blob) not in known
+
+
+def is_directory(blob: Blob) -> bool:
+    """Whether a listing shows a directory as a blob, as accounts with a hierarchical namespace do."""
+    return blob.metadata.get("hdi_isfolder", "").lower() == "true"
 
 
 def accept_since(services: Services) -> float:
@@ -136,8 +184,10 @@ def _record(
     blob: Blob,
     files: tuple[SnapshotFile, ...],
     options: SnapshotFile | None,
+    passed_over: tuple[str, ...],
 ) -> str:
     """Writes the snapshot's row: RECEIVED, or SUPERSEDED when a newer snapshot is past VALIDATED."""
+    now = services.clock()
     row = Snapshot(
         id=_snapshot_id(parsed, blob),
         dataset=parsed.dataset,
@@ -146,7 +196,8 @@ def _record(
         uploaded_at=blob.uploaded_at,
         files=files,
         options=options,
-        poll_at=services.clock(),
+        passed_over=passed_over,
+        poll_at=now,
     )
     if newer := _newer_on_its_way(services, row):
         row = row.but(
@@ -154,12 +205,23 @@ def _record(
             waiting=f"{newer} is newer and already on its way",
             poll_at=None,
         )
+    elif delay := pace_of(services.ledger).delay(row.dataset, _is_new(services, row.dataset), now):
+        row = row.but(poll_at=now + delay, waiting="many uploads arrived at once: it is checked when it is its turn")
     try:
         services.ledger.create(row)
         log.info("%s received: %d file(s), %d bytes", row.id, len(files), sum(file.size for file in files))
     except LedgerConflict:
         _resume(services, row.id)
     return row.id
+
+
+def _is_new(services: Services, dataset: str) -> bool:
+    """Whether nothing of this dataset was ever released."""
+    try:
+        row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    except NotFound:
+        return True
+    return row.live is None and not row.outcomes
 
 
 def _newer_on_its_way(services: Services, row: Snapshot) -> str:
@@ -172,23 +234,45 @@ def _newer_on_its_way(services: Services, row: Snapshot) -> str:
 
 def _pinned_files(
     services: Services, parsed: SnapshotPath, blob: Blob
-) -> tuple[tuple[SnapshotFile, ...], SnapshotFile | None]:
-    """The snapshot's files, pinned by ETag, and its `snapshot.json` if there is one. Raises InvalidUpload."""
+) -> tuple[tuple[SnapshotFile, ...], SnapshotFile | None, tuple[str, ...]]:
+    """The snapshot's files, pinned by ETag; its `snapshot.json` if there is one; the names of files passed over.
+
+    Raises InvalidUpload.
+    """
     if not parsed.folder:
-        return (_pin(blob, None),), None
-    found = [b for b in services.storage.list(CONTAINER, f"{parsed.folder}/") if not b.name.endswith(f"/{MARKER}")]
+        return (_pin(blob, None),), None, ()
+    found = _listed(services, parsed.folder)
     late = sorted(b.name for b in found if b.uploaded_at > blob.uploaded_at)
     if late:
         raise InvalidUpload(
             f"{late[0]} is newer than {blob.name}: upload the marker last; upload {MARKER} again to try again"
         )
-    options = next((_pin(b, None) for b in found if b.name == f"{parsed.folder}/{OPTIONS}"), None)
     if deep := next((b.name for b in found if b.name.count("/") > parsed.folder.count("/") + 1), None):
         raise InvalidUpload(f"{deep}: more than two folders deep; {FORM}")
+    options = next((_pin(b, None) for b in found if b.name == f"{parsed.folder}/{OPTIONS}"), None)
     data = [b for b in found if seems_to_hold_rows(b.name)]
+    others = [b.name for b in found if not seems_to_hold_rows(b.name) and b.name != f"{parsed.folder}/{OPTIONS}"]
     if not data:
         raise InvalidUpload(f"{parsed.folder}/ holds no file that ends in {', '.join(EXTENSIONS)}")
-    return tuple(_pin(b, split_of(b.name)) for b in data), options
+    if len(data) > MOST_FILES:
+        raise InvalidUpload(f"{parsed.folder}/ holds {len(data)} files with rows; at most {MOST_FILES}: join some")
+    for b in data:
+        require_printable(b.name)
+    return tuple(_pin(b, split_of(b.name)) for b in data), options, _shown(others)
+
+
+def _listed(services: Services, folder: str) -> list[Blob]:
+    """What is in the folder, but for the marker and directories. Raises InvalidUpload when it is too much."""
+    listed = list(itertools.islice(services.storage.list(CONTAINER, f"{folder}/"), MOST_LISTED + 1))
+    if len(listed) > MOST_LISTED:
+        raise InvalidUpload(f"{folder}/ holds more than {MOST_LISTED} files")
+    return [blob for blob in listed if not blob.name.endswith(f"/{MARKER}") and not is_directory(blob)]
+
+
+def _shown(names: list[str]) -> tuple[str, ...]:
+    """The first names, without what would do harm where they are shown, and how many more there are."""
+    more = (f"and {len(names) - MOST_SHOWN} more",) if len(names) > MOST_SHOWN else ()
+    return (*(printable(name.rsplit("/", 1)[-1], 100) for name in names[:MOST_SHOWN]), *more)
 
 
 def _pin(blob: Blob, split: str | None) -> SnapshotFile:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.chatdata.formats import printable
 from shared.chatdata.templates import template_of
 from shared.errors import BadSnapshot
 from shared.validation.policy import LIMITS, Policy, setting_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # The tag that the registry's models carry.
 CONTEXT_TAG = "textContextWindow"
+_LONGEST_REASON = 500
 
 
 def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], model: RegistryModel) -> Policy:
@@ -32,7 +34,8 @@ def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], mod
     try:
         return Policy(**limits).tightened(**stricter)
     except (TypeError, ValueError) as error:
-        raise BadSnapshot(f"{row.options.path if row.options else 'snapshot.json'}: validation: {error}") from error
+        path = row.options.path if row.options else "snapshot.json"
+        raise BadSnapshot(f"{path}: validation: {printable(str(error), _LONGEST_REASON)}") from error
 
 
 def _from_settings(settings: Settings) -> dict[str, Any]:

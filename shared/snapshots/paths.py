@@ -1,6 +1,7 @@
 """What the path of an upload means: which snapshot it makes, or why it makes none. Called when an upload is received.
 
-Pure: the same path always means the same.
+Pure: the same path always means the same. Whoever may upload chooses every character of it, so what is let through can
+stand in an address, a log line and a page without harm.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from shared.chatdata.formats import EXTENSIONS
 from shared.chatdata.splits import split_of
 
 MARKER = "_SUCCESS"
+# The longest name that blob storage has; whatever is longer was never uploaded.
+MOST_CHARACTERS = 1024
 OPTIONS = "snapshot.json"
 FORM = (
     "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
@@ -34,6 +37,32 @@ class InvalidUpload(Exception):
 
 def parse_path(path: str) -> SnapshotPath | None:
     """The snapshot that a path makes; None for a file that waits for its folder's marker. Raises InvalidUpload."""
+    parsed = _parse(path)
+    require_printable(path)
+    if not is_addressable(path):
+        raise InvalidUpload(f"{path}: has a folder that is named '.' or '..'; {FORM}")
+    return parsed
+
+
+def require_printable(path: str) -> None:
+    """Raises InvalidUpload for a path with characters that would forge a line of a log, or turn the text around."""
+    if not path.isprintable():
+        raise InvalidUpload(f"{path}: has characters that cannot be shown, such as line ends; {FORM}")
+
+
+def is_addressable(path: str) -> bool:
+    """Whether a blob of this name can be asked for.
+
+    What is between the app and storage resolves `.` and `..` in an address, which then leads to another blob.
+    """
+    return (
+        0 < len(path) <= MOST_CHARACTERS
+        and not any("\ud800" <= character <= "\udfff" for character in path)
+        and not any(segment in (".", "..") for segment in path.replace("\\", "/").split("/"))
+    )
+
+
+def _parse(path: str) -> SnapshotPath | None:
     *folders, name = path.split("/")
     if not folders:
         return _named_file(name)
@@ -89,4 +118,6 @@ def _stem(name: str, path: str) -> str:
 def _dataset(name: str, path: str) -> str:
     if not naming.DATASET.fullmatch(name):
         raise InvalidUpload(f"{path}: {name!r} is not a dataset name; {FORM}")
+    if naming.dataset_of(name):
+        raise InvalidUpload(f"{path}: {name!r} is the form of a snapshot's id, not of a dataset's name; {FORM}")
     return name

@@ -1,7 +1,8 @@
 """Uploads that make no snapshot, with the reason: on record in `ledger/_refused/`, one small blob an upload.
 
-Recorded when an upload is received, listed for people by the status routes. Recording one twice changes nothing; the
-blob's name is a hash of path and ETag, so the same file uploaded again has another chance.
+Recorded when an upload is received, listed for people by the status routes, forgotten by the sweep when they are old or
+too many. Recording one twice changes nothing; the blob's name is a hash of path and ETag, so the same file uploaded
+again has another chance.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FOLDER = "_refused/"
+# So many are kept: whoever may upload may upload any number of files that make no snapshot.
+MOST_KEPT = 1000
 _LONGEST_PATH, _LONGEST_REASON = 1024, 2000
 
 
@@ -35,24 +38,62 @@ class RefusedUpload:
     at: float
 
 
-def refuse(services: Services, path: str, reason: str) -> None:
-    """Records that the upload at this path is refused; nothing if it is recorded already, or the blob is gone."""
+@dataclass(frozen=True, slots=True)
+class RefusalIndex:
+    """The blob names of all refusals on record. What was uploaded up to `forgotten` may have had one, too."""
+
+    names: frozenset[str]
+    forgotten: float
+
+
+def refuse(services: Services, upload: Blob, reason: str) -> None:
+    """Records that an upload is refused; nothing if it is recorded already."""
     reason = printable(reason, _LONGEST_REASON)
-    text = json.dumps(asdict(RefusedUpload(path[:_LONGEST_PATH], reason, services.clock()))).encode()
-    with contextlib.suppress(LedgerConflict, NotFound):
-        services.storage.create("ledger", blob_name(services.storage.head("snapshots", path)), text)
+    path = upload.name[:_LONGEST_PATH].encode("utf-8", "replace").decode()
+    text = json.dumps(asdict(RefusedUpload(path, reason, services.clock()))).encode()
+    with contextlib.suppress(LedgerConflict):
+        services.storage.create("ledger", blob_name(upload), text, {"uploaded_at": repr(upload.uploaded_at)})
         log.warning("refused an upload: %s", reason)
 
 
 def newest(services: Services, limit: int) -> list[RefusedUpload]:
     """The newest refused uploads, newest first."""
     blobs = sorted(services.storage.list("ledger", _FOLDER), key=lambda blob: blob.uploaded_at, reverse=True)
-    return [RefusedUpload(**json.loads(services.storage.read("ledger", blob.name)[0])) for blob in blobs[:limit]]
+    return [refusal for blob in blobs[:limit] if (refusal := _read(services, blob.name))]
 
 
-def names(services: Services) -> set[str]:
-    """The blob names of all refusals on record."""
-    return {blob.name for blob in services.storage.list("ledger", _FOLDER)}
+def index(services: Services) -> RefusalIndex:
+    """All refusals on record, after those are deleted that are over the keep time or not among the newest 1000.
+
+    A file that is still there when the record of its refusal is over the keep time is refused once more.
+    """
+    oldest = services.clock() - services.settings.keep_days * 86_400
+    blobs = sorted(services.storage.list("ledger", _FOLDER), key=_uploaded_at, reverse=True)
+    kept = [blob for blob in blobs[:MOST_KEPT] if blob.uploaded_at > oldest]
+    names = frozenset(blob.name for blob in kept)
+    for blob in blobs:
+        if blob.name not in names:
+            services.storage.delete("ledger", blob.name)
+    return RefusalIndex(names, _uploaded_at(kept[-1]) if len(kept) == MOST_KEPT else 0.0)
+
+
+def _read(services: Services, name: str) -> RefusedUpload | None:
+    """One refusal; None for one that was forgotten meanwhile, or is damaged."""
+    try:
+        return RefusedUpload(**json.loads(services.storage.read("ledger", name)[0]))
+    except NotFound:
+        return None
+    except (ValueError, TypeError):
+        log.warning("ledger/%s is damaged and passed over; it can be deleted", name)
+        return None
+
+
+def _uploaded_at(refusal: Blob) -> float:
+    """When the refused file was uploaded; for records of older versions, when it was refused."""
+    try:
+        return float(refusal.metadata.get("uploaded_at", ""))
+    except ValueError:
+        return refusal.uploaded_at
 
 
 def blob_name(upload: Blob) -> str:

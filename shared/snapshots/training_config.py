@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.chatdata.formats import printable
 from shared.config import hyperparameters
 from shared.config.options import MOST_BYTES, parsed
 from shared.errors import BadSnapshot
@@ -97,5 +98,5 @@ def _pinned(services: Services, row: Snapshot, options: dict[str, Any], model: R
         "context_tokens": context_of(model),
         "component": f"{settings.component}:{component}",
         "hyperparameters": values.inputs(),
-        "note": str(options.get("note", ""))[:_LONGEST_NOTE],
+        "note": printable(" ".join(options.get("note", "").split()), _LONGEST_NOTE),
     }

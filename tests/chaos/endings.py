@@ -112,5 +112,5 @@ def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
 
 def _drops(world: ChaosWorld, ids: set[str]) -> Iterator[str]:
     """Every drop that is still there has a row or a refusal."""
-    for path in intake.missed_uploads(world.bare, ids):
-        yield f"{path} was dropped and has neither a row nor a refusal"
+    for blob in intake.missed_uploads(world.bare, ids):
+        yield f"{blob.name} was dropped and has neither a row nor a refusal"

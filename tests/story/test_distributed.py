@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from shared.errors import LeaseHeld, ServiceBusy
-from shared.operations import steps
+from shared.operations import actions, steps
 from shared.validation.digests import RowSet
-from tests.fakes import Process, World, dialogues
+from tests.fakes import Killed, Process, World, dialogues
 
 FOLDER = "support-bot/2026-11-25"
 
@@ -239,6 +239,116 @@ def test_a_file_that_cannot_be_read_is_a_fault_on_record_and_tried_again(monkeyp
     broken = False
     world.run()
     same(world, ONE)
+
+
+def _key(world: World) -> str:
+    """The snapshot's key, after its events were delivered and its step asked for all files."""
+    while world.events:
+        world._event(world.events.pop(0))
+    key = f"snapshot/{next(iter(world.states()))}"
+    steps.step(world.services, f"{key}?")
+    return key
+
+
+def test_files_that_were_checked_a_week_ago_are_read_again() -> None:
+    """Azure deletes staged blocks after a week, and the records of what was found out outlive them."""
+    world = dropped(FILES)
+    key = _key(world)
+    for number in range(3):
+        steps.step(world.services, f"{key}#{number}")
+    world.storage.messages.clear()
+    world.clock.now += 7.5 * 86_400
+    world.run()
+    assert list(world.states().values()) == ["LIVE"]
+    assert report(world) == report(ONE)
+    assert trained(world) == trained(ONE)
+
+
+def test_an_override_after_a_week_trains_on_what_it_reads_then() -> None:
+    files = {"train-0.jsonl": dialogues(30) + b"{}\n", "train-1.jsonl": dialogues(30, "b")}
+    world = dropped(files)
+    world.run()
+    assert list(world.states().values()) == ["REJECTED"]
+    world.clock.now += 8 * 86_400
+    actions.override(world.services, next(iter(world.states())), "me")
+    world.run()
+    assert list(world.states().values()) == ["LIVE"]
+    assert sum(map(len, trained(world).values())) == 60
+
+
+def test_blocks_that_vanish_before_their_time_have_the_files_read_again() -> None:
+    world = dropped(FILES)
+    key = _key(world)
+    for number in range(4):
+        steps.step(world.services, f"{key}#{number}")
+    world.storage.staged.clear()
+    world.run()
+    assert list(world.states().values()) == ["LIVE"]
+    assert trained(world) == trained(ONE)
+
+
+def test_a_check_that_ends_its_worker_is_given_up_after_five_and_says_which_file() -> None:
+    world = dropped(FILES)
+    opened = world.storage.open
+    ended = 0
+
+    def deadly(container: str, name: str, etag: str) -> Any:
+        nonlocal ended
+        if name.endswith("train-00002-of-00003.jsonl.gz"):
+            ended += 1
+            world.process.alive = False
+            raise Killed
+        return opened(container, name, etag)
+
+    world.storage.open = deadly  # type: ignore[method-assign]
+    world.run(until=86_400)
+    (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
+    assert row.state == "REJECTED"
+    assert "train-00002-of-00003.jsonl.gz: its check ended the worker 5 times" in row.reason
+    assert ended == 5
+    world.storage.open = opened  # type: ignore[method-assign]
+    actions.override(world.services, row.id, "me", ["superseded"])
+    world.run()
+    assert list(world.states().values()) == ["LIVE"], "a person may ask for it once more"
+
+
+def test_a_worker_that_is_ended_now_and_then_does_no_harm() -> None:
+    world = dropped(FILES)
+    opened = world.storage.open
+    opens = 0
+
+    def unsteady(container: str, name: str, etag: str) -> Any:
+        nonlocal opens
+        opens += 1
+        if opens in (1, 2, 4, 5, 7, 9):
+            world.process.alive = False
+            raise Killed
+        return opened(container, name, etag)
+
+    world.storage.open = unsteady  # type: ignore[method-assign]
+    world.run(until=86_400)
+    same(world, ONE)
+    assert not [name for name in checked_files(world) if name.endswith(".trouble")]
+
+
+def test_a_file_that_can_never_be_read_waits_for_a_person_after_five_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for it again is no success in between, from which the faults would be counted anew."""
+    world = dropped(FILES)
+    opened, tried = world.storage.open, 0
+
+    def open_(container: str, name: str, etag: str) -> Any:
+        nonlocal tried
+        if name.endswith(".parquet"):
+            tried += 1
+            raise ServiceBusy("storage is busy")
+        return opened(container, name, etag)
+
+    monkeypatch.setattr(world.storage, "open", open_)
+    world.run(until=6 * 3600)
+    (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
+    assert (row.state, row.attention) == ("VALIDATING", True)
+    assert row.fault.count == 5
+    assert tried >= 5
 
 
 @pytest.mark.parametrize("odd", ["", "x", "-1", "4", "99999", "1#2"])

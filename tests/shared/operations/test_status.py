@@ -46,6 +46,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         "source": "support-bot.jsonl",
         "uploaded_at": "2026-09-21T14:13:20.000Z",
         "files": [{"path": "support-bot.jsonl", "bytes": 1000, "split": None}],
+        "passed_over": [],
         "note": None,
         "attempt": 1,
         "report": {"blob": f"{SNAPSHOT}.json", "verdict": "accepted", "rows": 40, "errors": 0, "warnings": 0},
