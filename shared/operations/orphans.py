@@ -172,8 +172,10 @@ def _vanished(services: Services, endpoints: set[str]) -> None:
             continue
         row: Dataset = services.ledger.read(listed.key).row
         if row.state == DatasetState.LIVE and row.endpoint not in endpoints and not row.requested:
-            request = Request(what="sleep", by=idle.GONE, at=services.clock(), origin=Origin.SWEEP)
-            services.ledger.change(row.key, partial(idle.wished, wish=request))
+            request = Request(
+                what="sleep", by="the sweep: its endpoint is gone", at=services.clock(), origin=Origin.SWEEP
+            )
+            services.ledger.change(row.key, partial(idle.with_request, request=request))
             services.ledger.hint(row.key)
 
 

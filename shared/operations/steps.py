@@ -34,6 +34,7 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
             "shift": traffic.Shift(services),
             "roll_back": traffic.RollBack(services),
             "retire": traffic.Retire(services),
+            "confirm_sleep": sleep.ConfirmSleep(services),
             "sleep": sleep.Sleep(services),
             "wake": sleep.Wake(services),
         },

@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import EndpointNameTaken, PermanentError
+from shared.errors import EndpointNameTaken, NotFound, PermanentError
 from shared.ledger.engine import StepResult
-from shared.ledger.release import Judgement, Release
-from shared.ledger.rows import Check, Dataset, Snapshot
+from shared.ledger.release import Judgement, Release, ReleaseOutcome
+from shared.ledger.rows import Check, Dataset, Request, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.releases import endpoints, gate
 from shared.releases.endpoints import ReleaseFailure
 from shared.releases.rollout import RolloutStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from shared.ledger.fence import HeldLease
-    from shared.ledger.store import ListedRow
     from shared.runtime import Services
 
 D = DatasetState
@@ -41,52 +38,56 @@ class Deploy:
 
     def ready(self, row: Dataset) -> bool:
         """Whether a snapshot waits for its release."""
-        return self._next(row) is not None
+        return _retried(row) is not None or bool(row.next_release)
 
     def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Puts the candidate on record; nothing is made in Azure yet."""
-        snapshot = self._next(row)
+        retried = _retried(row)
+        name = retried.snapshot if retried else row.next_release
+        snapshot = self._registered(name)
         if snapshot is None or snapshot.model is None:
-            return StepResult(row.state, poll_in=None)
-        before = row.outcomes.get(snapshot.id)
+            return self._without_model(row, name)
+        before = row.outcomes.get(name)
         attempt = before.attempt + 1 if before else 1
         candidate = Release(
-            snapshot=snapshot.id,
+            snapshot=name,
             model=snapshot.model,
-            deployment=naming.deployment(snapshot.id, attempt),
+            deployment=naming.deployment(name, attempt),
             attempt=attempt,
         )
         changes: dict[str, Any] = {
             "candidate": candidate,
             "resting": row.state,
             "endpoint": row.endpoint or naming.endpoint(self.services.installation, row.name),
-            "outcomes": {name: outcome for name, outcome in row.outcomes.items() if name != snapshot.id},
+            "outcomes": {other: outcome for other, outcome in row.outcomes.items() if other != name},
         }
-        if row.requested and row.requested.what == "retry":
+        if retried:
             changes["requested"] = None
-        return StepResult(D.DEPLOYING, f"release of {snapshot.id}", changes)
+        return StepResult(D.DEPLOYING, f"release of {name}", changes)
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """Nothing was made: it is left to a person."""
 
-    def _next(self, row: Dataset) -> Snapshot | None:
-        request = row.requested
-        if request and request.what == "retry":
-            return self._registered(request.snapshot)
-        newest = waiting(self.services.ledger.list("snapshot", row.name), row)
-        return self._registered(newest) if newest else None
-
-    def _registered(self, snapshot: str) -> Snapshot | None:
-        row: Snapshot = self.services.ledger.read(f"snapshot/{snapshot}").row
+    def _registered(self, name: str) -> Snapshot | None:
+        try:
+            row: Snapshot = self.services.ledger.read(f"snapshot/{name}").row
+        except NotFound:
+            return None
         return row if row.state == SnapshotState.REGISTERED else None
 
+    def _without_model(self, row: Dataset, name: str) -> StepResult:
+        """A snapshot whose row is gone, or has no model, cannot be released: it must not stand in the way of the next
+        one, nor of any other step."""
+        reason = f"{name} has no registered model any more"
+        if _retried(row):
+            return StepResult(row.state, reason, {"requested": None})
+        outcome = ReleaseOutcome(part=ReleaseState.DEPLOY_FAILED, at=self.services.clock(), reason=reason)
+        return StepResult(row.state, reason, {"outcomes": {**row.outcomes, name: outcome}})
 
-def waiting(listed: Iterable[ListedRow], row: Dataset) -> str:
-    """The newest registered snapshot of a dataset, if it is newer than what is live and was not released yet."""
-    registered = (r.key.removeprefix("snapshot/") for r in listed if r.state == SnapshotState.REGISTERED)
-    newest = max(registered, default="")
-    live = row.live.snapshot if row.live else ""
-    return "" if newest in row.outcomes or newest <= live else newest
+
+def _retried(row: Dataset) -> Request | None:
+    """The request to release a snapshot again, if there is one."""
+    return row.requested if row.requested is not None and row.requested.what == "retry" else None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Which endpoint nobody asks any more. Called by the nightly round, which only records a wish, and by the sleep step
-under the dataset's lease, before anything is removed.
+"""Which endpoint nobody asks any more. Called by the nightly round, which only records a request to sleep, and by the
+step `confirm_sleep` under the dataset's lease, before anything is removed.
 
-Idle means: nothing asked through the app and no request in the endpoint's own metrics over the whole window, which
-starts after the last change. What is not known is never idle, and people can keep an endpoint whatever it does.
+Idle means: over the whole of the last `IDLE_HOURS` nothing changed, no call came through the app, and the endpoint's
+own metrics have no request. What is not known is never idle, and people can keep an endpoint whatever it does. Judging
+only reads, so it may be repeated.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from shared import naming
 from shared.config import hours
-from shared.ledger.rows import Request
+from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState
 
 if TYPE_CHECKING:
@@ -23,15 +24,12 @@ if TYPE_CHECKING:
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
-TIMER = "timer"
-# Who asks for sleep when the endpoint is not there any more.
-GONE = "the sweep: its endpoint is gone"
 _NO = ("", "0", "no", "off", "false")
 
 
 @dataclass(frozen=True, slots=True)
 class IdleFinding:
-    """What was found of one dataset, and why."""
+    """What was found of one dataset, and why. `not up`: it has no endpoint that could be put to sleep."""
 
     row: Dataset
     verdict: Literal["idle", "kept", "unknown", "not up"]
@@ -39,15 +37,15 @@ class IdleFinding:
 
 
 def judge(services: Services, row: Dataset) -> IdleFinding:
-    """Whether a dataset's endpoint is idle, kept, or not known to be either. What is cheap to know is asked first."""
+    """Whether a dataset's endpoint is idle, kept, or not known to be either. Metrics, the slowest to ask, come last."""
     if row.state != DatasetState.LIVE or row.live is None:
         return IdleFinding(row, "not up" if row.candidate is None else "kept", f"it is {row.state}")
-    if why := _changed(services, row) or _wanted(services, row):
+    if why := _recent_change(services, row) or _kept_warm(services, row):
         return IdleFinding(row, "kept", why)
     endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None:
         return IdleFinding(row, "unknown", f"endpoint {row.endpoint} is not there")
-    if _keeps(keep := endpoint.tags.get(naming.TAG_KEEP, ""), services.clock()):
+    if _is_kept_by(keep := endpoint.tags.get(naming.TAG_KEEP, ""), services.clock()):
         return IdleFinding(row, "kept", f"its endpoint has the tag {naming.TAG_KEEP} = {keep}")
     now, deployments = services.clock(), tuple(row.traffic) or (row.live.deployment,)
     found = services.metrics.requests(row.endpoint, deployments, now - _window(services), now)
@@ -65,7 +63,7 @@ def findings(services: Services) -> list[IdleFinding]:
 
 
 def request_sleep(services: Services, found: Iterable[IdleFinding] | None = None) -> list[str]:
-    """Records a wish to sleep for every idle dataset; returns their names. Repeating it changes nothing.
+    """Records a request to sleep for every idle dataset; returns their names. Repeating it changes nothing.
 
     With `IDLE_DRY_RUN` nothing is recorded.
     """
@@ -74,7 +72,8 @@ def request_sleep(services: Services, found: Iterable[IdleFinding] | None = None
         free = finding.row.requested is None
         if finding.verdict == "idle" and free and not services.settings.idle_dry_run:
             key = finding.row.key
-            services.ledger.change(key, partial(wished, wish=Request(what="sleep", by=TIMER, at=services.clock())))
+            request = Request(what="sleep", by="timer", at=services.clock(), origin=Origin.TIMER)
+            services.ledger.change(key, partial(with_request, request=request))
             services.ledger.hint(key)
             names.append(finding.row.name)
     return names
@@ -84,12 +83,12 @@ def _window(services: Services) -> float:
     return services.settings.idle_hours * 3600
 
 
-def _changed(services: Services, row: Dataset) -> str:
+def _recent_change(services: Services, row: Dataset) -> str:
     """What has happened to the dataset within the window, or nothing."""
     now, given = services.clock(), services.settings
     if row.candidate is not None:
         return "a rollout is under way"
-    if row.requested is not None and row.requested.by != TIMER:
+    if row.requested is not None and row.requested.origin == Origin.PERSON:
         return f"{row.requested.by} asked for {row.requested.what}"
     if row.last_asked_at > now - _window(services):
         return f"it was asked {_ago(now - row.last_asked_at)} ago"
@@ -100,8 +99,8 @@ def _changed(services: Services, row: Dataset) -> str:
     return ""
 
 
-def _wanted(services: Services, row: Dataset) -> str:
-    """Whether it is kept warm at this hour."""
+def _kept_warm(services: Services, row: Dataset) -> str:
+    """The setting that keeps every dataset up at this hour, or nothing."""
     warm = any(span.hold(services.clock()) for span in hours.parse(services.settings.keep_warm))
     return f"it is kept warm at this hour: KEEP_WARM is {services.settings.keep_warm}" if warm else ""
 
@@ -116,7 +115,7 @@ def _up_since(row: Dataset) -> float:
     return since
 
 
-def _keeps(tag: str, now: float) -> bool:
+def _is_kept_by(tag: str, now: float) -> bool:
     """Whether a keep tag keeps: any word but a no; a date keeps until its day is over (UTC)."""
     try:
         return datetime.fromisoformat(tag).replace(tzinfo=UTC).timestamp() + 86_400 > now
@@ -128,7 +127,7 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
-def wished(row: Dataset, wish: Request) -> Dataset:
-    """The row with the wish on record, unless there is another one."""
-    changed: Dataset = row if row.requested else row.but(requested=wish, poll_at=wish.at)
+def with_request(row: Dataset, request: Request) -> Dataset:
+    """The row with the request on record, unless there is another one."""
+    changed: Dataset = row if row.requested else row.but(requested=request, poll_at=request.at)
     return changed

@@ -70,7 +70,7 @@ def test_a_request_withdrawn_while_its_step_begins_is_not_done(first: str, then:
     assert _states(world) == before
 
 
-@pytest.mark.parametrize(("what", "by"), [("sleep", "me"), ("sleep", idle.TIMER), ("wake", "me")])
+@pytest.mark.parametrize(("what", "by"), [("sleep", "me"), ("sleep", "timer"), ("wake", "me")])
 def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) -> None:
     world = _world(idle_hours=1)
     world.run()
@@ -85,7 +85,7 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     if what == "wake":
         actions.ask(world.services, NAME, "sleep", "me")
         world.run()
-    if by == idle.TIMER:
+    if by == "timer":
         assert idle.request_sleep(world.services) == [NAME]
     else:
         assert actions.ask(world.services, NAME, what, by).done
