@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,12 +80,11 @@ class FakeScorer:
 
         return self.process.call(act)
 
-    @asynccontextmanager
     async def stream(
         self, uri: str, key: str, body: Any, timeout: float, *, pause: float, **more: str
-    ) -> AsyncIterator[inference.EndpointAnswer]:
+    ) -> inference.EndpointAnswer:
         """The same: nothing here streams."""
-        yield await self.ask(uri, key, body, timeout, **more)
+        return await self.ask(uri, key, body, timeout, **more)
 
     async def close(self) -> None:
         """Nothing is pooled."""
