@@ -30,5 +30,5 @@ def sleep_due(timer: func.TimerRequest) -> None:
     from shared.operations import nightly
 
     services = runtime.services()
-    nightly.look_round(services)
+    nightly.run(services)
     services.counts.forget(services.clock() - COUNTS_KEPT)

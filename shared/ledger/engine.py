@@ -2,7 +2,7 @@
 
 One advance is one step of one row: choose it by the table; record its intent; act; check what came of it; record the
 outcome; announce it. Any number of workers may advance one row at any time: a lease keeps them apart, every write is
-on condition of the row's ETag, and only the worker whose write won sends the message for the next look.
+on condition of the row's ETag, and only the worker whose write won sends the message for the next poll.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # A fault this often in a row waits for a person.
 FAULTS_BEFORE_ATTENTION = 5
-# After an intent was written, somebody looks again this much later (s): longer than a lease, so that a crashed worker's
+# After an intent was written, the row is polled this much later (s): longer than a lease, so that a crashed worker's
 # lease has run out by then.
 INTENT_GRACE = 22
 # Messages may arrive this much (s) before the time they were meant for: clocks differ.
@@ -52,7 +52,7 @@ class Announcement:
 class StepResult:
     """What a step's act brought: the state to be in, why, other fields to change, and which rows may move now.
 
-    `poll_in`: seconds until the next look at this row (0 now, None never).
+    `poll_in`: seconds until the row is polled again (0 now, None never).
     """
 
     state: Any
@@ -101,7 +101,7 @@ class Engine:
             return "unknown"
         except LeaseHeld:
             if not hinted:  # the one message that was planned: keep an eye on the holder, who may have died
-                self.ledger.come_back(key, self.ledger.clock() + INTENT_GRACE)
+                self.ledger.schedule(key, self.ledger.clock() + INTENT_GRACE)
             return "held elsewhere"
         try:
             stored = self.ledger.read(key)  # once more: another worker may have moved it before the lease was ours
@@ -146,20 +146,20 @@ class Engine:
         return None
 
     def _rest(self, stored: StoredRow) -> None:
-        """Nothing to do: no further look is planned until something happens, or until the row itself knows a time."""
+        """Nothing to do: no further poll is planned until something happens, or until the row itself knows a time."""
         row = stored.row
         if row.poll_at is not None and row.poll_at <= self.ledger.clock():
             rested = self.ledger.write(stored, row.but(poll_at=row.comes_due)).row
             if rested.poll_at is not None:
-                self.ledger.come_back(rested.key, rested.poll_at)
+                self.ledger.schedule(rested.key, rested.poll_at)
 
     def _record_intent(self, stored: StoredRow, step: states.Step) -> StoredRow:
-        """The row as it is while the step acts: in its intent, if it has one. Then somebody looks should we die."""
+        """The row as it is while the step acts: in its intent, if it has one, and polled soon should this worker die."""
         before = stored.row.state
         if step.intent is None or before == step.intent:
             return stored
         stored = self._record(stored, StepResult(step.intent, poll_in=INTENT_GRACE), acted=False)
-        self.ledger.come_back(stored.row.key, self.ledger.clock() + INTENT_GRACE)
+        self.ledger.schedule(stored.row.key, self.ledger.clock() + INTENT_GRACE)
         self.notify(stored.row.key, before, step.intent, "")
         return stored
 
@@ -188,7 +188,7 @@ class Engine:
         return self._fault(row, step, IllegalTransition(text))
 
     def _fault(self, row: AnyRow, step: states.Step, error: Exception) -> StepResult:
-        """The same state with the fault on record, looked at again after a delay that doubles."""
+        """The same state with the fault on record, polled again after a delay that doubles."""
         past = row.fault if row.fault and row.fault.step == step.name else None
         fault = Fault(
             type=type(error).__name__,
@@ -221,9 +221,9 @@ class Engine:
                 stored = fresh
 
     def _announce(self, before: AnyRow, row: AnyRow, result: StepResult) -> None:
-        """Plans the next look at the row, and tells the other rows and the listeners. Cut off, the sweep does it."""
+        """Schedules the next poll, and tells the other rows and the listeners. Where it is cut off, the sweep does it."""
         if row.poll_at is not None:
-            self.ledger.come_back(row.key, row.poll_at)
+            self.ledger.schedule(row.key, row.poll_at)
         for other in result.then:
             if other.edit is not None:
                 self.ledger.change(other.key, other.edit)
@@ -247,7 +247,7 @@ def _sound(result: StepResult) -> StepResult:
 
 
 def _beside_a_request(result: StepResult) -> StepResult:
-    """The result of a step during which a request was recorded: that stays, and the row is looked at now."""
+    """The result of a step during which a request was recorded: that stays, and the row is polled now."""
     changes = {name: value for name, value in result.changes.items() if name != "requested"}
     return dataclasses.replace(result, changes=changes, poll_in=0)
 
@@ -257,6 +257,6 @@ def _changed(row: AnyRow, result: StepResult, now: float) -> AnyRow:
     if result.state != row.state or result.reason:
         entry = HistoryEntry(state=result.state, at=now, reason=result.reason)
         changes["history"] = (*row.history, entry)[-HISTORY_KEPT:]
-    look = None if result.poll_in is None else now + result.poll_in
-    changed: AnyRow = row.but(**{**changes, "state": result.state, "poll_at": look})
+    poll_at = None if result.poll_in is None else now + result.poll_in
+    changed: AnyRow = row.but(**{**changes, "state": result.state, "poll_at": poll_at})
     return changed

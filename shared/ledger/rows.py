@@ -136,8 +136,8 @@ class Blocker(Struct, frozen=True, kw_only=True):
 class Row(Struct, frozen=True, kw_only=True):
     """What both kinds of ledger row have.
 
-    `next_look_at` is when somebody has to look again (None: only when something happens). `attention` means that
-    the row waits for a person. `waiting` says in words what a row waits for.
+    `poll_at`, stored as `next_look_at`, is when the row is to be polled again (None: only when something happens).
+    `attention` means that the row waits for a person. `waiting` says in words what a row waits for.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -169,9 +169,9 @@ class Snapshot(Row, frozen=True, kw_only=True):
     events arrive means nothing.
 
     `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
-    who excused the gate. `job` is the job of this attempt from the moment a place is reserved for it; `silent_since` is
+    who excused the gate. `job` is the job of this attempt from the moment a slot is reserved for it; `silent_since` is
     set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
-    what the base model sees at once, 0 where nobody told. `passed_over` names files of its folder that are not read.
+    what the base model sees at once, 0 where it is not known. `passed_over` names files of its folder that are not read.
     """
 
     id: str

@@ -54,11 +54,11 @@ class Ledger:
         return StoredRow(decode(key, data), etag)
 
     def create(self, row: AnyRow) -> StoredRow:
-        """Writes a new row and enqueues its first look. Raises LedgerConflict when there is one already."""
+        """Writes a new row and schedules its first poll. Raises LedgerConflict when there is one already."""
         row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
         etag = self.storage.create(CONTAINER, blob_name(row.key), msgspec.json.encode(row), metadata(row))
         if row.poll_at is not None:
-            self.come_back(row.key, row.poll_at)
+            self.schedule(row.key, row.poll_at)
         return StoredRow(row, etag)
 
     def dataset(self, name: str) -> StoredRow:
@@ -93,20 +93,20 @@ class Ledger:
         """Rows of a kind (`snapshot`, `dataset`), in the order of ids, optionally of one dataset only."""
         prefix = f"{kind}s/{dataset}/" if dataset else f"{kind}s/"
         for blob in self.storage.list(CONTAINER, prefix):
-            look = blob.metadata.get("next_look_at", "")
+            poll_at = blob.metadata.get("next_look_at", "")
             yield ListedRow(
                 key=f"{kind}/{blob.name.rsplit('/', 1)[-1].removesuffix('.json')}",
                 state=blob.metadata.get("state", ""),
-                poll_at=float(look) if look else None,
+                poll_at=float(poll_at) if poll_at else None,
                 attention=blob.metadata.get("attention") == "1",
             )
 
     def hint(self, key: str) -> None:
-        """Something may have happened to this row: have a look now, whatever was planned."""
+        """Something may have happened to this row: it is polled now, whatever was planned."""
         self.storage.send(f"{key}?")
 
-    def come_back(self, key: str, at: float) -> None:
-        """Have a look when it is time; a row whose look was moved meanwhile ignores the message."""
+    def schedule(self, key: str, at: float) -> None:
+        """The row is polled at that time; if it plans another one meanwhile, it ignores the message."""
         self.storage.send(key, at - self.clock())
 
 

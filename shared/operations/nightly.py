@@ -59,9 +59,9 @@ class NightlyReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
     orphans: list[str]
 
 
-def look_round(services: Services) -> NightlyReport:
+def run(services: Services) -> NightlyReport:
     """Judges every dataset, asks idle ones to sleep, and keeps the report. Raises what the ledger raises."""
-    now, since = services.clock(), _last(services)
+    now, since = services.clock(), _last_report_at(services)
     found = idle.findings(services)
     asked = idle.request_sleep(services, found)
     lines = [_line(services, finding, finding.row.name in asked, since, now) for finding in found]
@@ -75,11 +75,11 @@ def look_round(services: Services) -> NightlyReport:
         asleep_hours=round(sum(line.asleep_hours for line in lines), 2),
         saved=round(sum(priced), 2) if len(priced) == len(lines) else None,
         currency=services.settings.currency,
-        orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.known(services).found],
+        orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.on_record(services).found],
     )
     name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
     services.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
-    log.info("%s; reports/%s", _said(report), name)
+    log.info("%s; reports/%s", _summary(report), name)
     return report
 
 
@@ -118,7 +118,7 @@ def _deployments(row: Dataset) -> int:
     return 1 + (row.previous is not None and bool(row.previous.deployment))
 
 
-def _last(services: Services) -> float:
+def _last_report_at(services: Services) -> float:
     """When the last report was written, by its name; a day ago when there is none."""
     names = [blob.name for blob in services.storage.list(CONTAINER, FOLDER)]
     if not names:
@@ -126,7 +126,7 @@ def _last(services: Services) -> float:
     return datetime.strptime(max(names), f"{FOLDER}%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC).timestamp()
 
 
-def _said(report: NightlyReport) -> str:
+def _summary(report: NightlyReport) -> str:
     """The report in one line."""
     count = {word: sum(line.verdict == word for line in report.datasets) for word in ("idle", "kept", "unknown")}
     asked = [line.dataset for line in report.datasets if line.asked_to_sleep]

@@ -71,12 +71,12 @@ class _Kept:
     etag: str
 
 
-def known(services: Services) -> Orphans:
+def on_record(services: Services) -> Orphans:
     """What the last look left on record."""
     return _read(services).record
 
 
-def look(services: Services) -> list[str]:
+def collect(services: Services) -> list[str]:
     """One look: records what no row explains, removes what is on record for longer than the grace time.
 
     Returns the names of what it removed. Raises what the ledger and the workspace raise; then nothing was removed.
@@ -91,17 +91,17 @@ def look(services: Services) -> list[str]:
         if orphan.name not in since:
             log.warning("%s costs money and no row explains it: %s", orphan.name, orphan.why)
     try:
-        kept = _written(services, kept, kept.record.but(found=found))
+        kept = _write(services, kept, kept.record.but(found=found))
         grace = services.settings.orphan_grace_hours * 3600
-        removed = tuple(o.but(removed_at=now) for o in found if now - o.since >= grace and _removed(services, o))
+        removed = tuple(o.but(removed_at=now) for o in found if now - o.since >= grace and _remove(services, o))
         if removed:
             gone = {orphan.name for orphan in removed}
             left = tuple(orphan for orphan in found if orphan.name not in gone)
             record = Orphans(found=left, removed=(*kept.record.removed, *removed)[-REMOVED_KEPT:])
-            _written(services, kept, record)
+            _write(services, kept, record)
     except LedgerConflict:  # another sweep looks at the same time
         return []
-    _vanished(services, {endpoint.name for endpoint in endpoints})
+    _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints})
     return [orphan.name for orphan in removed]
 
 
@@ -133,7 +133,7 @@ def _unexplained(row: Dataset | None, endpoint: str, deployment: str = "") -> st
     return f"{row.name} has no such release" if deployment and deployment not in releases else ""
 
 
-def _removed(services: Services, orphan: Orphan) -> bool:
+def _remove(services: Services, orphan: Orphan) -> bool:
     """Whether its removal was started: under the dataset's lease, if the row read anew does not explain it either."""
     try:
         lease = services.storage.lease(orphan.dataset or orphan.endpoint)
@@ -165,7 +165,7 @@ def _start_removal(services: Services, orphan: Orphan) -> bool:
     return True
 
 
-def _vanished(services: Services, endpoints: set[str]) -> None:
+def _request_sleep_of_vanished(services: Services, endpoints: set[str]) -> None:
     """Asks datasets to sleep that are LIVE and whose endpoint is not among those listed; the step looks once more."""
     for listed in services.ledger.list("dataset"):
         if listed.state != DatasetState.LIVE or listed.attention:
@@ -195,7 +195,7 @@ def _read(services: Services) -> _Kept:
     return _Kept(_ORPHANS.decode(data), etag)
 
 
-def _written(services: Services, kept: _Kept, record: Orphans) -> _Kept:
+def _write(services: Services, kept: _Kept, record: Orphans) -> _Kept:
     """The record as it is to be. Raises LedgerConflict when somebody else wrote it meanwhile."""
     if record == kept.record:
         return kept

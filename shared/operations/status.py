@@ -24,7 +24,7 @@ LIST_LIMIT = 200
 REFUSED_LIMIT = 50
 
 
-def seen(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
+def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str]:
     """A snapshot's state as people see it, and the reason for it."""
     if snapshot.state != SnapshotState.REGISTERED or dataset is None:
         return snapshot.state.value, snapshot.reason or snapshot.waiting
@@ -94,7 +94,7 @@ def dataset(services: Services, name: str) -> dict[str, Any]:
 
 
 def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
-    state, reason = seen(row, dataset)
+    state, reason = visible_state(row, dataset)
     deployment = _deployment(row, dataset)
     return {
         "id": row.id,

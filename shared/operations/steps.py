@@ -1,4 +1,4 @@
-"""Which step is done by whom: the two tables with their hands, for the queue function and the tests."""
+"""Which step is done by whom: the handlers of both tables. Called by the queue function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
-    """The hands of both tables, by table and step; steps that a person asks for are done by `actions`."""
+    """The handlers of both tables, by table and step; steps that a person asks for are done by `actions`."""
     return {
         "snapshot": {
             "validate": admission.Validate(services),

@@ -1,6 +1,6 @@
 """What is overdue: the safety net under every event and message. Called by the sweep timer.
 
-It only enqueues looks and records arrivals that no event told us about, so running it at any time, twice or on several
+It only sends hints and records arrivals that no event told us about, so running it at any time, twice or on several
 instances is harmless. A listing that fails raises, and nothing is concluded from it.
 """
 
@@ -48,9 +48,9 @@ def _job_status(services: Services, name: str) -> str | None:
 
 
 def _orphans(services: Services) -> None:
-    """What costs money without a row. Azure ML may be busy; the next sweep looks again."""
+    """What costs money without a row. Azure ML may be busy; the next sweep asks again."""
     try:
-        orphans.look(services)
+        orphans.collect(services)
     except ServiceBusy as error:
         log.warning("orphans were not looked for: %s", error)
 

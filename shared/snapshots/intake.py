@@ -174,7 +174,7 @@ def _resume(services: Services, snapshot: str) -> bool:
     except NotFound:
         return False
     if row.poll_at is not None and row.poll_at <= services.clock():
-        services.ledger.come_back(row.key, row.poll_at)
+        services.ledger.schedule(row.key, row.poll_at)
     return True
 
 

@@ -58,7 +58,7 @@ def test_a_month_of_idle_nights_wakes_and_rollouts() -> None:
             _used(world)
             assert _row(world).state == D.LIVE, day
         _until(world, start + day * DAY + 23 * HOUR)
-        report = nightly.look_round(world.services)
+        report = nightly.run(world.services)
         slept += any(line.asked_to_sleep for line in report.datasets)
         world.run(until=HOUR)
 

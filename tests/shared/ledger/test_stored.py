@@ -63,7 +63,7 @@ def test_what_lies_beside_the_rows_is_read(blob: str, content: Any) -> None:
     if blob == budget.BLOB:
         assert json.loads(msgspec.json.encode(services.budget.reservations())) == content
     elif blob == orphans.BLOB:
-        assert json.loads(msgspec.json.encode(orphans.known(services))) == content
+        assert json.loads(msgspec.json.encode(orphans.on_record(services))) == content
     elif blob.startswith("claims/"):
         services.ledger.create(a_snapshot(S.TRAINING, id=content["snapshot"]))
         assert services.claims.take(blob, NEWER) == content["snapshot"]

@@ -84,6 +84,13 @@ def test_asking_twice_is_asking_once(act: Any) -> None:
     assert len(app.sent()) == 1
 
 
+def test_an_override_forgets_the_job_that_an_earlier_version_left_on_a_superseded_row() -> None:
+    app = ActionWorld(a_snapshot(S.SUPERSEDED, job="dt-1", job_status="Completed", studio_url="https://x"))
+    assert actions.override(app.services, SNAPSHOT, "me").done
+    row = app.row(KEY)
+    assert (row.state, row.job, row.job_status, row.studio_url) == (S.RECEIVED, "", "", "")
+
+
 def test_an_override_excuses_only_what_was_found() -> None:
     app = ActionWorld(a_snapshot(S.REJECTED))
     assert actions.override(app.services, SNAPSHOT, "me").done

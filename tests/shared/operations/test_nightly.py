@@ -48,7 +48,7 @@ def _asleep(**settings: Any) -> World:
 def test_a_report_is_kept_with_the_money_saved_by_the_price_of_the_size(caplog: pytest.LogCaptureFixture) -> None:
     world = _asleep(prices={GPU.lower(): 3.5}, currency="EUR", serving_instances=2)
     with caplog.at_level(logging.INFO):
-        report = nightly.look_round(world.services)
+        report = nightly.run(world.services)
     (line,) = report.datasets
     assert (line.dataset, line.state, line.verdict) == (DATASET, "ASLEEP", "not up")
     assert (line.asleep_hours, line.cost_per_hour, line.saved) == (24, 7, 168)
@@ -62,14 +62,14 @@ def test_a_report_is_kept_with_the_money_saved_by_the_price_of_the_size(caplog: 
 
 def test_the_next_report_begins_where_the_last_one_ended() -> None:
     world = _asleep()
-    nightly.look_round(world.services)
+    nightly.run(world.services)
     world.clock.now += 3 * HOUR
-    report = nightly.look_round(world.services)
+    report = nightly.run(world.services)
     assert (report.since, report.asleep_hours) == ("2026-09-22T14:13:20Z", 3)
 
 
 def test_without_a_price_the_hours_are_told_and_no_money() -> None:
-    report = nightly.look_round(_asleep(prices={"Standard_Other": 1}).services)
+    report = nightly.run(_asleep(prices={"Standard_Other": 1}).services)
     assert (report.asleep_hours, report.saved, report.datasets[0].saved) == (24, None, None)
 
 
@@ -82,6 +82,6 @@ def test_a_ledger_that_cannot_be_listed_makes_no_report() -> None:
     listing = world.storage.list
     world.storage.list = fails  # type: ignore[method-assign, assignment]
     with pytest.raises(OSError, match="cut off"):
-        nightly.look_round(world.services)
+        nightly.run(world.services)
     world.storage.list = listing  # type: ignore[method-assign]
     assert not list(listing("reports"))

@@ -51,7 +51,7 @@ class Field:
 
     def look(self, later: float = 0) -> list[str]:
         self.world.clock.now += later
-        removed = orphans.look(self.services)
+        removed = orphans.collect(self.services)
         self.world.clock.now += 600
         return removed
 
@@ -71,19 +71,19 @@ def test_what_a_row_explains_stays_for_ever(field: Field) -> None:
     for _ in range(5):
         assert field.look(GRACE) == []
     assert field.left() == ({ENDPOINT}, {DEPLOYMENT})
-    assert orphans.known(field.services) == orphans.Orphans()
+    assert orphans.on_record(field.services) == orphans.Orphans()
 
 
 def test_an_endpoint_without_a_row_is_reported_at_once_and_removed_after_the_grace_time(field: Field) -> None:
     field.endpoint(LOST, "lost")
     assert field.look() == []
-    (found,) = orphans.known(field.services).found
+    (found,) = orphans.on_record(field.services).found
     assert (found.name, found.why) == (LOST, "its dataset has no row")
     assert field.look(GRACE - 2 * HOUR) == []
     assert field.look(2 * HOUR) == [LOST]
     assert field.left() == ({ENDPOINT}, {DEPLOYMENT})
     assert field.look() == []
-    record = orphans.known(field.services)
+    record = orphans.on_record(field.services)
     assert (record.found, [gone.name for gone in record.removed]) == ((), [LOST])
 
 
@@ -107,7 +107,7 @@ def test_a_deployment_that_is_none_of_the_rows_releases_is_removed_alone(field: 
 def test_a_row_that_has_no_endpoint_there_does_not_explain_it(field: Field, changes: dict[str, Any], why: str) -> None:
     field.row(**changes)
     field.look()
-    assert why in orphans.known(field.services).found[0].why
+    assert why in orphans.on_record(field.services).found[0].why
     assert field.look(GRACE) == [ENDPOINT]
 
 
@@ -116,7 +116,7 @@ def test_what_others_made_is_not_even_reported(field: Field, tags: dict[str, str
     field.endpoint(LOST, "lost", **tags)
     for _ in range(3):
         assert field.look(GRACE) == []
-    assert orphans.known(field.services).found == ()
+    assert orphans.on_record(field.services).found == ()
 
 
 def test_what_was_gone_in_between_is_waited_for_anew(field: Field) -> None:
@@ -153,7 +153,7 @@ def test_a_ledger_that_cannot_be_listed_removes_nothing(field: Field, at: str) -
 
     field.world.storage.list = broken  # type: ignore[method-assign]
     with contextlib.suppress(ServiceBusy):
-        assert orphans.look(field.services) == []
+        assert orphans.collect(field.services) == []
     assert LOST in field.left()[0]
 
 
@@ -169,7 +169,7 @@ def test_a_row_that_appears_just_before_the_removal_saves_its_endpoint(field: Fi
         return hold(name)
 
     field.world.storage.lease = late  # type: ignore[method-assign]
-    assert orphans.look(field.services) == []
+    assert orphans.collect(field.services) == []
     assert LOST in field.left()[0]
 
 
@@ -178,7 +178,7 @@ def test_a_dataset_that_is_worked_on_is_left_alone(field: Field) -> None:
     field.look()
     field.world.clock.now += GRACE
     field.world.storage.lease("lost")
-    assert orphans.look(field.services) == []
+    assert orphans.collect(field.services) == []
     assert field.look(60) == [LOST]
 
 
@@ -186,8 +186,8 @@ def test_two_sweeps_at_once_remove_a_thing_once(field: Field) -> None:
     field.endpoint(LOST, "lost")
     field.look()
     field.world.clock.now += GRACE
-    assert orphans.look(field.services) == [LOST]
-    assert orphans.look(field.services) == []
+    assert orphans.collect(field.services) == [LOST]
+    assert orphans.collect(field.services) == []
 
 
 BUSY: Callable[[], Any] = lambda: (_ for _ in ()).throw(ServiceBusy("HTTP 503"))  # noqa: E731

@@ -11,7 +11,7 @@ from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
-from shared.operations.status import seen
+from shared.operations.status import visible_state
 from tests.builders import NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import START
 
@@ -19,13 +19,13 @@ ROLLOUT = (D.DEPLOYING, D.EVALUATING, D.SHIFTING)
 
 
 def _seen(dataset: Any, **changes: Any) -> str:
-    return seen(a_trained_snapshot(**changes), dataset)[0]
+    return visible_state(a_trained_snapshot(**changes), dataset)[0]
 
 
 @pytest.mark.parametrize("state", [state for state in S if state != S.REGISTERED])
 def test_before_it_is_registered_a_snapshot_shows_its_own_state(state: S) -> None:
     row = a_snapshot(state, history=(HistoryEntry(state=state, at=START, reason="why"),))
-    assert seen(row, a_dataset()) == seen(row, None) == (state.value, "why")
+    assert visible_state(row, a_dataset()) == visible_state(row, None) == (state.value, "why")
 
 
 def test_a_registered_snapshot_shows_so_until_its_turn_comes() -> None:
@@ -57,7 +57,7 @@ def test_what_was_released_is_live_or_asleep(state: D, part: str) -> None:
 def test_how_a_release_ended_stays_with_its_snapshot_and_its_reason(part: ReleaseState) -> None:
     ended = {SNAPSHOT: ReleaseOutcome(part=part, at=START, reason="why")}
     dataset = a_dataset(live=a_release(NEWER), outcomes=ended)
-    assert seen(a_trained_snapshot(), dataset) == (part.value, "why")
+    assert visible_state(a_trained_snapshot(), dataset) == (part.value, "why")
 
 
 def test_a_retried_release_shows_its_new_turn_not_its_old_end() -> None:
@@ -67,14 +67,14 @@ def test_a_retried_release_shows_its_new_turn_not_its_old_end() -> None:
 
 
 def test_a_release_that_was_overtaken_was_never_served() -> None:
-    state, reason = seen(a_trained_snapshot(), a_dataset(live=a_release(NEWER)))
+    state, reason = visible_state(a_trained_snapshot(), a_dataset(live=a_release(NEWER)))
     assert state == "SUPERSEDED"
     assert NEWER in reason
 
 
 def test_a_candidate_that_failed_tells_why_while_it_is_removed() -> None:
     dataset = a_dataset(D.DEPLOYING, candidate=a_release(NEWER, failed="no quota"))
-    assert seen(a_trained_snapshot(id=NEWER), dataset) == ("DEPLOYING", "no quota")
+    assert visible_state(a_trained_snapshot(id=NEWER), dataset) == ("DEPLOYING", "no quota")
 
 
 def test_every_state_that_people_see_is_one_of_the_tables() -> None:
