@@ -154,7 +154,7 @@ class Engine:
                 self.ledger.schedule(rested.key, rested.poll_at)
 
     def _record_intent(self, stored: StoredRow, step: states.Step) -> StoredRow:
-        """The row as it is while the step acts: in its intent, if it has one, and polled soon should this worker die."""
+        """The row in its intent, if the step has one, while it acts; polled soon should this worker die."""
         before = stored.row.state
         if step.intent is None or before == step.intent:
             return stored
@@ -221,7 +221,7 @@ class Engine:
                 stored = fresh
 
     def _announce(self, before: AnyRow, row: AnyRow, result: StepResult) -> None:
-        """Schedules the next poll, and tells the other rows and the listeners. Where it is cut off, the sweep does it."""
+        """Schedules the next poll and tells other rows and listeners. Where it is cut off, the sweep does it."""
         if row.poll_at is not None:
             self.ledger.schedule(row.key, row.poll_at)
         for other in result.then:
