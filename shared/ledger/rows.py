@@ -171,7 +171,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     `blocked` names the checks that stand in the way now, `overrides` those that a person excused; `overridden_by` says
     who excused the gate. `job` is the job of this attempt from the moment a slot is reserved for it; `silent_since` is
     set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
-    what the base model sees at once, 0 where it is not known. `passed_over` names files of its folder that are not read.
+    what the base model sees at once, 0 if that is unknown. `passed_over` names files of its folder that are not read.
     """
 
     id: str
