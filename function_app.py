@@ -8,6 +8,7 @@ import azure.functions as func
 from functions import (
     action_requested,
     chat_requested,
+    route_missed,
     run_changed,
     snapshot_uploaded,
     status_requested,
@@ -23,4 +24,5 @@ app.register_functions(step_due.blueprint)  #          a row may move           
 app.register_functions(sweep_due.blueprint)  #         something may be overdue    (timers)
 app.register_functions(action_requested.blueprint)  #  somebody wants something    (HTTP)
 app.register_functions(chat_requested.blueprint)  #    somebody asks a model       (HTTP)
+app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)

@@ -24,7 +24,7 @@ from shared.serving.routes import ASK_ERRORS, STATUS_ERRORS
 if TYPE_CHECKING:
     from shared.serving.auth import ScoringKeys
     from shared.serving.calls import AnswerPiece, ChatCall
-    from shared.serving.protocol import ChatRequest, NativeRequest
+    from shared.serving.requests import ChatRequest, NativeRequest
     from shared.serving.service import ChatService
 
     type Act = Callable[[Request, bytes, str], Awaitable[Response]]
@@ -69,17 +69,19 @@ async def score(req: Request) -> Response:
 
 
 async def _complete_chat(req: Request, body: bytes, request_id: str) -> Response:
-    from shared.serving.protocol import AnswerMessage, ChatChoice, ChatCompletion, ChatRequest
+    from shared.serving.bodies import parse_body
+    from shared.serving.protocol import AnswerMessage, ChatChoice, ChatCompletion
+    from shared.serving.requests import ChatRequest
 
-    asked = ChatRequest.model_validate_json(body)
-    call = _call(req, request_id, asked.model, asked, asked.stops())
+    asked = ChatRequest.model_validate(parse_body(body))
+    call = _call(req, request_id, asked.model, asked)
     if asked.stream:
-        return await _stream(call, asked)
+        return _with_ignored(await _stream(call, asked), asked)
     found = await (await _service()).answer(call)
     assert found.ended is not None
     assert found.usage is not None
     choice = ChatChoice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
-    return web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage))
+    return _with_ignored(web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage)), asked)
 
 
 async def _list_models(req: Request, body: bytes, request_id: str) -> Response:
@@ -93,22 +95,23 @@ async def _get_model(req: Request, body: bytes, request_id: str) -> Response:
 
 
 async def _score(req: Request, body: bytes, request_id: str) -> Response:
-    from shared.serving.protocol import NativeAnswer, NativeRequest
+    from shared.serving.bodies import parse_body
+    from shared.serving.protocol import NativeAnswer
+    from shared.serving.requests import NativeRequest
 
-    asked = NativeRequest.model_validate_json(body)
+    asked = NativeRequest.model_validate(parse_body(body))
     found = await (await _service()).answer(_call(req, request_id, req.path_params["dataset"], asked))
     assert found.ended is not None
     assert found.usage is not None
-    return web.model(
-        NativeAnswer(
-            output=found.text,
-            dataset=found.dataset,
-            release=found.release,
-            deployment=found.deployment,
-            finish_reason=found.ended,
-            usage=found.usage,
-        )
+    answer = NativeAnswer(
+        output=found.text,
+        dataset=found.dataset,
+        release=found.release,
+        deployment=found.deployment,
+        finish_reason=found.ended,
+        usage=found.usage,
     )
+    return _with_ignored(web.model(answer), asked)
 
 
 async def _stream(call: ChatCall, asked: ChatRequest) -> Response:
@@ -201,12 +204,17 @@ async def _act_with_api_errors(act: Act, req: Request, body: bytes, request_id: 
         raise ApiError(500, "internal_error", f"this is our fault; the log has request {request_id}") from error
 
 
-def _call(
-    req: Request, request_id: str, model: str, asked: ChatRequest | NativeRequest, stops: tuple[str, ...] = ()
-) -> ChatCall:
+def _call(req: Request, request_id: str, model: str, asked: ChatRequest | NativeRequest) -> ChatCall:
     from shared.serving.calls import ChatCall
 
-    return ChatCall(model, asked.turns(), asked.parameters(), stops, request_id, web.patience(req))
+    return ChatCall(model, asked.turns(), asked.parameters(), asked.stops(), request_id, web.patience(req))
+
+
+def _with_ignored(response: Response, asked: ChatRequest | NativeRequest) -> Response:
+    """Names the hints that had no effect in the header."""
+    if names := asked.ignored():
+        response.headers["x-droptune-ignored"] = ", ".join(names)
+    return response
 
 
 def _heading(found: AnswerPiece) -> dict[str, Any]:

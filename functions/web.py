@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import uuid
+import zlib
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
     from shared.serving.protocol import ApiError
 
-_CODES = {"extra_forbidden": "unsupported_parameter", "missing": "missing_parameter", "json_invalid": "invalid_json"}
-
+_CODES = {
+    "extra_forbidden": "unsupported_parameter",
+    "unsupported": "unsupported_parameter",
+    "missing": "missing_parameter",
+}
 
 # Every HTTP function of the app, in the order of its declaration.
 ROUTES: list[ApiRoute] = []
@@ -72,7 +76,31 @@ async def body(req: Request, most: int) -> bytes:
         found += chunk
         if len(found) > most:
             raise BodyTooLarge(most)
-    return bytes(found)
+    return _decompressed(bytes(found), req.headers.get("content-encoding", ""), most)
+
+
+def _decompressed(found: bytes, encoding: str, most: int) -> bytes:
+    """The body as it was before the client compressed it, of so many bytes at most."""
+    from shared.serving.protocol import ApiError
+
+    match encoding.strip().lower():
+        case "" | "identity":
+            return found
+        case "gzip" | "x-gzip":
+            decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        case "deflate":
+            decoder = zlib.decompressobj()
+        case _:
+            raise ApiError(415, "unsupported_encoding", "the body may be plain, gzip or deflate: mind Content-Encoding")
+    try:
+        plain = decoder.decompress(found, most + 1)
+    except zlib.error:
+        raise ApiError(400, "invalid_body", "the body is not what its Content-Encoding says") from None
+    if len(plain) > most:
+        raise BodyTooLarge(most)
+    if not decoder.eof:
+        raise ApiError(400, "invalid_body", "the compressed body ends early")
+    return plain
 
 
 async def unless_left[T](req: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -102,11 +130,15 @@ def model(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def refusal(status: int, code: str, message: str, retry_after: int | None = None) -> Response:
+def refusal(
+    status: int, code: str, message: str, retry_after: int | None = None, headers: dict[str, str] | None = None
+) -> Response:
     """An error in the shape that chat clients know, which suits the other routes as well."""
     from shared.serving.protocol import ApiError
 
-    return api_error(ApiError(status, code, message, retry_after))
+    response = api_error(ApiError(status, code, message, retry_after))
+    response.headers.update(headers or {})
+    return response
 
 
 def api_error(error: ApiError) -> Response:
@@ -156,6 +188,12 @@ def _said(error: Any) -> str:
             return "is not supported here"
         case "too_short":
             return "must not be empty"
+        case "too_long" | "string_too_long":
+            context = error["ctx"]
+            most, what = context["max_length"], "texts" if error["type"] == "too_long" else "characters"
+            return f"has more than {most} {what}"
+        case "model_type" | "dict_type":
+            return "must be an object"
         case "literal_error":
             return f"only {error['ctx']['expected']} is supported"
     return str(error["msg"]).removeprefix("Value error, ")

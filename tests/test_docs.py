@@ -20,7 +20,7 @@ from shared.chatdata.formats import EXTENSIONS
 from shared.config.settings import Settings, setting_name
 from shared.ledger.rows import Check
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.serving.protocol import ChatRequest, NativeRequest
+from shared.serving.requests import ChatRequest, NativeRequest
 from shared.snapshots.paths import MARKER, InvalidUpload, parse_path
 from shared.validation.policy import Policy
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from local.host import keys, routes
 from local.host.errors import CannotStart, InvocationFailed
@@ -54,7 +54,7 @@ class HttpTriggers:
         query, headers = _joined(request.query_params.multi_items()), _headers(request)
         level = _LEVELS.get(str(function.trigger.get("authLevel", "FUNCTION")).upper(), "admin")
         if not self._keys.allow(level, keys.offered(query, headers)):
-            return Response(status_code=401)
+            return _unauthorized()
         rpc = RpcHttp(
             method=request.method,
             url=str(request.url),
@@ -80,6 +80,13 @@ class HttpTriggers:
             if (params := route.match(path)) is not None:
                 return function, params
         return None
+
+
+def _unauthorized() -> Response:
+    """Azure's has no body. This one says what is missing, in the form in which chat clients read errors."""
+    text = "a function key is missing or wrong: send it as x-functions-key or ?code="
+    error = {"message": text, "type": "authentication_error", "param": None, "code": "invalid_api_key"}
+    return JSONResponse({"error": error}, 401)
 
 
 def response_from(value: TypedData | None) -> Response:

@@ -5,12 +5,15 @@ connections), as a CannotStart, before anything runs. `server` gives them life.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,7 +24,7 @@ from local.host.functions import Function, Kind
 from local.host.http import HttpTriggers
 from local.host.invocations import Invoker
 from local.host.keys import HostKeys
-from local.host.settings import HostSettings
+from local.host.settings import HostSettings, cors_origins
 from local.host.streaming import Forwarder
 from local.host.timers import TimerListener, TimerRecords
 from local.host.webhooks import EventGridWebhook
@@ -99,7 +102,11 @@ class Triggers:
             Route(f"/runtime/webhooks/{name}", event_grid.respond, methods=["POST", "OPTIONS"])
             for name in ("EventGrid", "eventgrid")
         ]
+        origins = cors_origins(os.environ)
+        # As Azure's host does it: any method and header, before keys are looked at.
+        cors = [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])]
         return Starlette(
+            middleware=cors if origins else [],
             routes=[
                 Route("/healthz", admin.health),
                 Route("/admin/host/status", admin.status),
@@ -108,7 +115,7 @@ class Triggers:
                 Route("/admin/{rest:path}", _not_found),
                 Route("/runtime/{rest:path}", _not_found),
                 Route("/{rest:path}", triggers.respond, methods=_METHODS),
-            ]
+            ],
         )
 
 

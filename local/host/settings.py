@@ -127,6 +127,20 @@ def connection_string(name: str, environment: Mapping[str, str]) -> str:
     raise CannotStart(f"the connection {name} needs a connection string in the app setting {name}, which is missing")
 
 
+def cors_origins(environment: Mapping[str, str]) -> list[str]:
+    """The origins whose pages may call, in the app setting in which Azure's host is told them (a JSON list)."""
+    text = environment.get("WEBSITE_CORS_ALLOWED_ORIGINS", "")
+    try:
+        origins = json.loads(text) if text else []
+        if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
+            raise ValueError("no list of texts")
+    except ValueError as wrong:
+        raise CannotStart(
+            f"the app setting WEBSITE_CORS_ALLOWED_ORIGINS is not a JSON list of origins: {wrong}"
+        ) from wrong
+    return origins
+
+
 def is_disabled(function: str, environment: Mapping[str, str]) -> bool:
     """Whether the app settings switch the function off, in either of Azure's spellings."""
     names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs__{function}__Disabled")

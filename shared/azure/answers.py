@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.errors import PipelineError
@@ -24,7 +24,7 @@ class UnknownAnswer(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer, or a piece of one. `ended`: `stop`, `length`, or nothing where it is not told.
+    """An answer, or a piece of one. `ended`: `stop`, `length`, `content_filter`, or nothing where it is not told.
 
     `tokens`: those of the call and of the answer, where the deployment counted them.
     """
@@ -43,7 +43,7 @@ def read(body: bytes) -> AnswerText:
         raise UnknownAnswer(f"not JSON: {start(body)}") from error
     if text is None:
         raise UnknownAnswer(f"none of the known shapes: {start(body)}")
-    return AnswerText(text, _ended(found), _tokens(found))
+    return AnswerText(without_surrogates(text), _ended(found), _tokens(found))
 
 
 def read_piece(data: str) -> AnswerText:
@@ -58,20 +58,65 @@ def read_piece(data: str) -> AnswerText:
     return AnswerText(text, _ended(found), _tokens(found))
 
 
+async def read_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[AnswerText]:
+    """A streamed answer, piece by piece. Raises UnknownAnswer for an event nobody knows, and where it ends early."""
+    joiner, chunked, ended = SurrogateJoiner(), False, False
+    async for data in events(chunks):
+        if data == _END:
+            ended = True
+            break
+        piece = read_piece(data)
+        chunked, ended = chunked or '"choices"' in data, ended or bool(piece.ended)
+        yield replace(piece, text=joiner.feed(piece.text))
+    if rest := joiner.rest():
+        yield AnswerText(rest)
+    if chunked and not ended:
+        raise UnknownAnswer("the stream ended before the answer did")
+
+
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of server-sent events, up to `[DONE]` or the end. Bytes that are no UTF-8 are replaced."""
+    """The data of server-sent events, up to and with `[DONE]`. Bytes that are no UTF-8 are replaced."""
     from axio_sse import Decoder
 
     text, decoder = codecs.getincrementaldecoder("utf-8")("replace"), Decoder()
     async for chunk in chunks:
         for event in decoder.decode(text.decode(chunk)):
+            yield event.data
             if event.data == _END:
                 return
-            yield event.data
     # Some servers leave out the blank line after the last event.
     for event in decoder.decode(text.decode(b"", True) + "\n\n"):
-        if event.data != _END:
-            yield event.data
+        yield event.data
+
+
+class SurrogateJoiner:
+    """Puts the two halves of a character together that came in two pieces; a half without its other is replaced.
+
+    JSON can hold half a character (`\\ud83d`), UTF-8 cannot: an answer with one could not be sent on.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """The text so far that is whole."""
+        text, self._held = self._held + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return without_surrogates(text)
+
+    def rest(self) -> str:
+        """What was held back, now that nothing more comes."""
+        return without_surrogates(self._held)
+
+
+def without_surrogates(text: str) -> str:
+    """The text with the halves of characters put together, or replaced by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def start(body: bytes | str) -> str:
@@ -86,8 +131,8 @@ def _text(found: Any) -> str | None:
             return found
         case {"output": output}:
             return _text(output)
-        case {"choices": [{"message": {"content": str(content)}}, *_]}:
-            return content
+        case {"choices": [choice, *_]}:
+            return _choice_text(choice)
         case [{"0": str(text)}, *_] | [{"generated_text": str(text)}, *_]:
             return text
         case [first]:
@@ -97,23 +142,67 @@ def _text(found: Any) -> str | None:
     return None
 
 
+def _choice_text(choice: Any) -> str | None:
+    """The text of a chat completion, or of a completion; one that was filtered may have none."""
+    match choice:
+        case {"message": {"content": str() | list() as content}}:
+            return _content_text(content)
+        case {"message": {}, "finish_reason": "content_filter"}:
+            return ""
+        case {"text": str(text)}:
+            return text
+    return None
+
+
+def _content_text(content: Any) -> str:
+    """A content as it is, or put together from its parts."""
+    if isinstance(content, str):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
 def _piece(found: Any) -> str | None:
     match found:
-        case {"error": _}:
+        case {"error": error} if error:
             return None
-        case {"choices": [{"delta": {"content": str(content)}}, *_]}:
-            return content
-        case {"choices": [{"delta": dict()}, *_]} | {"choices": []}:
+        case {"object": "error"}:
+            return None
+        case {"choices": [{"delta": {"content": str() | list() as content}}, *_]}:
+            return _content_text(content)
+        case {"choices": [{"text": str(text)}, *_]}:
+            return text
+        case {"choices": [{}, *_] | [] | None} if not _has_message(found):
             return ""
         case {"token": {"text": str(text)}}:
             return text
     return _text(found)
 
 
+def _has_message(found: Any) -> bool:
+    """Whether it is a whole answer sent as one event."""
+    match found:
+        case {"choices": [{"message": {}}, *_]}:
+            return True
+    return False
+
+
+# Other services' words for the three reasons that the protocol has for a text.
+_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+
+
 def _ended(found: Any) -> str:
     match found:
-        case {"choices": [{"finish_reason": "stop" | "length" as reason}, *_]}:
-            return str(reason)
+        case {"choices": [{"finish_reason": str(reason)}, *_]} | {"details": {"finish_reason": str(reason)}}:
+            return _REASONS.get(reason, "stop")
+        case [{"details": {"finish_reason": str(reason)}}, *_]:
+            return _REASONS.get(reason, "stop")
     return ""
 
 

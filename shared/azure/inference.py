@@ -75,10 +75,12 @@ class EndpointAnswer:
 def payload(messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's request body: a flat list of turns and the generation parameters.
 
-    Without sampling there is no temperature to sample at: the serving code complains of one.
+    The serving code refuses to sample at a temperature of 0, and complains of one when it does not sample.
     """
-    sampling = {} if parameters.get("do_sample") is False else DEFAULTS
-    return {"input_data": {"input_string": list(messages), "parameters": {**sampling, **parameters}}}
+    given = {**DEFAULTS, **parameters}
+    if not given["do_sample"] or given["temperature"] == 0 or given["top_p"] == 0:
+        given = {name: value for name, value in given.items() if name not in DEFAULTS} | {"do_sample": False}
+    return {"input_data": {"input_string": list(messages), "parameters": given}}
 
 
 class InferenceClient:
@@ -192,8 +194,8 @@ async def _pieces(response: aiohttp.ClientResponse, limits: tuple[float, float |
     import aiohttp
 
     try:
-        async for data in answers.events(response.content.iter_any()):
-            yield answers.read_piece(data)
+        async for piece in answers.read_stream(response.content.iter_any()):
+            yield piece
     except UnknownAnswer as error:
         raise StreamBroken(str(error)) from error
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.serving.catalog import ChatTarget
-from shared.serving.protocol import ChatTurn, FinishReason, TokenUsage
+from shared.serving.prompt import longest_answer
+from shared.serving.protocol import FinishReason, TokenUsage
+from shared.serving.requests import ChatTurn
 
 # With less time left than this, s, no endpoint is asked.
 TOO_LATE_SECONDS = 0.5
@@ -54,6 +56,11 @@ class ResolvedCall:
     target: ChatTarget
     body: Mapping[str, Any]
     key: str
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that the answer may have."""
+        return longest_answer(self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class ModelTraits:
 
 @dataclass(frozen=True, slots=True)
 class ChatTarget:
-    """Who is to be asked: the dataset, and the release that the caller pinned, if any."""
+    """Who is to be asked: the dataset, and the release that is asked by name, if any."""
 
     row: Dataset
     pinned: Release | None = None
@@ -55,6 +55,14 @@ class ChatTarget:
         found = self.pinned or self.row.live
         assert found is not None, "nobody is asked before there is a release"
         return found
+
+    def may_answer(self) -> list[Release]:
+        """The releases of which one will answer, those with most traffic first."""
+        if self.pinned:
+            return [self.pinned]
+        shares = {release.deployment: self.row.traffic.get(release.deployment, 0) for release in _releases(self.row)}
+        found = sorted(_releases(self.row), key=lambda release: -shares[release.deployment])
+        return [release for release in found if shares[release.deployment] > 0] or [self.release]
 
     def release_of(self, deployment: str) -> str:
         """The snapshot whose release is behind a deployment."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.ledger.release import CallResult, call_result
 from shared.serving.protocol import ApiError
 
 if TYPE_CHECKING:
     from shared.azure.inference import EndpointAnswer, StreamBroken
+
+
+# What serving codes say of a conversation that does not fit.
+_OVERFLOW = ("context length", "maximum model length", "max_model_len", "is longer than the max")
 
 
 def broken_off(dataset: str, broken: StreamBroken) -> ApiError:
@@ -16,8 +21,25 @@ def broken_off(dataset: str, broken: StreamBroken) -> ApiError:
     return ApiError(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
 
 
+def result_of(answer: EndpointAnswer, usable: bool) -> CallResult:
+    """How a call counts for its deployment. A conversation that is too long for the model is not the model's fault."""
+    return "refused" if _is_overflow(answer) else call_result(answer.status, usable)
+
+
+def context_exceeded(context: int, asked: int, wanted: int) -> ApiError:
+    """For a conversation that is too long, in the words by which clients know that they have to shorten it."""
+    text = (
+        f"This model's maximum context length is {context} tokens. However, the messages have about {asked} tokens and "
+        f"{wanted} are wanted for the answer. Please reduce the length of the messages or of the answer."
+    )
+    return ApiError(400, "context_length_exceeded", text, param="messages")
+
+
 def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
     """For an answer that is none."""
+    if _is_overflow(answer):
+        text = f"The messages exceed the maximum context length of {dataset}: {answer.detail}"
+        return ApiError(400, "context_length_exceeded", text, param="messages")
     match answer.status:
         case 0 if answer.lost == "unsent":
             return ApiError(503, "unavailable", f"{dataset}: {answer.detail}; nobody was asked", 5)
@@ -37,6 +59,12 @@ def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
         case 404 | 503:
             return ApiError(503, "unavailable", f"{dataset} is not ready to answer", 10)
     return ApiError(502, "endpoint_error", f"{dataset}: the endpoint answered HTTP {answer.status}", asked=True)
+
+
+def _is_overflow(answer: EndpointAnswer) -> bool:
+    """Whether the serving code refused a conversation for its length."""
+    told = answer.detail.lower()
+    return answer.status in (400, 413, 422, 424) and any(words in told for words in _OVERFLOW)
 
 
 def _seconds(text: str) -> int:

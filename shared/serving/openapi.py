@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from shared.serving import protocol
+from shared.serving import protocol, requests
 from shared.serving.routes import ApiRoute, Caller
 
 _REF = "#/components/schemas/{model}"
@@ -67,7 +67,7 @@ def _schemas(routes: Sequence[ApiRoute]) -> dict[str, Any]:
     asked = {(route.body, "validation") for route in routes if route.body}
     answered = {(name, "serialization") for route in routes for name in (route.answer, route.streams) if name}
     named = sorted({*asked, *answered, ("ErrorBody", "serialization")})
-    models: Any = [(getattr(protocol, name), mode) for name, mode in named]
+    models: Any = [(getattr(requests if mode == "validation" else protocol, name), mode) for name, mode in named]
     schemas: dict[str, Any] = models_json_schema(models, ref_template=_REF)[1]["$defs"]
     return schemas
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from shared.azure import inference
 from shared.chatdata.tokens import estimated_tokens
-from shared.serving.protocol import ApiError, ChatTurn
+from shared.serving import failures
+from shared.serving.protocol import ApiError
+from shared.serving.requests import ChatTurn
 
 if TYPE_CHECKING:
     from shared.config.settings import Settings
@@ -22,12 +24,18 @@ MOST_CHARACTERS = 200_000
 
 def request_body(call: ChatCall, traits: ModelTraits, settings: Settings) -> dict[str, Any]:
     """The recipe's payload. Raises ApiError (400, 422) for turns that this model cannot take."""
-    _check_size(call.turns)
+    _check_count(call.turns)
     turns = _templated(call.turns, traits, settings)
     longest = settings.max_new_tokens
     if traits.context:
         longest = min(longest, _tokens_left(call, turns, traits.context))
+    _check_length(call.turns)
     return inference.payload(turns, {"max_new_tokens": longest, **call.parameters})
+
+
+def longest_answer(body: Mapping[str, Any]) -> int:
+    """The most tokens that the answer to such a request may have."""
+    return int(body["input_data"]["parameters"]["max_new_tokens"])
 
 
 def prompt_tokens(turns: Sequence[Mapping[str, Any]]) -> int:
@@ -35,10 +43,13 @@ def prompt_tokens(turns: Sequence[Mapping[str, Any]]) -> int:
     return estimated_tokens(sum(len(turn["content"].encode()) for turn in turns), len(turns))
 
 
-def _check_size(turns: Sequence[ChatTurn]) -> None:
+def _check_count(turns: Sequence[ChatTurn]) -> None:
     if len(turns) > MOST_MESSAGES:
         text = f"{len(turns)} messages, at most {MOST_MESSAGES} are taken"
         raise ApiError(422, "too_many_messages", text, param="messages")
+
+
+def _check_length(turns: Sequence[ChatTurn]) -> None:
     for at, turn in enumerate(turns):
         if len(turn.content) > MOST_CHARACTERS:
             text = f"{len(turn.content)} characters, at most {MOST_CHARACTERS} are taken"
@@ -47,7 +58,7 @@ def _check_size(turns: Sequence[ChatTurn]) -> None:
 
 def _templated(turns: Sequence[ChatTurn], traits: ModelTraits, settings: Settings) -> list[dict[str, Any]]:
     """The turns with the system turn treated as it was in training."""
-    plain = [turn.model_dump() for turn in turns]
+    plain: list[dict[str, Any]] = [{"role": turn.role, "content": turn.content} for turn in turns]
     if turns[0].role != "system":
         return plain
     if settings.system_turns == "fold":
@@ -63,10 +74,9 @@ def _templated(turns: Sequence[ChatTurn], traits: ModelTraits, settings: Setting
 
 
 def _tokens_left(call: ChatCall, turns: list[dict[str, Any]], context: int) -> int:
-    """Tokens left for the answer. Raises ApiError (422) when the wanted ones do not fit, by an estimate."""
+    """Tokens left for the answer. Raises ApiError (400) when the wanted ones do not fit, by an estimate."""
     asked = prompt_tokens(turns)
     wanted = call.parameters.get("max_new_tokens", 1)
     if asked + wanted > context:
-        text = f"about {asked} tokens and {wanted} for the answer; this model sees {context}"
-        raise ApiError(422, "context_length_exceeded", text, param="messages")
+        raise failures.context_exceeded(context, asked, wanted)
     return context - asked

@@ -1,20 +1,13 @@
-"""What people and programs say to a model over HTTP, and what they are told: the bodies of all routes that ask.
-
-The chat-completions protocol, as far as a fine-tuned model behind an endpoint can keep it, and the recipe's payload.
-What is not here is refused by name, never ignored; fields that would change nothing at their neutral value are taken
-at that value, since some clients send them always.
-"""
+"""What callers are answered: the bodies of all routes that ask, and their errors. `requests` has what callers send."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import PipelineError
-
-MOST_NEW_TOKENS = 16_384
-MOST_STOPS = 4
 
 
 class ApiError(PipelineError):
@@ -67,175 +60,11 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-# --- what is asked -------------------------------------------------------------------------------------------
+FinishReason = Literal["stop", "length", "content_filter"]
 
 
-class _Asked(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
-class TextPart(_Asked):
-    """A part of a content that is given in parts."""
-
-    type: Literal["text"]
-    text: str
-
-
-def _joined(content: object) -> object:
-    """Parts of text as one text: some clients always send parts."""
-    if not isinstance(content, list):
-        return content
-    parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
-    if len(texts) < len(content) or not texts:
-        raise ValueError('only parts like {"type": "text", "text": "..."} are taken')
-    return "\n".join(texts)
-
-
-def _role(role: object) -> object:
-    return "system" if role == "developer" else role
-
-
-class ChatTurn(_Asked):
-    """One turn of a conversation. The newer role `developer` is taken for `system`."""
-
-    role: Annotated[
-        Literal["system", "user", "assistant"],
-        BeforeValidator(_role, json_schema_input_type=Literal["system", "developer", "user", "assistant"]),
-    ]
-    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
-
-
-def _askable(turns: list[ChatTurn]) -> list[ChatTurn]:
-    """What the serving code can answer: one system turn at most, first; then a user turn; a user turn at the end."""
-    if turns[-1].role != "user":
-        raise ValueError(f"must end with a user turn, not with one of role {turns[-1].role}")
-    if any(turn.role == "system" for turn in turns[1:]):
-        raise ValueError("a system turn can only be the first one")
-    if turns[turns[0].role == "system"].role != "user":
-        raise ValueError("must begin with a user turn, which may have a system turn before it")
-    for at, turn in enumerate(turns):
-        if not turn.content.strip():
-            raise ValueError(f"the content of turn {at} is blank")
-    return turns
-
-
-def _unwrapped(turns: object) -> object:
-    """The sample notebook sends a list within the list."""
-    return turns[0] if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list) else turns
-
-
-Conversation = Annotated[list[ChatTurn], Field(min_length=1), AfterValidator(_askable)]
-_NotebookConversation = Annotated[
-    list[ChatTurn],
-    Field(min_length=1),
-    AfterValidator(_askable),
-    BeforeValidator(_unwrapped, json_schema_input_type=list[ChatTurn] | list[list[ChatTurn]]),
-]
-
-
-class NativeParameters(_Asked):
-    """Generation parameters of the native payload; what is left out has the recipe's value."""
-
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
-    do_sample: bool | None = None
-    max_new_tokens: int | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
-    return_full_text: Literal[False] | None = None
-
-
-class InputData(_Asked):
-    """The recipe's `input_data`."""
-
-    input_string: _NotebookConversation
-    parameters: NativeParameters = NativeParameters()
-
-
-class NativeRequest(_Asked):
-    """Body of `POST /api/score/{dataset}`: what the notebook sends, `params` as its older form."""
-
-    input_data: InputData
-    params: NativeParameters = NativeParameters()
-
-    def turns(self) -> list[ChatTurn]:
-        """The conversation."""
-        return self.input_data.input_string
-
-    def parameters(self) -> dict[str, Any]:
-        """The generation parameters, from either place."""
-        inner, outer = self.input_data.parameters, self.params
-        return {**outer.model_dump(exclude_none=True), **inner.model_dump(exclude_none=True)}
-
-
-class StreamOptions(_Asked):
-    """What a stream has besides the text."""
-
-    include_usage: bool = False
-    include_obfuscation: Literal[False] = False
-
-
-class ResponseFormat(_Asked):
-    """Plain text; there is no other."""
-
-    type: Literal["text"]
-
-
-Stop = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class ChatRequest(_Asked):
-    """Body of `POST /api/v1/chat/completions`."""
-
-    model: str = Field(description="A dataset, or `dataset@snapshot` for the release of one snapshot of it.")
-    messages: Conversation
-    temperature: float | None = Field(None, ge=0, le=2, description="0: the likeliest answer, no sampling.")
-    top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1, le=MOST_NEW_TOKENS)
-    max_completion_tokens: int | None = Field(None, ge=1, le=MOST_NEW_TOKENS, description="Counts before `max_tokens`.")
-    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = Field(
-        None, description="The answer ends before the first of these."
-    )
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    user: str | None = Field(None, description="Taken and not used.")
-    n: Literal[1] = 1
-    frequency_penalty: Literal[0] = 0
-    presence_penalty: Literal[0] = 0
-    logprobs: Literal[False] = False
-    response_format: ResponseFormat | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, given: Any) -> Any:
-        """Null is how some clients leave a field out."""
-        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
-
-    @model_validator(mode="after")
-    def _options_of_a_stream(self) -> ChatRequest:
-        if self.stream_options and not self.stream:
-            raise ValueError("stream_options goes with stream only")
-        return self
-
-    def turns(self) -> list[ChatTurn]:
-        """The conversation."""
-        return self.messages
-
-    def parameters(self) -> dict[str, Any]:
-        """The generation parameters under the serving code's names."""
-        longest = self.max_completion_tokens or self.max_tokens
-        given = {"temperature": self.temperature, "top_p": self.top_p, "max_new_tokens": longest}
-        if self.temperature == 0:  # the serving code refuses to sample at that temperature
-            given = {"do_sample": False, "max_new_tokens": longest}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def stops(self) -> tuple[str, ...]:
-        """The texts that end the answer."""
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-
-# --- what is answered ----------------------------------------------------------------------------------------
-
-FinishReason = Literal["stop", "length"]
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class TokenUsage(BaseModel):
@@ -276,10 +105,10 @@ class ChatCompletion(BaseModel):
 
 
 class ChatDelta(BaseModel):
-    """What was added to the answer."""
+    """What was added to the answer. A field that has nothing to say is left out: null is an error to some clients."""
 
-    role: Literal["assistant"] | None = None
-    content: str | None = None
+    role: Literal["assistant"] | SkipJsonSchema[None] = Field(None, exclude_if=_is_none)
+    content: str | SkipJsonSchema[None] = Field(None, exclude_if=_is_none)
 
 
 class ChunkChoice(BaseModel):

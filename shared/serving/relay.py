@@ -12,36 +12,34 @@ from typing import TYPE_CHECKING
 
 from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
-from shared.chatdata.tokens import estimated_tokens
-from shared.ledger.release import call_result
 from shared.serving import failures
 from shared.serving.calls import AnswerPiece, ChatCall
-from shared.serving.prompt import prompt_tokens
-from shared.serving.protocol import FinishReason, TokenUsage
+from shared.serving.endings import answer_usage, finish_reason
 from shared.serving.stops import StopFilter
 
 if TYPE_CHECKING:
     from shared.ledger.counts import Counts
     from shared.ledger.release import CallResult
-    from shared.serving.catalog import ChatTarget
+    from shared.serving.calls import ResolvedCall
 
 
 class AnswerRelay:
     """Passes on one answer. `started`: when its endpoint was asked, monotonic."""
 
-    def __init__(self, counts: Counts, call: ChatCall, target: ChatTarget, started: float) -> None:
-        self._counts, self._call, self._target, self._started = counts, call, target, started
+    def __init__(self, counts: Counts, call: ChatCall, resolved: ResolvedCall, started: float) -> None:
+        self._counts, self._call, self._started = counts, call, started
+        self._target, self._longest = resolved.target, resolved.longest
 
     async def pieces(self, answer: EndpointAnswer) -> AsyncGenerator[AnswerPiece]:
         """The answer piece by piece; the last one says how it ended. Raises ApiError if it is none, or breaks off."""
         dataset, deployment = self._target.row.name, answer.deployment
         who = (dataset, self._target.release_of(deployment), deployment)
-        stops, sent, last = StopFilter(self._call.stops), 0, AnswerText("")
+        stops, sent, last = StopFilter(self._call.stops), list[str](), AnswerText("")
         try:
             async for piece in _texts(answer):
                 last = AnswerText("", piece.ended or last.ended, piece.tokens or last.tokens)
                 if text := stops.feed(piece.text):
-                    sent += len(text.encode())
+                    sent.append(text)
                     yield AnswerPiece(text, *who)
                 if stops.done:
                     break
@@ -53,13 +51,13 @@ class AnswerRelay:
             self._count(deployment, "failed")
             raise failures.broken_off(dataset, broken) from broken
         rest = stops.rest()
-        sent += len(rest.encode())
-        usable = bool(sent) or stops.done
-        self._count(deployment, call_result(answer.status, usable))
+        whole = "".join([*sent, rest])
+        usable = answer.status == 200 and (bool(whole) or stops.done or last.ended == "content_filter")
+        self._count(deployment, failures.result_of(answer, usable))
         if not usable:
             raise failures.not_answered(dataset, answer)
-        ended: FinishReason = "length" if last.ended == "length" and not stops.done else "stop"
-        yield AnswerPiece(rest, *who, ended, _usage(self._call, sent, last.tokens))
+        ended = "stop" if stops.done else finish_reason(last, whole, self._longest)
+        yield AnswerPiece(rest, *who, ended, answer_usage(self._call.turns, whole, last.tokens))
 
     def _count(self, answered: str, result: CallResult) -> None:
         """Counts the call for its deployment; where none is named, for each that may have been asked."""
@@ -76,17 +74,3 @@ async def _texts(answer: EndpointAnswer) -> AsyncIterator[AnswerText]:
         return
     async for piece in answer.pieces:
         yield piece
-
-
-def _usage(call: ChatCall, answered_bytes: int, counted: tuple[int, int] | None) -> TokenUsage:
-    """Tokens as the deployment counted them, or estimated."""
-    asked, answered = counted or (
-        prompt_tokens([turn.model_dump() for turn in call.turns]),
-        estimated_tokens(answered_bytes, 0),
-    )
-    return TokenUsage(
-        prompt_tokens=asked,
-        completion_tokens=answered,
-        total_tokens=asked + answered,
-        estimated=counted is None,
-    )

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState
 from shared.serving.cache import SingleFlightCache
-from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ResolvedCall
+from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ChatCall, ResolvedCall
 from shared.serving.catalog import ChatTarget, ModelCatalog, is_up
-from shared.serving.prompt import request_body
+from shared.serving.prompt import longest_answer, request_body
 from shared.serving.protocol import ApiError
 
 if TYPE_CHECKING:
+    from shared.ledger.release import Release
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
@@ -39,9 +40,7 @@ class CallResolver:
         """Everything that is needed to ask. Raises ApiError: 400 to 422 for the call, 503 and 504 for the target."""
         try:
             async with asyncio.timeout(progress.left):
-                target = await self._wait_until_up(progress)
-                traits = await self._catalog.traits(target.release)
-                body = request_body(progress.call, traits, self._services.settings)
+                target, body = await self._fit(progress.call, await self._wait_until_up(progress))
                 return ResolvedCall(target, body, await self._keys.get(target.row.endpoint))
         except TimeoutError as error:
             raise ApiError(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
@@ -52,6 +51,27 @@ class CallResolver:
             self._catalog.forget(resolved.target.row.name)
         if key:
             self._keys.forget(resolved.target.row.endpoint, resolved.key)
+
+    async def _fit(self, call: ChatCall, target: ChatTarget) -> tuple[ChatTarget, dict[str, Any]]:
+        """What is sent, so that each release that may answer can take it.
+
+        A call that only some of them can take is sent to one of these by name: a rollout must not refuse what the live
+        release answers. Raises ApiError (400, 422) if none can.
+        """
+        releases = target.may_answer()
+        found: list[tuple[Release, dict[str, Any]]] = []
+        refused: ApiError | None = None
+        for release in releases:
+            try:
+                traits = await self._catalog.traits(release)
+                found.append((release, request_body(call, traits, self._services.settings)))
+            except ApiError as error:
+                refused = refused or error
+        if refused is None:
+            return target, min((body for _, body in found), key=longest_answer)
+        if not found:
+            raise refused
+        return ChatTarget(target.row, found[0][0]), found[0][1]
 
     async def _wait_until_up(self, progress: CallProgress) -> ChatTarget:
         """Who is to be asked, once it is awake; waits for that as long as the caller is willing to."""

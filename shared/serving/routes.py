@@ -19,7 +19,7 @@ BY = ("by", "Who asks, in words.")
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """One route. `body`, `answer`, `streams`: names of models in `protocol`; `query`: names, and what they say."""
+    """One route. `body` is a model of `requests`, `answer` and `streams` of `protocol`; `query`: name, text."""
 
     method: Literal["GET", "POST"]
     path: str

@@ -72,7 +72,7 @@ class ChatService:
                 answer = await self._asker.ask(progress, resolved, streamed)
                 if answer.usable or not await self._asker.may_ask_again(progress, resolved, answer):
                     break
-            relay = AnswerRelay(self.services.counts, call, resolved.target, started)
+            relay = AnswerRelay(self.services.counts, call, resolved, started)
             async with aclosing(answer), aclosing(relay.pieces(answer)) as pieces:
                 async for piece in pieces:
                     yield piece

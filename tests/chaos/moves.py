@@ -14,7 +14,8 @@ from shared.ledger.states import SnapshotState
 from shared.operations import actions
 from shared.releases import idle
 from shared.serving.calls import ChatCall
-from shared.serving.protocol import ApiError, ChatTurn
+from shared.serving.protocol import ApiError
+from shared.serving.requests import ChatTurn
 from shared.serving.service import ChatService
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 from tests.fake_process import InlineExecutor

@@ -129,7 +129,7 @@ def test_a_callers_request_id_is_passed_on_if_azure_takes_it(
         b"[]",
         b'{"model": 5, "messages": "SECRET-CONTENT", "input_data": "SECRET-CONTENT"}',
         b'{"model": "x", "messages": [{"role": "SECRET-CONTENT", "content": "y"}]}',
-        b'{"input_data": {"input_string": [{"role": "user", "content": ["SECRET-CONTENT"]}]}}',
+        b'{"input_data": {"input_string": [{"role": "user", "content": [["SECRET-CONTENT"]], "x": 1}]}}',
     ],
 )
 def test_a_malformed_body_is_400_that_names_the_place_and_echoes_nothing(
@@ -139,25 +139,25 @@ def test_a_malformed_body_is_400_that_names_the_place_and_echoes_nothing(
     status, found, _ = _answered(act, request_of(body, route=ROUTE))
     assert status == 400
     assert found["error"]["type"] == "invalid_request_error"
-    assert found["error"]["code"] in ("invalid_json", "invalid_value", "missing_parameter")
+    assert found["error"]["code"] in ("invalid_json", "invalid_value", "missing_parameter", "unsupported_parameter")
     assert found["error"]["message"]
     assert "SECRET" not in json.dumps(found)
     assert not endpoint.asked
 
 
 def test_a_wrong_field_is_named(world: World, request_of: Make) -> None:
-    _, found, _ = _answered(chat_completions, request_of({**CHAT, "temperature": 9, "n": 2, "tools": []}))
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "temperature": 9, "n": 2, "tools": [{}]}))
     assert "temperature: Input should be less than or equal to 2" in found["error"]["message"]
-    assert "n: only 1 is supported" in found["error"]["message"]
-    assert "tools: is not supported here" in found["error"]["message"]
+    assert "n: is not supported here (only 1): there is one answer to a call" in found["error"]["message"]
+    assert "tools: is not supported here (only []): the model calls no tools" in found["error"]["message"]
     assert (found["error"]["param"], found["error"]["code"]) == ("temperature", "invalid_value")
 
 
 def test_a_field_that_is_not_supported_is_named(world: World, request_of: Make) -> None:
-    _, found, _ = _answered(chat_completions, request_of({**CHAT, "seed": 1}))
-    assert (found["error"]["param"], found["error"]["code"]) == ("seed", "unsupported_parameter")
-    _, found, _ = _answered(chat_completions, request_of({**CHAT, "messages": [{**TURN, "name": "x"}]}))
-    assert (found["error"]["param"], found["error"]["code"]) == ("messages[0].name", "unsupported_parameter")
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "temprature": 1}))
+    assert (found["error"]["param"], found["error"]["code"]) == ("temprature", "unsupported_parameter")
+    _, found, _ = _answered(chat_completions, request_of({**CHAT, "messages": [{**TURN, "tool_calls": [1]}]}))
+    assert (found["error"]["param"], found["error"]["code"]) == ("messages[0].tool_calls", "unsupported_parameter")
 
 
 @BOTH
@@ -226,7 +226,7 @@ def test_a_sleeping_dataset_is_woken_and_the_caller_told_when_to_come_back(
     ("turns", "said"),
     [
         ([("user", "a"), ("assistant", "b")], "must end with a user turn"),
-        ([("user", "a"), ("system", "b"), ("user", "c")], "a system turn can only be the first one"),
+        ([("user", "a"), ("system", "b"), ("user", "c")], "system turns can only be the first ones"),
         ([("user", "  ")], "blank"),
     ],
 )

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from functions import web
 from shared.serving import openapi
-from shared.serving.protocol import ApiError, ChatRequest
+from shared.serving.protocol import ApiError
+from shared.serving.requests import ChatRequest
 
 DOCUMENT = openapi.document(web.ROUTES)
 OPERATIONS = [
@@ -71,7 +72,8 @@ def test_operations_have_names_of_their_own() -> None:
         ({"model": "m", "messages": [{"role": "user", "content": "x"}]}, True),
         ({"model": "m", "messages": [{"role": "developer", "content": [{"type": "text", "text": "x"}]}]}, True),
         ({"model": "m", "messages": [{"role": "user", "content": "x"}], "stop": ["a"], "n": 1, "stream": True}, True),
-        ({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": []}, False),
+        ({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": []}, True),
+        ({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [{}]}, False),
         ({"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": 3}, False),
         ({"model": "m", "messages": []}, False),
         ({"messages": [{"role": "tool", "content": "x"}]}, False),

@@ -112,9 +112,9 @@ def _events(body: bytes, cuts: list[int]) -> list[str]:
 def test_events_are_the_same_however_the_bytes_arrive(cuts: list[int]) -> None:
     body = b": comment\r\n\r\nevent: x\ndata: one\n\ndata:two\ndata: lines\n\n\ndata: last\r\n\r\n"
     body += b"data: [DONE]\n\ndata: not read any more\n\n"
-    assert _events(body, cuts) == ["one", "two\nlines", "last"]
+    assert _events(body, cuts) == ["one", "two\nlines", "last", "[DONE]"]
 
 
 def test_an_event_that_nothing_follows_is_one_too() -> None:
     assert _events(b"data: one\n\ndata: two\n", []) == ["one", "two"]
-    assert _events(b"data: one\n\ndata: [DONE]\n", []) == ["one"]
+    assert _events(b"data: one\n\ndata: [DONE]\n", []) == ["one", "[DONE]"]

@@ -191,7 +191,8 @@ async def _serving(streaming: Streaming) -> AsyncIterator[tuple[InferenceClient,
             await inference.close()
 
 
-ONE, TWO = b'{"choices": [{"delta": {"content": "one"}}]}', b'{"output": " two"}'
+ONE = b'{"choices": [{"delta": {"content": "one"}}]}'
+TWO = b'{"choices": [{"delta": {"content": " two"}, "finish_reason": "stop"}]}'
 
 
 def test_an_answer_that_streams_is_read_piece_by_piece_as_it_comes() -> None:
@@ -255,7 +256,7 @@ def test_a_stream_that_breaks_says_how(pieces: list[bytes], end: str, late: bool
 
 def test_an_answer_that_streams_unasked_is_put_together() -> None:
     async def run() -> EndpointAnswer:
-        streaming = Streaming(ONE, TWO, b'{"choices": [{"delta": {}, "finish_reason": "length"}]}')
+        streaming = Streaming(ONE, b'{"output": " two"}', b'{"choices": [{"delta": null, "finish_reason": "length"}]}')
         for _ in streaming.pieces:
             streaming.goes_on.release()
         async with _serving(streaming) as (inference, uri):

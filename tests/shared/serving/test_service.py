@@ -16,7 +16,8 @@ from shared.ledger.states import DatasetState as D
 from shared.serving.cache import _Kept
 from shared.serving.calls import AnswerPiece, ChatCall
 from shared.serving.last_asked import ASKED_SECONDS
-from shared.serving.protocol import ApiError, ChatTurn, TokenUsage
+from shared.serving.protocol import ApiError, TokenUsage
+from shared.serving.requests import ChatTurn
 from shared.serving.service import ChatService
 from tests.builders import (
     DATASET,
@@ -476,7 +477,6 @@ def test_a_system_turn_that_the_models_template_would_drop_is_refused() -> None:
     [
         ({}, [("user", "a"), ("assistant", "b")] * 501, "too_many_messages", "messages"),
         ({}, [("user", "a"), ("user", "x" * 200_001)], "message_too_long", "messages[1].content"),
-        ({"validation_context_tokens": 50}, [("user", "x" * 200)], "context_length_exceeded", "messages"),
     ],
 )
 def test_a_question_beyond_a_limit_is_422_that_says_which(
@@ -492,7 +492,8 @@ def test_an_answer_gets_the_room_that_the_question_leaves() -> None:
     assert office.endpoint.asked[-1]["body"]["input_data"]["parameters"]["max_new_tokens"] == 100 - 54
     _asked(office, ("user", "x" * 200), parameters={"max_new_tokens": 46})
     refused = _refusal(office, ("user", "x" * 200), parameters={"max_new_tokens": 47})
-    assert (refused.status, refused.code) == (422, "context_length_exceeded")
+    assert (refused.status, refused.code, refused.param) == (400, "context_length_exceeded", "messages")
+    assert "maximum context length is 100 tokens" in str(refused)
 
 
 def _refusal(office: Office, *turns: tuple[str, str], **more: Any) -> ApiError:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.serving.protocol import ChatRequest, NativeRequest
+from shared.serving.requests import ChatRequest, NativeRequest
 from tests.builders import DATASET
 
 TURN = {"role": "user", "content": "Why?"}
@@ -51,7 +51,7 @@ def test_any_other_payload_is_refused(wrong: dict[str, Any]) -> None:
         ({"max_completion_tokens": 7}, {"max_new_tokens": 7}),
         ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_new_tokens": 7}),
         ({"temperature": 0.5, "top_p": 1, "n": 1, "stream": False, "user": "u"}, {"temperature": 0.5, "top_p": 1.0}),
-        ({"temperature": 0, "top_p": 0.5, "max_tokens": 9}, {"do_sample": False, "max_new_tokens": 9}),
+        ({"temperature": 0, "top_p": 0.5, "max_tokens": 9}, {"temperature": 0, "top_p": 0.5, "max_new_tokens": 9}),
         ({"stop": None, "tools": None, "max_tokens": None, "frequency_penalty": 0, "logprobs": False}, {}),
     ],
 )
@@ -63,15 +63,20 @@ def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expe
     "wrong",
     [
         {"n": 2},
-        {"tools": []},
+        {"tools": [{"type": "function"}]},
+        {"tool_choice": "required"},
+        {"logit_bias": {"50256": -100}},
+        {"top_logprobs": 2},
+        {"temprature": 1},
+        {"messages": [{**TURN, "tool_calls": [{"id": "x"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]},
         {"messages": []},
         {"messages": [{"role": "tool"}]},
-        {"frequency_penalty": 0.1},
+        {"n": True},
+        {"frequency_penalty": "much"},
         {"response_format": {"type": "json_object"}},
         {"logprobs": True},
-        {"stop": ""},
         {"stop": ["a"] * 5},
-        {"stream_options": {}},
         {"stream": True, "stream_options": {"x": 1}},
     ],
 )

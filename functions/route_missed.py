@@ -1,0 +1,48 @@
+"""Somebody asked for a route that is not there (HTTP): say what there is, in the shape of errors that clients read.
+
+Most who come here have a client that speaks another protocol by default, or a base address with a part too many.
+"""
+
+from __future__ import annotations
+
+import re
+
+import azure.functions as func
+
+from functions import web
+from functions.web import Request, Response
+
+blueprint = func.Blueprint()
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_ASKING = "POST /api/v1/chat/completions, GET /api/v1/models and GET /api/v1/models/{model}"
+# By the end of a path, what its caller should know.
+_HINTS = {
+    "chat/completions": "the base address for clients ends in /api/v1",
+    "models": "the base address for clients ends in /api/v1",
+    "responses": "set the client to chat completions instead of the Responses API",
+    "completions": "text completions are not here: send the text as a user message",
+    "embeddings": "the models here answer chats only",
+}
+
+
+@blueprint.route(route="{*path}", methods=METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+async def explain_routes(req: Request) -> Response:
+    """What there is instead: 405 where the path is known with another method, else 404."""
+    path = str(req.path_params.get("path") or "").strip("/")
+    allowed = [route.method for route in web.ROUTES if _fits(route.path, path)]
+    if allowed:
+        return web.refusal(
+            405, "method_not_allowed", f"this route takes {' or '.join(allowed)}", headers={"Allow": ", ".join(allowed)}
+        )
+    hint = next((f": {hint}" for end, hint in _HINTS.items() if path == end or path.endswith(f"/{end}")), "")
+    shown = "".join(c for c in path[:80] if c.isprintable())
+    text = (
+        f"there is no route /api/{shown}{hint}. Models are asked with {_ASKING}; GET /api/openapi.json has all routes"
+    )
+    return web.refusal(404, "unknown_route", text)
+
+
+def _fits(template: str, path: str) -> bool:
+    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+    return re.fullmatch(pattern, path, re.IGNORECASE) is not None

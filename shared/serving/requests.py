@@ -1,0 +1,325 @@
+"""What callers may ask: the bodies of all routes that ask a model. The models are the one table of fields.
+
+What cannot change an answer is taken; wishes without effect here are taken and named in the answer's header; what would
+change what the caller counts on is refused by name (`fields` has the marks). Fields that are in no table are refused
+by name as well: a misspelt one must not be lost in silence. Null means that a field is left out (`bodies`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from shared.serving.fields import Hint, HintField, NeutralField, Taken, ignored
+
+MOST_NEW_TOKENS = 16_384
+MOST_STOPS = 4
+_TEXT_ONLY = "a fine-tuned model answers with text only"
+_READS_TEXT = "the model reads text only"
+_PARTS = 'only parts like {"type": "text", "text": "..."} are taken: ' + _READS_TEXT
+_NO_TOOLS = "the model calls no tools"
+_ONE = "there is one answer to a call"
+_NO_SCORES = "deployments tell no probabilities"
+_FREE = "the form of an answer cannot be enforced"
+
+
+class RequestModel(BaseModel):
+    """What all bodies and their parts have in common."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
+
+
+# --- turns -----------------------------------------------------------------------------------------------------
+
+
+class TextPart(BaseModel):
+    """A part of a content that is given in parts. Marks for the caches of other services are passed over."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _joined(content: object) -> object:
+    """Parts of text as one text: some clients always send parts."""
+    if not isinstance(content, list):
+        return content
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            raise PydanticCustomError("unsupported", _PARTS)
+    return "\n".join(part["text"] for part in content)
+
+
+def _role(role: object) -> object:
+    return "system" if role == "developer" else role
+
+
+class ChatTurn(RequestModel):
+    """One turn of a conversation. The newer role `developer` is taken for `system`."""
+
+    role: Annotated[
+        Literal["system", "user", "assistant"],
+        BeforeValidator(_role, json_schema_input_type=Literal["system", "developer", "user", "assistant"]),
+    ]
+    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
+    # What clients add to the turns they keep, and send back.
+    name: Taken[str] = None
+    id: Taken[str | int] = None
+    refusal: Taken[str] = None
+    annotations: Taken[list[Any]] = None
+    reasoning: Taken[Any] = None
+    reasoning_content: Taken[Any] = None
+    reasoning_details: Taken[Any] = None
+    thinking: Taken[Any] = None
+    provider_specific_fields: Taken[dict[str, Any]] = None
+    metadata: Taken[dict[str, Any]] = None
+    timestamp: Taken[str | float] = None
+    created_at: Taken[str | float] = None
+    weight: Taken[float] = None
+    cache_control: Taken[dict[str, Any]] = None
+    finish_reason: Taken[str] = None
+    tool_calls: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
+    function_call: Annotated[Any, NeutralField(({},), _NO_TOOLS)] = None
+    tool_call_id: Annotated[Any, NeutralField(("",), _NO_TOOLS)] = None
+    audio: Annotated[Any, NeutralField(({},), _READS_TEXT)] = None
+    images: Annotated[Any, NeutralField(([],), _READS_TEXT)] = None
+
+
+def _mergeable(turns: list[ChatTurn]) -> list[ChatTurn]:
+    """What a template can take: one system turn at most, first; then a user turn; a user turn at the end.
+
+    Leading system turns become one. Blank system turns, and blank answers that a client kept, are left out.
+    """
+    kept = [turn for turn in turns if turn.content.strip() or turn.role == "user"]
+    leading = 0
+    while leading < len(kept) and kept[leading].role == "system":
+        leading += 1
+    if any(turn.role == "system" for turn in kept[leading:]):
+        raise ValueError("system turns can only be the first ones")
+    if not kept[leading:]:
+        raise ValueError("must have a user turn at the end")
+    if kept[-1].role != "user":
+        raise ValueError(f"must end with a user turn, not with one of role {kept[-1].role}")
+    if kept[leading].role != "user":
+        raise ValueError("must begin with a user turn, which may have system turns before it")
+    for at, turn in enumerate(turns):
+        if turn.role == "user" and not turn.content.strip():
+            raise ValueError(f"the content of turn {at} is blank")
+    if leading > 1:
+        text = "\n\n".join(turn.content for turn in kept[:leading])
+        return [ChatTurn(role="system", content=text), *kept[leading:]]
+    return kept
+
+
+def _unwrapped(turns: object) -> object:
+    """The sample notebook sends a list within the list."""
+    return turns[0] if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list) else turns
+
+
+Conversation = Annotated[list[ChatTurn], Field(min_length=1), AfterValidator(_mergeable)]
+_NotebookConversation = Annotated[
+    list[ChatTurn],
+    Field(min_length=1),
+    AfterValidator(_mergeable),
+    BeforeValidator(_unwrapped, json_schema_input_type=list[ChatTurn] | list[list[ChatTurn]]),
+]
+
+# --- stops -----------------------------------------------------------------------------------------------------
+
+
+def _stop_texts(stops: object) -> object:
+    """One text is a list of one; an empty text stops nothing."""
+    found = [stops] if isinstance(stops, str) else stops
+    return [stop for stop in found if stop not in (None, "")] if isinstance(found, list) else found
+
+
+StopText = Annotated[str, Field(max_length=200)]
+Stops = Annotated[
+    Annotated[list[StopText], Field(max_length=MOST_STOPS)] | None,
+    BeforeValidator(
+        _stop_texts, json_schema_input_type=StopText | Annotated[list[StopText], Field(max_length=MOST_STOPS)] | None
+    ),
+    Field(description="The answer ends before the first of these."),
+]
+Temperature = Annotated[float | None, Field(ge=0, le=2, description="0: the likeliest answer, no sampling.")]
+TopP = Annotated[float | None, Field(ge=0, le=1, description="0 is the same as a temperature of 0.")]
+NewTokens = Annotated[int | None, Field(ge=1, le=MOST_NEW_TOKENS, description="Longest answer, in tokens.")]
+
+# --- the recipe's payload --------------------------------------------------------------------------------------
+
+
+class NativeParameters(RequestModel):
+    """Generation parameters of the native payload; what is left out has the recipe's value."""
+
+    temperature: Temperature = None
+    top_p: TopP = None
+    do_sample: bool | None = None
+    max_new_tokens: NewTokens = None
+    stop: Stops = None
+    seed: Hint[int] = None
+    top_k: Annotated[int | None, HintField((0, -1))] = None
+    min_p: Annotated[float | None, HintField((0,))] = None
+    repetition_penalty: Annotated[float | None, HintField((1,))] = None
+    length_penalty: Annotated[float | None, HintField((1,))] = None
+    presence_penalty: Annotated[float | None, HintField((0,))] = None
+    frequency_penalty: Annotated[float | None, HintField((0,))] = None
+    return_full_text: Annotated[Any, NeutralField((False,), "the answer comes without the question")] = None
+    num_beams: Annotated[Any, NeutralField((1,), _ONE)] = None
+    num_return_sequences: Annotated[Any, NeutralField((1,), _ONE)] = None
+    stream: Annotated[Any, NeutralField((False,), "POST /api/v1/chat/completions streams")] = None
+
+
+class InputData(RequestModel):
+    """The recipe's `input_data`."""
+
+    input_string: _NotebookConversation
+    parameters: NativeParameters = NativeParameters()
+
+
+class NativeRequest(RequestModel):
+    """Body of `POST /api/score/{dataset}`: what the notebook sends, `params` as its older form."""
+
+    input_data: InputData
+    params: NativeParameters = NativeParameters()
+
+    def turns(self) -> list[ChatTurn]:
+        """The conversation."""
+        return self.input_data.input_string
+
+    def parameters(self) -> dict[str, Any]:
+        """The generation parameters, from either place."""
+        used = ("temperature", "top_p", "do_sample", "max_new_tokens")
+        places = (self.params, self.input_data.parameters)
+        return {name: value for place in places for name in used if (value := getattr(place, name)) is not None}
+
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end the answer."""
+        return tuple(self.input_data.parameters.stop or self.params.stop or ())
+
+    def ignored(self) -> list[str]:
+        """The hints that have no effect."""
+        return sorted({*ignored(self.params), *ignored(self.input_data.parameters)})
+
+
+# --- chat completions ------------------------------------------------------------------------------------------
+
+
+class StreamOptions(RequestModel):
+    """What a stream has besides the text."""
+
+    include_usage: bool = False
+    include_obfuscation: Annotated[bool | None, HintField((False,))] = None
+    continuous_usage_stats: Annotated[bool | None, HintField((False,))] = None
+
+
+class ChatRequest(RequestModel):
+    """Body of `POST /api/v1/chat/completions`."""
+
+    model: str = Field(description="A dataset, or `dataset@snapshot` for the release of one snapshot of it.")
+    messages: Conversation
+    temperature: Temperature = None
+    top_p: TopP = None
+    max_tokens: NewTokens = None
+    max_completion_tokens: NewTokens = Field(None, description="Counts before `max_tokens`.")
+    stop: Stops = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    # Says nothing to the model: who asks, how it is billed, kept or found again; clients' own ids.
+    user: Taken[str] = None
+    metadata: Taken[dict[str, Any]] = None
+    store: Taken[bool] = None
+    service_tier: Taken[str] = None
+    parallel_tool_calls: Taken[bool] = None
+    safety_identifier: Taken[str] = None
+    prompt_cache_key: Taken[str] = None
+    prompt_cache_retention: Taken[str] = None
+    prompt_cache_options: Taken[dict[str, Any]] = None
+    id: Taken[str] = None
+    chat_id: Taken[str] = None
+    session_id: Taken[str] = None
+    conversation_id: Taken[str] = None
+    message_id: Taken[str] = None
+    request_id: Taken[str] = None
+    trace_id: Taken[str] = None
+    tags: Taken[list[str]] = None
+    timeout: Taken[float] = None
+    cache_control: Taken[dict[str, Any]] = None
+    # Wishes for how to answer.
+    seed: Hint[int] = None
+    frequency_penalty: Annotated[float | None, HintField((0,))] = None
+    presence_penalty: Annotated[float | None, HintField((0,))] = None
+    repetition_penalty: Annotated[float | None, HintField((1,))] = None
+    repeat_penalty: Annotated[float | None, HintField((1,))] = None
+    length_penalty: Annotated[float | None, HintField((1,))] = None
+    top_k: Annotated[int | None, HintField((0, -1))] = None
+    top_a: Annotated[float | None, HintField((0,))] = None
+    min_p: Annotated[float | None, HintField((0,))] = None
+    typical_p: Annotated[float | None, HintField((1,))] = None
+    tfs_z: Annotated[float | None, HintField((1,))] = None
+    mirostat: Annotated[int | None, HintField((0,))] = None
+    min_tokens: Annotated[int | None, HintField((0,))] = None
+    ignore_eos: Annotated[bool | None, HintField((False,))] = None
+    skip_special_tokens: Annotated[bool | None, HintField((True,))] = None
+    spaces_between_special_tokens: Annotated[bool | None, HintField((True,))] = None
+    add_generation_prompt: Annotated[bool | None, HintField((True,))] = None
+    truncate_prompt_tokens: Hint[int] = None
+    priority: Annotated[int | None, HintField((0,))] = None
+    reasoning_effort: Annotated[str | None, HintField(("none",))] = None
+    reasoning: Hint[dict[str, Any]] = None
+    include_reasoning: Annotated[bool | None, HintField((False,))] = None
+    thinking: Hint[dict[str, Any]] = None
+    enable_thinking: Annotated[bool | None, HintField((False,))] = None
+    chat_template_kwargs: Annotated[dict[str, Any] | None, HintField(({},))] = None
+    verbosity: Hint[str] = None
+    prediction: Hint[dict[str, Any]] = None
+    options: Annotated[dict[str, Any] | None, HintField(({},))] = None
+    keep_alive: Hint[str | float] = None
+    provider: Annotated[dict[str, Any] | None, HintField(({},))] = None
+    transforms: Annotated[list[str] | None, HintField(([],))] = None
+    # What the caller counts on.
+    n: Annotated[Any, NeutralField((1,), _ONE)] = None
+    best_of: Annotated[Any, NeutralField((1,), _ONE)] = None
+    use_beam_search: Annotated[Any, NeutralField((False,), _ONE)] = None
+    tools: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
+    tool_choice: Annotated[Any, NeutralField(("none", "auto"), _NO_TOOLS)] = None
+    functions: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
+    function_call: Annotated[Any, NeutralField(("none", "auto"), _NO_TOOLS)] = None
+    response_format: Annotated[Any, NeutralField(({"type": "text"}, {}), _FREE)] = None
+    guided_json: Annotated[Any, NeutralField(({},), _FREE)] = None
+    guided_regex: Annotated[Any, NeutralField(("",), _FREE)] = None
+    guided_choice: Annotated[Any, NeutralField(([],), _FREE)] = None
+    guided_grammar: Annotated[Any, NeutralField(("",), _FREE)] = None
+    structured_outputs: Annotated[Any, NeutralField(({},), _FREE)] = None
+    logit_bias: Annotated[Any, NeutralField(({}, []), _FREE)] = None
+    stop_token_ids: Annotated[Any, NeutralField(([],), "stop takes texts")] = None
+    include_stop_str_in_output: Annotated[Any, NeutralField((False,), "an answer ends before its stop")] = None
+    echo: Annotated[Any, NeutralField((False,), "the answer comes without the question")] = None
+    suffix: Annotated[Any, NeutralField(("",), "a model answers the last turn")] = None
+    continue_final_message: Annotated[Any, NeutralField((False,), "a model answers the last turn")] = None
+    logprobs: Annotated[Any, NeutralField((False,), _NO_SCORES)] = None
+    top_logprobs: Annotated[Any, NeutralField((0,), _NO_SCORES)] = None
+    prompt_logprobs: Annotated[Any, NeutralField((0, False), _NO_SCORES)] = None
+    modalities: Annotated[Any, NeutralField((["text"], []), _TEXT_ONLY)] = None
+    audio: Annotated[Any, NeutralField(({},), _TEXT_ONLY)] = None
+    web_search_options: Annotated[Any, NeutralField((), _NO_TOOLS)] = None
+    plugins: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
+
+    def turns(self) -> list[ChatTurn]:
+        """The conversation."""
+        return self.messages
+
+    def parameters(self) -> dict[str, Any]:
+        """The generation parameters under the serving code's names."""
+        longest = self.max_completion_tokens or self.max_tokens
+        given = {"temperature": self.temperature, "top_p": self.top_p, "max_new_tokens": longest}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end the answer."""
+        return tuple(self.stop or ())
+
+    def ignored(self) -> list[str]:
+        """The hints that have no effect."""
+        options = self.stream_options
+        return [*ignored(self), *(f"stream_options.{name}" for name in (ignored(options) if options else ()))]
