@@ -13,15 +13,21 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from shared.config.settings import REMOVED, Settings, setting_name
 from shared.ledger.states import DATASET, SNAPSHOT
+from shared.serving.fields import HintField, NeutralField, TakenField, marked
+from shared.serving.requests import ChatRequest, ChatTurn
 from shared.validation.policy import LIMITS, setting_of
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "life-cycles.md", ROOT / "docs" / "settings.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests")),
+)
 # What somebody decides who sets the app up; docs/settings.md has all.
 DECIDED_BY_USERS = (
     "data",
@@ -51,6 +57,7 @@ def parts() -> dict[str, str]:
         "settings": all_settings(),
         "removed-settings": "\n".join(f"- `{name}`: {reason}." for name, reason in sorted(REMOVED.items())),
         "rooms": rooms(),
+        "request-fields": request_fields(),
     }
 
 
@@ -117,6 +124,25 @@ def rooms() -> str:
         names = [name.strip() for name in layer.split("|")]
         rows += [f"| `{name}` | {_purpose(name)} |" for name in names]
     return "\n".join(["| room | what is in it |", "|---|---|", *rows])
+
+
+def request_fields() -> str:
+    """The fields of a chat request and of its turns, by how they are treated."""
+    rows = ["| treated | fields of the request | fields of a turn |", "|---|---|---|"]
+    for treated, kind in (("used", None), ("taken, not used", TakenField), ("a hint, named in the header", HintField)):
+        rows.append(f"| {treated} | {_fields(ChatRequest, kind)} | {_fields(ChatTurn, kind)} |")
+    rows += ["", "| refused, but at these values | why |", "|---|---|"]
+    for name, mark in [*marked(ChatRequest), *((f"messages[].{name}", mark) for name, mark in marked(ChatTurn))]:
+        if isinstance(mark, NeutralField):
+            values = " ".join(f"`{json.dumps(value)}`" for value in mark.values) or "`null`"
+            rows.append(f"| `{name}`: {values} | {mark.why} |")
+    return "\n".join(rows)
+
+
+def _fields(model: type[BaseModel], kind: type | None) -> str:
+    marks = dict(marked(model))
+    found = [name for name in model.model_fields if (type(marks[name]) if name in marks else None) is kind]
+    return ", ".join(f"`{name}`" for name in found)
 
 
 def _purpose(room: str) -> str:

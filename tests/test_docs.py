@@ -57,7 +57,8 @@ def functions() -> list[dict[str, Any]]:
 
 def routes() -> set[tuple[str, str]]:
     """Method and path of every HTTP function."""
-    return {(method, f"/api/{f['route']}") for f in functions() for method in f.get("methods", ())}
+    found = [f for f in functions() if "*" not in f.get("route", "*")]
+    return {(method, f"/api/{f['route']}") for f in found for method in f["methods"]}
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
@@ -142,6 +143,8 @@ def test_the_functions_table_is_the_app() -> None:
                 return f"queue `{function['queueName']}`"
             case "timerTrigger":
                 return f"timer `{SCHEDULES[function['schedule']]}`"
+        if "*" in function["route"]:
+            return "any other route"
         (method,) = function["methods"]
         return f"`{method} /api/{function['route']}`"
 
@@ -153,6 +156,7 @@ def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health(
     open_routes = {path for _, path in routes() if path.startswith(("/api/v1/", "/api/score/"))} | {
         "/api/health",
         "/api/openapi.json",
+        "/api/{*path}",
     }
     assert {f"/api/{f['route']}" for f in functions() if f.get("authLevel") == "anonymous"} == open_routes
 
@@ -203,12 +207,14 @@ def test_every_check_that_can_be_excused_is_named() -> None:
 
 
 def test_every_code_that_a_caller_may_get_is_explained() -> None:
-    asking = [ROOT / "functions" / "chat_requested.py", ROOT / "functions" / "web.py"]
+    asking = [ROOT / "functions" / f"{name}.py" for name in ("chat_requested", "route_missed", "web")]
     asking += sorted((ROOT / "shared" / "serving").glob("*.py"))
     raised = {
         code
         for path in asking
-        for codes in re.findall(r"(?:ApiError|refusal)\(\w+, \"(\w+)\"|_CODES = \{(.*)\}", path.read_text())
+        for codes in re.findall(
+            r'(?:ApiError|refusal)\(\s*\w+, "(\w+)"|_CODES = \{(.*?)\}', path.read_text(), re.DOTALL
+        )
         for code in (codes[0], *re.findall(r': "(\w+)"', codes[1]))
         if code
     }

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.serving.catalog import ChatTarget
-from shared.serving.prompt import longest_answer
 from shared.serving.protocol import FinishReason, TokenUsage
 from shared.serving.requests import ChatTurn
 
@@ -51,16 +50,12 @@ class CallProgress:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCall:
-    """A call that can be sent: to whom, with which body and key."""
+    """A call that can be sent: to whom, with which body and key; the answer has `longest` tokens at most."""
 
     target: ChatTarget
     body: Mapping[str, Any]
     key: str
-
-    @property
-    def longest(self) -> int:
-        """The most tokens that the answer may have."""
-        return longest_answer(self.body)
+    longest: int
 
 
 @dataclass(frozen=True, slots=True)

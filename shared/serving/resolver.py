@@ -41,7 +41,8 @@ class CallResolver:
         try:
             async with asyncio.timeout(progress.left):
                 target, body = await self._fit(progress.call, await self._wait_until_up(progress))
-                return ResolvedCall(target, body, await self._keys.get(target.row.endpoint))
+                key = await self._keys.get(target.row.endpoint)
+                return ResolvedCall(target, body, key, longest_answer(body))
         except TimeoutError as error:
             raise ApiError(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
 
