@@ -37,6 +37,10 @@ class LastAsked:
         self._noted[row.name] = now
         self._executor.submit(self._write, row.key, row.name, now)
 
+    def close(self) -> None:
+        """Returns when everything noted is written."""
+        self._executor.shutdown()
+
     def _write(self, key: str, name: str, now: float) -> None:
         try:
             self._services.ledger.change(key, lambda row: row.but(last_asked_at=max(row.last_asked_at, now)))

@@ -62,6 +62,10 @@ class ChatService:
         """
         return self._pieces(call, streamed=True)
 
+    def close(self) -> None:
+        """Returns when what was noted is written. Repeated: nothing more happens."""
+        self._last_asked.close()
+
     async def _pieces(self, call: ChatCall, streamed: bool) -> AsyncGenerator[AnswerPiece]:
         with self._slot(), _as_api_errors(call):
             progress = CallProgress(call, time.monotonic() + self.services.settings.call_seconds)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import re
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from functions import event_stream
 from functions.chat_requested import chat_completions, get_model, list_models, score
 from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
@@ -433,3 +436,116 @@ def test_a_caller_who_leaves_before_the_answer_ends_the_question(world: World) -
     response = asyncio.run(chat_completions(Request(scope, receive)))
     assert response.status_code == 499
     assert ended.is_set()
+
+
+# --- what clients really send -------------------------------------------------------------------------------------
+
+
+def test_hints_are_named_in_the_header_whole_and_streamed(world: World, request_of: Make) -> None:
+    _live(world)
+    body = {**CHAT, "seed": 7, "top_k": 40, "store": False, "tools": []}
+    assert _answered(chat_completions, request_of(body))[2]["x-droptune-ignored"] == "seed, top_k"
+    assert _streamed(request_of({**body, "stream": True}))[1].headers["x-droptune-ignored"] == "seed, top_k"
+    assert "x-droptune-ignored" not in _answered(chat_completions, request_of(CHAT))[2]
+    native = {"input_data": {"input_string": [TURN], "parameters": {"top_k": 40}}}
+    assert _answered(score, request_of(native, route=ROUTE))[2]["x-droptune-ignored"] == "top_k"
+
+
+@BOTH
+@pytest.mark.parametrize("parameters", [{"temperature": 0}, {"top_p": 0}, {"temperature": 0, "top_p": 0.5}])
+def test_nothing_is_sampled_at_a_temperature_of_0(
+    world: World, request_of: Make, act: Any, parameters: dict[str, Any]
+) -> None:
+    endpoint = _live(world)
+    native = {"input_data": {"input_string": [TURN], "parameters": parameters}}
+    _answered(act, request_of(native if act is score else {**CHAT, **parameters}, route=ROUTE))
+    assert endpoint.asked[0]["body"]["input_data"]["parameters"] == {"do_sample": False, "max_new_tokens": 200}
+
+
+@BOTH
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+def test_a_compressed_body_is_read(world: World, request_of: Make, act: Any, encoding: str) -> None:
+    _live(world)
+    plain = b"\xef\xbb\xbf" + json.dumps(NATIVE if act is score else CHAT).encode()
+    body = {"gzip": gzip.compress(plain), "deflate": zlib.compress(plain), "identity": plain}[encoding]
+    assert _answered(act, request_of(body, route=ROUTE, headers={"Content-Encoding": encoding}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "code"),
+    [
+        (b"{}", "br", 415, "unsupported_encoding"),
+        (b"{}", "gzip", 400, "invalid_body"),
+        (gzip.compress(b"{}")[:-9], "gzip", 400, "invalid_body"),
+        (gzip.compress(b" " * 2_000_000), "gzip", 413, "too_large"),
+        (gzip.compress(b"{}"), "", 400, "invalid_json"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_named(
+    world: World, request_of: Make, body: bytes, encoding: str, status: int, code: str
+) -> None:
+    endpoint = _live(world)
+    found = _answered(chat_completions, request_of(body, headers={"Content-Encoding": encoding}))
+    assert (found[0], found[1]["error"]["code"]) == (status, code)
+    assert not endpoint.asked
+
+
+def test_only_the_first_delta_has_a_role_and_none_has_a_null(world: World, request_of: Make) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = [AnswerText("one"), AnswerText(" two", "length")]
+    deltas = [event["choices"][0]["delta"] for event in _streamed(request_of(STREAM))[0][:-1]]
+    assert deltas == [{"role": "assistant", "content": "one"}, {"content": " two"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "reason"),
+    [
+        ([AnswerText("one", "content_filter")], "content_filter"),
+        ([AnswerText("", "content_filter")], "content_filter"),
+        ([AnswerText("one two", "")], "length"),
+        ([AnswerText("one two", "length")], "length"),
+    ],
+)
+def test_a_stream_says_why_it_ended(world: World, request_of: Make, pieces: Any, reason: str) -> None:
+    endpoint = _live(world)
+    endpoint.pieces = pieces
+    *_, closing, done = _streamed(request_of({**STREAM, "max_tokens": 2}))[0]
+    assert (closing["choices"][0]["finish_reason"], done) == (reason, "[DONE]")
+
+
+def test_a_stream_keeps_proxies_from_holding_it_back(world: World, request_of: Make) -> None:
+    _live(world)
+    headers = _streamed(request_of(STREAM))[1].headers
+    assert (headers["x-accel-buffering"], headers["cache-control"]) == ("no", "no-cache")
+    assert headers["content-type"].startswith("text/event-stream")
+
+
+def test_a_model_that_thinks_for_long_gets_pings_sent(
+    world: World, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = _live(world)
+    monkeypatch.setattr(event_stream, "PING_SECONDS", 0.05)
+
+    async def thinks(*_: Any, **__: Any) -> EndpointAnswer:
+        await asyncio.sleep(0.3)
+        return an_answer(424, detail="out of memory")
+
+    endpoint.stream = thinks  # type: ignore[method-assign]
+    (event,), found = _streamed(request_of(STREAM))
+    assert found.comments[0] == ": ping"
+    assert event["error"]["code"] == "model_error"
+    assert found.status == 200
+
+
+@BOTH
+@pytest.mark.parametrize("status", [400, 424])
+def test_a_conversation_that_the_deployment_finds_too_long_is_the_callers_to_shorten(
+    world: World, request_of: Make, act: Any, status: int
+) -> None:
+    _live(world, an_answer(status, detail="This model's maximum context length is 4096 tokens."))
+    found = _answered(act, request_of(NATIVE if act is score else CHAT, route=ROUTE))
+    assert (found[0], found[1]["error"]["code"]) == (400, "context_length_exceeded")
+    assert "maximum context length" in found[1]["error"]["message"]
+    world.services.counts.flush()
+    tally = world.services.counts.since(DATASET, DEPLOYMENT, 0)
+    assert (tally.refused, tally.failed) == (1, 0)

@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.azure.answers import AnswerText, UnknownAnswer, events, read, read_piece
+from shared.azure.answers import AnswerText, UnknownAnswer, events, read, read_piece, read_stream
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,104 @@ def test_events_are_the_same_however_the_bytes_arrive(cuts: list[int]) -> None:
 def test_an_event_that_nothing_follows_is_one_too() -> None:
     assert _events(b"data: one\n\ndata: two\n", []) == ["one", "two"]
     assert _events(b"data: one\n\ndata: [DONE]\n", []) == ["one", "[DONE]"]
+
+
+# --- whole streams -------------------------------------------------------------------------------------------------
+
+
+def _stream(*data: object, end: bytes = b"data: [DONE]\n\n") -> list[AnswerText]:
+    """What a stream of these events gives."""
+    lines = [f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n".encode() for each in data]
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for line in [*lines, end]:
+            yield line
+
+    async def run() -> list[AnswerText]:
+        return [piece async for piece in read_stream(chunks())]
+
+    return asyncio.run(run())
+
+
+def _chunk(content: str | None, reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": content}, "finish_reason": reason}]}
+
+
+_ONE_PIECE = '{"choices": [{"delta": {"content": "PIECE"}}]}'
+
+
+def _said(pieces: list[AnswerText]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def test_a_stream_of_chunks_without_an_end_was_cut() -> None:
+    with pytest.raises(UnknownAnswer, match="ended before the answer did"):
+        _stream(_chunk("Hello"), _chunk(" wor"), end=b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [
+        ([_chunk("Hello", "stop")], b""),
+        ([_chunk("Hello"), {"choices": [{"delta": None, "finish_reason": "stop"}]}], b""),
+        ([_chunk("Hello"), {"choices": [{"finish_reason": "length"}]}], b""),
+        ([_chunk("Hello"), {"choices": None, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}], b"data: [DONE]"),
+        ([_chunk("Hello")], b"data: [DONE]\n\n"),
+        ([_chunk("Hello"), _chunk(None, "stop")], b""),
+        ([{"error": None, **_chunk("Hello", "stop")}], b""),
+        (["", ": ", _chunk("Hello", "stop")][2:], b": ping\n\n"),
+        ([{"output": "Hel"}, {"output": "lo"}], b""),
+        ([{"choices": [{"text": "Hello", "finish_reason": "stop"}]}], b""),
+        ([{"token": {"text": "Hello"}, "details": {"finish_reason": "eos_token"}}], b""),
+    ],
+)
+def test_a_stream_that_tells_its_end_is_whole_however_it_tells_it(data: list[object], end: bytes) -> None:
+    assert _said(_stream(*data, end=end)) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([r"Look \ud83d", r"\ude42!"], "Look 🙂!"),
+        ([r"Look \ud83d", "!"], "Look \ufffd!"),
+        ([r"Look \ud83d"], "Look \ufffd"),
+        ([r"\ude42", "x"], "\ufffdx"),
+        ([r"\ud83d\ud83d", r"\ude42"], "\ufffd🙂"),
+    ],
+)
+def test_the_halves_of_a_character_in_two_events_are_put_together_or_replaced(pieces: list[str], text: str) -> None:
+    sent = [_ONE_PIECE.replace("PIECE", piece) for piece in pieces]
+    found = _said(_stream(*sent))
+    assert found == text
+    found.encode()
+
+
+def test_half_a_character_in_a_whole_answer_is_replaced() -> None:
+    assert read(rb'{"output": "Look \ud83d"}').text == "Look \ufffd"
+    assert read(rb'{"output": "\ud83d\ude42"}').text == "🙂"
+
+
+def test_bytes_of_a_character_in_two_chunks_are_put_together() -> None:
+    body = "data: 🙂\n\n".encode()
+    assert [_events(body, [cut]) for cut in range(len(body))] == [["🙂"]] * len(body)
+    assert _events(b"data: \xf0\x9f\n\n", []) == ["\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"),
+    [("stop", "stop"), ("length", "length"), ("max_tokens", "length"), ("content_filter", "content_filter"),
+     ("eos_token", "stop"), ("tool_calls", "stop"), (None, "")],
+)  # fmt: skip
+def test_the_reason_of_an_end_is_one_of_the_protocols(reason: str | None, ended: str) -> None:
+    choice = {"message": {"content": "x"}, "finish_reason": reason}
+    assert read(json.dumps({"choices": [choice]}).encode()).ended == ended
+
+
+def test_a_filtered_answer_is_one_though_it_is_empty() -> None:
+    body = {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]}
+    assert read(json.dumps(body).encode()) == AnswerText("", "content_filter")
+
+
+def test_an_error_in_a_stream_is_told() -> None:
+    with pytest.raises(UnknownAnswer, match="boom"):
+        _stream(_chunk("x"), {"object": "error", "message": "boom"})

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from shared.serving.bodies import cleaned
+from shared.serving.fields import HintField, NeutralField, marked
 from shared.serving.requests import ChatRequest, NativeRequest
 from tests.builders import DATASET
 
@@ -83,3 +85,97 @@ def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expe
 def test_what_cannot_be_done_is_refused_instead_of_ignored(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ChatRequest.model_validate({"model": DATASET, "messages": [TURN], **wrong})
+
+
+# --- the one table of fields -------------------------------------------------------------------------------------
+
+NEUTRAL = [
+    {name: value} for name, mark in marked(ChatRequest) if isinstance(mark, NeutralField) for value in mark.values
+] + [{name: value} for name, mark in marked(ChatRequest) if isinstance(mark, HintField) for value in mark.neutral]
+
+
+def _chat(**more: Any) -> ChatRequest:
+    return ChatRequest.model_validate(cleaned({"model": DATASET, "messages": [TURN], **more}))
+
+
+@pytest.mark.parametrize("field", NEUTRAL, ids=str)
+def test_what_changes_nothing_is_taken_and_not_named(field: dict[str, Any]) -> None:
+    assert _chat(**field).ignored() == []
+
+
+@pytest.mark.parametrize("name", [name for name in ChatRequest.model_fields if name not in ("model", "messages")])
+def test_null_is_a_field_that_is_left_out(name: str) -> None:
+    assert _chat(**{name: None}) == _chat()
+
+
+@pytest.mark.parametrize("name", [name for name, mark in marked(ChatRequest) if isinstance(mark, NeutralField)])
+def test_what_the_caller_counts_on_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _chat(**{name: {"something": ["else"]}})
+    ((problem),) = refused.value.errors()
+    assert (problem["loc"], problem["type"]) == ((name,), "unsupported")
+
+
+def test_hints_without_effect_are_taken_and_named() -> None:
+    asked = _chat(seed=1, top_k=40, frequency_penalty=0.5, presence_penalty=0, user="ada", metadata={"a": 1})
+    assert asked.ignored() == ["seed", "frequency_penalty", "top_k"]
+    options = {"include_usage": True, "include_obfuscation": True}
+    assert _chat(stream=True, stream_options=options).ignored() == ["stream_options.include_obfuscation"]
+
+
+@pytest.mark.parametrize(
+    ("stop", "stops"),
+    [("", ()), ([], ()), (["", "a"], ("a",)), ("a", ("a",)), (["a", "b", "c", "d"], ("a", "b", "c", "d"))],
+)
+def test_an_empty_stop_stops_nothing(stop: Any, stops: tuple[str, ...]) -> None:
+    assert _chat(stop=stop).stops() == stops
+
+
+# --- turns ---------------------------------------------------------------------------------------------------------
+
+OWN = {"role": "assistant", "content": "Because.", "refusal": None, "annotations": [], "tool_calls": None}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"function_call": None, "provider_specific_fields": {"refusal": None}},
+        {"tool_calls": [], "reasoning_content": None, "id": "msg-1", "name": "bot"},
+    ],
+)
+def test_a_client_can_send_back_the_message_it_was_answered(more: dict[str, Any]) -> None:
+    asked = _chat(messages=[TURN, {**OWN, **more}, {"role": "user", "content": "And then?", "name": "ada"}])
+    assert [turn.content for turn in asked.turns()] == ["Why?", "Because.", "And then?"]
+
+
+def _contents(*turns: tuple[str, Any]) -> list[tuple[str, str]]:
+    asked = _chat(messages=[{"role": role, "content": content} for role, content in turns])
+    return [(turn.role, turn.content) for turn in asked.turns()]
+
+
+def test_leading_system_turns_become_one_and_blank_ones_none() -> None:
+    assert _contents(("system", "Be kind."), ("developer", "Be brief."), ("user", "Why?")) == [
+        ("system", "Be kind.\n\nBe brief."),
+        ("user", "Why?"),
+    ]
+    assert _contents(("system", " \n"), ("user", "Why?")) == [("user", "Why?")]
+
+
+def test_a_blank_answer_that_a_client_kept_is_left_out() -> None:
+    turns = (("user", "a"), ("assistant", ""), ("user", "b"))
+    assert _contents(*turns) == [("user", "a"), ("user", "b")]
+
+
+def test_parts_may_have_marks_for_other_services() -> None:
+    part = {"type": "text", "text": "Why?", "cache_control": {"type": "ephemeral"}, "annotations": None}
+    assert _contents(("user", [part, {"type": "text", "text": "Now."}])) == [("user", "Why?\nNow.")]
+
+
+def test_the_native_payload_takes_nulls_stops_and_hints() -> None:
+    parameters = {"temperature": 0, "do_sample": None, "stop": ["END"], "top_k": 50, "num_beams": 1}
+    body = {"input_data": {"input_string": [TURN], "parameters": parameters}, "params": None}
+    asked = NativeRequest.model_validate(cleaned(body))
+    assert (asked.parameters(), asked.stops(), asked.ignored()) == ({"temperature": 0}, ("END",), ["top_k"])
+    no_parameters = {"input_data": {"input_string": [TURN], "parameters": None}}
+    assert NativeRequest.model_validate(cleaned(no_parameters)).parameters() == {}
