@@ -133,7 +133,13 @@ def test_an_empty_stop_stops_nothing(stop: Any, stops: tuple[str, ...]) -> None:
 
 # --- turns ---------------------------------------------------------------------------------------------------------
 
-OWN = {"role": "assistant", "content": "Because.", "refusal": None, "annotations": [], "tool_calls": None}
+OWN: dict[str, Any] = {
+    "role": "assistant",
+    "content": "Because.",
+    "refusal": None,
+    "annotations": [],
+    "tool_calls": None,
+}
 
 
 @pytest.mark.parametrize(
