@@ -4,17 +4,20 @@
     ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay
     │   ├── NotReady                    something that was started is not ready yet: no fault, however long it takes
     │   ├── ServiceBusy                 Azure answered 408, 409 (busy), 429 or 5xx, or did not answer
+    │   │   └── AccessDenied            the app's identity is not accepted, or has not the role that it needs
     │   └── LeaseHeld                   somebody else holds the lease, or may by now
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
     │   ├── BadSnapshot                 what was dropped cannot be trained on
-    │   │   └── BlobUnreadable          storage does not give what was dropped: archived, encrypted with a key, ...
+    │   │   └── BlobUnreadable          storage does not give a blob: archived, encrypted with a key, an odd name, ...
     │   ├── WorkerLost                  what was to be done ended the worker that did it, again and again
     │   ├── AzureRefused                Azure refused the request
     │   │   └── EndpointNameTaken       somebody else in the region has an endpoint of that name
+    │   ├── InvalidName                 a name that would mean something else in an address, a path or a log line
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
-    ├── BlocksMissing                   staged blocks are gone before they were committed: stage them again
     ├── LedgerConflict                  the row changed since it was read: read and decide again
+    ├── BlocksMissing                   staged blocks are gone before they were committed: stage them again
     └── NotFound                        no such snapshot, dataset or blob
+        └── ContainerNotFound           not even its container: somebody deleted that
 
 Messages name the thing, the step, what was expected and what was found. Never secrets, never row contents.
 """
@@ -40,6 +43,10 @@ class NotReady(TemporaryError):
 
 class ServiceBusy(TemporaryError):
     """An Azure service asked for patience or could not be reached."""
+
+
+class AccessDenied(ServiceBusy):
+    """The app's identity was not accepted, or has not the role it needs. New roles take minutes to count."""
 
 
 class LeaseHeld(TemporaryError):
@@ -70,17 +77,25 @@ class EndpointNameTaken(AzureRefused):
     """An endpoint's name has to be unique in the region, and is not: another one will do."""
 
 
+class InvalidName(PermanentError):
+    """A name that cannot be one: in an address, a path, a tag or a log line it would mean something else."""
+
+
 class IllegalTransition(PermanentError):
     """A step tried a state change that the table does not have."""
-
-
-class BlocksMissing(PipelineError):
-    """Blocks that were staged are not there any more: Azure deletes those that nobody commits within a week."""
 
 
 class LedgerConflict(PipelineError):
     """The blob is not the one that was read, or exists where none was expected: read and decide again."""
 
 
+class BlocksMissing(PipelineError):
+    """Blocks that were staged are not there any more: Azure deletes those that nobody commits within a week."""
+
+
 class NotFound(PipelineError):
     """Nothing is stored under that name."""
+
+
+class ContainerNotFound(NotFound):
+    """Somebody deleted the container, or the queue."""

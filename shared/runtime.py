@@ -113,12 +113,8 @@ def _credential(given: Settings) -> TokenCredential:
 
 
 def _storage(given: Settings, identity: TokenCredential) -> Storage:
-    from azure.storage.blob import BlobServiceClient
-    from azure.storage.queue import QueueServiceClient
-
-    from shared.azure.storage import Storage
+    from shared.azure.storage import Storage, connection
 
     if given.data:
-        text = given.data.get_secret_value()
-        return Storage(BlobServiceClient.from_connection_string(text), QueueServiceClient.from_connection_string(text))
-    return Storage(BlobServiceClient(given.data_blobs, identity), QueueServiceClient(given.data_queues, identity))
+        return Storage(*connection.connect(given.data.get_secret_value()))
+    return Storage(*connection.connect_as(identity, given.data_blobs, given.data_queues))

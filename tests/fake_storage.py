@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
+from shared.azure.storage.blobs import check_name, why_unreadable_name
 from shared.errors import BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound
 from tests.fake_process import Clock, Process
 
-# Azure deletes what was staged and not committed for so long (s).
-BLOCKS_LIVE = 7 * 86_400.0
+# Azure drops blocks that nobody commits, once none was staged for the blob for so long.
+STAGED_SECONDS = 7 * 86_400
 
 
 @dataclass
@@ -67,15 +68,18 @@ class _Version(io.RawIOBase):
 
 
 class FakeStorage:
-    """Blobs with ETags, leases that run out, uncommitted blocks and a queue with delays."""
+    """Blobs with ETags, leases that run out, uncommitted blocks that are dropped after a week, a queue with delays.
+
+    `unreadable`: why the content of a blob cannot be read, by container and name.
+    """
 
     address = "https://fake.blob.local/ledger"
 
     def __init__(self, clock: Clock, process: Process) -> None:
         self.clock, self.process = clock, process
         self.blobs: dict[tuple[str, str], _Stored] = {}
-        self.staged: dict[tuple[str, str], dict[str, tuple[bytes, float]]] = {}
-        # Blobs that are there and not given, with the reason.
+        self.staged: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.staged_at: dict[tuple[str, str], float] = {}
         self.unreadable: dict[tuple[str, str], str] = {}
         self.leases: dict[str, tuple[int, float]] = {}
         self.messages: list[tuple[float, int, str]] = []
@@ -85,13 +89,14 @@ class FakeStorage:
         """Nothing to prepare."""
 
     def read(self, container: str, name: str) -> tuple[bytes, str]:
-        return self.process.call(lambda: (self._get(container, name).data, self._get(container, name).etag))
+        return self.process.call(lambda: (self._content(container, name), self._get(container, name).etag))
 
     def head(self, container: str, name: str) -> Blob:
-        return self.process.call(lambda: self._seen(name, self._get(container, name)))
+        return self.process.call(lambda: self._seen(container, name, self._get(container, name)))
 
     def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         def act() -> str:
+            check_name(container, name)
             if (container, name) in self.blobs:
                 raise LedgerConflict(f"{container}/{name} exists")
             return self._set(container, name, data, metadata)
@@ -102,6 +107,7 @@ class FakeStorage:
         self, container: str, name: str, data: bytes, etag: str, metadata: Mapping[str, str] | None = None
     ) -> str:
         def act() -> str:
+            check_name(container, name)
             stored = self.blobs.get((container, name))
             if stored is None or stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} changed")
@@ -110,10 +116,15 @@ class FakeStorage:
         return self.process.call(act)
 
     def put(self, container: str, name: str, data: bytes) -> str:
-        return self.process.call(lambda: self._set(container, name, data, None))
+        def act() -> str:
+            check_name(container, name)
+            return self._set(container, name, data, None)
+
+        return self.process.call(act)
 
     def delete(self, container: str, name: str, etag: str = "") -> None:
         def act() -> None:
+            check_name(container, name)
             stored = self.blobs.get((container, name))
             if stored and etag and stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} changed")
@@ -124,7 +135,9 @@ class FakeStorage:
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         found = self.process.call(
             lambda: [
-                self._seen(n, s) for (c, n), s in sorted(self.blobs.items()) if c == container and n.startswith(prefix)
+                self._seen(c, n, s)
+                for (c, n), s in sorted(self.blobs.items())
+                if c == container and n.startswith(prefix) and "hdi_isfolder" not in s.metadata
             ]
         )
         return iter(found)
@@ -134,27 +147,37 @@ class FakeStorage:
             stored = self._get(container, name)
             if stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} was overwritten")
-            return stored.data
+            return self._content(container, name)
 
         return self.process.call(lambda: io.BufferedReader(_Version(current), READ_BLOCK))
 
     def stage(self, container: str, name: str, block: str, data: bytes) -> None:
-        self.process.call(lambda: self.staged.setdefault((container, name), {}).update({block: (data, self.clock())}))
+        def act() -> None:
+            check_name(container, name)
+            self._blocks(container, name)[block] = data
+            self.staged_at[container, name] = self.clock()
+
+        self.process.call(act)
 
     def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
         def act() -> None:
-            wanted = tuple(blocks)
-            oldest = self.clock() - BLOCKS_LIVE
-            staged = {b: data for b, (data, at) in self.staged.pop((container, name), {}).items() if at > oldest}
+            staged, wanted = self._blocks(container, name), tuple(blocks)
             if any(block not in staged for block in wanted):
                 stored = self.blobs.get((container, name))
                 if stored is None or stored.blocks != wanted:
                     raise BlocksMissing(f"{container}/{name}: staged blocks are gone")
                 return
+            self.staged.pop((container, name), None)
             self._set(container, name, b"".join(staged[block] for block in wanted), None)
             self.blobs[container, name].blocks = wanted
 
         self.process.call(act)
+
+    def _blocks(self, container: str, name: str) -> dict[str, bytes]:
+        """The uncommitted blocks of a blob that are still there."""
+        if self.clock() - self.staged_at.get((container, name), self.clock()) > STAGED_SECONDS:
+            self.staged.pop((container, name), None)
+        return self.staged.setdefault((container, name), {})
 
     def lease(self, name: str) -> _Lease:
         def act() -> _Lease:
@@ -174,12 +197,21 @@ class FakeStorage:
 
         self.process.call(act)
 
+    def _content(self, container: str, name: str) -> bytes:
+        stored = self._get(container, name)
+        if why := self.unreadable.get((container, name)):
+            raise BlobUnreadable(f"{container}/{name}: {why}")
+        return stored.data
+
     def _get(self, container: str, name: str) -> _Stored:
-        if reason := self.unreadable.get((container, name)):
-            raise BlobUnreadable(f"{container}/{name} {reason}")
-        if (container, name) not in self.blobs:
+        check_name(container, name)
+        if "hdi_isfolder" in getattr(self.blobs.get((container, name)), "metadata", {"hdi_isfolder": ""}):
             raise NotFound(f"nothing is stored at {container}/{name}")
         return self.blobs[container, name]
+
+    def upload(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """A blob of somebody else's, who may name it as he likes."""
+        return self._set(container, name, data, metadata)
 
     def _set(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:
         self._count += 1
@@ -187,5 +219,6 @@ class FakeStorage:
         self.blobs[container, name] = stored
         return stored.etag
 
-    def _seen(self, name: str, stored: _Stored) -> Blob:
-        return Blob(name, stored.etag, len(stored.data), stored.uploaded_at, metadata=stored.metadata)
+    def _seen(self, container: str, name: str, stored: _Stored) -> Blob:
+        why = self.unreadable.get((container, name)) or why_unreadable_name(name)
+        return Blob(name, stored.etag, len(stored.data), stored.uploaded_at, metadata=stored.metadata, unreadable=why)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 
 from shared.azure.storage import QUEUE, Storage
+from shared.azure.storage.connection import connect
 from tests.contracts.workspaces import AzureSide, Shop
 from tests.contracts.workspaces import FakeSide as WorkspaceFake
 from tests.fakes import Clock, FakeStorage, Process
@@ -27,6 +28,9 @@ class StorageSide(Protocol):
     def lose(self, name: str) -> None:
         """Ends a lease as if its holder had died."""
 
+    def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
+        """A blob of somebody else's, past the app."""
+
 
 class FakeSide:
     """FakeStorage."""
@@ -41,6 +45,9 @@ class FakeSide:
 
     def lose(self, name: str) -> None:
         self.fake.clock.now += 3600
+
+    def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
+        self.fake.upload(container, name, data, metadata)
 
 
 class AzuriteSide:
@@ -61,6 +68,11 @@ class AzuriteSide:
 
         BlobLeaseClient(self.blobs.get_blob_client("locks", name)).break_lease(lease_break_period=0)
 
+    def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
+        # Azurite takes a backslash for a slash, as Azure does, and the SDK sends it as it is.
+        path = name if "." not in name.split("/") and ".." not in name.split("/") else name.replace("/", "\\")
+        self.blobs.get_blob_client(container, path).upload_blob(data, metadata=metadata)
+
 
 @pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.services)])
 def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
@@ -68,12 +80,9 @@ def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
     if request.param == "fake":
         yield FakeSide()
         return
-    from azure.storage.blob import BlobServiceClient
-    from azure.storage.queue import QueueServiceClient
-
-    text = request.getfixturevalue("azurite").connection_string
-    with BlobServiceClient.from_connection_string(text) as blobs, QueueServiceClient.from_connection_string(text) as qs:
-        yield AzuriteSide(blobs, qs)
+    blobs, queues = connect(request.getfixturevalue("azurite").connection_string)
+    with blobs, queues:
+        yield AzuriteSide(blobs, queues)
 
 
 @pytest.fixture
@@ -108,12 +117,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def contract_azureml(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMl]:
     """A local Azure ML for the contracts, with the container that training files are read from."""
-    from azure.storage.blob import BlobServiceClient
-    from azure.storage.queue import QueueServiceClient
-
     text = azurite.connection_string
-    with BlobServiceClient.from_connection_string(text) as blobs, QueueServiceClient.from_connection_string(text) as qs:
-        Storage(blobs, qs).prepare()
+    blobs, queues = connect(text)
+    with blobs, queues:
+        Storage(blobs, queues).prepare()
     server = AzureMl(tmp_path_factory.mktemp("contract-azureml"), text)
     server.start()
     yield server

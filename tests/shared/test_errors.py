@@ -12,10 +12,13 @@ import pytest
 from azure.core import exceptions as sdk
 
 from shared import errors
-from shared.azure import storage
+from shared.azure.storage import translation as storage
 from shared.azure.workspace import translation
 from shared.errors import (
+    AccessDenied,
     AzureRefused,
+    BlobUnreadable,
+    ContainerNotFound,
     LedgerConflict,
     NotFound,
     PermanentError,
@@ -82,17 +85,48 @@ def _mapped(edge: Callable[[str], AbstractContextManager[None]], error: Exceptio
     return mapped.value
 
 
-LOST = [
-    sdk.ServiceRequestError("x"),
-    sdk.ServiceRequestTimeoutError("x"),
-    sdk.ServiceResponseError("x"),
-    sdk.ServiceResponseTimeoutError("x"),
-    sdk.IncompleteReadError("x"),
-]
+def _classes(*modules: Any) -> list[type[Exception]]:
+    """Every error class that these modules of the installed SDKs define."""
+    found = {c for module in modules for _, c in inspect.getmembers(module, inspect.isclass)}
+    return sorted((c for c in found if issubclass(c, sdk.AzureError)), key=lambda c: f"{c.__module__}.{c.__name__}")
 
 
-@pytest.mark.parametrize("status", [403, 408, 409, 429, 500, 502, 503, 504])
-def test_azure_ml_that_is_busy_or_not_yet_open_to_us_is_temporary(status: int) -> None:
+def _bare(kind: type[Exception]) -> Exception:
+    """An error of this class without an answer behind it, whatever its constructor wants."""
+    error: Any = kind.__new__(kind)
+    Exception.__init__(error, "x")
+    error.message, error.error, error.response, error.status_code = "x", None, None, None
+    return error  # type: ignore[no-any-return]
+
+
+EDGES = pytest.mark.parametrize("edge", [translation.reading, storage.translated], ids=["azure ml", "storage"])
+
+
+@EDGES
+def test_no_error_of_an_sdk_escapes(edge: Any) -> None:
+    """What the SDK itself refuses is permanent; whatever was lost on the way is not."""
+    from azure import identity
+    from azure.ai.ml import exceptions as ml
+    from azure.storage import blob, queue
+
+    found = _classes(sdk, ml, identity, blob, queue)
+    names = {kind.__name__ for kind in found}
+    assert {"AzureError", "DecodeError", "CredentialUnavailableError", "JobException"} <= names
+    for kind in found:
+        error = _mapped(edge, _bare(kind))
+        refused = edge is translation.reading and issubclass(kind, ml.MlException)
+        denied = issubclass(kind, sdk.ClientAuthenticationError)
+        assert type(error) is (AzureRefused if refused else AccessDenied if denied else ServiceBusy), kind
+
+
+@EDGES
+def test_an_answer_that_says_yes_and_makes_no_sense_is_temporary(edge: Any) -> None:
+    """Such as the page of a proxy in between."""
+    assert type(_mapped(edge, _http(200, sdk.DecodeError))) is ServiceBusy
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
+def test_azure_ml_that_is_busy_is_temporary(status: int) -> None:
     assert type(_mapped(translation.reading, _http(status))) is ServiceBusy
 
 
@@ -105,50 +139,64 @@ def test_what_azure_ml_refuses_is_permanent_with_its_words_and_without_colours(s
     assert "\x1b" not in str(error)
 
 
-@pytest.mark.parametrize("error", LOST, ids=lambda e: type(e).__name__)
-@pytest.mark.parametrize("edge", [translation.reading, storage._translated], ids=["azure ml", "storage"])
-def test_an_answer_that_did_not_arrive_is_temporary(edge: Any, error: Exception) -> None:
-    assert type(_mapped(edge, error)) is ServiceBusy
-
-
-def test_an_identity_without_its_roles_is_temporary_and_named() -> None:
-    error = _mapped(translation.reading, _http(401, sdk.ClientAuthenticationError))
-    assert type(error) is ServiceBusy
-    assert "roles" in str(error)
+@EDGES
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_identity_without_its_roles_is_temporary_and_named(edge: Any, status: int) -> None:
+    """New roles take minutes to count."""
+    for kind in (sdk.HttpResponseError, sdk.ClientAuthenticationError):
+        error = _mapped(edge, _http(status, kind))
+        assert type(error) is AccessDenied
+        assert "role" in str(error) or "it needs" in str(error)
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)])
-def test_azure_mls_patience_is_kept(header: str, seconds: float | None) -> None:
-    error = _mapped(translation.reading, _http(429, Retry_After=header))
+@EDGES
+def test_the_retry_after_of_an_answer_is_kept(edge: Any, header: str, seconds: float | None) -> None:
+    error = _mapped(edge, _http(429, Retry_After=header))
     assert isinstance(error, ServiceBusy)
     assert error.retry_after == seconds
 
 
-def test_what_the_sdk_itself_refuses_is_permanent() -> None:
-    from azure.ai.ml.exceptions import MlException
-
-    assert type(_mapped(translation.reading, MlException("bad input", "bad input"))) is AzureRefused
-
-
 @pytest.mark.parametrize(
-    ("status", "kind", "expected"),
+    ("status", "code", "expected"),
     [
-        (404, sdk.ResourceNotFoundError, NotFound),
-        (409, sdk.ResourceExistsError, LedgerConflict),
-        (412, sdk.ResourceModifiedError, LedgerConflict),
-        (408, sdk.HttpResponseError, ServiceBusy),
-        (429, sdk.HttpResponseError, ServiceBusy),
-        (500, sdk.HttpResponseError, ServiceBusy),
-        (502, sdk.HttpResponseError, ServiceBusy),
-        (503, sdk.HttpResponseError, ServiceBusy),
-        (504, sdk.HttpResponseError, ServiceBusy),
+        (404, "BlobNotFound", NotFound),
+        (404, "", NotFound),
+        (404, "ContainerNotFound", ContainerNotFound),
+        (404, "QueueNotFound", ContainerNotFound),
+        (409, "BlobAlreadyExists", LedgerConflict),
+        (409, "ContainerAlreadyExists", LedgerConflict),
+        (412, "ConditionNotMet", LedgerConflict),
+        (412, "LeaseIdMissing", AzureRefused),
+        (409, "BlobArchived", BlobUnreadable),
+        (409, "BlobBeingRehydrated", BlobUnreadable),
+        (409, "BlobUsesCustomerSpecifiedEncryption", BlobUnreadable),
+        (409, "BlobImmutableDueToPolicy", AzureRefused),
+        (409, "ContainerBeingDeleted", ServiceBusy),
+        (409, "QueueBeingDeleted", ServiceBusy),
+        (409, "OperationTimedOut", ServiceBusy),
+        (409, "", ServiceBusy),
+        (400, "InvalidBlockList", AzureRefused),
+        (400, "InvalidInput", AzureRefused),
+        (408, "", ServiceBusy),
+        (429, "", ServiceBusy),
+        (500, "OperationTimedOut", ServiceBusy),
+        (503, "ServerBusy", ServiceBusy),
     ],
 )
-def test_storage_errors_become_ours(status: int, kind: Any, expected: type[PipelineError]) -> None:
-    assert type(_mapped(storage._translated, _http(status, kind))) is expected
+@pytest.mark.parametrize(
+    "kind", [sdk.HttpResponseError, sdk.ResourceExistsError, sdk.ResourceNotFoundError, sdk.ResourceModifiedError]
+)
+def test_what_storage_says_decides_and_not_the_class_of_the_sdk(
+    status: int, code: str, kind: Any, expected: type[PipelineError]
+) -> None:
+    error = _mapped(storage.translated, _http(status, kind, x_ms_error_code=code))
+    assert type(error) is expected
+    if expected in (BlobUnreadable, AzureRefused):
+        assert code in str(error)
 
 
-@pytest.mark.parametrize("edge", [translation.reading, storage._translated], ids=["azure ml", "storage"])
+@EDGES
 def test_a_defect_of_ours_passes_as_it_is(edge: Any) -> None:
     with pytest.raises(KeyError), edge("the thing"):
         raise KeyError("x")

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
+from shared.azure.answered import retry_after, worth_another_try
+from shared.errors import AccessDenied, AzureRefused, EndpointNameTaken, ServiceBusy
 from shared.ledger import fence
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -19,6 +20,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TAKEN = re.compile(r"unique within (a|the) region", re.IGNORECASE)
 # "The same operation was sent twice": it is to be sent again a minute later.
 _PASSING = ("OperationCanceled",)
+# "The Resource 'Microsoft.MachineLearningServices/workspaces/w' under resource group 'g' was not found."
+_NO_WORKSPACE = re.compile(r"workspaces/[^/']+' under resource group", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -34,11 +37,11 @@ def reading(what: str) -> Iterator[None]:
     """Turns the SDK's errors into the app's, cause attached and colour codes removed."""
     from azure.ai.ml.exceptions import MlException
 
-    try:
-        with asking(what):
+    with asking(what):
+        try:
             yield
-    except MlException as error:
-        raise AzureRefused(f"{what}: {_text(error)}") from error
+        except MlException as error:
+            raise AzureRefused(f"{what}: {_text(error)}") from error
 
 
 @contextlib.contextmanager
@@ -48,34 +51,47 @@ def asking(what: str) -> Iterator[None]:
 
     try:
         yield
-    except sdk.ClientAuthenticationError as error:
-        raise ServiceBusy(f"{what}: the app's identity was not accepted (check its roles): {_text(error)}") from error
-    except (sdk.ServiceRequestError, sdk.ServiceResponseError, sdk.IncompleteReadError) as error:
-        raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
     except sdk.HttpResponseError as error:
-        code = getattr(error.error, "code", "") or ""
-        status = error.status_code or 0
-        if status in (401, 403, 408, 409, 429) or status >= 500 or code in _PASSING:
-            raise ServiceBusy(f"{what}: HTTP {status} {code}: {_text(error)}", _retry_after(error)) from error
-        refused = EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused
-        raise refused(f"{what}: HTTP {status} {code}: {_text(error)}") from error
+        raise _http_error(what, error) from error
+    except (sdk.AzureError, sdk.DeserializationError) as error:
+        raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
+
+
+def _http_error(what: str, error: Any) -> Exception:
+    from azure.core.exceptions import ClientAuthenticationError
+
+    code, status = getattr(error.error, "code", "") or "", error.status_code
+    told = f"{what}: HTTP {status} {code}: {_text(error)}"
+    if isinstance(error, ClientAuthenticationError) or status in (401, 403):
+        return AccessDenied(f"{told} (the app's identity was not accepted: check its roles)", retry_after(error))
+    if worth_another_try(status) or code in _PASSING:
+        return ServiceBusy(told, retry_after(error))
+    return (EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused)(told)
 
 
 def or_none[T](call: Callable[[], T], status: int = 404) -> T | None:
-    """The call's result, or None when there is no such thing: which class the SDK raises depends on the look-up."""
+    """The call's result, or None when there is no such thing: which class the SDK raises depends on the look-up.
+
+    That the whole workspace is not there says nothing about the thing.
+    """
     from azure.ai.ml.exceptions import ValidationException
     from azure.core.exceptions import HttpResponseError
 
     try:
         return call()
     except HttpResponseError as error:
-        if error.status_code == status:
+        if error.status_code == status and not _is_about_the_workspace(error):
             return None
         raise
     except ValidationException as error:
         if "does not exist" in str(error):
             return None
         raise
+
+
+def _is_about_the_workspace(error: Any) -> bool:
+    code = getattr(error.error, "code", "") or ""
+    return code in ("ResourceGroupNotFound", "SubscriptionNotFound") or bool(_NO_WORKSPACE.search(_text(error)))
 
 
 def state_of(entity: Any) -> str:
@@ -86,14 +102,6 @@ def state_of(entity: Any) -> str:
 def plain(state: Any) -> str:
     """A state as plain text: the SDK's str enums print as `JobStatus.FAILED`."""
     return str(getattr(state, "value", state) or "")
-
-
-def _retry_after(error: Any) -> float | None:
-    """The Retry-After of an answer, in seconds."""
-    headers = getattr(error.response, "headers", None) or {}
-    with contextlib.suppress(TypeError, ValueError):
-        return float(headers.get("Retry-After", ""))
-    return None
 
 
 def _text(error: Exception) -> str:

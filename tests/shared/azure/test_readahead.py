@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.azure.readahead import AHEAD, KEPT, ReadAhead
+from shared.azure.storage.readahead import AHEAD, KEPT, ReadAhead
 
 BLOCK = 10
 

@@ -1,0 +1,262 @@
+"""Blobs, leases and the queue: the only room that imports azure-storage. Called by the ledger and the steps.
+
+Every write that must not happen twice is conditional (create-only, or on condition of an ETag), so repeating a call
+either does nothing or raises LedgerConflict. Every call ends within seconds; errors of the SDK become errors of this
+app. A container or queue that somebody deleted is made again by the next write.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import logging
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from shared.azure.storage.blobs import Blob, blob_of, check_name, is_folder
+from shared.azure.storage.connection import ONCE
+from shared.azure.storage.leases import Lease
+from shared.azure.storage.readahead import ReadAhead
+from shared.azure.storage.translation import code_of, translated
+from shared.errors import (
+    AzureRefused,
+    BlocksMissing,
+    ContainerNotFound,
+    LeaseHeld,
+    LedgerConflict,
+    NotFound,
+    ServiceBusy,
+)
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient, BlobServiceClient
+    from azure.storage.queue import QueueServiceClient
+
+__all__ = ["CONTAINERS", "LEASE_SECONDS", "LONGEST_DELAY", "QUEUE", "READ_BLOCK", "Blob", "Lease", "Storage"]
+
+log = logging.getLogger(__name__)
+
+CONTAINERS = ("snapshots", "frozen", "reports", "quarantine", "evaluations", "ledger", "locks", "work")
+QUEUE = "due"
+# The longest a queue message may stay invisible (service limit: 7 days); later polls are left to the sweep.
+LONGEST_DELAY = 6 * 86_400
+# The shortest lease Azure gives is 15 s, the longest 60 s. A short one comes free soon after a crash; it is renewed
+# while its holder lives.
+LEASE_SECONDS = 20
+# The local emulator is three times as fast above 4 MB, up to which it hashes what it sends.
+READ_BLOCK = 8 * 2**20
+READ_BUFFER = 256 * 1024
+# The SDK reads a blob up to three times by itself when its answer does not come.
+_READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6}
+
+
+class Storage:
+    """The data account: containers of the ledger, the snapshots and all that is made of them.
+
+    `read_block`: bytes of the ranges in which a large blob is read.
+    """
+
+    def __init__(self, blobs: BlobServiceClient, queues: QueueServiceClient, read_block: int = READ_BLOCK) -> None:
+        from azure.storage.queue import TextBase64EncodePolicy
+
+        self._blobs, self._read_block = blobs, read_block
+        # Through the service client the encoding policy would be dropped.
+        self._queue = queues.get_queue_client(QUEUE, message_encode_policy=TextBase64EncodePolicy())
+
+    @property
+    def address(self) -> str:
+        """The address of the ledger: it names the installation."""
+        return f"{self._blobs.url.rstrip('/')}/ledger"
+
+    def prepare(self) -> None:
+        """Creates the containers and the queue that do not exist yet; may be repeated."""
+        with translated("containers"):
+            existing = {c.name for c in self._blobs.list_containers()}
+        for name in CONTAINERS:
+            if name not in existing:
+                self._make_container(name)
+        self._make_queue()
+
+    # --- blobs ---
+
+    def read(self, container: str, name: str) -> tuple[bytes, str]:
+        """Content and ETag. Raises NotFound when there is no such blob."""
+        with translated(f"{container}/{name}"):
+            found = self._blob(container, name).download_blob(**_READ)
+            return found.readall(), str(found.properties.etag)
+
+    def head(self, container: str, name: str) -> Blob:
+        """Properties only. Raises NotFound when there is no such blob, or a folder."""
+        with translated(f"{container}/{name}"):
+            client = self._blob(container, name)
+            found = client.get_blob_properties()
+        if is_folder(found):
+            raise NotFound(f"{container}/{name} is a folder")
+        return blob_of(found, client.url)
+
+    def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        """Writes a new blob, returns its ETag. Raises LedgerConflict when it exists: then nothing was written."""
+        from azure.core import MatchConditions
+
+        return self._write(container, name, data, metadata, match_condition=MatchConditions.IfMissing)
+
+    def replace(
+        self, container: str, name: str, data: bytes, etag: str, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        """Writes on condition that the blob still has this ETag; else raises LedgerConflict. Returns the new ETag."""
+        return self._write(container, name, data, metadata, **_if_still(etag))
+
+    def put(self, container: str, name: str, data: bytes) -> str:
+        """Writes unconditionally: for derived content that is the same each time."""
+        return self._write(container, name, data, None, overwrite=True)
+
+    def delete(self, container: str, name: str, etag: str = "") -> None:
+        """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine."""
+        client = self._blob(container, name)
+        try:
+            with contextlib.suppress(NotFound), translated(f"{container}/{name}"):
+                client.delete_blob(delete_snapshots="include", **(_if_still(etag) if etag else {}))
+        except LedgerConflict:
+            if self._exists(container, name):  # else the condition was not met because nothing was there
+                raise
+
+    def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
+        """Every blob under a prefix, with metadata, in the order of names; none in a container that was deleted.
+
+        Folders are left out, which accounts with a hierarchical namespace list as blobs.
+        """
+        if not prefix.isascii():
+            prefix = prefix.encode("utf-8", "replace").decode()  # no blob has half a character in its name
+        with contextlib.suppress(ContainerNotFound), translated(f"{container}/{prefix}*"):
+            found = self._blobs.get_container_client(container).list_blobs(
+                name_starts_with=prefix, include=["metadata"]
+            )
+            yield from (blob_of(one) for one in found if not is_folder(one))
+
+    def open(self, container: str, name: str, etag: str) -> io.BufferedReader:
+        """A seekable reader over one version of a blob, which reads ahead.
+
+        It never gives bytes of another version: opening and reading raise LedgerConflict once the blob was overwritten,
+        and NotFound once it was deleted.
+        """
+        client = self._blob(container, name)
+        version = _if_still(f'"{etag.strip(chr(34))}"')
+
+        def fetch(offset: int, length: int) -> bytes:
+            with self._of_one_version(container, name):
+                found: bytes = client.download_blob(offset, length, **version, **_READ).readall()
+                return found
+
+        with self._of_one_version(container, name):
+            size = client.get_blob_properties(**version).size
+        return io.BufferedReader(ReadAhead(fetch, size, self._read_block), READ_BUFFER)
+
+    def stage(self, container: str, name: str, block: str, data: bytes) -> None:
+        """Uploads one uncommitted block; the same block id again replaces it. It is kept for a week."""
+        client = self._blob(container, name)
+        self._remaking(container, name, lambda: client.stage_block(block, data))
+
+    def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
+        """Makes the staged blocks the blob's content; a repeat makes the same.
+
+        Raises BlocksMissing when some are not there any more, unless the blob consists of these blocks already.
+        """
+        from azure.storage.blob import BlobBlock
+
+        client, wanted = self._blob(container, name), [*blocks]
+        try:
+            self._remaking(container, name, lambda: client.commit_block_list([BlobBlock(block) for block in wanted]))
+        except AzureRefused as error:
+            if code_of(error.__cause__) != "InvalidBlockList":
+                raise
+            if self._committed(container, name) != wanted:
+                raise BlocksMissing(f"{container}/{name}: staged blocks are gone") from error
+
+    # --- leases and messages ---
+
+    def lease(self, name: str) -> Lease:
+        """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
+        if not self._exists("locks", name):
+            with contextlib.suppress(LedgerConflict):
+                self.create("locks", name, b"")
+        client, own = self._blob("locks", name), str(uuid.uuid4())
+        try:
+            with translated(f"locks/{name}"):
+                # Under an id of its own: sent twice because the first answer was lost, it is the same lease.
+                held = client.acquire_lease(lease_duration=LEASE_SECONDS, lease_id=own)
+        except (LedgerConflict, ServiceBusy) as error:
+            if not code_of(error.__cause__).startswith("Lease"):
+                raise
+            raise LeaseHeld(f"{name} is held by another worker") from error
+        return Lease(lambda: held.renew(**ONCE), lambda: held.release(**ONCE), LEASE_SECONDS)
+
+    def send(self, message: str, delay: float = 0) -> None:
+        """Puts one message into the queue `due`, visible `delay` seconds from now."""
+        seconds = math.ceil(min(max(delay, 0), LONGEST_DELAY))
+        try:
+            with translated(f"queue {QUEUE}"):
+                self._queue.send_message(message, visibility_timeout=seconds)
+        except ContainerNotFound:
+            self._make_queue()
+            with translated(f"queue {QUEUE}"):
+                self._queue.send_message(message, visibility_timeout=seconds)
+
+    # --- helpers ---
+
+    def _blob(self, container: str, name: str) -> BlobClient:
+        check_name(container, name)
+        return self._blobs.get_blob_client(container, name)
+
+    def _exists(self, container: str, name: str) -> bool:
+        with translated(f"{container}/{name}"):
+            return self._blob(container, name).exists()
+
+    def _committed(self, container: str, name: str) -> builtins.list[str]:
+        """The blocks that a blob consists of; none when there is no such blob."""
+        with contextlib.suppress(NotFound), translated(f"{container}/{name}"):
+            return [str(block.id) for block in self._blob(container, name).get_block_list("committed")[0]]
+        return []
+
+    @contextlib.contextmanager
+    def _of_one_version(self, container: str, name: str) -> Iterator[None]:
+        """A condition that is not met says as little of a blob that was deleted as of one that was overwritten."""
+        try:
+            with translated(f"{container}/{name}"):
+                yield
+        except LedgerConflict as error:
+            if not self._exists(container, name):
+                raise NotFound(f"nothing is stored at {container}/{name} any more") from error
+            raise
+
+    def _write(
+        self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None, **condition: Any
+    ) -> str:
+        client, given = self._blob(container, name), dict(metadata or {})
+        done = self._remaking(container, name, lambda: client.upload_blob(data, metadata=given, **condition))
+        return str(done["etag"])
+
+    def _remaking[T](self, container: str, name: str, write: Callable[[], T]) -> T:
+        """What a write gives; a container that somebody deleted is made again first."""
+        with contextlib.suppress(ContainerNotFound), translated(f"{container}/{name}"):
+            return write()
+        log.warning("container %s is gone: it is made again", container)
+        self._make_container(container)
+        with translated(f"{container}/{name}"):
+            return write()
+
+    def _make_container(self, name: str) -> None:
+        with contextlib.suppress(LedgerConflict), translated(name):
+            self._blobs.create_container(name)
+
+    def _make_queue(self) -> None:
+        with contextlib.suppress(LedgerConflict), translated(f"queue {QUEUE}"):
+            self._queue.create_queue()
+
+
+def _if_still(etag: str) -> dict[str, Any]:
+    from azure.core import MatchConditions
+
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}

@@ -1,0 +1,85 @@
+"""A blob as the app sees it, and the names under which blobs can be used at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import BlobUnreadable
+
+LONGEST_NAME = 1024
+# Control characters, half a surrogate, and what XML has no way to say: a listing cannot show them.
+_UNSAYABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Between the client and the service they are taken for steps in a folder tree: the request would go to another blob.
+_STEPS = frozenset({".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob as a listing or a look at its properties shows it. `uploaded_at`: seconds since 1970, UTC.
+
+    `unreadable`: why its content cannot be read, if that is known.
+    """
+
+    name: str
+    etag: str
+    size: int
+    uploaded_at: float
+    url: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str = ""
+
+
+def check_name(container: str, name: str) -> None:
+    """Raises BlobUnreadable for a name that no request can safely carry."""
+    if why := why_unreadable_name(name):
+        raise BlobUnreadable(f"{container}/{_shown(name)}: {why}")
+
+
+def why_unreadable_name(name: str) -> str:
+    """Why no request can safely carry this name; empty when one can."""
+    if not name:
+        return "a blob's name is not empty"
+    if len(name) > LONGEST_NAME:
+        return f"a blob's name has at most {LONGEST_NAME} characters, this one has {len(name)}"
+    if _UNSAYABLE.search(name):
+        return "the name holds a control character or half of a character"
+    # Storage takes a backslash for a slash.
+    if _STEPS.intersection(re.split(r"[/\\]", name)):
+        return "the name has a part `.` or `..`, which means another blob"
+    return ""
+
+
+def blob_of(properties: Any, url: str = "") -> Blob:
+    """The blob of the SDK's properties."""
+    name = str(properties.name)
+    return Blob(
+        name=name,
+        etag=str(properties.etag).strip('"'),
+        size=properties.size,
+        uploaded_at=properties.last_modified.timestamp(),
+        url=url,
+        metadata=dict(properties.metadata or {}),
+        unreadable=why_unreadable_name(name) or _why_unreadable(properties),
+    )
+
+
+def is_folder(properties: Any) -> bool:
+    """Whether this is a folder, which accounts with a hierarchical namespace show as an empty blob."""
+    return str((properties.metadata or {}).get("hdi_isfolder", "")).lower() == "true"
+
+
+def _why_unreadable(properties: Any) -> str:
+    tier = getattr(properties.blob_tier, "value", properties.blob_tier)
+    if tier == "Archive":
+        return "it is in the archive tier: bring it back to another tier, or upload it again"
+    if properties.encryption_key_sha256:
+        return "it is encrypted with a key that only its owner has: upload it without one"
+    return ""
+
+
+def _shown(name: str) -> str:
+    """The start of a name, with everything odd in it made harmless."""
+    return ascii(name[:100])[1:-1] + ("..." if len(name) > 100 else "")
