@@ -46,11 +46,12 @@ def connect_as(identity: TokenCredential, blobs: str, queues: str) -> tuple[Blob
 
 
 def _options(service: str) -> dict[str, Any]:
-    from azure.storage import blob, queue
+    import azure.storage.blob
+    import azure.storage.queue
 
-    policy: Any = blob.LinearRetry if service == "blob" else queue.LinearRetry
+    policies: dict[str, Any] = {"blob": azure.storage.blob.LinearRetry, "queue": azure.storage.queue.LinearRetry}
     return {
-        "retry_policy": policy(backoff=BACKOFF_SECONDS, random_jitter_range=JITTER_SECONDS, **TRIES),
+        "retry_policy": policies[service](backoff=BACKOFF_SECONDS, random_jitter_range=JITTER_SECONDS, **TRIES),
         "connection_timeout": CONNECT_SECONDS,
         "read_timeout": ANSWER_SECONDS,
     }
