@@ -27,13 +27,20 @@ RETRY = {"delays": [1, 2, 5, 10, 30, 60]}
 SUBSCRIPTIONS: dict[str, dict[str, Any]] = {
     "snapshot_uploaded": {
         "topic": "storage",
-        "included_event_types": ["Microsoft.Storage.BlobCreated"],
+        "included_event_types": [
+            "Microsoft.Storage.BlobCreated",
+            "Microsoft.Storage.BlobRenamed",
+            "Microsoft.Storage.DirectoryRenamed",
+        ],
         "subject_begins_with": "/blobServices/default/containers/snapshots/",
         "advanced_filters": [
             {
                 "operator": "StringIn",
                 "key": "data.api",
-                "values": ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"],
+                "values": [
+                    *("PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"),
+                    *("RenameFile", "RenameDirectory", "SftpRename"),
+                ],
             }
         ],
     },

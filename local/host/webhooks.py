@@ -7,6 +7,7 @@ again, 400 not to.
 
 import asyncio
 import json
+import math
 from typing import Any
 
 from starlette.requests import Request
@@ -56,9 +57,13 @@ class EventGridWebhook:
 
 
 def parse_events(body: bytes) -> list[dict[str, Any]]:
-    """The events of a delivery, one or an array, in either schema; ValueError if it is none."""
+    """The events of a delivery, one or an array, in either schema; ValueError if it is none.
+
+    As the service's host hands them on: half a surrogate pair, which no message to a worker can hold, is replaced, and
+    a number that is none is text.
+    """
     try:
-        content = json.loads(body)
+        content = _sendable(json.loads(body))
     except ValueError as wrong:
         raise ValueError(f"the body is not JSON: {wrong}") from wrong
     events = content if isinstance(content, list) else [content]
@@ -70,6 +75,16 @@ def parse_events(body: bytes) -> list[dict[str, Any]]:
     if not events:
         raise ValueError("there is no event in the array")
     return events
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(inner) for key, inner in value.items()}
+    return [_sendable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def by_hand(event: str) -> TriggerInput:

@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+BLOB_RENAMED = "Microsoft.Storage.BlobRenamed"
+DIRECTORY_RENAMED = "Microsoft.Storage.DirectoryRenamed"
 RUN_EVENTS = (
     "Microsoft.MachineLearningServices.RunCompleted",
     "Microsoft.MachineLearningServices.RunStatusChanged",
 )
-# The writes that leave a complete blob; ADLS also reports a file when it is created empty.
-COMPLETE_WRITES = ("PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose")
+# The writes that leave a complete blob. Accounts with a hierarchical namespace also report a file when it is created
+# empty (`CreateFile`, `SftpCreate`).
+COMPLETE_WRITES = ("PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit")
 _BLOB_SUBJECT = re.compile(r"/blobServices/default/containers/snapshots/blobs/(?P<path>.+)", re.DOTALL)
 _RUN_SUBJECT = re.compile(r"experiments/[^/]+/runs/(?P<run>[^/]+)")
 
@@ -36,11 +39,18 @@ def type_of(event: Event) -> str:
 
 
 def uploaded_path(event: Event) -> str | None:
-    """The path below `snapshots` of a blob that was completely written; None for anything else."""
-    if type_of(event) != BLOB_CREATED or _data(event).get("api") not in COMPLETE_WRITES:
+    """The path below `snapshots` of a blob that was completely written, or renamed so; None for anything else.
+
+    Of a renamed directory it is the path of the marker, which may be in it.
+    """
+    kind, match = type_of(event), _BLOB_SUBJECT.fullmatch(_subject(event))
+    if match is None:
         return None
-    match = _BLOB_SUBJECT.fullmatch(_subject(event))
-    return match["path"] if match else None
+    if kind == DIRECTORY_RENAMED:
+        return f"{match['path'].rstrip('/')}/_SUCCESS"
+    if kind == BLOB_RENAMED or (kind == BLOB_CREATED and _data(event).get("api") in COMPLETE_WRITES):
+        return match["path"]
+    return None
 
 
 def changed_run(event: Event) -> str | None:

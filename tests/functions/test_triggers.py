@@ -70,6 +70,73 @@ def test_what_is_no_upload_of_ours_or_gone_again_is_acknowledged_without_a_trace
     assert not world.storage.messages
 
 
+FORGED = [
+    "../../ledger/budget.json",
+    "..",
+    ".",
+    "support-bot/../../ledger/x/_SUCCESS",
+    "support-bot/./x.jsonl",
+    "a" * 100_000 + ".jsonl",
+    "/" * 100_000,
+    "support-bot/" + "\N{GRINNING FACE}" * 2000 + "/_SUCCESS",
+    "\ud83d.jsonl",
+    "support-bot/\udc00/_SUCCESS",
+    "support-bot\0.jsonl",
+    "support-bot/\r\nX: y.jsonl",
+    "%2e%2e/%2e%2e/ledger",
+    "support-bot.jsonl?comp=metadata#x",
+    "\\\\server\\share",
+    " ",
+]
+
+
+@pytest.mark.parametrize("kind", ["BlobCreated", "BlobRenamed", "DirectoryRenamed"])
+@pytest.mark.parametrize("path", FORGED, ids=range(len(FORGED)))
+def test_a_forged_path_is_acknowledged_without_a_trace(world: World, path: str, kind: str) -> None:
+    """A failure would have it delivered again for a day; an odd path could lead a request elsewhere."""
+    asked = []
+    head = world.storage.head
+
+    def watched(container: str, name: str) -> Any:
+        asked.append(name)
+        return head(container, name)
+
+    world.storage.head = watched  # type: ignore[method-assign]
+    body = payload("blob_created_put_blob")
+    body["eventType"] = f"Microsoft.Storage.{kind}"
+    body["subject"] = f"/blobServices/default/containers/snapshots/blobs/{path}"
+    body["data"]["url"] = path
+    snapshot_uploaded(_forged(body))
+    assert not world.storage.blobs
+    assert not world.storage.messages
+    assert all(len(name) <= 1024 and ".." not in name.split("/") for name in asked)
+
+
+@pytest.mark.parametrize("odd", [None, 7, True, 1e999, ["x"], {"a": 1}, "", "\ud83d", "x" * 100_000])
+@pytest.mark.parametrize("field", ["subject", "eventType", "data", "api", "eTag", "url", "contentLength", "runId"])
+def test_a_field_of_any_type_is_acknowledged_without_a_trace(world: World, field: str, odd: Any) -> None:
+    for name in ("blob_created_put_blob", "run_completed"):
+        body = payload(name)
+        (body if field in body else body["data"])[field] = odd
+        snapshot_uploaded(_forged(body))
+        run_changed(_forged(body))
+    assert not world.storage.blobs
+    assert not world.storage.messages
+
+
+def _forged(body: dict[str, Any]) -> func.EventGridEvent:
+    """The event, as lenient about its fields as can be."""
+    return func.EventGridEvent(
+        id="1",
+        topic="",
+        subject=body["subject"],
+        data=body["data"],
+        event_type=body["eventType"],
+        event_time=None,
+        data_version="",
+    )
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_events_are_acknowledged_without_a_trace(world: World, name: str) -> None:
     snapshot_uploaded(event(MALFORMED[name]))

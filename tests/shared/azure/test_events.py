@@ -16,6 +16,12 @@ PATHS = {
     "blob_created_put_block_list": "support-bot/2026-09-21/train.parquet",
     "blob_created_copy_blob": "support-bot/2026-09-21.jsonl.gz",
     "blob_created_flush_with_close": "support-bot/2026-09-21/_SUCCESS",
+    "blob_created_sftp_commit": "support-bot.jsonl",
+    "blob_renamed": "support-bot.jsonl",
+    "blob_renamed_sftp": "support-bot.jsonl",
+    # Of a directory, the marker that may be in it.
+    "directory_renamed": "support-bot/2026-09-21/_SUCCESS",
+    "directory_renamed_sftp": "support-bot/2026-09-21/_SUCCESS",
     "blob_created_spaces_and_percent": "support bot/50 % ünïcode.jsonl",
 }
 RUNS = {
