@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobServiceClient, ContentSettings
+from azure.storage.queue import QueueServiceClient
 
 from shared.azure.storage import READ_BLOCK, Storage
 from shared.azure.storage.connection import connect
 from shared.azure.storage.readahead import AHEAD
 from shared.errors import BlocksMissing, LedgerConflict, NotFound
+from tests.conftest import Azurite
 
 BOX = "work"
 
@@ -280,3 +284,20 @@ def test_blocks_that_were_never_staged_make_nothing(storage: Storage, name: str)
     with pytest.raises(BlocksMissing, match=name):
         storage.commit(BOX, name, [ONE])
     assert _names(storage, name) == []
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "nonsense"])
+def test_bytes_come_as_they_are_stored_whatever_encoding_the_uploader_names(
+    azurite: Azurite, name: str, encoding: str
+) -> None:
+    """Else a small blob would be unpacked into any amount of memory before anything looks at it."""
+    text = azurite.connection_string
+    with BlobServiceClient.from_connection_string(text) as blobs, QueueServiceClient.from_connection_string(text) as qs:
+        storage, client = Storage(blobs, qs), blobs.get_blob_client(BOX, name)
+        storage.prepare()
+        for data in (b'{"a": 1}\n' * 1000, gzip.compress(b'{"a": 1}\n' * 1000)):
+            client.upload_blob(data, overwrite=True, content_settings=ContentSettings(content_encoding=encoding))
+            with storage.open(BOX, name, storage.head(BOX, name).etag) as file:
+                assert file.read() == data
+            assert storage.read(BOX, name)[0] == data
