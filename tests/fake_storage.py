@@ -70,7 +70,7 @@ class _Version(io.RawIOBase):
 class FakeStorage:
     """Blobs with ETags, leases that run out, uncommitted blocks that are dropped after a week, a queue with delays.
 
-    `unreadable`: why the content of a blob cannot be read, by container and name.
+    `unreadable`: why the content of a blob cannot be read, by container and name. `copying`: blobs still being copied.
     """
 
     address = "https://fake.blob.local/ledger"
@@ -81,6 +81,7 @@ class FakeStorage:
         self.staged: dict[tuple[str, str], dict[str, bytes]] = {}
         self.staged_at: dict[tuple[str, str], float] = {}
         self.unreadable: dict[tuple[str, str], str] = {}
+        self.copying: set[tuple[str, str]] = set()
         self.leases: dict[str, tuple[int, float]] = {}
         self.messages: list[tuple[float, int, str]] = []
         self._count = 0
@@ -221,4 +222,12 @@ class FakeStorage:
 
     def _seen(self, container: str, name: str, stored: _Stored) -> Blob:
         why = self.unreadable.get((container, name)) or why_unreadable_name(name)
-        return Blob(name, stored.etag, len(stored.data), stored.uploaded_at, metadata=stored.metadata, unreadable=why)
+        return Blob(
+            name,
+            stored.etag,
+            len(stored.data),
+            stored.uploaded_at,
+            metadata=stored.metadata,
+            unreadable=why,
+            copying=(container, name) in self.copying,
+        )

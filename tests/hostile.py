@@ -321,7 +321,7 @@ UPLOADS: list[Upload] = [
     Upload("escape-below", "escape-below/\x1b[2Jx.jsonl", "cannot be shown"),
     Upload("right-to-left-below", "right-to-left-below/gnp\u202eelif.jsonl", "cannot be shown"),
     Upload("new-line-folder", "new-line-folder/one\ntwo/_SUCCESS", "cannot be shown", b""),
-    Upload("dots-below", "dots-below/../rows.jsonl", "a folder that is named"),
+    Upload("dots-below", "dots-below/../rows.jsonl", "which means another blob"),
     Upload("named-like-an-id", "bot-20260921141320-0123abcd.jsonl", "the form of a snapshot's id"),
     _folder("new-line-in-folder", "cannot be shown", ("train.jsonl", GOOD), ("test\n-1.jsonl", rows(30, 40))),
 ]

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.chatdata.splits import Cuts
-from shared.errors import BlocksMissing, LedgerConflict, NotFound, NotReady, PermanentError
+from shared.errors import (
+    BadSnapshot,
+    BlocksMissing,
+    InvalidName,
+    LedgerConflict,
+    NotFound,
+    NotReady,
+    PermanentError,
+    WorkerLost,
+)
 from shared.ledger.claims import claim_name
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
@@ -67,8 +76,10 @@ class Validate:
             return self._ended(SnapshotState.REJECTED, frozen.report.summary, changes)
         return self._admit(row, frozen, changes)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
-        """What cannot be trained on is refused with the error's own words."""
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult | None:
+        """What cannot be trained on is refused with the error's own words; anything else is a fault for a person."""
+        if not isinstance(error, BadSnapshot | InvalidName | WorkerLost):
+            return None
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return self._ended(SnapshotState.REJECTED, str(error), {"blocked": blocked})
 

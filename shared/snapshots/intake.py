@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared import naming
+from shared.azure.storage.blobs import why_unreadable_name
 from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
 from shared.errors import LedgerConflict, NotFound, PermanentError
@@ -29,7 +30,6 @@ from shared.snapshots.paths import (
     OPTIONS,
     InvalidUpload,
     SnapshotPath,
-    is_addressable,
     parse_path,
     require_printable,
 )
@@ -69,8 +69,8 @@ def receive(services: Services, path: str) -> str | None:
     again, and for a path that no blob can have. A repeat finds the row that is there, and enqueues its poll if that is
     overdue.
     """
-    if not is_addressable(path):
-        log.info("no blob can be asked for under the name %r", path[:100])
+    if why := why_unreadable_name(path):
+        log.info("no upload is looked at: %s", why)
         return None
     try:
         if parse_path(path) is None:
@@ -89,7 +89,10 @@ def receive(services: Services, path: str) -> str | None:
 
 def receive_listed(services: Services, blob: Blob) -> str | None:
     """As `receive`, for a blob as a listing shows it: nothing is asked of the blob itself, whatever its name."""
-    if blob.uploaded_at < _configured_start(services) or is_directory(blob):
+    if blob.uploaded_at < _configured_start(services):
+        return None
+    if blob.copying:  # some accounts tell of a copy when it begins
+        log.info("left to the sweep, as it is still being copied: %s", printable(blob.name, 200))
         return None
     try:
         parsed = parse_path(blob.name)
@@ -117,7 +120,7 @@ def missed_uploads(services: Services, known: Collection[str]) -> list[Blob]:
     missed = [
         blob
         for blob in services.storage.list(CONTAINER)
-        if blob.uploaded_at >= since and not is_directory(blob) and _is_missed(blob, known, refused)
+        if blob.uploaded_at >= since and not blob.copying and _is_missed(blob, known, refused)
     ]
     return heapq.nlargest(MOST_MISSED, missed, key=lambda blob: blob.uploaded_at)
 
@@ -130,11 +133,6 @@ def _is_missed(blob: Blob, known: Collection[str], refused: RefusalIndex) -> boo
     except InvalidUpload:
         return blob.uploaded_at > refused.forgotten
     return parsed is not None and _snapshot_id(parsed, blob) not in known
-
-
-def is_directory(blob: Blob) -> bool:
-    """Whether a listing shows a directory as a blob, as accounts with a hierarchical namespace do."""
-    return blob.metadata.get("hdi_isfolder", "").lower() == "true"
 
 
 def accept_since(services: Services) -> float:
@@ -242,6 +240,8 @@ def _pinned_files(
     if not parsed.folder:
         return (_pin(blob, None),), None, ()
     found = _listed(services, parsed.folder)
+    if copying := next((b.name for b in found if b.copying), None):
+        raise InvalidUpload(f"{copying} is still being copied: upload {MARKER} again when that is done")
     late = sorted(b.name for b in found if b.uploaded_at > blob.uploaded_at)
     if late:
         raise InvalidUpload(
@@ -262,11 +262,11 @@ def _pinned_files(
 
 
 def _listed(services: Services, folder: str) -> list[Blob]:
-    """What is in the folder, but for the marker and directories. Raises InvalidUpload when it is too much."""
+    """What is in the folder, but for the marker. Raises InvalidUpload when it is too much."""
     listed = list(itertools.islice(services.storage.list(CONTAINER, f"{folder}/"), MOST_LISTED + 1))
     if len(listed) > MOST_LISTED:
         raise InvalidUpload(f"{folder}/ holds more than {MOST_LISTED} files")
-    return [blob for blob in listed if not blob.name.endswith(f"/{MARKER}") and not is_directory(blob)]
+    return [blob for blob in listed if not blob.name.endswith(f"/{MARKER}")]
 
 
 def _shown(names: list[str]) -> tuple[str, ...]:

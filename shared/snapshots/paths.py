@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared import naming
+from shared.azure.storage.blobs import why_unreadable_name
 from shared.chatdata.formats import EXTENSIONS
 from shared.chatdata.splits import split_of
 
 MARKER = "_SUCCESS"
-# The longest name that blob storage has; whatever is longer was never uploaded.
-MOST_CHARACTERS = 1024
 OPTIONS = "snapshot.json"
 FORM = (
     "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
@@ -39,8 +38,8 @@ def parse_path(path: str) -> SnapshotPath | None:
     """The snapshot that a path makes; None for a file that waits for its folder's marker. Raises InvalidUpload."""
     parsed = _parse(path)
     require_printable(path)
-    if not is_addressable(path):
-        raise InvalidUpload(f"{path}: has a folder that is named '.' or '..'; {FORM}")
+    if why := why_unreadable_name(path):
+        raise InvalidUpload(f"{path}: {why}; {FORM}")
     return parsed
 
 
@@ -48,18 +47,6 @@ def require_printable(path: str) -> None:
     """Raises InvalidUpload for a path with characters that would forge a line of a log, or turn the text around."""
     if not path.isprintable():
         raise InvalidUpload(f"{path}: has characters that cannot be shown, such as line ends; {FORM}")
-
-
-def is_addressable(path: str) -> bool:
-    """Whether a blob of this name can be asked for.
-
-    What is between the app and storage resolves `.` and `..` in an address, which then leads to another blob.
-    """
-    return (
-        0 < len(path) <= MOST_CHARACTERS
-        and not any("\ud800" <= character <= "\udfff" for character in path)
-        and not any(segment in (".", "..") for segment in path.replace("\\", "/").split("/"))
-    )
 
 
 def _parse(path: str) -> SnapshotPath | None:

@@ -50,7 +50,8 @@ LEASE_SECONDS = 20
 READ_BLOCK = 8 * 2**20
 READ_BUFFER = 256 * 1024
 # The SDK reads a blob up to three times by itself when its answer does not come.
-_READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6}
+# Bytes come as they are stored: whoever uploads may name any encoding, and the SDK would unpack it in memory.
+_READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6, "decompress": False}
 
 
 class Storage:
@@ -132,7 +133,7 @@ class Storage:
             prefix = prefix.encode("utf-8", "replace").decode()  # no blob has half a character in its name
         with contextlib.suppress(ContainerNotFound), translated(f"{container}/{prefix}*"):
             found = self._blobs.get_container_client(container).list_blobs(
-                name_starts_with=prefix, include=["metadata"]
+                name_starts_with=prefix, include=["metadata", "copy"]
             )
             yield from (blob_of(one) for one in found if not is_folder(one))
 

@@ -20,7 +20,7 @@ _STEPS = frozenset({".", ".."})
 class Blob:
     """A blob as a listing or a look at its properties shows it. `uploaded_at`: seconds since 1970, UTC.
 
-    `unreadable`: why its content cannot be read, if that is known.
+    `unreadable`: why its content cannot be read, if that is known. `copying`: Azure is still copying it from elsewhere.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Blob:
     url: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
+    copying: bool = False
 
 
 def check_name(container: str, name: str) -> None:
@@ -63,6 +64,7 @@ def blob_of(properties: Any, url: str = "") -> Blob:
         url=url,
         metadata=dict(properties.metadata or {}),
         unreadable=why_unreadable_name(name) or _why_unreadable(properties),
+        copying=properties.copy.status == "pending",
     )
 
 

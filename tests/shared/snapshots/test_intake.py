@@ -220,6 +220,50 @@ def test_the_first_start_is_remembered_by_every_later_process(world: World) -> N
     assert intake.accept_since(world.new_process()) == first == START
 
 
+def test_a_blob_that_is_still_being_copied_is_left_to_the_sweep_until_it_is_whole(world: World) -> None:
+    """Some accounts tell of a copy when it begins, and of nothing when it is done."""
+    intake.accept_since(world.services)
+    _drop(world, "support-bot.jsonl")
+    world.storage.copying.add(("snapshots", "support-bot.jsonl"))
+    assert intake.receive(world.services, "support-bot.jsonl") is None
+    assert intake.missed_uploads(world.services, set()) == []
+    world.storage.copying.clear()
+    (blob,) = intake.missed_uploads(world.services, set())
+    assert intake.receive_listed(world.services, blob)
+
+
+def test_a_folder_with_a_file_that_is_still_being_copied_is_refused_until_the_marker_comes_again(world: World) -> None:
+    marker = f"{FOLDER}/_SUCCESS"
+    _drop(world, f"{FOLDER}/train.jsonl", marker)
+    world.storage.copying.add(("snapshots", f"{FOLDER}/train.jsonl"))
+    assert intake.receive(world.services, marker) is None
+    assert "is still being copied: upload _SUCCESS again" in _refusals(world)[0]["reason"]
+    world.storage.copying.clear()
+    _drop(world, marker)
+    assert len(_received(world, marker).files) == 1
+
+
+def test_a_folder_of_too_many_files_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file stands in the snapshot's row, which is written at every step."""
+    monkeypatch.setattr(intake, "MOST_FILES", 3)
+    monkeypatch.setattr(intake, "MOST_LISTED", 6)
+    _drop(world, *(f"{FOLDER}/train-{number}.jsonl" for number in range(4)), f"{FOLDER}/_SUCCESS")
+    assert intake.receive(world.services, f"{FOLDER}/_SUCCESS") is None
+    assert "holds 4 files with rows; at most 3" in _refusals(world)[0]["reason"]
+    _drop(world, *(f"{FOLDER}/note {number}.md" for number in range(4)), f"{FOLDER}/_SUCCESS")
+    assert intake.receive(world.services, f"{FOLDER}/_SUCCESS") is None
+    assert any("holds more than 6 files" in refusal["reason"] for refusal in _refusals(world))
+
+
+def test_files_that_are_passed_over_are_named(world: World) -> None:
+    names = ["README.md", "notes\n2.txt", *(f"picture {number}.png" for number in range(30))]
+    _drop(world, f"{FOLDER}/train.jsonl", *(f"{FOLDER}/{name}" for name in names), f"{FOLDER}/_SUCCESS")
+    passed_over = _received(world, f"{FOLDER}/_SUCCESS").passed_over
+    assert passed_over[:2] == ("README.md", "notes\N{REPLACEMENT CHARACTER}2.txt")
+    assert passed_over[-1] == "and 12 more"
+    assert len(passed_over) == 21
+
+
 @pytest.mark.parametrize("upload", UPLOADS, ids=lambda upload: upload.name)
 def test_hostile_upload_is_refused_on_record_with_its_reason(world: World, upload: Upload) -> None:
     for path, data in (*upload.beside, (upload.path, upload.data)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.snapshots.paths import InvalidUpload, SnapshotPath, is_addressable, parse_path
+from shared.snapshots.paths import InvalidUpload, SnapshotPath, parse_path
 
 FOLDER = "support-bot/2026-09-21"
 
@@ -81,38 +81,10 @@ def test_a_path_that_cannot_be_shown_makes_no_snapshot(path: str, character: str
         parse_path(path.format(character))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "..",
-        ".",
-        "../ledger/x",
-        "a/../b.jsonl",
-        "a/..",
-        "./a",
-        "a/./b",
-        "a\\..\\b",
-        "",
-        "x" * 1025,
-        "\ud83d.jsonl",
-        "a/b\udc00",
-    ],
-)
-def test_a_name_that_leads_elsewhere_is_never_asked_for(path: str) -> None:
-    assert not is_addressable(path)
-
-
-@pytest.mark.parametrize(
-    "path", ["a.jsonl", "...", "a/...jsonl", "a..b", "ünï code/%2e%2e.jsonl", "/a", "a//b", "x" * 1024, "a\nb"]
-)
-def test_any_other_name_can_be_asked_for(path: str) -> None:
-    assert is_addressable(path)
-
-
 @pytest.mark.parametrize("folder", ["..", "."])
 @pytest.mark.parametrize("name", ["train.jsonl", "_SUCCESS", "snapshot.json"])
 def test_a_folder_of_dots_is_refused(folder: str, name: str) -> None:
-    with pytest.raises(InvalidUpload, match=r"named '\.' or '\.\.'"):
+    with pytest.raises(InvalidUpload, match="which means another blob"):
         parse_path(f"support-bot/{folder}/{name}")
 
 
