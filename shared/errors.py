@@ -13,6 +13,7 @@
     │   ├── AzureRefused                Azure refused the request
     │   │   └── EndpointNameTaken       somebody else in the region has an endpoint of that name
     │   ├── InvalidName                 a name that would mean something else in an address, a path or a log line
+    │   ├── AzureFailed                 Azure accepted a write, again and again, and did not carry it out
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
     ├── LedgerConflict                  the row changed since it was read: read and decide again
     ├── BlocksMissing                   staged blocks are gone before they were committed: stage them again
@@ -79,6 +80,10 @@ class EndpointNameTaken(AzureRefused):
 
 class InvalidName(PermanentError):
     """A name that cannot be one: in an address, a path, a tag or a log line it would mean something else."""
+
+
+class AzureFailed(PermanentError):
+    """Azure accepted a write and did not carry it out: it failed too often, or took too long."""
 
 
 class IllegalTransition(PermanentError):

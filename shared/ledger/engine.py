@@ -257,6 +257,8 @@ def _changed(row: AnyRow, result: StepResult, now: float) -> AnyRow:
     if result.state != row.state or result.reason:
         entry = HistoryEntry(state=result.state, at=now, reason=result.reason)
         changes["history"] = (*row.history, entry)[-HISTORY_KEPT:]
+    if result.state != row.state:
+        changes["pending"] = {}  # what Azure was asked for in one state says nothing about the next
     poll_at = None if result.poll_in is None else now + result.poll_in
     changed: AnyRow = row.but(**{**changes, "state": result.state, "poll_at": poll_at})
     return changed

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.ledger.pending import PendingWrite
 from shared.ledger.record import Struct
 from shared.ledger.release import ModelRef, Release, ReleaseOutcome
 from shared.ledger.states import DatasetState, SnapshotState
@@ -137,7 +138,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """What both kinds of ledger row have.
 
     `poll_at`, stored as `next_look_at`, is when the row is to be polled again (None: only when something happens).
-    `attention` means that the row waits for a person. `waiting` says in words what a row waits for.
+    `attention` means that the row waits for a person. `waiting` says in words what a row waits for. `pending`
+    are the changes that Azure was asked for in the present state and that are not there yet, by what is wanted.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -145,6 +147,7 @@ class Row(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     attention: bool = False
     waiting: str = ""
+    pending: dict[str, PendingWrite] = msgspec.field(default_factory=dict)
 
     @property
     def since(self) -> float:

@@ -205,7 +205,7 @@ DATASET = LifeCycle(
         Step("shift", (_D.SHIFTING,), (_D.LIVE, _D.ASLEEP, _D.EMPTY)),
         # What no person asked for is checked before anything is removed, while it still answers.
         Step("confirm_sleep", (_D.LIVE,), (_D.LIVE,)),
-        Step("sleep", (_D.LIVE,), (_D.ASLEEP,), intent=_D.SLEEPING, asked=True),
+        Step("sleep", (_D.LIVE,), (_D.ASLEEP, _D.LIVE), intent=_D.SLEEPING, asked=True),
         Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP), intent=_D.WAKING, asked=True),
     ),
 )

@@ -74,7 +74,7 @@ def _recorded(row: Dataset, request: Request) -> ActionDecision:
     text = f"{row.name} will {_verb(request.what)}"
     if _same(row, request):
         return Settled(text)
-    return Write(row.but(requested=request, poll_at=request.at, attention=False, fault=None), text)
+    return Write(row.but(requested=request, poll_at=request.at, attention=False, fault=None, pending={}), text)
 
 
 def _on_roll_back(row: Dataset, request: Request) -> ActionDecision | None:
@@ -166,7 +166,8 @@ def on_resume(row: Any, by: str, now: float) -> ActionDecision:
     text = f"{row.key} goes on from {row.state}"
     if not row.attention:
         return Settled(text)
-    return Write(_noted(row, f"resumed by {by}", now).but(attention=False, fault=None, poll_at=now), text)
+    fresh: dict[str, Any] = {"attention": False, "fault": None, "pending": {}, "poll_at": now}
+    return Write(_noted(row, f"resumed by {by}", now).but(**fresh), text)
 
 
 def _noted(row: Row, reason: str, now: float) -> Any:

@@ -17,8 +17,8 @@ from shared.ledger.release import Judgement, Release, ReleaseOutcome
 from shared.ledger.rows import Check, Dataset, Request, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.releases import endpoints, gate
-from shared.releases.endpoints import ReleaseFailure
-from shared.releases.rollout import RolloutStep
+from shared.releases.endpoints import ReleaseFailure, ServingGone
+from shared.releases.rollout import RolloutStep, without_live
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -101,16 +101,14 @@ class Watch(RolloutStep):
             progress = endpoints.ensure_deployed(self.services, row, candidate)
         except EndpointNameTaken as error:
             return StepResult(row.state, "", endpoints.next_endpoint_name(self.services, row, error))
-        if progress.operation:
-            started = candidate.but(operation=progress.operation)
-            return StepResult(row.state, "", {"candidate": started}, self.services.settings.look_seconds)
-        if not progress.up:
+        except ServingGone as gone:  # the candidate is to be released all the same, as after a sleep
+            return StepResult(row.state, f"{gone}: there is nothing to compare with", without_live(row))
+        if not progress.done:
             limit = self.services.settings.deploy_limit_minutes
             if self.services.clock() > row.since + limit * 60:
                 raise ReleaseFailure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
-            return self._poll(row)
-        endpoint = self.services.workspace.endpoints.get(row.endpoint)
-        uri = endpoint.scoring_uri if endpoint else ""
+            return self._poll(row, progress)
+        uri = progress.endpoint.scoring_uri if progress.endpoint else ""
         return StepResult(D.EVALUATING, f"deployment {candidate.deployment} is up", {"scoring_uri": uri})
 
 

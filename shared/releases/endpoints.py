@@ -3,26 +3,28 @@ traffic, remove, put to sleep and wake.
 
 Each `ensure_...` reads what is there, starts at most one change towards what is wanted, and says whether it is reached
 already; none of them waits. Names are derived and traffic is always written as a whole, so a call may be repeated or
-cut off anywhere: the next one goes on from what it finds.
+cut off anywhere: the next one goes on from what it finds. How often a change was asked for, and since when, is kept in
+the row (`pending`); a change that Azure accepts and never carries out raises AzureFailed.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
-from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import AzureRefused, EndpointNameTaken, PermanentError, ServiceBusy
+from shared.ledger.pending import Patience, pursue, reached
 from shared.ledger.release import Judgement, Release, Stage
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from shared.azure.workspace.endpoints import Endpoint
     from shared.runtime import Services
 
 # How many names are tried for an endpoint, besides the first.
@@ -48,70 +50,85 @@ class ReleaseFailure(PermanentError):
         self.state, self.gate, self.stages = state, gate, stages
 
 
+class ServingGone(ReleaseFailure):
+    """What traffic is to go to was removed by somebody else: the endpoint, or the deployments named."""
+
+    def __init__(self, reason: str, deployments: frozenset[str] = frozenset()) -> None:
+        super().__init__(reason)
+        self.deployments = deployments
+
+
 @dataclass(frozen=True, slots=True)
-class DeployProgress:
-    """How far a deployment is: whether it is up, and the address of the Azure operation if one was started just now."""
+class Progress:
+    """Whether what is wanted is reached, what changes in the row, and the endpoint as it was found then."""
 
-    up: bool = False
-    operation: str = ""
+    done: bool
+    endpoint: Endpoint | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ensure_deployed(services: Services, row: Dataset, release: Release) -> DeployProgress:
+def ensure_deployed(services: Services, row: Dataset, release: Release) -> Progress:
     """Makes the endpoint of a dataset, then the deployment of a release, whichever is missing.
 
-    Raises ReleaseFailure when either failed in Azure or is refused, EndpointNameTaken when somebody else has the name.
+    Raises ReleaseFailure when either failed in Azure or is refused, EndpointNameTaken when somebody else has the name,
+    AzureFailed.
     """
-    if not _ensure_endpoint(services, row):
-        return DeployProgress()
+    progress = _ensure_endpoint(services, row, release)
+    if not progress.done:
+        return progress
     found = services.workspace.deployments.get(row.endpoint, release.deployment)
+    what = f"deployment {release.deployment}"
     if found is None:
         spec = _deployment_spec(services, row, release)
-        return DeployProgress(operation=_start(lambda: services.workspace.deployments.create(spec)))
+        return _pursue(services, row, what, "", lambda: _start(lambda: services.workspace.deployments.create(spec)))
     if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
-        raise ReleaseFailure(f"deployment {release.deployment} exists but was not made for {release.snapshot}")
+        raise ReleaseFailure(f"{what} exists but was not made for {release.snapshot}")
     if found.state in _CHANGING:
-        return DeployProgress()
+        return Progress(False)
     if found.state != "Succeeded":
-        why = services.workspace.deployments.failure(release.operation)
-        raise ReleaseFailure(f"deployment {release.deployment} is {found.state}" + (f": {why}" if why else ""))
-    return DeployProgress(up=True)
+        raise ReleaseFailure(f"{what} is {found.state}{_why(services, row, what)}")
+    return _done(row, what, progress.endpoint)
 
 
-def ensure_traffic(services: Services, row: Dataset) -> Endpoint | None:
-    """Writes the traffic split on record, if the endpoint has another one. The endpoint once it has it, else None.
+def ensure_traffic(services: Services, row: Dataset) -> Progress:
+    """Writes the traffic split on record, if the endpoint has another one.
 
-    Raises ReleaseFailure when the endpoint is gone.
+    Raises ServingGone when the endpoint or a deployment in the split is gone, AzureFailed.
     """
     endpoint = services.workspace.endpoints.get(row.endpoint)
     if endpoint is None or not _is_ours(services, endpoint):
-        raise ReleaseFailure(f"endpoint {row.endpoint} is gone")
-    if endpoint.state in _CHANGING:
-        return None
-    if endpoint.traffic == {name: share for name, share in row.traffic.items() if share}:
-        return endpoint
-    services.workspace.endpoints.write(row.endpoint, dict(endpoint.tags), dict(row.traffic))
-    return None
+        raise ServingGone(f"endpoint {row.endpoint} is gone")
+    wanted = {name: share for name, share in row.traffic.items() if share}
+    split = ", ".join(f"{share} % to {name}" for name, share in wanted.items()) or "none"
+    what = f"traffic of {row.endpoint}: {split}"
+    if endpoint.state == "Succeeded" and endpoint.traffic == wanted:
+        return _done(row, what, endpoint)
+
+    def write() -> str:
+        _check_deployments(services, row, wanted)
+        return services.workspace.endpoints.write(row.endpoint, dict(endpoint.tags), dict(wanted))
+
+    return _pursue(services, row, what, endpoint.state, write)
 
 
-def ensure_removed(services: Services, row: Dataset, release: Release, whole_endpoint: bool) -> bool:
-    """Removes a release's deployment, or the whole endpoint with all of them. True once it is gone.
+def ensure_removed(services: Services, row: Dataset, release: Release, whole_endpoint: bool) -> Progress:
+    """Removes a release's deployment, or the whole endpoint with all of them. Done once it is gone.
 
-    What does not carry this installation's tag is not ours to remove, and counts as gone.
+    What does not carry this installation's tag is not ours to remove, and counts as gone. Raises AzureFailed.
     """
-    endpoint = services.workspace.endpoints.get(row.endpoint)
+    operations = services.workspace
+    what = f"removal of endpoint {row.endpoint}" if whole_endpoint else f"removal of deployment {release.deployment}"
+    endpoint = operations.endpoints.get(row.endpoint)
     if endpoint is None or not _is_ours(services, endpoint):
-        return True
-    if endpoint.state in _CHANGING:
-        return False
+        return _done(row, what)
     if whole_endpoint:
-        services.workspace.endpoints.delete(row.endpoint)
-        return False
-    found = services.workspace.deployments.get(row.endpoint, release.deployment)
+        return _pursue(services, row, what, endpoint.state, lambda: operations.endpoints.delete(row.endpoint))
+    found = operations.deployments.get(row.endpoint, release.deployment)
     if found is None or found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
-        return True
-    if found.state not in _CHANGING:
-        services.workspace.deployments.delete(row.endpoint, release.deployment)
-    return False
+        return _done(row, what, endpoint)
+    state = found.state if found.state in _CHANGING else endpoint.state
+    delete = operations.deployments.delete
+    return _pursue(services, row, what, state, lambda: delete(row.endpoint, release.deployment))
 
 
 def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTaken) -> dict[str, Any]:
@@ -144,20 +161,64 @@ def with_log(reason: str, log: str | None) -> str:
     return f"{reason}; its log is in evaluations/{log}" if log else reason
 
 
-def _ensure_endpoint(services: Services, row: Dataset) -> bool:
-    """Makes the endpoint if it is missing. True once it is up. Raises ReleaseFailure, EndpointNameTaken."""
-    endpoint = services.workspace.endpoints.get(row.endpoint)
+def _ensure_endpoint(services: Services, row: Dataset, release: Release) -> Progress:
+    """Makes the endpoint if it is missing. Raises ReleaseFailure, EndpointNameTaken, AzureFailed.
+
+    ServingGone, if something was live behind it. A write that failed leaves an endpoint that serves in the state
+    Failed: then its traffic is written again.
+    """
+    endpoint, what = services.workspace.endpoints.get(row.endpoint), f"endpoint {row.endpoint}"
     if endpoint is None:
+        if row.candidate is not None and row.resting == DatasetState.LIVE:
+            raise ServingGone(f"{what} is gone")
         tags = {naming.TAG_INSTALLATION: services.installation, naming.TAG_DATASET: row.name}
-        _start(lambda: services.workspace.endpoints.write(row.endpoint, tags, {}))
-        return False
+        write = services.workspace.endpoints.write
+        return _pursue(services, row, what, "", lambda: _start(lambda: write(row.endpoint, tags, {})))
     if not _is_ours(services, endpoint):
         raise EndpointNameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
+    if endpoint.state == "Succeeded":
+        return _done(row, what, endpoint)
     if endpoint.state in _CHANGING:
-        return False
-    if endpoint.state != "Succeeded":
-        raise ReleaseFailure(f"endpoint {row.endpoint} is {endpoint.state}")
-    return True
+        return Progress(False)
+    if endpoint.traffic:
+        return ensure_traffic(services, row)
+    if services.workspace.deployments.get(row.endpoint, release.deployment) is not None:
+        return _done(row, what, endpoint)  # it came up, and a later write failed: whoever wrote that repeats it
+    raise ReleaseFailure(f"{what} is {endpoint.state}{_why(services, row, what)}")
+
+
+def _check_deployments(services: Services, row: Dataset, wanted: Mapping[str, int]) -> None:
+    """Raises ServingGone when traffic is to go to a deployment that is not there."""
+    get = services.workspace.deployments.get
+    if gone := [name for name in wanted if get(row.endpoint, name) is None]:
+        raise ServingGone(f"deployment {', '.join(gone)} is gone", frozenset(gone))
+
+
+def _pursue(services: Services, row: Dataset, what: str, state: str, write: Callable[[], str]) -> Progress:
+    """Waits for a change of the dataset's endpoint, whose state this is, or asks for it."""
+    given = services.settings
+    pending = pursue(
+        row.pending,
+        what,
+        now=services.clock(),
+        patience=Patience(given.deploy_limit_minutes * 60, given.look_seconds),
+        changing=state if state in _CHANGING else "",
+        write=write,
+        failure=services.workspace.failure,
+    )
+    waiting = str(pending[what]) if pending[what].writes > 1 else ""
+    return Progress(False, changes={"pending": pending, "waiting": waiting})
+
+
+def _why(services: Services, row: Dataset, what: str) -> str:
+    """What Azure says of a write that failed, to be added to a reason."""
+    made = row.pending.get(what)
+    why = services.workspace.failure(made.operation) if made else ""
+    return f": {why}" if why else ""
+
+
+def _done(row: Dataset, what: str, endpoint: Endpoint | None = None) -> Progress:
+    return Progress(True, endpoint, changes={"pending": reached(row.pending, what)})
 
 
 def _is_ours(services: Services, endpoint: Endpoint) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.errors import AzureFailed
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.release import ReleaseOutcome
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints
-from shared.releases.endpoints import ReleaseFailure
+from shared.releases.endpoints import Progress, ReleaseFailure, ServingGone
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
@@ -47,6 +48,8 @@ class RolloutStep:
             return self._go_on(row, candidate, lease)
         except ReleaseFailure as failure:
             return _record_failure(row, candidate, failure)
+        except AzureFailed as error:
+            return _record_failure(row, candidate, ReleaseFailure(str(error)))
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """What Azure refuses is a ReleaseFailure already; anything else is for a person."""
@@ -55,27 +58,48 @@ class RolloutStep:
         """The next thing to do for a candidate. Raises ReleaseFailure."""
         raise NotImplementedError
 
-    def _poll(self, row: Dataset) -> StepResult:
+    def _poll(self, row: Dataset, progress: Progress) -> StepResult:
         """Nothing to do but to look again later."""
-        return StepResult(row.state, poll_in=self.services.settings.look_seconds)
+        return StepResult(row.state, "", progress.changes, self.services.settings.look_seconds)
 
     def _undo(self, row: Dataset, candidate: Release) -> StepResult:
-        """One thing at a time: traffic back, the log kept, the candidate removed; then the dataset as it was before."""
+        """One thing at a time: traffic back, the log kept, the candidate removed; then the dataset as it was before.
+
+        Raises AzureFailed when Azure will not do one of them: the rest of the rollout stays until a person looks.
+        """
         was_up = row.resting == D.LIVE
         try:
-            if was_up and endpoints.ensure_traffic(self.services, row) is None:
-                return self._poll(row)
-        except ReleaseFailure as failure:  # the endpoint of what is live is gone, and the candidate with it
-            return self._close(row, candidate, D.ASLEEP, f"; {failure}", traffic={}, scoring_uri="", previous=None)
+            if was_up and (waiting := self._return_traffic(row, candidate)):
+                return waiting
+        except ServingGone as gone:
+            return self._undo_without_live(row, candidate, gone)
         if candidate.returned_by:  # it was kept since it was live: this rollout has not made it
             kept = candidate.but(failed="", failed_as=None, returned_by="")
             return StepResult(row.resting, candidate.failed, {"candidate": None, "previous": kept})
         if candidate.log is None:
             logged = candidate.but(log=endpoints.save_log(self.services, row, candidate))
             return StepResult(row.state, "", {"candidate": logged})
-        if not endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not was_up):
-            return self._poll(row)
-        return self._close(row, candidate, row.resting)
+        progress = endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not was_up)
+        return self._close(row, candidate, row.resting) if progress.done else self._poll(row, progress)
+
+    def _return_traffic(self, row: Dataset, candidate: Release) -> StepResult | None:
+        """None once what is live has the traffic back. A candidate without any is removed even if Azure will not write
+        the split: it costs money. Raises ServingGone, AzureFailed."""
+        try:
+            progress = endpoints.ensure_traffic(self.services, row)
+        except AzureFailed:
+            endpoint = self.services.workspace.endpoints.get(row.endpoint)
+            if endpoint is not None and not endpoint.traffic.get(candidate.deployment):
+                return None
+            raise
+        return None if progress.done else self._poll(row, progress)
+
+    def _undo_without_live(self, row: Dataset, candidate: Release, gone: ServingGone) -> StepResult:
+        """Nothing can have the traffic back: all that is left is removed, and what was live is asleep."""
+        progress = endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=True)
+        if not progress.done:
+            return self._poll(row, progress)
+        return self._close(row, candidate, D.ASLEEP, f"; {gone}", traffic={}, scoring_uri="", previous=None)
 
     def _close(self, row: Dataset, candidate: Release, state: D, note: str = "", **changes: Any) -> StepResult:
         """The dataset without the candidate, whose outcome is kept with its reason."""
@@ -93,6 +117,11 @@ class RolloutStep:
             "requested": None if _is_taken_back(row) else row.requested,
         }
         return StepResult(state, f"{candidate.snapshot}: {outcome.part}: {outcome.reason}{note}", changes)
+
+
+def without_live(row: Dataset) -> dict[str, Any]:
+    """What changes in a row whose live release has no endpoint any more: the rollout goes on as after a sleep."""
+    return {"resting": D.ASLEEP, "previous": None, "traffic": {}, "scoring_uri": ""}
 
 
 def _record_failure(row: Dataset, candidate: Release, failure: ReleaseFailure) -> StepResult:
@@ -130,4 +159,5 @@ def _is_taken_back(row: Dataset) -> bool:
 
 def _state_of_failed(row: Dataset, candidate: Release) -> ReleaseState:
     """What the snapshot of a failed candidate becomes: one that had traffic beside what is live was rolled back."""
-    return ReleaseState.ROLLED_BACK if candidate.stages and row.resting == D.LIVE else ReleaseState.DEPLOY_FAILED
+    had_traffic = any(stage.since for stage in candidate.stages)
+    return ReleaseState.ROLLED_BACK if had_traffic and row.resting == D.LIVE else ReleaseState.DEPLOY_FAILED

@@ -10,13 +10,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import EndpointNameTaken, PermanentError
+from shared.errors import AzureFailed, EndpointNameTaken, PermanentError
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.release import Release
 from shared.ledger.rows import Dataset, Origin, Request
 from shared.ledger.states import DatasetState
 from shared.releases import endpoints, idle
-from shared.releases.endpoints import ReleaseFailure
+from shared.releases.endpoints import Progress, ReleaseFailure
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -77,8 +77,12 @@ class Sleep:
     def act(self, row: Dataset, lease: HeldLease) -> StepResult:
         """Removes the endpoint and polls until it is gone."""
         assert row.live is not None
-        if not endpoints.ensure_removed(self.services, row, row.live, whole_endpoint=True):
-            return StepResult(row.state, poll_in=self.services.settings.look_seconds)
+        try:
+            progress = endpoints.ensure_removed(self.services, row, row.live, whole_endpoint=True)
+        except AzureFailed as error:
+            return self._stay_up(row, row.live, error)
+        if not progress.done:
+            return StepResult(row.state, "", progress.changes, self.services.settings.look_seconds)
         by = row.requested.by if row.requested else "nobody any more"
         changes: dict[str, Any] = {
             "traffic": {},
@@ -91,6 +95,15 @@ class Sleep:
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """An endpoint that stays costs money: it is left to a person."""
+
+    def _stay_up(self, row: Dataset, live: Release, error: AzureFailed) -> StepResult:
+        """An endpoint that Azure will not remove and that still serves goes on serving. Raises the error if it does
+        not serve."""
+        endpoint = self.services.workspace.endpoints.get(row.endpoint)
+        found = self.services.workspace.deployments.get(row.endpoint, live.deployment)
+        if endpoint is None or not endpoint.traffic.get(live.deployment) or found is None or found.state != "Succeeded":
+            raise error
+        return StepResult(D.LIVE, f"could not be put to sleep: {error}", {"requested": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,7 @@ class Wake:
             return self._go_on(row, live)
         except EndpointNameTaken as error:
             return StepResult(row.state, "", endpoints.next_endpoint_name(self.services, row, error))
-        except ReleaseFailure as failure:
+        except (ReleaseFailure, AzureFailed) as failure:
             reason = endpoints.with_log(str(failure), endpoints.save_log(self.services, row, live))
             return StepResult(row.state, "", {"live": live.but(failed=reason)})
 
@@ -124,17 +137,23 @@ class Wake:
     def _go_on(self, row: Dataset, live: Release) -> StepResult:
         """The next thing that is missing. Raises ReleaseFailure, EndpointNameTaken."""
         progress = endpoints.ensure_deployed(self.services, row, live)
-        if not progress.up:
-            return self._poll(row, live.but(operation=progress.operation or live.operation))
+        if not progress.done:
+            return self._poll(row, progress)
         split = {live.deployment: 100}
-        endpoint = endpoints.ensure_traffic(self.services, row.but(traffic=split))
-        if endpoint is None:
-            return self._poll(row, live)
-        changes = {"traffic": split, "scoring_uri": endpoint.scoring_uri, "requested": None, **_NO_FAILED_WAKES}
+        progress = endpoints.ensure_traffic(self.services, row.but(traffic=split))
+        if not progress.done:
+            return self._poll(row, progress)
+        assert progress.endpoint is not None
+        changes = {
+            "traffic": split,
+            "scoring_uri": progress.endpoint.scoring_uri,
+            "requested": None,
+            **_NO_FAILED_WAKES,
+        }
         return StepResult(D.LIVE, "awake", changes)
 
-    def _poll(self, row: Dataset, live: Release) -> StepResult:
-        return StepResult(row.state, "", {"live": live}, self.services.settings.look_seconds)
+    def _poll(self, row: Dataset, progress: Progress) -> StepResult:
+        return StepResult(row.state, "", progress.changes, self.services.settings.look_seconds)
 
     def _check_limits(self, row: Dataset) -> None:
         """Raises ReleaseFailure before the wake costs more: after the limit, or before a person would be needed."""
@@ -146,8 +165,9 @@ class Wake:
 
     def _give_up(self, row: Dataset, live: Release) -> StepResult:
         """Everything removed, and a pause that doubles before a call wakes it again."""
-        if not endpoints.ensure_removed(self.services, row, live, whole_endpoint=True):
-            return self._poll(row, live)
+        progress = endpoints.ensure_removed(self.services, row, live, whole_endpoint=True)
+        if not progress.done:
+            return self._poll(row, progress)
         pause = min(self.services.settings.wake_backoff_minutes * 60 * 2**row.wake_failures, _LONGEST_PAUSE)
         changes = {
             "live": live.but(failed=""),

@@ -23,8 +23,8 @@ from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints, health
 from shared.releases.deploy import Deploy
-from shared.releases.endpoints import ReleaseFailure
-from shared.releases.rollout import RolloutStep
+from shared.releases.endpoints import ReleaseFailure, ServingGone
+from shared.releases.rollout import RolloutStep, without_live
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -43,12 +43,21 @@ class Shift(RolloutStep):
         compared = row.live is not None and row.resting == D.LIVE and not candidate.returned_by
         if not candidate.stages:
             return self._enter(row, candidate, self.services.settings.rollout_stages[0] if compared else 100)
-        if endpoints.ensure_traffic(self.services, row) is None:
-            return self._poll(row)
+        try:
+            progress = endpoints.ensure_traffic(self.services, row)
+        except ServingGone as gone:
+            if row.live is None or gone.deployments != {row.live.deployment}:
+                raise
+            alone = row.but(**without_live(row))
+            entered = self._enter(alone, candidate, 100)
+            return StepResult(row.state, f"{gone}: 100 % of the traffic", {**without_live(row), **entered.changes})
+        if not progress.done:
+            return self._poll(row, progress)
         if not compared:
             return self._go_live(row, candidate)
         if not candidate.stages[-1].since:
-            return StepResult(row.state, "", {"candidate": _with_stage(candidate, since=self.services.clock())})
+            begun = _with_stage(candidate, since=self.services.clock())
+            return StepResult(row.state, "", {**progress.changes, "candidate": begun})
         return self._judge(row, candidate)
 
     def _enter(self, row: Dataset, candidate: Release, percent: int) -> StepResult:
@@ -169,9 +178,10 @@ class Retire:
         if previous.log is None and outcome and outcome.part == ReleaseState.ROLLED_BACK:
             logged = previous.but(log=endpoints.save_log(self.services, row, previous))
             return StepResult(row.state, "", {"previous": logged})
-        if not endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False):
-            return StepResult(row.state, poll_in=self.services.settings.look_seconds)
-        return StepResult(row.state, "", {"previous": previous.but(deployment="")})
+        progress = endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False)
+        if not progress.done:
+            return StepResult(row.state, "", progress.changes, self.services.settings.look_seconds)
+        return StepResult(row.state, "", {**progress.changes, "previous": previous.but(deployment="")})
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """A deployment that stays costs money: it is left to a person."""

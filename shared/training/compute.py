@@ -14,12 +14,14 @@ from shared import naming
 from shared.azure.workspace.compute import MachineSize
 from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.errors import BadSnapshot
+from shared.ledger.pending import Patience, PendingWrite, pursue, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shared.azure.workspace.compute import Cluster
     from shared.azure.workspace.registry import RegistryModel
+    from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
 SERVERLESS = "serverless"
@@ -85,17 +87,31 @@ def training_size(services: Services) -> MachineSize:
     return size
 
 
-def ensure_cluster(services: Services) -> str:
-    """Creates the named cluster where it is missing and that is allowed. What it has to be waited for, or nothing."""
+def ensure_cluster(services: Services, row: Snapshot) -> tuple[str, dict[str, PendingWrite]]:
+    """Creates the named cluster where it is missing. What it has to be waited for, or nothing; and what is pending.
+
+    Raises AzureFailed when Azure does not make it, or does not end changing it.
+    """
     name, given = services.settings.training_compute, services.settings
-    if name == SERVERLESS:
-        return ""
-    found = services.workspace.compute.get(name)
-    if found is None:
+    found = None if name == SERVERLESS else services.workspace.compute.get(name)
+    what, changing = f"cluster {name}", found.state if found and found.state in _CHANGING else ""
+    if name == SERVERLESS or (found is not None and not changing):
+        return "", reached(row.pending, what)
+
+    def create() -> str:
         tags = {naming.TAG_INSTALLATION: services.installation}
-        services.workspace.compute.create(name, given.training_instance_type, given.training_nodes, tags)
-        return f"cluster {name} is being created"
-    return f"cluster {name} is {found.state}" if found.state in _CHANGING else ""
+        return services.workspace.compute.create(name, given.training_instance_type, given.training_nodes, tags)
+
+    pending = pursue(
+        row.pending,
+        what,
+        now=services.clock(),
+        patience=Patience(given.deploy_limit_minutes * 60, given.look_seconds),
+        changing=changing,
+        write=create,
+        failure=services.workspace.failure,
+    )
+    return f"{what} is {changing or 'being created'}", pending
 
 
 def cores_to_serve(size: MachineSize, instances: int) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.ledger.engine import StepResult
+from shared.ledger.pending import WRITES, Patience, PendingWrite, pursue
 from shared.ledger.states import SnapshotState
 from shared.training import attempt
 
@@ -27,7 +28,7 @@ _FAILED = ("Failed", "Canceled")
 MISSING = "Missing"
 _SILENT = (MISSING, "NotResponding")
 # What changes in a row whose job gives a sign of life.
-_RESPONDS: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None}
+_RESPONDS: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None, "pending": {}}
 # How much of the end of a failed step's log is in the reason; all that was read of it is kept in `reports`.
 _LINES_QUOTED, _CHARACTERS_QUOTED = 3, 300
 
@@ -89,9 +90,26 @@ class Finish:
             reason = f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes, though it was canceled"
             return attempt.fail(self.services, row, reason, changes)
         if now - since >= limit:
-            self.services.workspace.jobs.cancel(row.job)
+            changes["pending"] = self._cancel(row, limit)
             changes["cancel_asked_at"] = now if asked is None else asked
         return self._poll(changes)
+
+    def _cancel(self, row: Snapshot, limit: float) -> dict[str, PendingWrite]:
+        """Asks for the job to be canceled, some times until the limit: Azure may accept that and not do it."""
+
+        def write() -> str:
+            self.services.workspace.jobs.cancel(row.job)
+            return ""
+
+        return pursue(
+            row.pending,
+            f"end of job {row.job}",
+            now=self.services.clock(),
+            patience=Patience(2 * limit, limit / 2 ** (WRITES - 1)),
+            changing="",
+            write=write,
+            failure=lambda operation: "",
+        )
 
 
 def _failure(services: Services, row: Snapshot) -> str:

@@ -7,7 +7,7 @@ job, and a job that is there under this name but was not made for this snapshot 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.azure.workspace.jobs import JobSpec
@@ -45,13 +45,17 @@ class Reserve:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
         if Check.SUPERSEDED not in row.overrides and (newer := self._newer(row)):
             return self._supersede(row, newer)
-        job, found = attempt.job_name(self.services, row), self._blockers(row)
+        job, found = attempt.job_name(self.services, row), self._preflight(row)
+        cluster, pending = compute.ensure_cluster(self.services, row)
+        if cluster:
+            found.append(Blocker(text=cluster, poll_in=self.services.settings.look_seconds))
         found += self.services.budget.blockers(row) if found else self.services.budget.reserve(row, job)
+        changes: dict[str, Any] = {"blocked": preflight.checks(found), "pending": pending}
         if found:
             poll_in = min(blocker.poll_in for blocker in found if blocker.poll_in is not None)
-            waiting = {"waiting": preflight.as_text(found), "blocked": preflight.checks(found)}
-            return StepResult(S.VALIDATED, "", waiting, poll_in=poll_in)
-        return StepResult(S.VALIDATED, "", {"job": job, "job_status": "", "studio_url": "", "blocked": ()})
+            changes["waiting"] = preflight.as_text(found)
+            return StepResult(S.VALIDATED, "", changes, poll_in=poll_in)
+        return StepResult(S.VALIDATED, "", {**changes, "job": job, "job_status": "", "studio_url": ""})
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
         """Refused before any money was spent: others may claim the content."""
@@ -73,7 +77,7 @@ class Reserve:
         keep = self.services.settings.keep_days * 86_400
         return StepResult(S.SUPERSEDED, f"{newer} is newer", changes, poll_in=keep)
 
-    def _blockers(self, row: Snapshot) -> list[Blocker]:
+    def _preflight(self, row: Snapshot) -> list[Blocker]:
         """What is to be waited for. Raises PreflightFailed for what will not pass by itself."""
         pin = row.base_model
         assert pin is not None, "a validated snapshot has its model pinned"
@@ -81,10 +85,7 @@ class Reserve:
         if model is None:
             gone = Blocker(text=f"base model {pin.name}:{pin.version} is gone since validation")
             raise preflight.PreflightFailed([gone])
-        found = preflight.check(self.services, row, model)
-        if cluster := compute.ensure_cluster(self.services):
-            found.append(Blocker(text=cluster, poll_in=self.services.settings.look_seconds))
-        return found
+        return preflight.check(self.services, row, model)
 
 
 @dataclass(frozen=True, slots=True)

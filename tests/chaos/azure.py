@@ -164,13 +164,14 @@ class WatchedEndpoints(FakeEndpoints):
 
     workspace: ChaosWorkspace
 
-    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
-        super().write(name, tags, traffic)
+    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> str:
+        operation = super().write(name, tags, traffic)
         self.workspace.watcher.traffic_written(name, traffic)
+        return operation
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str) -> str:
         self.workspace.watcher.endpoint_removed(name)
-        super().delete(name)
+        return super().delete(name)
 
 
 class WatchedDeployments(FakeDeployments):

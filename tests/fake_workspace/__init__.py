@@ -16,13 +16,18 @@ __all__ = ["FAMILY", "GPU", "FakeWorkspace"]
 class FakeWorkspace:
     """Azure ML reduced to what the app may rely on, by kind of resource. What is started takes `pace` seconds.
 
-    The next `busy` calls are answered with 503.
+    The next `busy` calls are answered with 503. What `breaks` gives a reason for (by the kind of write and the name of
+    what is written) is accepted and fails a while later: nothing has changed then, and the state is Failed. Kinds:
+    `endpoint`, `traffic`, `removal`, `deployment`, `cluster`, `cancel`. All that was accepted is in `accepted`.
     """
 
     def __init__(self, clock: Clock, process: Process) -> None:
         self.clock, self.process = clock, process
         self.pace = 90.0
         self.busy: int = 0
+        self.breaks: Callable[[str, str], str] = lambda kind, name: ""
+        self.accepted: list[tuple[str, str]] = []
+        self.reasons: dict[str, str] = {}
         self.registry = FakeRegistry(self)
         self.jobs = FakeJobs(self)
         self.models = FakeModels(self)
@@ -46,3 +51,15 @@ class FakeWorkspace:
         """One call that changes something: not without the lease."""
         fence.check()
         return self.call(act)
+
+    def accept(self, kind: str, name: str) -> tuple[str, str]:
+        """A write is accepted: the address of its operation, and why it is going to fail, or nothing."""
+        self.accepted.append((kind, name))
+        reason, operation = self.breaks(kind, name), f"/operations/{len(self.accepted)}"
+        if reason:
+            self.reasons[operation] = reason
+        return operation, reason
+
+    def failure(self, operation: str) -> str:
+        """Why an operation failed."""
+        return self.call(lambda: self.reasons.get(operation, "") or self.deployments.failure(operation))

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Made:
-    """Something that was started: what it is, when it is ready, when it is gone."""
+    """Something that was started: what it is, when it is ready, when it is gone. `broken`: its last write failed."""
 
     value: Any
     ready_at: float
     deleted_at: float | None = None
+    broken: bool = False
+    operation: str = ""
 
 
 class Kind:

@@ -33,8 +33,8 @@ class FakeEndpoints(Kind):
     def list(self) -> builtins.list[Endpoint]:
         return self.workspace.call(lambda: [self._shown(name) for name in [*self.made] if self.find(name)])
 
-    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
-        def act() -> None:
+    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> str:
+        def act() -> str:
             for deployment in traffic:
                 if self.workspace.deployments.find(name, deployment) is None:
                     raise AzureRefused(f"no deployment {deployment}")
@@ -46,18 +46,30 @@ class FakeEndpoints(Kind):
                 self.created.append(name)
             self.refuse_while_moving(name)
             split = {k: v for k, v in traffic.items() if v}
+            found, ready_at = self.find(name), self.workspace.clock() + self.workspace.pace / 3
+            operation, reason = self.workspace.accept("traffic" if found else "endpoint", name)
+            if reason:
+                split = found.value.traffic if found else {}
             value = Endpoint(name=name, state="", traffic=split, tags=tags, scoring_uri=f"https://fake/{name}/score")
-            self.made[name] = Made(value, self.workspace.clock() + self.workspace.pace / 3)
+            self.made[name] = Made(value, ready_at, broken=bool(reason))
+            return operation
 
-        self.workspace.write(act)
+        return self.workspace.write(act)
 
-    def delete(self, name: str) -> None:
-        def act() -> None:
-            if self.find(name):
-                self.refuse_while_moving(name)
-                self.made[name].deleted_at = self.workspace.clock() + self.workspace.pace / 3
+    def delete(self, name: str) -> str:
+        def act() -> str:
+            if (found := self.find(name)) is None:
+                return ""
+            self.refuse_while_moving(name)
+            operation, reason = self.workspace.accept("removal", name)
+            ends_at = self.workspace.clock() + self.workspace.pace / 3
+            if reason:
+                found.ready_at, found.broken = ends_at, True
+            else:
+                found.deleted_at = ends_at
+            return operation
 
-        self.workspace.write(act)
+        return self.workspace.write(act)
 
     def key(self, name: str) -> str:
         def act() -> str:
@@ -85,7 +97,8 @@ class FakeEndpoints(Kind):
             raise ServiceBusy(f"endpoint {name} is {state}")
 
     def _shown(self, name: str) -> Endpoint:
-        found: Endpoint = self.made[name].value.but(state=self._moving(name) or "Succeeded")
+        rests = "Failed" if self.made[name].broken else "Succeeded"
+        found: Endpoint = self.made[name].value.but(state=self._moving(name) or rests)
         return found
 
     def _moving(self, name: str) -> str:
@@ -127,28 +140,38 @@ class FakeDeployments(Kind):
             if (spec.endpoint, spec.name) not in self.made:
                 self.created.append(spec.name)
             value = Deployment(name=spec.name, state="", tags=spec.tags)
-            self.made[spec.endpoint, spec.name] = Made(value, self.workspace.clock() + self.workspace.pace)
-            return f"/operations/{spec.endpoint}/{spec.name}"
+            operation, reason = self.workspace.accept("deployment", spec.name)
+            ready_at = self.workspace.clock() + self.workspace.pace
+            made = Made(value, ready_at, broken=bool(reason), operation=operation)
+            self.made[spec.endpoint, spec.name] = made
+            return operation
 
         return self.workspace.write(act)
 
     def failure(self, operation: str) -> str:
-        endpoint, _, name = operation.removeprefix("/operations/").partition("/")
-        made = self.find(endpoint, name)
-        failed = made is not None and self._state(name, made) == "Failed"
-        return self.workspace.call(lambda: "ResourceNotReady: the container ended" if failed else "")
+        """Why a deployment failed, without a call."""
+        failed = (
+            made.operation == operation and self._state(name, made) == "Failed" for (_, name), made in self.made.items()
+        )
+        return "ResourceNotReady: the container ended" if any(failed) else ""
 
-    def delete(self, endpoint: str, name: str) -> None:
-        def act() -> None:
+    def delete(self, endpoint: str, name: str) -> str:
+        def act() -> str:
             made = self.find(endpoint, name)
             if made is None:
-                return
+                return ""
             self.workspace.endpoints.refuse_while_moving(endpoint)
             if self.workspace.endpoints.made[endpoint].value.traffic.get(name):
                 raise AzureRefused("the deployment has traffic")
-            made.deleted_at = self.workspace.clock() + self.workspace.pace / 3
+            operation, reason = self.workspace.accept("removal", name)
+            ends_at = self.workspace.clock() + self.workspace.pace / 3
+            if reason:
+                self.workspace.endpoints.made[endpoint].ready_at = ends_at
+            else:
+                made.deleted_at = ends_at
+            return operation
 
-        self.workspace.write(act)
+        return self.workspace.write(act)
 
     def logs(self, endpoint: str, name: str) -> dict[str, str]:
         return {"inference-server": "it broke"} if self.find(endpoint, name) else {}
@@ -173,4 +196,6 @@ class FakeDeployments(Kind):
     def _state(self, name: str, made: Made) -> str:
         if made.deleted_at is not None:
             return "Deleting"
-        return self.outcome(name) if self.workspace.clock() >= made.ready_at else "Creating"
+        if self.workspace.clock() < made.ready_at:
+            return "Creating"
+        return "Failed" if made.broken else self.outcome(name)

@@ -66,12 +66,15 @@ class FakeCompute(Kind):
 
         return self.workspace.call(act)
 
-    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
-        def act() -> None:
-            self.clusters[name] = Cluster(name=name, size=size, state="Succeeded")
-            self.ready_at[name] = self.workspace.clock() + self.workspace.pace
+    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
+        def act() -> str:
+            operation, reason = self.workspace.accept("cluster", name)
+            if not reason:
+                self.clusters[name] = Cluster(name=name, size=size, state="Succeeded")
+                self.ready_at[name] = self.workspace.clock() + self.workspace.pace
+            return operation
 
-        self.workspace.write(act)
+        return self.workspace.write(act)
 
 
 class FakeQuota(Kind):
@@ -135,7 +138,9 @@ class FakeJobs(Kind):
         def act() -> None:
             job = self.find(name)
             if job is not None and job.status not in ("Completed", "Failed"):
-                self.canceled.append(name)
+                _, reason = self.workspace.accept("cancel", name)
+                if not reason:
+                    self.canceled.append(name)
 
         self.workspace.write(act)
 

@@ -29,10 +29,11 @@ class Story:
         self.written: list[dict[str, int]] = []
         write = self.world.workspace.endpoints.write
 
-        def watched(name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
-            write(name, tags, traffic)
+        def watched(name: str, tags: dict[str, str], traffic: dict[str, int]) -> str:
+            operation = write(name, tags, traffic)
             if traffic:
                 self.written.append(dict(traffic))
+            return operation
 
         self.world.workspace.endpoints.write = watched  # type: ignore[method-assign]
         self.world.drop(f"{NAME}.jsonl", dialogues(40))

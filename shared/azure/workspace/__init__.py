@@ -57,3 +57,7 @@ class Workspace:
     def location(self) -> str:
         """The workspace's region."""
         return self._client.location()
+
+    def failure(self, operation: str) -> str:
+        """Why an operation failed, by the address that a write returned; empty when that is not known. Never raises."""
+        return self._client.failure(operation)

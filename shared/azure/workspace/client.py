@@ -80,6 +80,18 @@ class AzureMlClient:
         response.raise_for_status()
         return response.json()
 
+    def failure(self, operation: str) -> str:
+        """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
+
+        The document of what was written says that it failed, and not why.
+        """
+        if not operation.startswith(f"{self.resource_manager}/"):  # the token is for nobody else
+            return ""
+        with contextlib.suppress(Exception):
+            error = self.send("GET", operation)["error"]
+            return f"{error['code']}: {error['message']}"[:600]
+        return ""
+
     def id(self, *path: str) -> str:
         """The ARM id of a resource below the workspace."""
         subscription, group, workspace = self._where
@@ -109,3 +121,11 @@ class AzureMlClient:
         with contextlib.suppress(Exception):  # an answer of any other shape says nothing
             body = response.http_response.json()
             self._raw.body = (body.get("value") or [body])[0]
+
+
+def operation_of(poller: Any) -> str:
+    """The address under which the service tells of a long operation; empty when it names none."""
+    with contextlib.suppress(AttributeError):
+        headers = poller.polling_method()._initial_response.http_response.headers
+        return str(headers.get("Azure-AsyncOperation", ""))
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.azure.workspace.client import operation_of
 from shared.azure.workspace.translation import or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -58,8 +59,11 @@ class ComputeOperations:
         size = getattr(found, "size", "") or ""
         return Cluster(name=name, size=size, state=state_of(found), errors=str(errors) if errors else "")
 
-    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
-        """Starts creating a cluster that scales to zero."""
+    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
+        """Starts creating a cluster that scales to zero.
+
+        Returns the address of the operation, for `Workspace.failure`; empty when the service names none.
+        """
         from azure.ai.ml.entities import AmlCompute
 
         cluster = AmlCompute(
@@ -71,4 +75,4 @@ class ComputeOperations:
             tags=tags,
         )
         with writing(f"compute {name}"):
-            self._client.workspace.compute.begin_create_or_update(cluster)
+            return operation_of(self._client.workspace.compute.begin_create_or_update(cluster))

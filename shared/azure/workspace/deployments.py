@@ -6,6 +6,7 @@ import builtins
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.workspace.client import operation_of
 from shared.azure.workspace.translation import or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -58,7 +59,7 @@ class DeploymentOperations:
     def create(self, spec: DeploymentSpec) -> str:
         """Starts creating a deployment with the notebook's probe and request settings.
 
-        Returns the address of the operation, for `failure`; empty when the service names none.
+        Returns the address of the operation, for `Workspace.failure`; empty when the service names none.
         """
         from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
 
@@ -76,24 +77,13 @@ class DeploymentOperations:
             tags=spec.tags,
         )
         with writing(f"deployment {spec.endpoint}/{spec.name}"):
-            return _operation(self._client.workspace.online_deployments.begin_create_or_update(deployment))
+            return operation_of(self._client.workspace.online_deployments.begin_create_or_update(deployment))
 
-    def failure(self, operation: str) -> str:
-        """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
-
-        The deployment's own document says that it failed, and not why.
-        """
-        if not operation.startswith(f"{self._client.resource_manager}/"):  # the token is for nobody else
-            return ""
-        with contextlib.suppress(Exception):
-            error = self._client.send("GET", operation)["error"]
-            return f"{error['code']}: {error['message']}"[:600]
-        return ""
-
-    def delete(self, endpoint: str, name: str) -> None:
-        """Starts deleting a deployment."""
+    def delete(self, endpoint: str, name: str) -> str:
+        """Starts deleting a deployment. Returns the address of the operation, as `create` does."""
         with writing(f"deployment {endpoint}/{name}"):
-            or_none(lambda: self._client.workspace.online_deployments.begin_delete(name, endpoint))
+            deployments = self._client.workspace.online_deployments
+            return operation_of(or_none(lambda: deployments.begin_delete(name, endpoint)))
 
     def logs(self, endpoint: str, name: str) -> dict[str, str]:
         """The last lines of the inference server and of the storage initialiser, as far as they can be had."""
@@ -108,11 +98,3 @@ class DeploymentOperations:
 
 def _deployment(found: Any) -> Deployment:
     return Deployment(name=found.name, state=state_of(found), tags=dict(found.tags or {}))
-
-
-def _operation(poller: Any) -> str:
-    """The address under which the service tells of a long operation."""
-    with contextlib.suppress(AttributeError):
-        headers = poller.polling_method()._initial_response.http_response.headers
-        return str(headers.get("Azure-AsyncOperation", ""))
-    return ""

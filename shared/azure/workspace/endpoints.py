@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.workspace.client import operation_of
 from shared.azure.workspace.translation import asking, or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -41,21 +42,22 @@ class EndpointOperations:
         with reading("endpoints"):
             return [_endpoint(found) for found in self._client.workspace.online_endpoints.list()]
 
-    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> None:
+    def write(self, name: str, tags: dict[str, str], traffic: dict[str, int]) -> str:
         """Starts creating the endpoint, or setting its traffic: the whole endpoint in one absolute write.
 
-        Raises EndpointNameTaken when it is to be created and somebody else in the region has one of that name.
+        Returns the address of the operation, for `Workspace.failure`; empty when the service names none. Raises
+        EndpointNameTaken when it is to be created and somebody else in the region has one of that name.
         """
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
         endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
         with writing(f"endpoint {name}"):
-            self._client.workspace.online_endpoints.begin_create_or_update(endpoint)
+            return operation_of(self._client.workspace.online_endpoints.begin_create_or_update(endpoint))
 
-    def delete(self, name: str) -> None:
-        """Starts deleting an endpoint with all its deployments."""
+    def delete(self, name: str) -> str:
+        """Starts deleting an endpoint with all its deployments. Returns the address of the operation, as `write`."""
         with writing(f"endpoint {name}"):
-            or_none(lambda: self._client.workspace.online_endpoints.begin_delete(name))
+            return operation_of(or_none(lambda: self._client.workspace.online_endpoints.begin_delete(name)))
 
     def key(self, name: str) -> str:
         """The primary key of an endpoint. Never log it, never store it."""

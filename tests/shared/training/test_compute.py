@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from shared.azure.workspace.compute import Cluster, MachineSize
-from shared.errors import BadSnapshot
+from shared.errors import AzureFailed, BadSnapshot
+from shared.ledger.rows import Snapshot
 from shared.training import compute
-from tests.builders import a_base_model
+from tests.builders import a_base_model, a_snapshot
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
@@ -54,13 +55,39 @@ def test_the_least_gpus_are_read_from_the_registry(text: str, gpus: int) -> None
     assert compute.least_gpus(a_base_model(properties={"finetune-min-sku-spec": text})) == gpus
 
 
+def _waits_for(world: World, row: Snapshot | None = None) -> str:
+    return compute.ensure_cluster(world.services, row or a_snapshot())[0]
+
+
 @pytest.mark.parametrize("state", ["Creating", "Updating", "Deleting"])
 def test_a_cluster_that_moves_is_waited_for(state: str) -> None:
-    assert compute.ensure_cluster(_with_cluster(state).services) == f"cluster gpus is {state}"
+    assert _waits_for(_with_cluster(state)) == f"cluster gpus is {state}"
 
 
 def test_nothing_is_waited_for_without_a_cluster_or_when_it_is_up() -> None:
-    assert compute.ensure_cluster(World().services) == compute.ensure_cluster(_with_cluster().services) == ""
+    assert _waits_for(World()) == _waits_for(_with_cluster()) == ""
+
+
+def test_a_cluster_that_never_ends_changing_is_given_up_at_the_limit() -> None:
+    world = _with_cluster("Updating", deploy_limit_minutes=90)
+    row = a_snapshot()
+    for _ in range(90):
+        row = row.but(pending=compute.ensure_cluster(world.services, row)[1])
+        world.clock.now += 60
+    world.clock.now += 60
+    with pytest.raises(AzureFailed, match=r"cluster gpus .*it is still Updating after 90 minutes"):
+        compute.ensure_cluster(world.services, row)
+
+
+def test_a_cluster_that_azure_accepts_and_never_makes_is_given_up_after_some_tries() -> None:
+    world = World(settings={"training_compute": "gpus", "create_compute": True})
+    world.workspace.breaks = lambda kind, name: "no such size in this zone"
+    row = a_snapshot()
+    while world.workspace.accepted != [("cluster", "gpus")] * 5:
+        row = row.but(pending=compute.ensure_cluster(world.services, row)[1])
+        world.clock.now += 60
+    with pytest.raises(AzureFailed, match="asked for 5 times: no such size in this zone"):
+        compute.ensure_cluster(world.services, row)
 
 
 def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
@@ -68,15 +95,15 @@ def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() 
     started = []
     start = world.workspace.compute.create
 
-    def starts(name: str, size: str, nodes: int, tags: dict[str, str]) -> None:
+    def starts(name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
         started.append((name, size, nodes, tags))
-        start(name, size, nodes, tags)
+        return start(name, size, nodes, tags)
 
     world.workspace.compute.create = starts  # type: ignore[method-assign]
-    assert compute.ensure_cluster(world.services) == "cluster gpus is being created"
-    assert compute.ensure_cluster(world.services) == "cluster gpus is Creating"
+    assert _waits_for(world) == "cluster gpus is being created"
+    assert _waits_for(world) == "cluster gpus is Creating"
     world.clock.now += 600
-    assert compute.ensure_cluster(world.services) == ""
+    assert _waits_for(world) == ""
     assert started == [("gpus", GPU, 3, {"droptune.installation": world.services.installation})]
 
 
