@@ -29,7 +29,7 @@ def main() -> int:
         case "supervise":
             from local.supervisor import supervise
 
-            return supervise(folder, dict(arguments.set), arguments.report)
+            return supervise(folder, arguments.report)
         case _:
             from local.status import show
 

@@ -123,7 +123,7 @@ class Cloud:
         forget(self.folder)
 
     def _start_all(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         end(marked(mark_prefix(self.folder)))
         self._wiring = wire(self.folder)
         self._mark = mark_prefix(self.folder) + str(uuid.uuid4())

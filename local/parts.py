@@ -38,7 +38,10 @@ _FOREIGN = ("AZURE_", "ARM_", "AZUREML_", "IDENTITY_", "MSI_", "APPLICATIONINSIG
 
 @dataclass(frozen=True)
 class CloudProcess:
-    """One process. `environment` is added to that of the supervisor; `ready` is asked again and again."""
+    """One process. `environment` is added to that of the supervisor; `ready` is asked again and again.
+
+    Secrets go into `environment`: everybody on the machine may read a command line.
+    """
 
     name: str
     command: list[str]
@@ -74,17 +77,22 @@ def _azurite(wiring: Wiring) -> CloudProcess:
 
 def _eventgrid(wiring: Wiring) -> CloudProcess:
     command = _python("local.eventgrid", wiring.folder / "eventgrid", wiring.ports["eventgrid"])
-    command += ["--storage", wiring.storage, "--azurite-log", str(wiring.logs / "azurite.log")]
-    command += ["--key", wiring.eventgrid_key, "--account", wiring.account_id]
-    return CloudProcess("eventgrid", command, wiring.ports["eventgrid"], lambda: healthy(wiring.eventgrid_url))
+    command += ["--azurite-log", str(wiring.logs / "azurite.log"), "--account", wiring.account_id]
+    return CloudProcess(
+        "eventgrid",
+        command,
+        wiring.ports["eventgrid"],
+        lambda: healthy(wiring.eventgrid_url),
+        environment={"STORAGE_CONNECTION": wiring.storage, "EVENTGRID_KEY": wiring.eventgrid_key},
+    )
 
 
 def _azureml(wiring: Wiring) -> CloudProcess:
     command = _python("local.azureml", wiring.folder / "azureml", wiring.ports["azureml"])
-    command += ["--identity-port", str(wiring.ports["identity"]), "--storage", wiring.storage]
+    command += ["--identity-port", str(wiring.ports["identity"])]
     command += ["--subscription", wiring.subscription_id, "--resource-group", wiring.resource_group]
     command += ["--workspace", wiring.workspace]
-    command += ["--topic-url", f"{wiring.eventgrid_url}/topics/azureml/api/events", "--topic-key", wiring.eventgrid_key]
+    command += ["--topic-url", f"{wiring.eventgrid_url}/topics/azureml/api/events"]
     settings = wiring.folder / "azureml-settings.json"
     command += ["--settings", str(settings)] if settings.exists() else []
     identity = wiring.identity_endpoint.removesuffix("/msi/token")
@@ -94,7 +102,11 @@ def _azureml(wiring: Wiring) -> CloudProcess:
         wiring.ports["azureml"],
         lambda: healthy(wiring.azureml_url, wiring.azureml_ca) and healthy(identity),
         after=("azurite",),
-        environment={"IDENTITY_HEADER": wiring.identity_header},
+        environment={
+            "IDENTITY_HEADER": wiring.identity_header,
+            "STORAGE_CONNECTION": wiring.storage,
+            "TOPIC_KEY": wiring.eventgrid_key,
+        },
     )
 
 

@@ -13,13 +13,15 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import psutil
 
 MARK = "DROPTUNE_LOCAL_CLOUD"
 # Every part promises to stop in two seconds; the host lets running functions end for five.
 PATIENCE = 8.0
+# What a cloud writes is its owner's: resources, subscriptions and logs hold keys.
+PRIVATE = 0o077
 
 
 class ChildProcess:
@@ -36,8 +38,7 @@ class ChildProcess:
         cls, command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path | None = None
     ) -> Self:
         """Start it in a session of its own: keys pressed in a terminal are for the supervisor only."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with appending(log) as output:
             log_start = output.tell()
             process = subprocess.Popen(
                 list(command),
@@ -47,6 +48,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=PRIVATE,
             )
         return cls(process, log, log_start)
 
@@ -72,6 +74,12 @@ class ChildProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
         end([*left_behind, *group(self.pid)], patience=0)
+
+
+def appending(log: Path) -> BinaryIO:
+    """A log to add to, which only its owner may read."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def descendants(pid: int) -> list[psutil.Process]:

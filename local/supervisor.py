@@ -22,11 +22,13 @@ from typing import Never
 
 from local.cloud import Cloud, StartFailed, mark_prefix, tail
 from local.parts import ROOT, SETTINGS
-from local.processes import MARK, end, marked
+from local.processes import MARK, PRIVATE, appending, end, marked
 from local.provision import ProvisioningFailed
 from local.record import CloudRecord, forget, running
 
 STOP_SECONDS = 30.0
+# The settings that `up` was given, as JSON: there may be keys among them, and everybody may read a command line.
+GIVEN = "DROPTUNE_LOCAL_SETTINGS"
 
 
 class UpFailed(Exception):
@@ -82,7 +84,7 @@ def _end(folder: Path) -> int:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Only one command at a time starts or ends the cloud of a folder; the others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -92,19 +94,18 @@ def _start_supervisor(folder: Path, settings: Mapping[str, str]) -> None:
     """Start it and print what it reports until it is ready or gives up."""
     reading, writing = os.pipe()
     log = _log(folder)
-    log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "local", "supervise", "--folder", str(folder), "--report", str(writing)]
-    command += [f"--set={name}={value}" for name, value in settings.items()]
-    with log.open("ab") as output:
+    with appending(log) as output:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, MARK: f"{mark_prefix(folder)}supervisor"},
+            env={**os.environ, MARK: f"{mark_prefix(folder)}supervisor", GIVEN: json.dumps(dict(settings))},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=[writing],
             start_new_session=True,
+            umask=PRIVATE,
         )
     os.close(writing)
     try:
@@ -124,8 +125,9 @@ def _print_reports(reports: Iterator[str]) -> None:
         print(f"  {report['ready']:<11}{report['seconds']:5.1f} s", flush=True)
 
 
-def supervise(folder: Path, settings: Mapping[str, str], report: int) -> int:
+def supervise(folder: Path, report: int) -> int:
     """The supervisor process: keep the cloud up until told to stop. Reports to the pipe how the start goes."""
+    settings: dict[str, str] = json.loads(os.environ.pop(GIVEN, "{}"))
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, _interrupt)
 
@@ -165,7 +167,9 @@ def _watch(cloud: Cloud) -> Never:
         for name, code in cloud.ended().items():
             if name not in known:
                 known.add(name)
-                print(f"{name} ended with code {code}", flush=True)
+                # A full disk must not end what still runs.
+                with contextlib.suppress(OSError):
+                    print(f"{name} ended with code {code}", flush=True)
 
 
 def _log(folder: Path) -> Path:

@@ -113,7 +113,7 @@ def _port(remembered: int | None) -> int:
 
 def write_private(file: Path, content: bytes) -> None:
     """Replace the file as a whole, readable by its owner only."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = file.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:

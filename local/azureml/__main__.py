@@ -1,5 +1,7 @@
-"""Starts the local Azure ML: `python -m local.azureml --folder F --port P --identity-port I --storage
-CONNECTION ...`.
+"""Starts the local Azure ML: `python -m local.azureml --folder F --port P --identity-port I ...`.
+
+Secrets come by the environment: `STORAGE_CONNECTION` (the connection string of the storage account), `IDENTITY_HEADER`
+(what the app sends to get tokens), `TOPIC_KEY` (for `--topic-url`). Everybody on the machine may read a command line.
 
 Started by the local cloud's supervisor and by tests. Ends on SIGTERM or SIGINT within two seconds, all
 children with it; started again on the same folder it goes on where it was.
@@ -11,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -51,22 +54,20 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, int]:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--identity-port", type=int, required=True)
-    parser.add_argument("--storage", required=True, help="connection string of the storage account")
     parser.add_argument("--subscription", required=True)
     parser.add_argument("--resource-group", required=True)
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--topic-url")
-    parser.add_argument("--topic-key")
     parser.add_argument("--settings", type=Path)
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     options = Options(
         folder=given.folder.resolve(),
         addresses=Addresses(given.port, given.subscription, given.resource_group, given.workspace),
-        storage=given.storage,
+        storage=os.environ["STORAGE_CONNECTION"],
         settings=read_settings(given.settings),
         topic_url=given.topic_url,
-        topic_key=given.topic_key,
+        topic_key=os.environ.get("TOPIC_KEY"),
     )
     return options, given.identity_port
 
@@ -127,6 +128,7 @@ def _stop_on_signals(servers: list[QuietServer], cloud: ControlPlane) -> None:
 def main() -> None:
     """Entry point."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.umask(0o077)  # the resources hold keys
     options, identity_port = options_from()
     asyncio.run(serve(options, identity_port))
 

@@ -1,6 +1,7 @@
-"""Starts the local Event Grid: `python -m local.eventgrid --folder F --port P --storage CONNECTION
---azurite-log FILE --key K`.
+"""Starts the local Event Grid: `python -m local.eventgrid --folder F --port P --azurite-log FILE`.
 
+Two secrets come by the environment: `STORAGE_CONNECTION` (Azurite's connection string) and `EVENTGRID_KEY` (the key
+that publishers send as aeg-sas-key). Everybody on the machine may read a command line.
 Started by the local cloud's supervisor and by tests; ends on SIGTERM or SIGINT within two seconds. In its folder it
 keeps the subscriptions and how far it has read Azurite's log, and goes on from there when started again.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import httpx
@@ -32,9 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.eventgrid", description="A local Event Grid.")
     parser.add_argument("--folder", type=Path, required=True, help="folder for subscriptions and the log position")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
-    parser.add_argument("--storage", required=True, help="connection string of Azurite")
     parser.add_argument("--azurite-log", type=Path, required=True, help="file with Azurite's access log")
-    parser.add_argument("--key", required=True, help="key that publishers send as aeg-sas-key")
     parser.add_argument("--account", default=ACCOUNT, help="resource id of the account that storage events name")
     return parser.parse_args()
 
@@ -43,14 +43,15 @@ async def serve(options: argparse.Namespace) -> None:
     """Run until told to stop."""
     options.folder.mkdir(parents=True, exist_ok=True)
     subscriptions = Subscriptions(options.folder / "subscriptions.json")
-    dead_letters = DeadLetters(options.storage)
+    storage_connection, key = os.environ["STORAGE_CONNECTION"], os.environ["EVENTGRID_KEY"]
+    dead_letters = DeadLetters(storage_connection)
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
     async with httpx.AsyncClient(timeout=None, limits=limits, trust_env=False) as client:
         broker = Broker(client, subscriptions, dead_letters)
         record = options.folder / "log-position.json"
-        storage = StorageEvents(broker, options.storage, options.azurite_log, record, options.account)
+        storage = StorageEvents(broker, storage_connection, options.azurite_log, record, options.account)
         url = f"http://127.0.0.1:{options.port}"
-        api = Api(broker, storage, subscriptions, dead_letters, client, options.key, url)
+        api = Api(broker, storage, subscriptions, dead_letters, client, key, url)
         watching = asyncio.create_task(storage.run())
         watching.add_done_callback(report_end)
         try:
@@ -86,6 +87,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "azure"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(0o077)  # the subscriptions hold keys
     asyncio.run(serve(parse_arguments()))
 
 

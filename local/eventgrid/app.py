@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 from dataclasses import dataclass, field
 
 import httpx
@@ -20,12 +21,22 @@ from starlette.routing import Route
 
 from local.eventgrid.broker import Broker
 from local.eventgrid.dead_letters import DeadLetters
-from local.eventgrid.errors import BadSubscription, HandshakeFailed, RequestError, UnknownSubscription, WrongKey
+from local.eventgrid.delivery import DeliveryState
+from local.eventgrid.errors import (
+    BadQuery,
+    BadSubscription,
+    HandshakeFailed,
+    RequestError,
+    UnknownSubscription,
+    WrongKey,
+)
 from local.eventgrid.faults import read_faults
 from local.eventgrid.handshake import shake_hands
 from local.eventgrid.schemas import read_events
 from local.eventgrid.storage_events import StorageEvents
 from local.eventgrid.subscriptions import Subscriptions, read_subscription
+
+log = logging.getLogger(__name__)
 
 SETTLED_SECONDS = 30.0
 
@@ -74,7 +85,7 @@ class Api:
 
     async def list_subscriptions(self, _: Request) -> Response:
         """Every subscription."""
-        return json_response(self.subscriptions.all())
+        return json_response([one.shown for one in self.subscriptions.all()])
 
     async def put_subscription(self, request: Request) -> Response:
         """Make or replace a subscription, once the webhook has agreed."""
@@ -85,7 +96,7 @@ class Api:
             self._codes[name] = agreement.code
             wanted = msgspec.structs.replace(wanted, state="AwaitingManualAction")
         self.subscriptions.put(wanted)
-        return json_response(wanted, status=200 if agreement.agreed else 202)
+        return json_response(wanted.shown, status=200 if agreement.agreed else 202)
 
     async def validate(self, request: Request) -> Response:
         """The late answer to a handshake: whoever knows the code has seen the validation request."""
@@ -111,7 +122,13 @@ class Api:
 
     async def put_faults(self, request: Request) -> Response:
         """Replace the faults; `{}` ends them."""
-        self.broker.set_faults(read_faults(await request.body()))
+        faults = read_faults(await request.body())
+        known = {one.topic for one in self.subscriptions.all()}
+        if missing := set(faults.topics) - known:
+            raise BadSubscription(
+                f"nobody subscribes to {', '.join(sorted(missing))}; known: {', '.join(sorted(known))}"
+            )
+        self.broker.set_faults(faults)
         return await self.show_faults(request)
 
     async def release(self, request: Request) -> Response:
@@ -123,11 +140,22 @@ class Api:
 
     async def list_deliveries(self, request: Request) -> Response:
         """The latest deliveries, oldest first; `topic`, `type`, `subscription` and `state` narrow them down."""
+        if unknown := set(request.query_params) - {"topic", "type", "subscription", "state"}:
+            raise BadQuery(f"deliveries cannot be narrowed down by {', '.join(sorted(unknown))}")
         described = [delivery.described() for delivery in self.broker.remembered]
         for name in ("topic", "type", "subscription", "state"):
             if wanted := request.query_params.get(name):
+                self._check_known(name, wanted)
                 described = [one for one in described if one[name] == wanted]
         return json_response(described)
+
+    def _check_known(self, name: str, wanted: str) -> None:
+        """Raises BadQuery for what no delivery can ever have: a test that asks for it would wait in vain."""
+        if name == "state" and wanted not in list(DeliveryState):
+            raise BadQuery(f"state {wanted!r} is none of {', '.join(DeliveryState)}")
+        known = {one.name for one in self.subscriptions.all()} | {one.subscription for one in self.broker.remembered}
+        if name == "subscription" and wanted not in known:
+            raise UnknownSubscription(f"there is no subscription {wanted!r}, and there was none")
 
     async def list_dead_letters(self, _: Request) -> Response:
         """What is in the containers of all subscriptions."""
@@ -137,22 +165,37 @@ class Api:
     async def settled(self, request: Request) -> Response:
         """Wait until all that Azurite did and all that was published has been delivered or given up."""
         settled = False
+        seconds = _seconds(request)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(float(request.query_params.get("timeout", SETTLED_SECONDS))):
+            async with asyncio.timeout(seconds):
                 await self.storage_events.caught_up(self.client)
                 await self.broker.settled()
                 settled = True
         return json_response({"settled": settled, "pending": [one.described() for one in self.broker.open]})
 
 
+def _seconds(request: Request) -> float:
+    given = request.query_params.get("timeout", str(SETTLED_SECONDS))
+    try:
+        return float(given)
+    except ValueError as error:
+        raise BadQuery(f"timeout {given!r} is no number of seconds") from error
+
+
 def create_app(api: Api) -> Starlette:
     """The application around the routes."""
-    return Starlette(routes=api.routes(), exception_handlers={RequestError: refuse})
+    return Starlette(routes=api.routes(), exception_handlers={RequestError: refuse, OSError: no_room})
 
 
 def json_response(content: object, status: int = 200) -> Response:
     """Any value msgspec can write."""
     return Response(msgspec.json.encode(content), status_code=status, media_type="application/json")
+
+
+def no_room(_: Request, error: Exception) -> Response:
+    """What could not be kept is not promised: the disk is full, or the folder is gone."""
+    log.warning("it could not be kept: %s", error)
+    return JSONResponse({"error": {"code": "InsufficientStorage", "message": f"it could not be kept: {error}"}}, 507)
 
 
 def refuse(_: Request, error: Exception) -> Response:

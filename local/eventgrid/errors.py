@@ -14,6 +14,10 @@ class BadEvents(RequestError):
     """The body is not a list of events of either schema."""
 
 
+class BadQuery(RequestError):
+    """What is asked for cannot be there."""
+
+
 class BadSubscription(RequestError):
     """The description of a subscription, or of faults, makes no sense."""
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import httpx
 import msgspec
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.blob import BlobClient, BlobServiceClient
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.storage.blob import BlobClient, BlobProperties, BlobServiceClient
 
 from local.eventgrid.access_log import AccessLog, BlobChange, LogLine, parse
 from local.eventgrid.broker import Broker
@@ -63,7 +63,7 @@ class StorageEvents:
         """Publish until cancelled."""
         while True:
             for line in self._log.new_lines():
-                published = await self._take(line)
+                published = await self._take_or_pass_over(line)
                 self._read = LogPosition(line.file, line.end)
                 if published or self._far_ahead():
                     self._note_progress()
@@ -91,6 +91,14 @@ class StorageEvents:
     def _far_ahead(self) -> bool:
         return self._read.file != self._recorded.file or self._read.position - self._recorded.position > RECORD_BYTES
 
+    async def _take_or_pass_over(self, line: LogLine) -> bool:
+        """Whatever is odd about one line is named in the log; it must not keep the events of others back."""
+        try:
+            return await self._take(line)
+        except Exception:
+            log.exception("a line of the access log was passed over: %s", line.text.strip()[:500])
+            return False
+
     async def _take(self, line: LogLine) -> bool:
         """Publish the event that a line stands for, if it does and anybody wants it."""
         for mark, seen in self._awaited.items():
@@ -117,6 +125,8 @@ class StorageEvents:
             known: Mapping[str, Any] | None = {"contentType": "application/octet-stream", "blobType": "BlockBlob"}
         else:
             known = await self._properties(blob)
+            if known is None:
+                log.info("no event: %s is not there any more", blob.blob_name[:500])
         if known is None:
             return None
         return {
@@ -132,19 +142,35 @@ class StorageEvents:
     async def _properties(self, blob: BlobClient) -> dict[str, Any] | None:
         while True:
             try:
-                found = await asyncio.to_thread(blob.get_blob_properties, timeout=5)
+                found = await asyncio.to_thread(self._find, blob)
             except ResourceNotFoundError:
                 return None
+            except HttpResponseError as error:
+                if error.status_code and 400 <= error.status_code < 500 and error.status_code not in (408, 429):
+                    raise  # no second try can cure it
+                log.warning("%s: its properties cannot be read yet: %s", blob.url, error.message)
+                await asyncio.sleep(0.5)
             except AzureError as error:
                 log.warning("%s: its properties cannot be read yet: %s", blob.url, error.message)
                 await asyncio.sleep(0.5)
             else:
+                if found is None:
+                    return None
                 return {
                     "eTag": found.etag,
                     "contentType": found.content_settings.content_type,
                     "contentLength": found.size,
                     "blobType": str(found.blob_type.value),
                 }
+
+    def _find(self, blob: BlobClient) -> BlobProperties | None:
+        """The properties of exactly this name. An address with dot segments means another one, a listing does not."""
+        name = blob.blob_name
+        if not {".", ".."} & set(name.split("/")):
+            return blob.get_blob_properties(timeout=5)
+        container = self._service.get_container_client(blob.container_name)
+        first = next(iter(container.list_blobs(name_starts_with=name, results_per_page=1)), None)
+        return first if first is not None and first.name == name else None
 
     def _sequence(self) -> int:
         self._last_sequence = max(self._last_sequence + 1, time.time_ns())
@@ -159,9 +185,13 @@ class StorageEvents:
     def _write(self, mark: LogPosition) -> None:
         if mark != self._recorded:
             partial = self._record.with_suffix(".partial")
-            partial.write_bytes(msgspec.json.encode(mark))
-            partial.replace(self._record)
-            self._recorded = mark
+            try:
+                partial.write_bytes(msgspec.json.encode(mark))
+                partial.replace(self._record)
+            except OSError as error:  # a full disk: events go on, and after a crash some come again
+                log.warning("how far the access log was read cannot be recorded: %s", error)
+            else:
+                self._recorded = mark
 
 
 def _recorded(record: Path) -> LogPosition:

@@ -59,6 +59,12 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     state: Literal["Succeeded", "AwaitingManualAction"] = "Succeeded"
 
+    @property
+    def shown(self) -> Subscription:
+        """As it may be shown to anybody: without the query of its endpoint, which holds the key of the webhook."""
+        base, query, _ = self.endpoint.partition("?")
+        return msgspec.structs.replace(self, endpoint=f"{base}?..." if query else base)
+
     def may_want(self, topic: str, event_type: str, subject: str) -> bool:
         """Whether an event of which only this much is known could be wanted."""
         types = {included.lower() for included in self.included_event_types}
@@ -105,16 +111,17 @@ class Subscriptions:
 
     def put(self, subscription: Subscription) -> None:
         """Add it, or replace the one of its name."""
-        self._by_name[subscription.name] = subscription
-        self._save()
+        self._save({**self._by_name, subscription.name: subscription})
 
     def remove(self, name: str) -> None:
         """Forget it."""
-        if self._by_name.pop(name, None) is None:
+        if name not in self._by_name:
             raise UnknownSubscription(f"there is no subscription {name!r}")
-        self._save()
+        self._save({known: one for known, one in self._by_name.items() if known != name})
 
-    def _save(self) -> None:
+    def _save(self, wanted: dict[str, Subscription]) -> None:
+        """Written first: what the disk has no room for is not promised. Raises OSError, and nothing has changed."""
         partial = self._file.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self.all())))
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(list(wanted.values()))))
         partial.replace(self._file)
+        self._by_name = wanted

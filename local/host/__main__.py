@@ -35,6 +35,7 @@ def main() -> int:
     started = time.perf_counter()
     sys.setswitchinterval(_SWITCH_SECONDS)
     arguments = _parse()
+    os.umask(0o077)  # keys, and what the app writes
     logs.set_up()
     try:
         return asyncio.run(_run(arguments, started))

@@ -5,11 +5,12 @@ whether it is made again after a failure is the trigger's affair.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,11 +65,25 @@ class Invoker:
             _report(function, invocation_id, started, failure)
             raise
         finally:
-            self._running.discard(invocation_id)
-            if not self._running:
-                self._idle.set()
+            self._ended(invocation_id)
         _report(function, invocation_id, started, None)
         return answer.returned
+
+    @contextlib.contextmanager
+    def answering(self, invocation_id: str) -> Iterator[None]:
+        """While its answer is on its way to the caller, a call that has returned is under way."""
+        answer = f"{invocation_id}, its answer"
+        self._running.add(answer)
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._ended(answer)
+
+    def _ended(self, invocation_id: str) -> None:
+        self._running.discard(invocation_id)
+        if not self._running:
+            self._idle.set()
 
     async def drained(self, grace: float) -> bool:
         """Wait up to `grace` seconds for the running invocations; whether all have ended."""

@@ -9,6 +9,7 @@ on until the function notices.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ from local.host.messages import RpcHttp, TypedData
 if TYPE_CHECKING:
     import aiohttp
 
-_HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host")
+_HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host", b"trailer", b"expect")
+# What this host says to the inner server. A caller who could say it too would have the call wait for another one.
+_INVOCATION_ID = "x-ms-invocation-id"
 _OURS = (b"date", b"server")
 # Up to so many bytes, a body whose length is known is passed on in one piece: that is quicker.
 _SMALL = 64 * 1024
@@ -50,12 +53,14 @@ class _Forwarded(StreamingResponse):
     """An answer on its way to the client; `on_end` is called when it has been sent, or the client has left."""
 
     on_end: Callable[[], None]
+    under_way: contextlib.ExitStack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.on_end()
+        with self.under_way:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                self.on_end()
 
 
 class Forwarder:
@@ -80,7 +85,17 @@ class Forwarder:
 
     async def respond(self, request: Request, function: Function, rpc: RpcHttp) -> Response:
         """The inner server's response as it comes; an empty 500 if the function failed, 502 if that server did."""
-        invocation_id, read = new_id(), asyncio.Event()
+        invocation_id = new_id()
+        with contextlib.ExitStack() as under_way:
+            under_way.enter_context(self._invoker.answering(invocation_id))
+            response = await self._respond(request, function, rpc, invocation_id)
+            if isinstance(response, _Forwarded):
+                # It has only begun: a host that stops lets it end within its grace.
+                response.under_way = under_way.pop_all()
+        return response
+
+    async def _respond(self, request: Request, function: Function, rpc: RpcHttp, invocation_id: str) -> Response:
+        read = asyncio.Event()
         sent = asyncio.create_task(self._send(request, invocation_id, read))
         call = asyncio.create_task(self._invoker.run(function, TriggerInput(TypedData(http=rpc)), invocation_id))
         left = asyncio.create_task(_left(request, read))
@@ -134,13 +149,13 @@ class Forwarder:
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in request.headers.raw
-            if name not in _HOP_BY_HOP
+            if name not in (*_HOP_BY_HOP, _INVOCATION_ID.encode())
         ]
         target = request.scope["raw_path"] + b"?" + request.scope["query_string"]
         return await self._client.request(
             request.method,
             URL(self._address + target.decode("latin-1"), encoded=True),
-            headers=[*headers, ("x-ms-invocation-id", invocation_id)],
+            headers=[*headers, (_INVOCATION_ID, invocation_id)],
             data=await _body(request, read),
             allow_redirects=False,
         )

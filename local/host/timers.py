@@ -120,7 +120,10 @@ class TimerListener:
 
     def _record(self, record: TimerRecord) -> None:
         if self._records:
-            self._records.write(self._function.name, record)
+            try:
+                self._records.write(self._function.name, record)
+            except OSError as error:  # a full disk: the timer goes on; a host started later may run it once more
+                log.warning("%s: when it ran cannot be recorded: %s", self._function.name, error)
 
 
 def schedule_of(function: Function) -> schedules.Schedule:

@@ -69,9 +69,10 @@ class AzureMl:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "local.azureml", "--folder", str(self.folder)]
         command += ["--port", str(self.port), "--identity-port", str(self.identity_port)]
-        command += ["--storage", self.connection_string, "--subscription", SUBSCRIPTION]
+        command += ["--subscription", SUBSCRIPTION]
         command += ["--resource-group", GROUP, "--workspace", WORKSPACE, *self._more]
-        environment = {**os.environ, "IDENTITY_HEADER": "known-to-the-app-only"}
+        secrets = {"IDENTITY_HEADER": "known-to-the-app-only", "STORAGE_CONNECTION": self.connection_string}
+        environment = {**os.environ, "TOPIC_KEY": "k", **secrets}
         with (self.folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         assert self._process.stdout is not None

@@ -27,14 +27,17 @@ class BrokerProcess:
         self.mark = f"tests#{uuid.uuid4()}"
         self.url = f"http://127.0.0.1:{self._port}"
         self._command = [sys.executable, "-m", "local.eventgrid", "--folder", str(folder), "--port", str(self._port)]
-        self._command += ["--storage", storage, "--azurite-log", str(log), "--key", KEY]
+        self._command += ["--azurite-log", str(log)]
+        self._secrets = {"STORAGE_CONNECTION": storage, "EVENTGRID_KEY": KEY}
         self.client = httpx.Client(base_url=self.url, timeout=40)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         root = Path(__file__).parent.parent.parent
         log = self._folder / "broker.log"
-        self.child = ChildProcess.start(self._command, {**os.environ, MARK: self.mark}, log, folder=root)
+        self.child = ChildProcess.start(
+            self._command, {**os.environ, **self._secrets, MARK: self.mark}, log, folder=root
+        )
         deadline = time.monotonic() + 30
         while True:
             try:

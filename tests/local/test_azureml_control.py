@@ -36,6 +36,78 @@ def test_fault_answers_instead_of_the_service(azureml: AzureMl, ml: Any, name: s
         ml.data.get(name, version="1")
 
 
+WRONG_CONTROLS = [
+    ("POST", "/jobs/*x*", {"outcome": "Failed"}, "did you mean '.*x.*'"),
+    ("POST", "/jobs/x", {"outcome": "Failed", "step": "no_such_step"}, "no job comes to a step 'no_such_step'"),
+    ("POST", "/jobs/x", {"outcome": "Perish"}, "found 'Perish'"),
+    ("POST", "/jobs/x", ["Failed"], "the body"),
+    ("POST", "/jobs/no-such-job", {"outcome": "release"}, "no-such-job"),
+    ("POST", "/faults", {"path": "*x*", "status": 500}, "did you mean '.*x.*'"),
+    ("POST", "/faults", {"deployment": "*", "status": 500}, "did you mean '.*'"),
+    ("POST", "/faults", {"method": "FETCH", "status": 500}, "method 'FETCH' is none of"),
+    ("POST", "/faults", {"path": "x"}, "the fault would not show"),
+    ("POST", "/faults", {"model_status": 500}, "name the deployment"),
+    ("POST", "/faults", {"paths": "x"}, "paths"),
+    ("POST", "/deployments/no-such/blue", {"outcome": "crash"}, "no-such"),
+    ("POST", "/deployments/e/blue", {"outcome": "Explode"}, "found 'Explode'"),
+    ("POST", "/deployments/e/blue", {"outcome": "Failed", "reason": "x"}, "reason"),
+    ("POST", "/computes/c", {"text": "x"}, "text"),
+    ("POST", "/metrics", {"endpoint": "e"}, "deployment"),
+    ("POST", "/clock", {}, "advance_seconds"),
+    ("PUT", "/pace", {"jobs": 1}, "jobs"),
+    ("PUT", "/settings", {"quotas": {}}, "quotas"),
+    ("PUT", "/serving", {"*": {"shape": "poem"}}, "poem"),
+    ("PUT", "/registry/models/Phi-4", {"versions": "9"}, "versions"),
+    ("GET", "/requests?path=*x*", None, "did you mean '.*x.*'"),
+    ("GET", "/requests?at_least=many", None, "at_least 'many' is no number"),
+    ("GET", "/idle?timeout=soon", None, "timeout 'soon' is no number"),
+    ("GET", "/faults/none/reached", None, "There is no fault none"),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "why"), WRONG_CONTROLS, ids=[f"{w[0]} {w[1]}" for w in WRONG_CONTROLS]
+)
+def test_a_control_call_that_can_have_no_effect_is_refused_with_the_reason(
+    azureml: AzureMl, method: str, path: str, body: Any, why: str
+) -> None:
+    answer = azureml.send(method, f"/_control{path}", json=body)
+    assert answer.status_code in (400, 404), answer.text
+    assert why in answer.json()["error"]["message"]
+
+
+def test_an_ending_for_a_job_that_has_ended_is_refused(
+    azureml: AzureMl, ml: Any, registry: Any, name: str, faq_files: Any
+) -> None:
+    azureml.control("POST", f"/jobs/{name}", {"outcome": "hold"})
+    submit(ml, chat_job(registry, name, faq_files))
+    azureml.control("GET", f"/jobs/{name}/reached")
+    azureml.control("POST", f"/jobs/{name}", {"outcome": "Canceled"})
+    azureml.wait_until_idle()
+    answer = azureml.send("POST", f"/_control/jobs/{name}", json={"outcome": "Failed"})
+    assert answer.status_code == 400
+    assert "has ended (Canceled)" in answer.json()["error"]["message"]
+
+
+def test_a_call_for_later_says_what_it_fits_now_and_what_nothing_ever_met(azureml: AzureMl, name: str) -> None:
+    assert azureml.control("POST", f"/jobs/{name}", {"outcome": "Failed"}) == {"applied": "later", "matching": []}
+    assert azureml.control("POST", "/metrics", {"endpoint": name, "deployment": "d"}) == {"matching": []}
+    identity = azureml.control("POST", "/faults", {"method": "put", "path": name, "status": 500})["id"]
+    listed = azureml.control("GET", "/faults")
+    assert (listed["planned"], [(one["id"], one["hits"]) for one in listed["faults"]]) == (
+        [f"jobs/{name}"],
+        [(identity, 0)],
+    )
+    cleared = azureml.control("DELETE", "/faults")
+    assert (cleared["planned"], [one["id"] for one in cleared["unused"]]) == ([f"jobs/{name}"], [identity])
+
+
+def test_the_method_of_a_fault_may_be_in_small_letters(azureml: AzureMl, ml: Any, name: str) -> None:
+    azureml.control("POST", "/faults", {"method": "put", "path": name, "status": 403})
+    with pytest.raises(HttpResponseError):
+        workspace_client(retry_total=0).data.create_or_update(data(name))
+
+
 def test_fault_after_acting_leaves_the_work_done(azureml: AzureMl, ml: Any, name: str) -> None:
     azureml.control("POST", "/faults", {"method": "PUT", "path": name, "status": 403, "after": True})
     with pytest.raises(HttpResponseError):
@@ -153,7 +225,7 @@ def topic() -> Iterator[Topic]:
 def publishing(azurite: Any, tmp_path: Path, topic: Topic) -> Iterator[AzureMl]:
     """A server that publishes to the topic."""
     url = f"http://127.0.0.1:{topic.server_port}/topics/azureml/api/events"
-    server = AzureMl(tmp_path, azurite.connection_string, "--topic-url", url, "--topic-key", "k")
+    server = AzureMl(tmp_path, azurite.connection_string, "--topic-url", url)
     server.start()
     with server.environment():
         yield server

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient
+from azure.storage.blob import (
+    AccountSasPermissions,
+    BlobBlock,
+    BlobServiceClient,
+    ContainerClient,
+    ResourceTypes,
+    generate_account_sas,
+)
 
 from local.eventgrid.access_log import AccessLog, BlobChange, parse
 from tests.conftest import Azurite
@@ -25,6 +35,49 @@ def container(azurite: Azurite) -> Iterator[ContainerClient]:
 
 def subscribe(broker: BrokerProcess, webhook: Webhook) -> None:
     assert broker.subscribe("blobs", webhook.url, topic="storage", subject_begins_with=PREFIX).status_code == 200
+
+
+DOTTED = ("a/../b.jsonl", "..", "../../x.jsonl", "./a.jsonl", "a/..", "a/./b/../c.jsonl")
+
+
+@pytest.mark.parametrize("name", DOTTED)
+def test_a_name_with_dot_segments_keeps_no_events_of_others_back(
+    broker: BrokerProcess, webhook: Webhook, container: ContainerClient, azurite: Azurite, name: str
+) -> None:
+    """Its properties were asked for under another name, refused with 403, and asked for again for ever."""
+    subscribe(broker, webhook)
+    put_as_it_stands(azurite, f"watched/{name}")
+    container.upload_blob("after.jsonl", b"1", overwrite=True)
+    assert broker.settle()
+    subjects = [received.event["subject"] for received in webhook.received]
+    assert f"{PREFIX}blobs/after.jsonl" in subjects
+    assert set(subjects) <= {f"{PREFIX}blobs/after.jsonl", f"{PREFIX}blobs/{name}"}
+    for received in webhook.received:
+        if received.event["subject"].endswith(name):
+            assert received.event["data"]["contentLength"] == 7
+
+
+def put_as_it_stands(azurite: Azurite, path: str) -> None:
+    """Upload to an address that no client library would send: they take dot segments out."""
+    parts = dict(part.split("=", 1) for part in azurite.connection_string.split(";") if part)
+    sas = generate_account_sas(
+        parts["AccountName"],
+        parts["AccountKey"],
+        ResourceTypes(object=True),
+        AccountSasPermissions(write=True, create=True),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    address = urlsplit(parts["BlobEndpoint"])
+    connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=20)
+    connection.request(
+        "PUT",
+        f"{address.path}/{path}?{sas}",
+        b"dotted\n",
+        {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2021-12-02"},
+    )
+    answer = connection.getresponse()
+    assert answer.status == 201, answer.read()
+    connection.close()
 
 
 def test_upload_raises_an_event_of_the_true_shape(

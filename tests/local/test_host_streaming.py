@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,69 @@ def test_keys_and_routes_are_checked_before(host: HostProcess) -> None:
     assert host.client.get("/api/guarded").status_code == 401
     assert host.client.get("/api/guarded", params={"code": host.keys["function"]}).text == "let in"
     assert host.client.get("/api/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"x-ms-invocation-id": "0"},
+        {"X-MS-Invocation-Id": "3f2504e0-4f89-41d3-9a0c-0305e82c3301"},
+        {"expect": "100-continue"},
+        {"te": "trailers", "trailer": "x-after"},
+        {"connection": "x-ms-invocation-id, close"},
+        {"upgrade": "h2c"},
+        {"host": "elsewhere.example"},
+    ],
+    ids=lambda headers: "+".join(headers),
+)
+def test_what_a_caller_says_of_the_call_itself_changes_nothing(host: HostProcess, forged: dict[str, str]) -> None:
+    """With an invocation id of the caller's the inner server waited for ever for a call of that name."""
+    answer = host.client.post("/api/size?q=1", content=b"abc", headers=forged, timeout=10)
+    assert (answer.status_code, answer.text) == (201, "3 1")
+
+
+def test_a_stream_that_has_begun_may_end_within_the_grace(start: Starter, witness: Witness) -> None:
+    host = start("streaming_app", "--grace", "15").ready()
+    with host.client.stream("GET", "/api/two") as answer:
+        parts = answer.iter_text()
+        assert next(parts) == "first "
+        held = witness.hold()
+        host.process.send_signal(signal.SIGTERM)
+        host.closed()
+        held.answer()
+        assert next(parts) == "second"
+        assert list(parts) == []
+    assert host.wait() == 0
+
+
+ORIGIN = "http://localhost:3000"
+PREFLIGHT = {
+    "Origin": ORIGIN,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization",
+}
+
+
+def test_pages_of_allowed_origins_may_call_and_ask_first_without_a_key(start: Starter) -> None:
+    host = start("streaming_app", WEBSITE_CORS_ALLOWED_ORIGINS=f'["{ORIGIN}"]').ready()
+    asked = host.client.options("/api/guarded", headers=PREFLIGHT)
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (200, ORIGIN)
+    assert "authorization" in asked.headers["access-control-allow-headers"].lower()
+    refused = host.client.get("/api/guarded", headers={"Origin": ORIGIN})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, ORIGIN)
+    strange = host.client.options("/api/guarded", headers={**PREFLIGHT, "Origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in strange.headers
+
+
+def test_without_allowed_origins_no_page_may_call(host: HostProcess) -> None:
+    assert "access-control-allow-origin" not in host.client.options("/api/guarded", headers=PREFLIGHT).headers
+
+
+@pytest.mark.parametrize("wrong", ["http://localhost:3000", '{"a": 1}', "[1]"])
+def test_origins_that_cannot_be_read_stop_the_start_with_their_name(start: Starter, wrong: str) -> None:
+    host = start("streaming_app", WEBSITE_CORS_ALLOWED_ORIGINS=wrong)
+    assert host.wait() == 1
+    assert "WEBSITE_CORS_ALLOWED_ORIGINS is not a JSON list" in host.log
 
 
 def test_an_answer_is_not_held_back(host: HostProcess) -> None:

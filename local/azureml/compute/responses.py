@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from local.azureml.cloud import cloud_of
 from local.azureml.compute.models import AmlCompute
 from local.azureml.compute.sizes import all_sizes, find_size
+from local.azureml.control.responses import body_of
 from local.azureml.operations.responses import accepted, progressing
 from local.azureml.wire.documents import document
 
@@ -121,6 +122,11 @@ def _document(request: Request, cluster: AmlCompute) -> dict[str, Any]:
 
 async def set_outcome(request: Request) -> Response:
     """POST /_control/computes/{name} {"message": ...}: the cluster's next provisioning fails."""
-    body = await request.json()
-    cloud_of(request).computes.to_fail[request.path_params["name"]] = body.get("message", "Not enough quota.")
-    return JSONResponse({})
+    body, name = await body_of(request, _PlannedFailure), request.path_params["name"]
+    cloud = cloud_of(request)
+    cloud.computes.to_fail[name] = body.message
+    return JSONResponse({"applied": "later", "matching": [name] if cloud.computes.table.get(name) else []})
+
+
+class _PlannedFailure(msgspec.Struct, forbid_unknown_fields=True):
+    message: str = "Not enough quota."

@@ -20,8 +20,11 @@ class ConnectionCut(Exception):
     """The connection is to be cut without an answer."""
 
 
+METHODS = ("*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
 class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a test asks for."""
+    """What a test asks for. Raises ValueError for what could never show."""
 
     method: str = "*"
     # Searched for in the path with its query.
@@ -41,6 +44,28 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     # Scoring only: the deployment's name (regex), and what its container answers.
     deployment: str | None = None
     model_status: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.method.upper() not in METHODS:
+            raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
+        pattern("path", self.path)
+        pattern("deployment", self.deployment or "")
+        shows = self.status, self.body, self.model_status
+        if all(value is None for value in shows) and not (self.hold or self.close or self.delay_seconds):
+            raise ValueError(
+                "the fault would not show: it needs status, body, model_status, hold, close or delay_seconds"
+            )
+        if self.model_status is not None and self.deployment is None:
+            raise ValueError("model_status is what a deployment's container answers: name the deployment")
+
+
+def pattern(name: str, text: str) -> re.Pattern[str]:
+    """A regular expression; ValueError says which field it stood in, and what it may have been meant to be."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        meant = text.replace(".*", "*").replace("*", ".*")
+        raise ValueError(f"{name} {text!r} is no regular expression ({error}); did you mean {meant!r}?") from error
 
 
 class InjectedFault:
@@ -77,7 +102,7 @@ class InjectedFault:
     def hits_request(self, method: str, target: str) -> bool:
         """Whether it applies, not counting."""
         exhausted = self.wanted.times is not None and self.hits >= self.wanted.times
-        return not exhausted and self.wanted.method in ("*", method) and bool(self._path.search(target))
+        return not exhausted and self.wanted.method.upper() in ("*", method) and bool(self._path.search(target))
 
     async def pause(self) -> None:
         """Say that it was hit; wait as long as asked, or until released."""
@@ -137,8 +162,14 @@ class InjectedFaults:
                 return fault
         return None
 
-    def clear(self) -> None:
-        """Remove all; requests that are held go on."""
+    def all(self) -> list[InjectedFault]:
+        """Those that are set, oldest first."""
+        return list(self._faults.values())
+
+    def clear(self) -> list[InjectedFault]:
+        """Remove all; requests that are held go on. Returns those that nothing ever met."""
+        unused = [fault for fault in self._faults.values() if not fault.hits]
         for fault in self._faults.values():
             fault.released.set()
         self._faults.clear()
+        return unused

@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from local.azureml.cloud import cloud_of
-from local.azureml.control.faults import FaultRequest, InjectedFault
+from local.azureml.cloud import ControlPlane, cloud_of
+from local.azureml.control.faults import FaultRequest, InjectedFault, pattern
 from local.azureml.settings import changed
 from local.azureml.wire.errors import ResourceNotFound, WireError
 
@@ -29,16 +29,37 @@ async def get_settings(request: Request) -> Response:
 async def put_settings(request: Request) -> Response:
     """PUT /_control/settings: change some"""
     pacer = cloud_of(request).pacer
-    pacer.change(with_changes(pacer.settings, await request.json()))
+    pacer.change(with_changes(pacer.settings, await body_of(request, dict[str, Any])))
     return await get_settings(request)
 
 
 async def put_pace(request: Request) -> Response:
     """PUT /_control/pace: change some"""
     pacer = cloud_of(request).pacer
-    pace = with_changes(pacer.settings.pace, await request.json())
+    pace = with_changes(pacer.settings.pace, await body_of(request, dict[str, Any]))
     pacer.change(msgspec.structs.replace(pacer.settings, pace=pace))
     return JSONResponse(msgspec.to_builtins(pace))
+
+
+async def body_of[T](request: Request, kind: type[T]) -> T:
+    """The body of a control request; BadControl says what is wrong with it."""
+    try:
+        return msgspec.json.decode(await request.body() or b"{}", type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadControl(f"the body: {error}") from error
+
+
+def number_of(request: Request, name: str, default: float) -> float:
+    """A number in the query; BadControl if it is none."""
+    given = request.query_params.get(name)
+    try:
+        return default if given is None else float(given)
+    except ValueError as error:
+        raise BadControl(f"{name} {given!r} is no number") from error
+
+
+class _Advance(msgspec.Struct, forbid_unknown_fields=True):
+    advance_seconds: float
 
 
 def with_changes[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
@@ -52,27 +73,44 @@ def with_changes[T: msgspec.Struct](current: T, changes: dict[str, Any]) -> T:
 async def advance_clock(request: Request) -> Response:
     """POST /_control/clock {"advance_seconds": n}: time stamps and metrics move on"""
     clock = cloud_of(request).clock
-    clock.advance(float((await request.json())["advance_seconds"]))
+    clock.advance((await body_of(request, _Advance)).advance_seconds)
     return JSONResponse({"now": clock.stamp()})
 
 
 async def add_fault(request: Request) -> Response:
     """POST /_control/faults"""
-    try:
-        wanted = msgspec.convert(await request.json(), FaultRequest)
-    except msgspec.ValidationError as error:
-        raise BadControl(str(error)) from error
+    wanted = await body_of(request, FaultRequest)
     return JSONResponse({"id": cloud_of(request).faults.add(wanted).id}, 201)
 
 
-async def clear_faults(request: Request) -> Response:
-    """DELETE /_control/faults: all of them, and outcomes planned for jobs and deployments"""
+async def list_faults(request: Request) -> Response:
+    """GET /_control/faults: what is set, how often each was met, and what is planned"""
     cloud = cloud_of(request)
-    cloud.faults.clear()
+    return JSONResponse({"faults": [_described(fault) for fault in cloud.faults.all()], "planned": _planned(cloud)})
+
+
+def _described(fault: InjectedFault) -> dict[str, Any]:
+    return {"id": fault.id, "hits": fault.hits, **msgspec.to_builtins(fault.wanted)}
+
+
+def _planned(cloud: ControlPlane) -> list[str]:
+    """What is to happen to jobs, deployments and clusters, and has not."""
+    return [
+        *(f"jobs/{pattern}" for pattern in cloud.runner.outcomes.waiting),
+        *(f"deployments/{name}" for name in cloud.deployments.to_fail),
+        *(f"computes/{name}" for name in cloud.computes.to_fail),
+    ]
+
+
+async def clear_faults(request: Request) -> Response:
+    """DELETE /_control/faults: all of them, and outcomes planned for jobs and deployments; says what nothing met"""
+    cloud = cloud_of(request)
+    planned = _planned(cloud)
+    unused = [_described(fault) for fault in cloud.faults.clear()]
     cloud.runner.outcomes.clear()
     cloud.deployments.to_fail.clear()
     cloud.computes.to_fail.clear()
-    return JSONResponse({})
+    return JSONResponse({"unused": unused, "planned": planned})
 
 
 async def reached(request: Request) -> Response:
@@ -96,10 +134,12 @@ async def list_requests(request: Request) -> Response:
     """GET /_control/requests?method=&path=[&at_least=n&timeout=S]: what arrived, waiting for n of them"""
     log = cloud_of(request).requests
     query = request.query_params
-    method, path = query.get("method", ""), query.get("path", "")
+    method, path = query.get("method", "").upper(), query.get("path", "")
+    at_least = int(number_of(request, "at_least", 0))
+    _check("path", path)
     try:
         async with asyncio.timeout(_timeout(request)):
-            await log.wait(method, path, int(query.get("at_least", "0")))
+            await log.wait(method, path, at_least)
     except TimeoutError:
         return JSONResponse({"value": log.find(method, path)}, 408)
     return JSONResponse({"value": log.find(method, path)})
@@ -131,4 +171,11 @@ def _fault(request: Request) -> InjectedFault:
 
 
 def _timeout(request: Request) -> float:
-    return float(request.query_params.get("timeout", DEFAULT_TIMEOUT))
+    return number_of(request, "timeout", DEFAULT_TIMEOUT)
+
+
+def _check(name: str, text: str) -> None:
+    try:
+        pattern(name, text)
+    except ValueError as error:
+        raise BadControl(str(error)) from error

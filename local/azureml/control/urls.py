@@ -11,6 +11,7 @@ routes = [
     unguarded("PUT", "/_control/pace", responses.put_pace),
     unguarded("POST", "/_control/clock", responses.advance_clock),
     unguarded("POST", "/_control/faults", responses.add_fault),
+    unguarded("GET", "/_control/faults", responses.list_faults),
     unguarded("DELETE", "/_control/faults", responses.clear_faults),
     unguarded("GET", "/_control/faults/{id}/reached", responses.reached),
     unguarded("POST", "/_control/faults/{id}/release", responses.release),

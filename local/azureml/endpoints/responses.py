@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
+from local.azureml.control.responses import BadControl, body_of
 from local.azureml.endpoints.deployments import OnlineDeployment, PlannedFailure
 from local.azureml.endpoints.models import OnlineEndpoint
 from local.azureml.endpoints.replica import SERVER_LOG, STORAGE_LOG
@@ -154,12 +156,20 @@ async def set_outcome(request: Request) -> Response:
     of the next deployment behind the endpoint, which need not be there yet.
     """
     cloud, parameters = cloud_of(request), request.path_params
-    body = await request.json()
-    if body.pop("outcome", "Failed") == "crash":
+    body = await body_of(request, dict[str, Any])
+    outcome = body.pop("outcome", "Failed")
+    if outcome not in ("Failed", "crash"):
+        raise BadControl(f"outcome is Failed or crash; found '{outcome}'.")
+    if outcome == "crash":
         child = cloud.deployments.replica(_deployment(request)).child
-        if child is not None:
-            await child.kill()
+        if child is None:
+            raise BadControl("the deployment has no process that could crash.")
+        await child.kill()
         return JSONResponse({"applied": "now"})
     key = f"{parameters['endpoint']}/{parameters['name']}".lower()
-    cloud.deployments.to_fail[key] = msgspec.convert(body, PlannedFailure)
-    return JSONResponse({"applied": "later"})
+    try:
+        cloud.deployments.to_fail[key] = msgspec.convert(body, PlannedFailure)
+    except msgspec.ValidationError as error:
+        raise BadControl(str(error)) from error
+    known = [row.key for row in cloud.deployments.table if fnmatchcase(row.key.lower(), key)]
+    return JSONResponse({"applied": "later", "matching": known})

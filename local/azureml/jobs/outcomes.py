@@ -29,9 +29,14 @@ class JobOutcomes:
         self._taken: set[str] = set()
         self._took = asyncio.Event()
 
-    def plan(self, pattern: str, outcome: JobOutcome) -> None:
+    def plan(self, name: re.Pattern[str], outcome: JobOutcome) -> None:
         """Keep for the next `times` jobs whose whole name matches."""
-        self._waiting.append((re.compile(pattern), outcome))
+        self._waiting.append((name, outcome))
+
+    @property
+    def waiting(self) -> list[str]:
+        """The patterns of those that have not happened."""
+        return [name.pattern for name, _ in self._waiting]
 
     def take(self, job: str, step: str) -> JobOutcome | None:
         """The outcome for a job that is about to start a step; taken once per `times`."""

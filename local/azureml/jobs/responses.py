@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
+from local.azureml.control.faults import pattern as regular_expression
+from local.azureml.control.responses import body_of, number_of
 from local.azureml.jobs.documents import HALTED, ChildRun, PipelineJob
 from local.azureml.jobs.exceptions import NoSuchJob
 from local.azureml.jobs.outcomes import OUTCOMES, JobOutcome
@@ -111,13 +113,13 @@ async def set_outcome(request: Request) -> Response:
     one a job that is running ends now. `release` lets a held job go on.
     """
     cloud, name = cloud_of(request), request.path_params["name"]
-    body = await request.json()
+    body = await body_of(request, dict[str, Any])
     if body.get("outcome") == "release":
         cloud.runner.start(cloud.jobs.get(name))
         return JSONResponse({"applied": "now"})
     try:
-        outcome = msgspec.convert(body, JobOutcome)
-    except msgspec.ValidationError as error:
+        outcome, pattern = msgspec.convert(body, JobOutcome), regular_expression("the job's name", name)
+    except ValueError as error:
         raise UnknownOutcome(str(error)) from error
     if outcome.outcome not in OUTCOMES:
         raise UnknownOutcome(f"outcome is one of {', '.join(OUTCOMES)}, release; found '{outcome.outcome}'.")
@@ -127,14 +129,20 @@ async def set_outcome(request: Request) -> Response:
         assert job is not None
         cloud.runner.force(job, outcome)
         return JSONResponse({"applied": "now"})
-    cloud.runner.outcomes.plan(name, outcome)
-    return JSONResponse({"applied": "later"})
+    steps = {fact.name for fact in cloud.registry.component.steps}
+    if outcome.step and outcome.step not in steps:
+        raise UnknownOutcome(f"no job comes to a step '{outcome.step}'; there are {', '.join(sorted(steps))}.")
+    if job is not None and not running:
+        raise UnknownOutcome(f"{name} has ended ({job.status}): nothing will happen to it any more.")
+    cloud.runner.outcomes.plan(pattern, outcome)
+    matching = [known.name for known in cloud.jobs.all() if pattern.fullmatch(known.name)]
+    return JSONResponse({"applied": "later", "matching": matching})
 
 
 async def outcome_reached(request: Request) -> Response:
     """GET /_control/jobs/{name}/reached?timeout=S: wait until a job met the outcome planned for it"""
     try:
-        async with asyncio.timeout(float(request.query_params.get("timeout", 30))):
+        async with asyncio.timeout(number_of(request, "timeout", 30)):
             await cloud_of(request).runner.outcomes.reached(request.path_params["name"])
     except TimeoutError:
         return JSONResponse({"reached": False}, 408)

@@ -6,7 +6,9 @@ Kept in memory and written out every second, so that a stop loses nothing and a 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,6 +19,9 @@ from local.azureml.store import ResourceTable
 
 # Enough to tell percentiles of a busy minute.
 KEPT_LATENCIES = 1000
+
+
+log = logging.getLogger(__name__)
 
 
 class Bucket(msgspec.Struct):
@@ -64,7 +69,10 @@ class EndpointMetrics:
         """Write out every second until cancelled."""
         while True:
             await asyncio.sleep(1)
-            self.flush()
+            try:
+                self.flush()
+            except sqlite3.Error as error:  # a full disk: what is counted stays in memory until there is room
+                log.warning("metrics cannot be written: %s", error)
 
     def between(self, endpoint: str, start: datetime, end: datetime) -> list[Bucket]:
         """Buckets of an endpoint whose minute begins in the span, oldest first."""

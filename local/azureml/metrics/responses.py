@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
+from local.azureml.control.responses import body_of
 from local.azureml.metrics.exceptions import BadQuery
 from local.azureml.metrics.query import ENDPOINT_METRICS, MINUTE, Span, conditions, point, series
 from local.azureml.wire.documents import seconds_of
@@ -117,12 +119,15 @@ async def record(request: Request) -> Response:
 
     `{"endpoint", "deployment"[, "count", "status", "milliseconds"]}`
     """
-    body = await request.json()
-    cloud_of(request).metrics.record(
-        body["endpoint"],
-        body["deployment"],
-        int(body.get("status", 200)),
-        float(body.get("milliseconds", 10)),
-        int(body.get("count", 1)),
-    )
-    return JSONResponse({})
+    body, cloud = await body_of(request, _Requests), cloud_of(request)
+    cloud.metrics.record(body.endpoint, body.deployment, body.status, body.milliseconds, body.count)
+    known = cloud.deployments.table.get(f"{body.endpoint}/{body.deployment}")
+    return JSONResponse({"matching": [known.key] if known else []})
+
+
+class _Requests(msgspec.Struct, forbid_unknown_fields=True):
+    endpoint: str
+    deployment: str
+    status: int = 200
+    milliseconds: float = 10
+    count: int = 1

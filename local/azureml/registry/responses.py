@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
+from local.azureml.control.responses import body_of, with_changes
 from local.azureml.registry.models import NAME, FineTuningModel
 from local.azureml.wire.documents import document
 from local.azureml.wire.errors import ResourceNotFound
@@ -146,7 +146,6 @@ async def publish_model(request: Request) -> Response:
     registry = cloud_of(request).registry
     name = request.path_params["name"]
     newest = next(iter(registry.versions(name) or registry.versions("Phi-4")))
-    changes = msgspec.json.decode(await request.body(), type=dict[str, Any])
-    model = msgspec.convert({**msgspec.to_builtins(newest), **changes}, FineTuningModel)
+    model = with_changes(newest, await body_of(request, dict[str, Any]))
     registry.add_model(name, model)
     return JSONResponse(_model_document(request, name, model))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
-from local.azureml.control.responses import with_changes
+from local.azureml.control.responses import body_of, with_changes
 from local.azureml.endpoints.replica import Replica
 
 
 async def put_serving(request: Request) -> Response:
     """PUT /_control/serving: how deployments answer from now on, by pattern; replaces what was set"""
     pacer = cloud_of(request).pacer
-    pacer.change(with_changes(pacer.settings, {"serving": await request.json()}))
+    pacer.change(with_changes(pacer.settings, {"serving": await body_of(request, dict[str, Any])}))
     return JSONResponse(msgspec.to_builtins(pacer.settings.serving))
 
 

@@ -27,6 +27,17 @@ async def parts(req: Request) -> StreamingResponse:
     return StreamingResponse(_parts(req.path_params["name"]), media_type="text/event-stream")
 
 
+async def _two_parts() -> AsyncIterator[str]:
+    yield "first "
+    await asyncio.to_thread(witness.tell, at="between")
+    yield "second"
+
+
+@app.route("two")
+async def two(req: Request) -> StreamingResponse:
+    return StreamingResponse(_two_parts(), media_type="text/event-stream")
+
+
 @app.route("left", methods=["POST"])
 async def left(req: Request) -> Response:
     """Answers nobody: it waits for the client to leave."""
