@@ -23,9 +23,9 @@ from local.eventgrid.broker import Broker
 from local.eventgrid.dead_letters import DeadLetters
 from local.eventgrid.delivery import DeliveryState
 from local.eventgrid.errors import (
-    BadQuery,
     BadSubscription,
     HandshakeFailed,
+    ImpossibleQuery,
     RequestError,
     UnknownSubscription,
     WrongKey,
@@ -141,7 +141,7 @@ class Api:
     async def list_deliveries(self, request: Request) -> Response:
         """The latest deliveries, oldest first; `topic`, `type`, `subscription` and `state` narrow them down."""
         if unknown := set(request.query_params) - {"topic", "type", "subscription", "state"}:
-            raise BadQuery(f"deliveries cannot be narrowed down by {', '.join(sorted(unknown))}")
+            raise ImpossibleQuery(f"deliveries cannot be narrowed down by {', '.join(sorted(unknown))}")
         described = [delivery.described() for delivery in self.broker.remembered]
         for name in ("topic", "type", "subscription", "state"):
             if wanted := request.query_params.get(name):
@@ -150,9 +150,9 @@ class Api:
         return json_response(described)
 
     def _check_known(self, name: str, wanted: str) -> None:
-        """Raises BadQuery for what no delivery can ever have: a test that asks for it would wait in vain."""
+        """Raises ImpossibleQuery for what no delivery can ever have: a test that asks for it would wait in vain."""
         if name == "state" and wanted not in list(DeliveryState):
-            raise BadQuery(f"state {wanted!r} is none of {', '.join(DeliveryState)}")
+            raise ImpossibleQuery(f"state {wanted!r} is none of {', '.join(DeliveryState)}")
         known = {one.name for one in self.subscriptions.all()} | {one.subscription for one in self.broker.remembered}
         if name == "subscription" and wanted not in known:
             raise UnknownSubscription(f"there is no subscription {wanted!r}, and there was none")
@@ -179,7 +179,7 @@ def _seconds(request: Request) -> float:
     try:
         return float(given)
     except ValueError as error:
-        raise BadQuery(f"timeout {given!r} is no number of seconds") from error
+        raise ImpossibleQuery(f"timeout {given!r} is no number of seconds") from error
 
 
 def create_app(api: Api) -> Starlette:

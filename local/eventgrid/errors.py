@@ -14,7 +14,7 @@ class BadEvents(RequestError):
     """The body is not a list of events of either schema."""
 
 
-class BadQuery(RequestError):
+class ImpossibleQuery(RequestError):
     """What is asked for cannot be there."""
 
 
