@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.storage.blobs import Blob, blob_of, check_name, is_folder
+from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.leases import Lease
 from shared.azure.storage.readahead import ReadAhead
@@ -129,8 +129,8 @@ class Storage:
 
         Folders are left out, which accounts with a hierarchical namespace list as blobs.
         """
-        if not prefix.isascii():
-            prefix = prefix.encode("utf-8", "replace").decode()  # no blob has half a character in its name
+        if not can_be_asked_for(prefix):
+            return
         with contextlib.suppress(ContainerNotFound), translated(f"{container}/{prefix}*"):
             found = self._blobs.get_container_client(container).list_blobs(
                 name_starts_with=prefix, include=["metadata", "copy"]

@@ -39,6 +39,11 @@ def check_name(container: str, name: str) -> None:
         raise BlobUnreadable(f"{container}/{_shown(name)}: {why}")
 
 
+def can_be_asked_for(prefix: str) -> bool:
+    """Whether a listing can be asked for the names that begin so; of others there are none to be had."""
+    return len(prefix) <= LONGEST_NAME and not _UNSAYABLE.search(prefix)
+
+
 def why_unreadable_name(name: str) -> str:
     """Why no request can safely carry this name; empty when one can."""
     if not name:
@@ -74,12 +79,18 @@ def is_folder(properties: Any) -> bool:
 
 
 def _why_unreadable(properties: Any) -> str:
-    tier = getattr(properties.blob_tier, "value", properties.blob_tier)
+    tier, kind = _plain(properties.blob_tier), _plain(properties.blob_type)
+    if kind and kind != "BlockBlob":
+        return f"it is no block blob ({kind}), and may still grow: upload it as a block blob"
     if tier == "Archive":
-        return "it is in the archive tier: bring it back to another tier, or upload it again"
+        return "it is in the archive tier: change its access tier, and upload it again under this name"
     if properties.encryption_key_sha256:
-        return "it is encrypted with a key that only its owner has: upload it without one"
+        return "it is encrypted with a key of the uploader's own: upload it without one"
     return ""
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "value", value) or "")
 
 
 def _shown(name: str) -> str:

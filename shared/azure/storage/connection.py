@@ -24,13 +24,13 @@ ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 2, "read_timeout
 
 
 def connect(connection_string: str, **more: Any) -> tuple[BlobServiceClient, QueueServiceClient]:
-    """Clients that sign with the key of a connection string. `more` goes to both of them."""
+    """Clients that sign with the key of a connection string. `more`: other options of both."""
     from azure.storage.blob import BlobServiceClient
     from azure.storage.queue import QueueServiceClient
 
     return (
-        BlobServiceClient.from_connection_string(connection_string, **_options("blob"), **more),
-        QueueServiceClient.from_connection_string(connection_string, **_options("queue"), **more),
+        BlobServiceClient.from_connection_string(connection_string, **{**_options("blob"), **more}),
+        QueueServiceClient.from_connection_string(connection_string, **{**_options("queue"), **more}),
     )
 
 
