@@ -90,6 +90,7 @@ class ControlPlane:
             self.publisher,
             self.pacer,
             self.clock,
+            self.computes,
         )
         self.jobs.start = self.runner.start
         self.jobs.cancel_running = self.runner.cancel

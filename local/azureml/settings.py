@@ -71,6 +71,11 @@ class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     serving: dict[str, ServingSettings] = {}
     # A container that does not answer by then is given up, whatever its probe allows.
     deployment_timeout_seconds: float = 60.0
+    # Roles of the app's identity by scope (`subscription`, `workspace`); None: it may do everything.
+    roles: dict[str, list[str]] | None = None
+    # Identities that may read (and write) a datastore, by its name: `serverless`, or `cluster/<name>`, or the client id
+    # of a user-assigned identity. A datastore not named here has an account key, so every job may.
+    datastore_readers: dict[str, list[str]] = {}
     # `retry`: a job interrupted by a stop of this process goes on at the interrupted step; `fail`:
     # NotResponding.
     interrupted_jobs: str = "retry"

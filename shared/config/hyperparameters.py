@@ -8,7 +8,9 @@ here < the base model's tag `model_specific_defaults` < the setting `HYPERPARAME
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -110,20 +112,26 @@ def merged(*layers: tuple[str, Mapping[str, Any]]) -> Hyperparameters:
 
 
 def from_tag(text: str | None) -> dict[str, Any]:
-    """The base model's tag `model_specific_defaults` (a Python dict as text), reduced to the known names.
+    """The base model's tag `model_specific_defaults` (JSON as text, a Python dict before 2026), reduced to known names.
 
     Names the component knows but people may not set here are left to the component's own defaults.
-    Raises BadSnapshot when the tag is not a dict.
+    Raises BadSnapshot when the tag is neither.
     """
     if not text:
         return {}
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict") from error
+    found = _read(text)
     if not isinstance(found, dict):
-        raise BadSnapshot("the base model's tag model_specific_defaults is not a Python dict")
+        raise BadSnapshot("the base model's tag model_specific_defaults is neither a JSON object nor a Python dict")
     return {k: v for k, v in found.items() if k in Hyperparameters.model_fields}
+
+
+def _read(text: str) -> Any:
+    """JSON first: only it has `true`, `false` and `null`. Nothing is ever run. None for what is neither."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return ast.literal_eval(text)
+    return None
 
 
 def display_name(base_model: str, values: Hyperparameters, gpus: int, nodes: int) -> str:

@@ -31,6 +31,24 @@ def test_a_base_model_is_resolved_to_one_version_with_its_tags(shop: Shop, versi
     assert isinstance(ast.literal_eval(found.tags["model_specific_defaults"]), dict)
 
 
+@pytest.mark.parametrize("place", ["tags", "system_metadata", "systemMetadata"])
+def test_what_a_base_model_says_is_found_wherever_the_registry_has_it(azure_shop: Shop, place: str) -> None:
+    dates = {"finetuneRetirementDate": "2031-01-01T00:00:00Z"}
+    form = {"form": "tags", "lifecycle": {"deprecation": repr(dates)}}
+    if place != "tags":
+        form = {"form": "system_metadata", "spelling": place, "lifecycle": dates}
+    _control(azure_shop).control("PUT", "/registry/models/Phi-formed", {"version": "1", **form})
+    found = azure_shop.workspace.registry.model("Phi-formed", "1")
+    assert found is not None
+    assert GPU in ast.literal_eval(found.tags["finetune_compute_allow_list"])
+    assert GPU in ast.literal_eval(found.tags["inference_compute_allow_list"])
+    assert ast.literal_eval(found.tags["deprecation"]) == dates
+    assert (found.tags["textContextWindow"], found.tags["maxOutputTokens"]) == ("16384", "16384")
+    assert found.properties["finetune-min-sku-spec"] == "24|1|220|64"
+    assert GPU in found.properties["finetune-recommended-sku"].split(", ")
+    assert found.properties["finetuning-tasks"] == "chat-completion"
+
+
 @pytest.mark.parametrize(("name", "version"), [("No-Such-Model", ""), ("No-Such-Model", "1"), ("Phi-4", "999")])
 def test_a_base_model_that_is_not_there_is_nothing(shop: Shop, name: str, version: str) -> None:
     assert shop.workspace.registry.model(name, version) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ import requests
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
 from tests.local.azureml_sdk import AmlCompute, Data, Model, workspace_client
-from tests.local.azureml_server import AzureMl
+from tests.local.azureml_server import SUBSCRIPTION, AzureMl
 
 
 def test_a_client_with_nothing_but_ids_finds_the_workspace(ml: Any) -> None:
@@ -26,9 +27,25 @@ def test_both_datastores_are_listed_and_the_first_is_the_default(ml: Any) -> Non
     assert ml.datastores.get("droptune_frozen").container_name == "frozen"
 
 
-def test_latest_label_finds_the_newest_model_with_its_tags(registry: Any) -> None:
+def test_latest_label_finds_the_newest_model_with_what_it_says_of_itself(azureml: AzureMl, registry: Any) -> None:
+    """As the registry has been since 2026: one tag, and a block of facts whose values are text."""
     model = registry.models.get("Phi-4", label="latest")
     assert model.version == "8"
+    assert json.loads(model.tags.pop("model_specific_defaults"))["apply_lora"] == "true"
+    assert model.tags == {}
+    facts = raw_model(azureml, "Phi-4", "8")["system_metadata"]  # the SDK does not show it
+    assert all(isinstance(value, str) for value in facts.values())
+    assert "Standard_NC24ads_A100_v4" in json.loads(facts["supportedComputes"])["finetuneComputes"]
+    assert json.loads(facts["SKU"])["finetuneMinSkuSpec"] == "24|1|220|64"
+    assert json.loads(facts["tasks"])["fineTuningTasks"] == ["chat-completion"]
+    assert (facts["textContextWindow"], facts["maxOutputTokens"]) == ("16384", "16384")
+
+
+def test_a_second_model_keeps_the_form_from_before(azureml: AzureMl, registry: Any) -> None:
+    model = registry.models.get("Phi-3-mini-4k-instruct", label="latest")
+    assert "system_metadata" not in raw_model(azureml, "Phi-3-mini-4k-instruct", "15")
+    assert model.properties["finetuning-tasks"] == "chat-completion"
+    assert "finetuneRetirementDate" in model.tags["deprecation"]
     assert "Standard_NC24ads_A100_v4" in ast.literal_eval(model.tags["finetune_compute_allow_list"])
     assert "Standard_NC24ads_A100_v4" in ast.literal_eval(model.tags["inference_compute_allow_list"])
     assert ast.literal_eval(model.tags["model_specific_defaults"])["apply_lora"] == "true"
@@ -41,9 +58,16 @@ def test_the_raw_answer_says_whether_a_model_is_archived(
     azureml: AzureMl, registry: Any, model: str, version: str, archived: bool
 ) -> None:
     assert registry.models.get(model, version=version).version == version
-    path = azureml.control("GET", f"/requests?method=GET&path=models/{model}/versions/{version}")["value"][-1]["path"]
-    raw = azureml.send("GET", path, headers={"Authorization": f"Bearer {azureml.token()}"}).json()
-    assert raw["properties"]["isArchived"] is archived
+    assert raw_model(azureml, model, version)["isArchived"] is archived
+
+
+def raw_model(azureml: AzureMl, model: str, version: str) -> dict[str, Any]:
+    """What the registry answers about a model, as it comes."""
+    path = f"/mferp/managementfrontend/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-registry/providers"
+    path += f"/Microsoft.MachineLearningServices/registries/azureml/models/{model}/versions/{version}"
+    answer = azureml.send("GET", path, headers={"Authorization": f"Bearer {azureml.token()}"})
+    properties: dict[str, Any] = answer.json()["properties"]
+    return properties
 
 
 def test_missing_model_is_told_apart_by_its_status(registry: Any) -> None:
@@ -56,6 +80,9 @@ def test_missing_model_is_told_apart_by_its_status(registry: Any) -> None:
 
 def test_a_test_can_publish_a_newer_model(azureml: AzureMl, registry: Any) -> None:
     azureml.control("PUT", "/registry/models/Phi-new", {"version": "3", "context_window": 2048})
+    assert registry.models.get("Phi-new", label="latest").version == "3"
+    assert raw_model(azureml, "Phi-new", "3")["system_metadata"]["textContextWindow"] == "2048"
+    azureml.control("PUT", "/registry/models/Phi-new", {"version": "4", "form": "tags"})
     assert registry.models.get("Phi-new", label="latest").tags["textContextWindow"] == "2048"
 
 

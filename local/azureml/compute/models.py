@@ -31,6 +31,13 @@ class AmlCompute(msgspec.Struct):
     tags: dict[str, str] = {}
     location: str = "local"
     errors: list[dict[str, Any]] = []
+    identity: dict[str, Any] = {}
+
+    @property
+    def identities(self) -> set[str]:
+        """Who its nodes are to storage, in small letters: `cluster/<name>` by itself, or the ids it was given."""
+        own = {f"cluster/{self.name}"} if "systemassigned" in str(self.identity.get("type", "")).lower() else set()
+        return {identity.lower() for identity in {*own, *(self.identity.get("userAssignedIdentities") or {})}}
 
 
 @dataclass
@@ -73,6 +80,7 @@ class Computes:
             times=Times(existing.times.created if existing else now, now),
             tags=body.get("tags") or {},
             location=body.get("location") or "local",
+            identity=body.get("identity") or {},
         )
         self.table.put(name, cluster)
         self.operations.start(f"computes/{name}", self._provision(name))

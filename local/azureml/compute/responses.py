@@ -117,6 +117,7 @@ def _document(request: Request, cluster: AmlCompute) -> dict[str, Any]:
         cluster.times,
         location=cluster.location,
         tags=cluster.tags,
+        **({"identity": cluster.identity} if cluster.identity else {}),
     )
 
 

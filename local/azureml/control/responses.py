@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import ControlPlane, cloud_of
 from local.azureml.control.faults import FaultRequest, InjectedFault, pattern
+from local.azureml.identity.roles import check_known
 from local.azureml.settings import changed
 from local.azureml.wire.errors import ResourceNotFound, WireError
 
@@ -29,7 +30,9 @@ async def get_settings(request: Request) -> Response:
 async def put_settings(request: Request) -> Response:
     """PUT /_control/settings: change some"""
     pacer = cloud_of(request).pacer
-    pacer.change(with_changes(pacer.settings, await body_of(request, dict[str, Any])))
+    settings = with_changes(pacer.settings, await body_of(request, dict[str, Any]))
+    check_known(settings.roles or {})
+    pacer.change(settings)
     return await get_settings(request)
 
 
@@ -97,6 +100,7 @@ def _planned(cloud: ControlPlane) -> list[str]:
     """What is to happen to jobs, deployments and clusters, and has not."""
     return [
         *(f"jobs/{pattern}" for pattern in cloud.runner.outcomes.waiting),
+        *(f"endpoints/{name}" for name in cloud.endpoints.to_fail),
         *(f"deployments/{name}" for name in cloud.deployments.to_fail),
         *(f"computes/{name}" for name in cloud.computes.to_fail),
     ]
@@ -108,6 +112,7 @@ async def clear_faults(request: Request) -> Response:
     planned = _planned(cloud)
     unused = [_described(fault) for fault in cloud.faults.clear()]
     cloud.runner.outcomes.clear()
+    cloud.endpoints.to_fail.clear()
     cloud.deployments.to_fail.clear()
     cloud.computes.to_fail.clear()
     return JSONResponse({"unused": unused, "planned": planned})

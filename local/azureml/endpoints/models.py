@@ -22,7 +22,7 @@ from local.azureml.endpoints.exceptions import (
     NameIsTaken,
     NoSuchEndpoint,
 )
-from local.azureml.operations.models import Operations
+from local.azureml.operations.models import OperationFailed, Operations
 from local.azureml.settings import Pacer
 from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import TERMINAL, Times
@@ -75,6 +75,8 @@ class Endpoints:
     # Set by the wiring: names of an endpoint's deployments, and how all of them are stopped and forgotten.
     deployments_of: Callable[[str], list[str]] = field(default=lambda name: [])
     remove_deployments: Callable[[str], Awaitable[None]] | None = None
+    # Endpoints whose next write is accepted and fails afterwards: name to code and message (control API).
+    to_fail: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def get(self, name: str) -> OnlineEndpoint:
         """The endpoint, or NoSuchEndpoint."""
@@ -120,6 +122,7 @@ class Endpoints:
         traffic = self._checked_traffic(name, properties.get("traffic") or {})
         existing = self.table.get(name)
         endpoint = self.claim(name) if existing else self._new(name)
+        before = dict(endpoint.traffic)
         endpoint.traffic = traffic
         endpoint.mirror = properties.get("mirrorTraffic") or {}
         endpoint.properties = properties.get("properties") or {}
@@ -128,7 +131,7 @@ class Endpoints:
         endpoint.identity = body.get("identity") or endpoint.identity
         endpoint.location = body.get("location") or endpoint.location
         self.keep(endpoint)
-        self.operations.start(f"onlineEndpoints/{name}", self._settle(name))
+        self.operations.start(f"onlineEndpoints/{name}", self._settle(name, before))
         return endpoint, existing is None
 
     def _new(self, name: str) -> OnlineEndpoint:
@@ -148,11 +151,16 @@ class Endpoints:
             raise BadTraffic(f"The sum of all traffic weights must be 0 or 100; found {sum(wanted.values())}.")
         return {deployment: weight for deployment, weight in wanted.items() if weight}
 
-    async def _settle(self, name: str) -> None:
+    async def _settle(self, name: str, before: dict[str, int] | None = None) -> None:
+        """A write that was accepted takes effect, or fails: then the traffic goes where it went before."""
         await self.pacer.wait("endpoint_seconds")
-        endpoint = self.get(name)
-        endpoint.state = "Succeeded"
+        endpoint, failure = self.get(name), self.to_fail.pop(name, None)
+        endpoint.state = "Failed" if failure else "Succeeded"
+        if failure and before is not None:
+            endpoint.traffic = before
         self.keep(endpoint)
+        if failure:
+            raise OperationFailed(*failure)
 
     def delete(self, name: str) -> bool:
         """Start deleting the endpoint and all behind it; False when there is none."""

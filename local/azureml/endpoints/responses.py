@@ -149,6 +149,19 @@ def _deployment_document(request: Request, row: OnlineDeployment) -> dict[str, A
     )
 
 
+class _FailedWrite(msgspec.Struct, forbid_unknown_fields=True):
+    code: str = "InternalServerError"
+    message: str = "The write failed after it was accepted, on request of the control API."
+
+
+async def fail_next_write(request: Request) -> Response:
+    """POST /_control/endpoints/{name} {"code", "message"}: the endpoint's next write is accepted, and fails then."""
+    cloud, name = cloud_of(request), request.path_params["name"]
+    wanted = await body_of(request, _FailedWrite)
+    cloud.endpoints.to_fail[name] = (wanted.code, wanted.message)
+    return JSONResponse({"applied": "later", "matching": [name] if cloud.endpoints.table.get(name) else []})
+
+
 async def set_outcome(request: Request) -> Response:
     """POST /_control/deployments/{endpoint}/{name}: let the next write fail, or crash now.
 

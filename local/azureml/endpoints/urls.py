@@ -21,5 +21,6 @@ routes = [
     guarded("PUT", _DEPLOYMENT, responses.put_deployment),
     guarded("DELETE", _DEPLOYMENT, responses.delete_deployment),
     guarded("POST", _DEPLOYMENT + "/getLogs", responses.get_logs),
+    unguarded("POST", "/_control/endpoints/{name}", responses.fail_next_write),
     unguarded("POST", "/_control/deployments/{endpoint}/{name}", responses.set_outcome),
 ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local.azureml.clock import Clock
+from local.azureml.compute.models import Computes
 from local.azureml.compute.sizes import all_sizes
 from local.azureml.events.publisher import Publisher, experiment_id
 from local.azureml.jobs.documents import ENDED, HALTED, ChildRun, JobOutput, PipelineJob, RunError
@@ -27,6 +28,12 @@ from local.azureml.settings import Pacer
 from local.azureml.workspace.models import Datastores
 
 log = logging.getLogger(__name__)
+
+# The steps that mount the job's data, and the input that names their compute. Validation runs on that of the import.
+_READS_DATA = {
+    "ft_nlp_common_validation": "compute_model_import",
+    "chat_completion_datapreprocess": "compute_preprocess",
+}
 
 
 class StepFailed(Exception):
@@ -49,6 +56,7 @@ class Runner:
     publisher: Publisher
     pacer: Pacer
     clock: Clock
+    computes: Computes
     outcomes: JobOutcomes = field(default_factory=JobOutcomes)
     _children: dict[str, Child] = field(default_factory=dict)
 
@@ -149,6 +157,9 @@ class Runner:
             return False
         begun = time.monotonic()
         self._set_step(job, step, "Running")
+        if refused := self._unreadable(job, step):
+            self._write_log(job, step, refused)
+            raise StepFailed(RunError("UserError", refused))
         child.send({"run": step.name})
         message = await self._answer(job, step, child)
         await self.pacer.wait("job_step_seconds", since=begun)
@@ -159,6 +170,29 @@ class Runner:
             job.outputs[job.output_name] = JobOutput(self.output_path(job), message["flavors"])
         self._set_step(job, step, "Completed")
         return True
+
+    def _unreadable(self, job: PipelineJob, step: ChildRun) -> str:
+        """Why the step's compute may not read the job's data; empty when it may.
+
+        The data is mounted for reading and writing, by the identity of the compute: a pipeline made of a registry's
+        component takes no identity of its own. Serverless compute has none.
+        """
+        compute = str(job.inputs.get(_READS_DATA.get(step.name, ""), ""))
+        if not compute:
+            return ""
+        cluster = self.computes.table.get(compute)
+        identities = cluster.identities if cluster else set()
+        for name in ("train_file_path", "validation_file_path", "test_file_path"):
+            datastore = self.datastores.name_of(str(job.inputs.get(name, "")))
+            readers = self.pacer.settings.datastore_readers.get(datastore or "")
+            if readers is not None and not identities & {reader.lower() for reader in readers}:
+                who = ", ".join(sorted(identities)) or "no managed identity"
+                return (
+                    f"{step.name}: {name} could not be mounted from datastore {datastore}, which has no credential: "
+                    f"compute {compute} has {who}. AuthorizationPermissionMismatch: This request is not authorized to "
+                    "perform this operation using this permission."
+                )
+        return ""
 
     async def _answer(self, job: PipelineJob, step: ChildRun, child: Child) -> dict[str, Any]:
         try:

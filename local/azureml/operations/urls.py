@@ -5,4 +5,6 @@ from __future__ import annotations
 from local.azureml.operations import responses
 from local.azureml.wire.routing import guarded
 
-routes = [guarded("GET", responses.PATH, responses.get)]
+_ACTION = "Microsoft.MachineLearningServices/locations/mfeOperationsStatus/read"
+
+routes = [guarded("GET", responses.PATH, responses.get, action=_ACTION)]

@@ -6,7 +6,7 @@ More base models may be added by tests through the control API; they last as lon
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,7 +15,11 @@ _FOLDER = Path(__file__).parent
 
 
 class FineTuningModel(msgspec.Struct, forbid_unknown_fields=True):
-    """A model that can be fine-tuned, or once could."""
+    """A model that can be fine-tuned, or once could.
+
+    `form`: where the registry has its facts: in the block `system_metadata`, where they were moved in 2026, or in tags
+    and properties, as before. `spelling` is the block's name in the answer.
+    """
 
     version: str
     archived: bool
@@ -26,6 +30,12 @@ class FineTuningModel(msgspec.Struct, forbid_unknown_fields=True):
     context_window: int
     max_output_tokens: int
     model_specific_defaults: dict[str, Any]
+    form: Literal["system_metadata", "tags"] = "system_metadata"
+    spelling: Literal["system_metadata", "systemMetadata"] = "system_metadata"
+    # `mlflow_model`; a `custom_model` goes to the component's pytorch_model_path.
+    kind: str = "mlflow_model"
+    fine_tuning_tasks: list[str] = msgspec.field(default_factory=lambda: ["chat-completion"])
+    inference_tasks: list[str] = msgspec.field(default_factory=lambda: ["chat-completion"])
     lifecycle: dict[str, str] = {}
     other_tags: dict[str, str] = {}
 

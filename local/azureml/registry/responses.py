@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from starlette.requests import Request
@@ -105,27 +106,59 @@ def _component_document(request: Request) -> dict[str, Any]:
 def _model_document(request: Request, name: str, model: FineTuningModel) -> dict[str, Any]:
     identity = f"azureml://registries/{NAME}/models/{name}/versions/{model.version}"
     properties = {
-        "modelType": "mlflow_model",
+        "modelType": model.kind,
         "modelUri": f"{identity}/",
         "flavors": {"hftransformersv2": {"data": {}}, "python_function": {"data": {}}},
         "description": f"{name}, as the public catalogue describes it.",
         "isArchived": model.archived,
         "isAnonymous": False,
         "tags": _tags(model),
-        "properties": {
-            "SharedComputeCapacityEnabled": "true",
-            "languages": "en",
-            "finetuning-tasks": "chat-completion",
-            "finetune-min-sku-spec": model.finetune_min_sku_spec,
-            "finetune-recommended-sku": ", ".join(model.finetune_compute),
-            "inference-min-sku-spec": model.inference_min_sku_spec,
-            "inference-recommended-sku": ", ".join(model.inference_compute),
-        },
+        "properties": _properties(model),
     }
+    if model.form == "system_metadata":
+        properties[model.spelling] = _system_metadata(model)
     return document(identity, "registries/models/versions", properties, cloud_of(request).started)
 
 
+def _system_metadata(model: FineTuningModel) -> dict[str, str]:
+    """The block that took over from tags and properties. Values are text: dictionaries as JSON, the rest as it is."""
+    facts: dict[str, Any] = {
+        "textContextWindow": model.context_window,
+        "maxOutputTokens": model.max_output_tokens,
+        "tasks": {"fineTuningTasks": model.fine_tuning_tasks, "inferenceTasks": model.inference_tasks},
+        "supportedComputes": {
+            "finetuneComputes": model.finetune_compute,
+            "inferenceComputes": model.inference_compute,
+        },
+        "SKU": {
+            "finetuneMinSkuSpec": model.finetune_min_sku_spec,
+            "finetuneRecommendedSkus": model.finetune_compute,
+            "inferenceMinSkuSpec": model.inference_min_sku_spec,
+            "inferenceRecommendedSkus": model.inference_compute,
+        },
+    }
+    if model.lifecycle:
+        facts["deprecation"] = model.lifecycle
+    return {key: json.dumps(value) if isinstance(value, dict | list) else str(value) for key, value in facts.items()}
+
+
+def _properties(model: FineTuningModel) -> dict[str, str]:
+    common = {"SharedComputeCapacityEnabled": "true", "languages": "en"}
+    if model.form == "system_metadata":
+        return common
+    return {
+        **common,
+        "finetuning-tasks": ",".join(model.fine_tuning_tasks),
+        "finetune-min-sku-spec": model.finetune_min_sku_spec,
+        "finetune-recommended-sku": ", ".join(model.finetune_compute),
+        "inference-min-sku-spec": model.inference_min_sku_spec,
+        "inference-recommended-sku": ", ".join(model.inference_compute),
+    }
+
+
 def _tags(model: FineTuningModel) -> dict[str, str]:
+    if model.form == "system_metadata":
+        return {"model_specific_defaults": json.dumps(model.model_specific_defaults), **model.other_tags}
     return {
         "author": "Microsoft",
         "license": "mit",

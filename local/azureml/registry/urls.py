@@ -11,11 +11,12 @@ _REGISTRY = (
     + "/registries/{registry}"
 )
 
+# The public registry asks for no role.
 routes = [
-    guarded("GET", "/registrymanagement/v1.0/registries/{registry}/discovery", responses.discover),
-    guarded("GET", _REGISTRY + "/models/{name}/versions", responses.list_model_versions),
-    guarded("GET", _REGISTRY + "/models/{name}/versions/{version}", responses.get_model),
-    guarded("GET", _REGISTRY + "/components/{name}/versions", responses.list_component_versions),
-    guarded("GET", _REGISTRY + "/components/{name}/versions/{version}", responses.get_component),
+    guarded("GET", "/registrymanagement/v1.0/registries/{registry}/discovery", responses.discover, action=""),
+    guarded("GET", _REGISTRY + "/models/{name}/versions", responses.list_model_versions, action=""),
+    guarded("GET", _REGISTRY + "/models/{name}/versions/{version}", responses.get_model, action=""),
+    guarded("GET", _REGISTRY + "/components/{name}/versions", responses.list_component_versions, action=""),
+    guarded("GET", _REGISTRY + "/components/{name}/versions/{version}", responses.get_component, action=""),
     unguarded("PUT", "/_control/registry/models/{name}", responses.publish_model),
 ]

@@ -1,9 +1,10 @@
 """The service's refusals in its own JSON.
 
     WireError 400 BadRequest
-      ├ NotFound 404 ResourceNotFound
+      ├ ResourceNotFound 404 ResourceNotFound
       ├ Conflict 409
       ├ Unauthorized 401
+      ├ Forbidden 403
       └ NotImitated 501
 
 Resources add their own in `exceptions.py`; handlers just raise.
@@ -62,6 +63,13 @@ class Unauthorized(WireError):
 
     status = 401
     code = "InvalidAuthenticationToken"
+
+
+class Forbidden(WireError):
+    """The caller is known, and may not do this."""
+
+    status = 403
+    code = "Forbidden"
 
 
 class UserError(WireError):

@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from local.azureml.identity.exceptions import NotAuthorized
+from local.azureml.identity.roles import Scope, action_of, allowed
 from local.azureml.wire.errors import ResourceNotFound
 
 type Handler = Callable[[Request], Awaitable[Response]]
@@ -35,16 +37,35 @@ def unguarded(method: str, path: str, handler: Handler) -> ArmRoute:
     return ArmRoute(path, handler, method=method)
 
 
-def guarded(method: str, path: str, handler: Handler, *, extra_audiences: Sequence[str] = ()) -> ArmRoute:
-    """A route for callers with a token for this cloud, inside this cloud's own workspace."""
+def guarded(
+    method: str,
+    path: str,
+    handler: Handler,
+    *,
+    extra_audiences: Sequence[str] = (),
+    action: str | None = None,
+    refusal: type[NotAuthorized] = NotAuthorized,
+) -> ArmRoute:
+    """A route for callers with a token for this cloud and a role, inside this cloud's own workspace.
+
+    `action` is what a role must allow, where it does not follow from method and path; empty: nothing is asked.
+    """
+    needed = action_of(method, path) if action is None else action
 
     async def check_then_handle(request: Request) -> Response:
         cloud = request.app.state.cloud
-        cloud.tokens.check(request.headers.get("authorization", ""), extra_audiences)
+        claims = cloud.tokens.check(request.headers.get("authorization", ""), extra_audiences)
         _check_scope(request, cloud.addresses)
+        assignments = cloud.pacer.settings.roles
+        if needed and assignments is not None:
+            scope: Scope = "workspace" if "workspace" in request.path_params else "subscription"
+            resource = cloud.addresses.workspace_id if scope == "workspace" else request.url.path
+            if not allowed(assignments, needed, scope):
+                raise refusal(claims["oid"], needed, resource)
         return await handler(request)
 
     check_then_handle.__name__ = handler.__name__
+    check_then_handle.__dict__["action"] = needed
     return ArmRoute(path, check_then_handle, method=method)
 
 

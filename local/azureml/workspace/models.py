@@ -40,6 +40,11 @@ class Datastores:
         pairs = (part.partition("=") for part in self.connection.split(";"))
         return next((value for key, _, value in pairs if key == name), "")
 
+    def name_of(self, uri: str) -> str | None:
+        """The datastore that a URI goes through; None for one that names the account itself."""
+        match = _SHORT.match(uri) or _LONG.match(uri)
+        return match[1] if match else None
+
     def place(self, uri: str) -> DatastorePath:
         """Where a URI points; UserError when it is none of this workspace's places."""
         if match := _SHORT.match(uri) or _LONG.match(uri):

@@ -92,8 +92,9 @@ def _datastore(request: Request, name: str) -> dict[str, Any]:
         "endpoint": "core.windows.net",
         "protocol": "https",
         "isDefault": name == next(iter(cloud.datastores.containers)),
-        # Identity-based: no secret to hand out, so local paths cannot be uploaded through the SDK.
-        "credentials": {"credentialsType": "None"},
+        # Without a credential, whoever reads must be known to the account. Secrets are not handed out either way, so
+        # local paths cannot be uploaded through the SDK.
+        "credentials": {"credentialsType": "None" if name in cloud.pacer.settings.datastore_readers else "AccountKey"},
         "tags": {},
         "properties": {},
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -10,11 +11,17 @@ from shared.azure.workspace.translation import or_none, reading
 from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.azure.workspace.client import AzureMlClient
 
 
 class RegistryModel(Struct, frozen=True, kw_only=True):
-    """A model of the registry: its id, whether it is archived, its tags and properties as they are (text)."""
+    """A model of the registry: its id, whether it is archived, its tags and properties (text).
+
+    In 2026 most facts moved from tags and properties to a block of their own, `system_metadata`. They are found here
+    under the names they had before, wherever the registry has them now.
+    """
 
     name: str
     version: str
@@ -22,6 +29,48 @@ class RegistryModel(Struct, frozen=True, kw_only=True):
     archived: bool
     tags: dict[str, str]
     properties: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+# Where a fact stands in `system_metadata`, and the tag or property that it was before.
+_TAGS = {
+    "supportedComputes.finetuneComputes": "finetune_compute_allow_list",
+    "supportedComputes.inferenceComputes": "inference_compute_allow_list",
+    "textContextWindow": "textContextWindow",
+    "maxOutputTokens": "maxOutputTokens",
+    "deprecation": "deprecation",
+}
+_PROPERTIES = {
+    "SKU.finetuneMinSkuSpec": "finetune-min-sku-spec",
+    "SKU.inferenceMinSkuSpec": "inference-min-sku-spec",
+    "SKU.finetuneRecommendedSkus": "finetune-recommended-sku",
+    "SKU.inferenceRecommendedSkus": "inference-recommended-sku",
+    "tasks.fineTuningTasks": "finetuning-tasks",
+    "tasks.inferenceTasks": "inference-tasks",
+}
+
+
+def _facts(told: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """These facts of a raw answer's block `system_metadata`, as the text they were before; without the block none."""
+    block = told.get("system_metadata") or told.get("systemMetadata") or {}
+    found = {}
+    for place, name in names.items():
+        outer, _, inner = place.partition(".")
+        value = _read(block.get(outer))
+        value = value.get(inner) if inner and isinstance(value, dict) else None if inner else value
+        if value not in (None, ""):
+            as_list = ", ".join(map(str, value)) if isinstance(value, list) and "-" in name else value
+            found[name] = as_list if isinstance(as_list, str) else repr(as_list)
+    return found
+
+
+def _read(value: object) -> Any:
+    """Values are text: dictionaries and lists as JSON, the rest as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 class RegistryOperations:
@@ -44,8 +93,8 @@ class RegistryOperations:
             version=str(model.version),
             id=model.id,
             archived=bool(told.get("isArchived")),
-            tags=dict(model.tags or {}),
-            properties=dict(model.properties or {}),
+            tags={**(model.tags or {}), **_facts(told, _TAGS)},
+            properties={**(model.properties or {}), **_facts(told, _PROPERTIES)},
         )
 
     def component(self, name: str, version: str) -> str | None:

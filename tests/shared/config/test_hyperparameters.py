@@ -121,6 +121,7 @@ def test_a_huge_wrong_value_is_cut_in_the_message() -> None:
             "{'apply_lora': 'true', 'precision': 16, 'learning_rate': '5e-6'}",
             {"apply_lora": "true", "precision": 16, "learning_rate": "5e-6"},
         ),
+        ('{"apply_lora": true, "seed": null, "precision": 16}', {"apply_lora": True, "seed": None, "precision": 16}),
         ("{'max_position_embeddings': 4096, 7: 1, 'seed': 3}", {"seed": 3}),
     ],
 )
@@ -130,7 +131,7 @@ def test_the_models_tag_is_read_as_far_as_its_names_may_be_set(text: str | None,
 
 @pytest.mark.parametrize("text", ["[1]", "5", "{", "{[]: 1}", "__import__('os').getcwd()", "(" * 400, "{'a': 1}\0"])
 def test_a_tag_that_is_no_dict_is_refused_and_never_run(text: str) -> None:
-    with pytest.raises(BadSnapshot, match="model_specific_defaults is not a Python dict"):
+    with pytest.raises(BadSnapshot, match="is neither a JSON object nor a Python dict"):
         from_tag(text)
 
 
