@@ -43,6 +43,12 @@ class Pace(msgspec.Struct, forbid_unknown_fields=True):
 class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """How a deployment answers. The model behind it stays the same; flavours and serving code differ in this."""
 
+    # The image that a real deployment would run, mistakes included (see serving.containers): `fmi` is what Phi-4's
+    # models get, `serve` its newer form, `score` one without OpenAI routes, `mlflow` the generic image. None: a plain
+    # server that makes no mistakes.
+    container: Literal["fmi", "serve", "score", "mlflow"] | None = None
+    # The longest prompt and answer together, in words.
+    context_words: int = 16384
     # As MLflow's flavours do: `{"output": text}`, `[text]`, `[{"0": text}]`; or as a chat completion.
     shape: Literal["output", "texts", "records", "completion"] = "output"
     # Whether a question with `stream` is answered word by word, as server-sent events.

@@ -4,4 +4,6 @@ Started as `python -m local.host --app FOLDER --port P --folder F`. Indexing, ty
 calling are Microsoft's `azure-functions-runtime`, in this process (see `runtime`); what its .NET host would
 do around it (HTTP routes and keys, queue polling, timers, the Event Grid webhook) is imitated here.
 `docs/local-host.md` says how far.
+
+Assumptions: `host-runtime`, `host-streaming`, `host-queues`, `host-keys`.
 """

@@ -1,4 +1,7 @@
-"""Addresses of clusters, sizes and usage."""
+"""Addresses of clusters, sizes and usage.
+
+Assumptions: `sizes-at-subscription`, `usage-rows`, `roles`.
+"""
 
 from __future__ import annotations
 

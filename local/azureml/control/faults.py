@@ -151,13 +151,13 @@ class InjectedFaults:
                 return fault
         return None
 
-    def take_scoring(self, endpoint: str, deployment: str) -> InjectedFault | None:
+    def take_scoring(self, endpoint: str, deployment: str, path: str = "score") -> InjectedFault | None:
         """The fault for a request that a deployment would answer, counted as hit."""
         for fault in self._faults.values():
             name = fault.wanted.deployment
             if name is None or not re.fullmatch(name, deployment):
                 continue
-            if fault.hits_request("POST", f"/endpoints/{endpoint}/score"):
+            if fault.hits_request("POST", f"/endpoints/{endpoint}/{path}"):
                 fault.hits += 1
                 return fault
         return None

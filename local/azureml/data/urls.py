@@ -1,4 +1,7 @@
-"""Addresses of data assets."""
+"""Addresses of data assets.
+
+Assumptions: `data-assets`.
+"""
 
 from __future__ import annotations
 

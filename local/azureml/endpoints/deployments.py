@@ -62,6 +62,12 @@ class OnlineDeployment(msgspec.Struct):
         return int(self._request_settings().get("maxConcurrentRequestsPerInstance") or 1)
 
     @property
+    def workers(self) -> int:
+        """Questions that the real images answer at once at `/score`, by their environment variable."""
+        told = str((self.properties.get("environmentVariables") or {}).get("WORKER_COUNT", "1"))
+        return max(1, int(told)) if told.isdecimal() else 1
+
+    @property
     def timeout(self) -> float:
         """Seconds after which a request is given up."""
         return seconds_of(self._request_settings().get("requestTimeout") or "PT5S")
@@ -234,6 +240,7 @@ class Deployments:
             "container": place.container,
             "path": place.path.rstrip("/") + "/",
             "concurrency": deployment.concurrency * deployment.instances,
+            "workers": deployment.workers * deployment.instances,
         }
 
     async def _watch(self, key: str, replica: Replica) -> None:

@@ -1,4 +1,7 @@
-"""Addresses of endpoints and deployments."""
+"""Addresses of endpoints and deployments.
+
+Assumptions: `endpoint-write`, `accepted-then-failed`, `deployment-reserve`.
+"""
 
 from __future__ import annotations
 

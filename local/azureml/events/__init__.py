@@ -1,1 +1,4 @@
-"""Publishes the workspace's events to a topic."""
+"""Publishes the workspace's events to a topic.
+
+Assumptions: `run-events`.
+"""

@@ -1,4 +1,7 @@
-"""Addresses on the identity port (plain HTTP, as App Service has it)."""
+"""Addresses on the identity port (plain HTTP, as App Service has it).
+
+Assumptions: `identity`.
+"""
 
 from __future__ import annotations
 

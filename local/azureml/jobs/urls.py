@@ -1,4 +1,7 @@
-"""Addresses of jobs and of the run history service."""
+"""Addresses of jobs and of the run history service.
+
+Assumptions: `job-once`, `job-history`, `job-identity`, `component-inputs`.
+"""
 
 from __future__ import annotations
 

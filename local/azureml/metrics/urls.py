@@ -1,4 +1,7 @@
-"""Address of Azure Monitor's batch query."""
+"""Address of Azure Monitor's batch query.
+
+Assumptions: `metrics-batch`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Addresses of registered models."""
+"""Addresses of registered models.
+
+Assumptions: `model-once`.
+"""
 
 from __future__ import annotations
 

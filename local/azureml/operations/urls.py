@@ -1,4 +1,7 @@
-"""Addresses that `Azure-AsyncOperation` headers point to."""
+"""Addresses that `Azure-AsyncOperation` headers point to.
+
+Assumptions: `operations`.
+"""
 
 from __future__ import annotations
 

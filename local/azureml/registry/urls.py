@@ -1,4 +1,7 @@
-"""Addresses of the shared registry."""
+"""Addresses of the shared registry.
+
+Assumptions: `registry-facts`, `registry-defaults`, `registry-latest`, `registry-public`, `component-inputs`.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import random
 import re
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
@@ -32,6 +32,7 @@ from local.azureml.serving.server import HEADER as SERVING_HEADER
 from local.azureml.wire.errors import WireError
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
+_PASSED = ("extra-parameters",)
 _UNFIT_FOR_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -55,6 +56,9 @@ class ScoringRequest:
     begun: float
     deadline: float
     accept: str
+    path: str
+    # Headers that the container knows.
+    passed: dict[str, str] = field(default_factory=dict)
     status: int = 500
 
     def count(self) -> None:
@@ -83,7 +87,7 @@ class StreamedAnswer(StreamingResponse):
 
 
 async def score(request: Request) -> Response:
-    """POST /endpoints/{endpoint}/score"""
+    """POST /endpoints/{endpoint}/{path}: `score`, or whatever else the container may have"""
     cloud = cloud_of(request)
     endpoint = cloud.endpoints.get(request.path_params["endpoint"])
     _check_key(endpoint, request.headers.get("authorization", ""))
@@ -91,7 +95,9 @@ async def score(request: Request) -> Response:
     body = await request.body()
     now = asyncio.get_running_loop().time()
     replica, accept = cloud.deployments.replica(deployment), request.headers.get("accept", "*/*")
-    call = ScoringRequest(cloud, deployment, replica, now, now + deployment.timeout, accept)
+    path = request.path_params.get("path", "score")
+    passed = {name: request.headers[name] for name in _PASSED if name in request.headers}
+    call = ScoringRequest(cloud, deployment, replica, now, now + deployment.timeout, accept, path, passed)
     async with AsyncExitStack() as held:
         held.callback(call.count)
         try:
@@ -139,7 +145,7 @@ async def _ask(call: ScoringRequest, body: bytes, held: AsyncExitStack) -> Respo
     held.enter_context(replica.busy())
     try:
         async with asyncio.timeout_at(call.deadline):
-            fault = call.cloud.faults.take_scoring(deployment.endpoint, deployment.name)
+            fault = call.cloud.faults.take_scoring(deployment.endpoint, deployment.name, call.path)
             answer = await _answer(call, body, held, fault)
     except TimeoutError as error:
         raise TimedOut(f"No answer within {deployment.timeout:g} seconds.") from error
@@ -172,10 +178,10 @@ async def _ask_model(call: ScoringRequest, body: bytes, held: AsyncExitStack) ->
         return ModelAnswer(502, b'{"error": "The model container is not running."}')
     # After a restart of the cloud the process may still be starting: the request waits for it.
     await replica.ready.wait()
-    headers = {"Content-Type": "application/json", "Accept": call.accept}
+    headers = {"Content-Type": "application/json", "Accept": call.accept, **call.passed}
     if serving := call.cloud.pacer.settings.serving_of(deployment.key):
         headers[SERVING_HEADER] = msgspec.json.encode(serving).decode()
-    asking = call.cloud.session.post(f"http://127.0.0.1:{replica.port}/score", data=body, headers=headers)
+    asking = call.cloud.session.post(f"http://127.0.0.1:{replica.port}/{call.path}", data=body, headers=headers)
     try:
         answer = await held.enter_async_context(asking)
         if answer.content_type == EVENTS:

@@ -1,1 +1,4 @@
-"""What runs inside a deployment: the registered MLflow folder behind an HTTP server."""
+"""What runs inside a deployment: the registered MLflow folder behind an HTTP server.
+
+Assumptions: `container-score`, `container-openai`, `container-workers`, `container-generic`.
+"""

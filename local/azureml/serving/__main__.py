@@ -23,7 +23,7 @@ def main() -> None:
     specification = lifeline.receive()
     folder = Path(specification["folder"]) / "model"
     initialize_storage(specification, folder)
-    serve(folder, specification["concurrency"], lifeline)
+    serve(folder, specification["concurrency"], specification["workers"], lifeline)
 
 
 def log_to(stream: Any, name: str) -> logging.Logger:
@@ -52,7 +52,7 @@ def initialize_storage(specification: dict[str, Any], folder: Path) -> None:
         log.info("downloaded %d files", count)
 
 
-def serve(folder: Path, concurrency: int, lifeline: Lifeline) -> None:
+def serve(folder: Path, concurrency: int, workers: int, lifeline: Lifeline) -> None:
     """Load the model and answer requests; standard error is the inference server's log."""
     # Imported after the download: a wrong path is reported at once.
     import mlflow.pyfunc
@@ -68,7 +68,7 @@ def serve(folder: Path, concurrency: int, lifeline: Lifeline) -> None:
     listener.bind(("127.0.0.1", 0))
     # Listening before the port is told: the probe follows at once.
     listener.listen(2048)
-    app = build_app(model, concurrency, log)
+    app = build_app(model, concurrency, log, workers)
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=120)
     lifeline.send({"port": listener.getsockname()[1]})
     log.info("serving on port %d", listener.getsockname()[1])

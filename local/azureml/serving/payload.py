@@ -25,6 +25,19 @@ class ScoringPayload:
         return {"input_string": self.turns, "parameters": self.parameters}
 
 
+def parse_any(body: Any) -> ScoringPayload:
+    """The same without a look at who speaks when: real containers leave that to the model's template."""
+    data = body.get("input_data") if isinstance(body, dict) else None
+    turns = data.get("input_string") if isinstance(data, dict) else None
+    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list):
+        turns = turns[0]
+    fit = isinstance(turns, list) and all(isinstance(turn, dict) and "role" in turn for turn in turns)
+    if not turns or not fit or not all(isinstance(turn.get("content"), str) for turn in turns):
+        raise BadPayload("input_data.input_string must be a list of turns with role and content.")
+    assert isinstance(data, dict)
+    return ScoringPayload(turns, {**_object(data, "parameters"), **_object(body, "params")})
+
+
 def parse(body: Any) -> ScoringPayload:
     """`{"input_data": {"input_string": [turns], "parameters": {...}}}`, from a flat list or a list within a list.
 

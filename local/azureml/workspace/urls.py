@@ -1,4 +1,7 @@
-"""Addresses of the workspace and of what leads to it."""
+"""Addresses of the workspace and of what leads to it.
+
+Assumptions: `redirect`, `roles`.
+"""
 
 from __future__ import annotations
 
