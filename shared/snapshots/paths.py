@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shared import naming
 from shared.azure.storage.blobs import why_unreadable_name
 from shared.chatdata.formats import EXTENSIONS
-from shared.chatdata.splits import split_of
+from shared.chatdata.splits import is_named_like_a_split, split_of
 
 MARKER = "_SUCCESS"
 OPTIONS = "snapshot.json"
@@ -66,7 +66,7 @@ def _parse(path: str) -> SnapshotPath | None:
 def _named_file(name: str) -> SnapshotPath:
     """`<dataset>.jsonl`: the file has the dataset's name."""
     stem = _stem(name, name)
-    if split_of(name):
+    if is_named_like_a_split(name):
         raise InvalidUpload(f"{name}: is named like a split, not like a dataset; {FORM}")
     return SnapshotPath(_dataset(stem, name))
 

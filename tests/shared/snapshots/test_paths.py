@@ -16,6 +16,8 @@ FOLDER = "support-bot/2026-09-21"
         ("support-bot.jsonl.gz", SnapshotPath("support-bot")),
         ("support-bot.parquet", SnapshotPath("support-bot")),
         ("00.jsonl", SnapshotPath("00")),
+        ("test-bot.jsonl", SnapshotPath("test-bot")),
+        ("dev-val-train.parquet", SnapshotPath("dev-val-train")),
         ("support-bot/2026-09-21.jsonl", SnapshotPath("support-bot")),
         ("support-bot/A B%20ü.v1.parquet", SnapshotPath("support-bot")),
         ("support-bot/latest.jsonl", SnapshotPath("support-bot")),
