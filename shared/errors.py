@@ -3,6 +3,7 @@
     PipelineError
     ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay
     │   ├── NotReady                    something that was started is not ready yet: no fault, however long it takes
+    │   │   └── Damaged                 a blob of the ledger cannot be read: until a person mends it or sets it aside
     │   ├── ServiceBusy                 Azure answered 408, 409 (busy), 429 or 5xx, or did not answer
     │   │   └── AccessDenied            the app's identity is not accepted, or has not the role that it needs
     │   └── LeaseHeld                   somebody else holds the lease, or may by now
@@ -14,6 +15,7 @@
     │   │   └── EndpointNameTaken       somebody else in the region has an endpoint of that name
     │   ├── InvalidName                 a name that would mean something else in an address, a path or a log line
     │   ├── AzureFailed                 Azure accepted a write, again and again, and did not carry it out
+    │   ├── RowUnwritable               a row holds something that cannot be stored, such as half a character
     │   └── IllegalTransition           a write that the life-cycle table does not allow: a defect
     ├── LedgerConflict                  the row changed since it was read: read and decide again
     ├── BlocksMissing                   staged blocks are gone before they were committed: stage them again
@@ -54,6 +56,15 @@ class LeaseHeld(TemporaryError):
     """Somebody else holds the lease of this row, or may by now: its holder goes on, nobody else needs to."""
 
 
+class Damaged(NotReady):
+    """A blob of the ledger is there and cannot be read. Whatever needs it waits until a person mends it."""
+
+    def __init__(self, blob: str, why: object) -> None:
+        text = str(why).encode("utf-8", "replace").decode()[:200]
+        super().__init__(f"{blob} cannot be read: {text}; `python -m cli.ledger` mends it or sets it aside", 300.0)
+        self.blob, self.why = blob, text
+
+
 class PermanentError(PipelineError):
     """Repeating will not help; a person has to change something."""
 
@@ -84,6 +95,10 @@ class InvalidName(PermanentError):
 
 class AzureFailed(PermanentError):
     """Azure accepted a write and did not carry it out: it failed too often, or took too long."""
+
+
+class RowUnwritable(PermanentError):
+    """A row cannot be stored as it is to be: it holds text or a number that JSON has no form for."""
 
 
 class IllegalTransition(PermanentError):

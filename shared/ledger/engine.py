@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from shared.errors import (
+    Damaged,
     IllegalTransition,
     LeaseHeld,
     LedgerConflict,
     NotFound,
     NotReady,
     PermanentError,
+    RowUnwritable,
     TemporaryError,
+    WorkerLost,
 )
 from shared.ledger import fence, states
 from shared.ledger.fence import HeldLease
 from shared.ledger.rows import HISTORY_KEPT, Fault, HistoryEntry
-from shared.ledger.store import AnyRow, Ledger, StoredRow
+from shared.ledger.store import AnyRow, Ledger, StoredRow, encode
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +103,9 @@ class Engine:
             lease = self.ledger.storage.lease(key.split("/", 1)[1])
         except NotFound:
             return "unknown"
+        except Damaged as error:  # no message will mend it; the sweep tells of it as well
+            log.error("%s is left alone: %s", key, error)
+            return "damaged"
         except LeaseHeld:
             if not hinted:  # the one message that was planned: keep an eye on the holder, who may have died
                 self.ledger.schedule(key, self.ledger.clock() + INTENT_GRACE)
@@ -115,84 +122,115 @@ class Engine:
             lease.release()
 
     def _not_now(self, row: AnyRow, hinted: bool) -> str:
-        """Why nothing is to be done now, or nothing."""
+        """Why nothing is to be done now, or nothing. A hint finds a row before its time, but not in a fault's pause."""
         if row.attention:
             return "waits for a person"
-        if not hinted and (row.poll_at is None or row.poll_at > self.ledger.clock() + EARLY):
-            return "not due"
-        return ""
+        early = row.poll_at is None or row.poll_at > self.ledger.clock() + EARLY
+        if early and hinted and row.fault and row.poll_at is not None:
+            return "pauses after a fault"
+        return "not due" if early and not hinted else ""
 
     def _one_step(self, stored: StoredRow, lease: HeldLease) -> str:
         """The story of one step, of a row whose lease is held."""
         before, started = stored.row.state, self.ledger.clock()
-        step = self._choose(stored.row)
+        step, error = self._choose(stored.row)
         if step is None:
             self._rest(stored)
             return "nothing to do"
-        intended = self._record_intent(stored, step)
-        result = self._check(intended.row, step, self._act(intended.row, step, lease))
+        if error is not None:
+            result = self._fault(stored.row, step, error)
+        else:
+            stored = self._record_intent(stored, step)
+            result = self._check(stored.row, step, self._act(stored.row, step, lease))
         lease.check()
-        recorded = self._record(intended, result)
-        self._announce(intended.row, recorded.row, result)
-        self._log(step, before, recorded.row, self.ledger.clock() - started)
-        return f"{before} -> {recorded.row.state}"
+        recorded = self._record(stored, result).row
+        self._announce(stored.row, recorded, result)
+        self._log(step, before, recorded, self.ledger.clock() - started)
+        return f"{before} -> {recorded.state}"
 
-    def _choose(self, row: AnyRow) -> states.Step | None:
-        """The first step of the table that has something to do; an interrupted intent always goes on."""
-        handlers = self.handlers[_table(row).name]
+    def _choose(self, row: AnyRow) -> tuple[states.Step | None, Exception | None]:
+        """The first step of the table that has something to do, or what went wrong when it was asked. None: there is
+        none. An interrupted intent always goes on."""
         for step in _table(row).steps_from(row.state):
-            if step.name in handlers and (row.state == step.intent or handlers[step.name].ready(row)):
-                return step
-        return None
+            if step.name not in self.handlers[_table(row).name]:
+                continue
+            try:
+                if row.state == step.intent or self._handler(row, step).ready(row):
+                    return step, None
+            except Exception as error:
+                log.error("%s: whether %s has something to do is not known\n%s", row.key, step.name, _trace())
+                return step, error
+        return None, None
+
+    def _handler(self, row: AnyRow, step: states.Step) -> StepHandler:
+        return self.handlers[_table(row).name][step.name]
 
     def _rest(self, stored: StoredRow) -> None:
         """Nothing to do: no further poll is planned until something happens, or until the row itself knows a time."""
         row = stored.row
         if row.poll_at is not None and row.poll_at <= self.ledger.clock():
-            rested = self.ledger.write(stored, row.but(poll_at=row.comes_due)).row
+            rested = self.ledger.write(stored, row.settled().but(poll_at=row.comes_due)).row
             if rested.poll_at is not None:
                 self.ledger.schedule(rested.key, rested.poll_at)
 
     def _record_intent(self, stored: StoredRow, step: states.Step) -> StoredRow:
-        """The row in its intent, if the step has one, while it acts; polled soon should this worker die."""
-        before = stored.row.state
-        if step.intent is None or before == step.intent:
+        """The row in its intent, if the step has one, while it acts; polled soon should this worker die.
+
+        An intent that is entered again because nothing came of it is a fault, at once: what was to be done may be what
+        ended the worker.
+        """
+        row = stored.row
+        if step.intent is None:
             return stored
-        stored = self._record(stored, StepResult(step.intent, poll_in=INTENT_GRACE), acted=False)
-        self.ledger.schedule(stored.row.key, self.ledger.clock() + INTENT_GRACE)
-        self.notify(stored.row.key, before, step.intent, "")
+        changes: dict[str, Any] = {"acting": True}
+        if row.state == step.intent and row.acting:
+            text = f"{step.name} was begun and nothing came of it: its worker was lost, or could not record it"
+            changes["fault"] = self._fault(row, step, WorkerLost(text)).changes["fault"]
+        stored = self._record(stored, StepResult(step.intent, "", changes, INTENT_GRACE), acted=False)
+        self.ledger.schedule(row.key, self.ledger.clock() + INTENT_GRACE)
+        if row.state != step.intent:
+            self.notify(row.key, row.state, step.intent, "")
         return stored
 
     def _act(self, row: AnyRow, step: states.Step, lease: HeldLease) -> StepResult:
         """What the step brought; errors become an end state or a fault with growing delay. Raises LeaseHeld."""
-        handler = self.handlers[_table(row).name][step.name]
+        handler = self._handler(row, step)
         try:
-            return _sound(handler.act(row, lease))
+            try:
+                _check_workers(row, step)
+                return _sound(handler.act(row, lease))
+            except PermanentError as error:
+                if ended := handler.failed(row, error):
+                    return _sound(ended)
+                raise
         except LeaseHeld:
             raise
         except NotReady as wait:
             pause = wait.retry_after or self.fault_seconds
             return StepResult(row.state, "", {"fault": None, "waiting": str(wait)}, pause)
         except Exception as error:
-            if isinstance(error, PermanentError) and (ended := handler.failed(row, error)):
-                return _sound(ended)
             if not isinstance(error, TemporaryError | PermanentError):
-                log.exception("%s failed unexpectedly in %s", row.key, step.name)
+                log.error("%s failed unexpectedly in %s\n%s", row.key, step.name, _trace())
             return self._fault(row, step, error)
 
     def _check(self, row: AnyRow, step: states.Step, result: StepResult) -> StepResult:
-        """The result, if the table allows it; else that is a fault, and the row stays as it is."""
-        if _table(row).allows(row.state, result.state):
+        """The result, if the table allows it and it can be stored; else that is a fault, and the row stays as it is."""
+        if not _table(row).allows(row.state, result.state):
+            text = f"{row.key}: {row.state} -> {result.state} is in no row of the table"
+            return self._fault(row, step, IllegalTransition(text))
+        try:
+            encode(_changed(row, result, self.ledger.clock()))
             return result
-        text = f"{row.key}: {row.state} -> {result.state} is in no row of the table"
-        return self._fault(row, step, IllegalTransition(text))
+        except RowUnwritable as error:
+            ended = self._handler(row, step).failed(row, error)
+            return _sound(ended) if ended else self._fault(row, step, error)
 
     def _fault(self, row: AnyRow, step: states.Step, error: Exception) -> StepResult:
         """The same state with the fault on record, polled again after a delay that doubles."""
         past = row.fault if row.fault and row.fault.step == step.name else None
         fault = Fault(
             type=type(error).__name__,
-            message=str(error)[:500],
+            message=_whole(str(error)[:500]),
             step=step.name,
             count=past.count + 1 if past else 1,
             since=past.since if past else self.ledger.clock(),
@@ -237,8 +275,26 @@ class Engine:
         log.log(level, "%s %s: %s -> %s in %.2f s%s", row.key, step.name, before, row.state, seconds, fault)
 
 
+def _trace() -> str:
+    return _whole(traceback.format_exc())
+
+
+def _whole(text: str) -> str:
+    """Text without halves of characters, which neither a row nor a log can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _table(row: AnyRow) -> states.LifeCycle:
     return states.SNAPSHOT if row.key.startswith("snapshot/") else states.DATASET
+
+
+def _check_workers(row: AnyRow, step: states.Step) -> None:
+    """Raises WorkerLost when the step ended its worker too often to be tried once more."""
+    fault = row.fault
+    if fault and fault.type == WorkerLost.__name__ and fault.count >= FAULTS_BEFORE_ATTENTION:
+        raise WorkerLost(
+            f"{step.name} ended its worker {fault.count} times: it needs too much memory, or too much time"
+        )
 
 
 def _sound(result: StepResult) -> StepResult:
@@ -260,5 +316,6 @@ def _changed(row: AnyRow, result: StepResult, now: float) -> AnyRow:
     if result.state != row.state:
         changes["pending"] = {}  # what Azure was asked for in one state says nothing about the next
     poll_at = None if result.poll_in is None else now + result.poll_in
-    changed: AnyRow = row.but(**{**changes, "state": result.state, "poll_at": poll_at})
-    return changed
+    changed: AnyRow = row.but(**{"acting": False, **changes, "state": result.state, "poll_at": poll_at})
+    settled: AnyRow = changed.settled()
+    return settled

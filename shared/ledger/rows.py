@@ -140,6 +140,7 @@ class Row(Struct, frozen=True, kw_only=True):
     `poll_at`, stored as `next_look_at`, is when the row is to be polled again (None: only when something happens).
     `attention` means that the row waits for a person. `waiting` says in words what a row waits for. `pending`
     are the changes that Azure was asked for in the present state and that are not there yet, by what is wanted.
+    `acting`: a step was begun, and what came of it is not on record yet.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -148,6 +149,7 @@ class Row(Struct, frozen=True, kw_only=True):
     attention: bool = False
     waiting: str = ""
     pending: dict[str, PendingWrite] = msgspec.field(default_factory=dict)
+    acting: bool = False
 
     @property
     def since(self) -> float:
@@ -163,6 +165,10 @@ class Row(Struct, frozen=True, kw_only=True):
     def comes_due(self) -> float | None:
         """When something is to be done although nothing happens."""
         return None
+
+    def settled(self) -> Any:
+        """The row without what its state has answered, or made void."""
+        return self
 
 
 class Snapshot(Row, frozen=True, kw_only=True):
@@ -256,6 +262,18 @@ class Dataset(Row, frozen=True, kw_only=True):
     def with_registered(self, snapshot: str) -> Any:
         """The row once a snapshot has its model; repeating it changes nothing."""
         return self.but(newest_registered=snapshot) if snapshot > self.newest_registered else self
+
+    def settled(self) -> Any:
+        """The row without a request that its state has answered, or made void: asleep when asked to sleep, ..."""
+        asleep = self.resting in (DatasetState.EMPTY, DatasetState.ASLEEP) if self.candidate else True
+        answered = {
+            DatasetState.EMPTY: ("sleep", "wake", "roll_back"),
+            DatasetState.ASLEEP: ("sleep", "roll_back"),
+            DatasetState.SLEEPING: ("wake", "roll_back"),
+            DatasetState.LIVE: ("wake",),
+            DatasetState.WAKING: ("sleep", "roll_back"),
+        }.get(self.state, () if asleep else ("wake",))
+        return self.but(requested=None) if self.requested and self.requested.what in answered else self
 
     def can_go_back(self, now: float) -> bool:
         """Whether what was live before is kept to go back to."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict, NotFound
+from shared.errors import Damaged, LedgerConflict, NotFound, RowUnwritable
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.storage import BlobStore
 
@@ -49,14 +49,14 @@ class Ledger:
         self.storage, self.clock = storage, clock
 
     def read(self, key: str) -> StoredRow:
-        """The row under a key. Raises NotFound."""
+        """The row under a key. Raises NotFound, and Damaged for what is no row."""
         data, etag = self.storage.read(CONTAINER, blob_name(key))
         return StoredRow(decode(key, data), etag)
 
     def create(self, row: AnyRow) -> StoredRow:
         """Writes a new row and schedules its first poll. Raises LedgerConflict when there is one already."""
         row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
-        etag = self.storage.create(CONTAINER, blob_name(row.key), msgspec.json.encode(row), metadata(row))
+        etag = self.storage.create(CONTAINER, blob_name(row.key), encode(row), metadata(row))
         if row.poll_at is not None:
             self.schedule(row.key, row.poll_at)
         return StoredRow(row, etag)
@@ -73,8 +73,8 @@ class Ledger:
                 return self.read(row.key)
 
     def write(self, stored: StoredRow, row: AnyRow) -> StoredRow:
-        """Replaces the row on condition that it is still the one that was read. Raises LedgerConflict."""
-        etag = self.storage.replace(CONTAINER, blob_name(row.key), msgspec.json.encode(row), stored.etag, metadata(row))
+        """Replaces the row if it is still the one that was read. Raises LedgerConflict, RowUnwritable."""
+        etag = self.storage.replace(CONTAINER, blob_name(row.key), encode(row), stored.etag, metadata(row))
         return StoredRow(row, etag)
 
     def change(self, key: str, edit: Callable[[Any], Any]) -> StoredRow:
@@ -121,10 +121,25 @@ def blob_name(key: str) -> str:
 
 
 def decode(key: str, data: bytes) -> AnyRow:
-    """The row that a blob holds; the key says of which kind it is."""
-    if key.startswith("snapshot/"):
-        return _SNAPSHOT.decode(data)
-    return _DATASET.decode(data)
+    """The row that a blob holds; the key says of which kind it is. Raises Damaged."""
+    try:
+        row: AnyRow = (_SNAPSHOT if key.startswith("snapshot/") else _DATASET).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Damaged(f"{CONTAINER}/{blob_name(key)}", error) from error
+    if row.key != key:
+        raise Damaged(f"{CONTAINER}/{blob_name(key)}", f"it is the row of {row.key[:100]}")
+    return row
+
+
+def encode(row: AnyRow) -> bytes:
+    """What is stored of a row. Raises RowUnwritable for what has no form in JSON, or could not be read again."""
+    try:
+        data = msgspec.json.encode(row)
+        decode(row.key, data)
+        return data
+    except (UnicodeError, msgspec.MsgspecError, TypeError, OverflowError, Damaged) as error:
+        why = str(error).encode("utf-8", "replace").decode()[:200]
+        raise RowUnwritable(f"{row.key} cannot be stored as it is to be: {why}") from error
 
 
 def metadata(row: AnyRow) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.azure.workspace.jobs import JobSpec
 from shared.config import hyperparameters
-from shared.errors import AzureRefused, NotReady, PermanentError
+from shared.errors import AzureRefused, NotReady, PermanentError, RowUnwritable, WorkerLost
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
@@ -113,8 +113,10 @@ class Submit:
         }
         return StepResult(S.TRAINING, f"job {name}", changes, poll_in=self.services.settings.look_seconds)
 
-    def failed(self, row: Snapshot, error: PermanentError) -> StepResult:
-        """Azure ML will not take the job: others may claim the content."""
+    def failed(self, row: Snapshot, error: PermanentError) -> StepResult | None:
+        """Azure ML will not take the job: others may claim the content. Where a worker was lost, the job may run."""
+        if isinstance(error, WorkerLost | RowUnwritable):
+            return None
         return attempt.fail(self.services, row, str(error), {}, begun=False)
 
     def _submit(self, row: Snapshot, name: str) -> Job:

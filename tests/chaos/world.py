@@ -97,7 +97,7 @@ class ChaosWorld:
         """All rows of a kind."""
         for (container, name), stored in sorted(self.storage.blobs.items()):
             if container == "ledger" and name.startswith(f"{kind}s/"):
-                yield decode(f"{kind}/", stored.data)
+                yield decode(f"{kind}/{name.rsplit('/', 1)[-1].removesuffix('.json')}", stored.data)
 
     def runs(self, job: str) -> bool:
         """Whether a job costs money now."""

@@ -258,3 +258,9 @@ def test_a_note_recorded_while_a_step_acts_is_kept_beside_its_outcome(world: Led
 
 def test_a_request_that_the_step_fulfilled_is_over(world: LedgerWorld) -> None:
     assert world.row(_sleeping(world, "")).requested is None
+
+
+def test_a_request_that_a_transition_answers_is_void(world: LedgerWorld) -> None:
+    key = str(world.keep(a_dataset(D.SHIFTING, requested=a_request("wake"), resting=D.ASLEEP)).key)
+    world.advance({"shift": FakeHandler(lambda row: StepResult(D.LIVE, "it serves", poll_in=None))}, f"{key}?")
+    assert (world.row(key).state, world.row(key).requested) == (D.LIVE, None)

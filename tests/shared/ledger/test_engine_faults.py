@@ -144,3 +144,149 @@ def test_what_keeps_the_row_from_being_written_is_raised_for_the_platform_to_del
     with pytest.raises(ServiceBusy):
         world.advance(handlers)
     assert (handlers["validate"].acts, world.storage.leases, world.notified) == (0, {}, [])
+
+
+# --- workers that are lost ---------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The worker ends here."""
+
+
+def _killed(world: LedgerWorld, handlers: dict[str, FakeHandler]) -> None:
+    """One try that ends its worker, and the poll that was planned for that case."""
+    with pytest.raises(Killed):
+        world.advance(handlers)
+    world.storage.leases.clear()
+    world.clock.now = world.row().poll_at
+
+
+def test_an_intent_that_is_entered_again_is_a_fault_at_once(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+
+    def dies(row: Any) -> StepResult:
+        raise Killed
+
+    handlers = {"validate": FakeHandler(dies)}
+    for lost in range(3):
+        assert (world.row().fault.count if world.row().fault else 0) == max(0, lost - 1)
+        _killed(world, handlers)
+    fault = world.row().fault
+    assert (fault.type, fault.step, fault.count) == ("WorkerLost", "validate", 2)
+    assert world.advance(validates()) == "VALIDATING -> VALIDATED"
+    assert (world.row().fault, world.row().acting) == (None, False)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_step_that_ends_its_worker_five_times_ends_with_a_reason_or_waits_for_a_person(
+    world: LedgerWorld, ends: bool
+) -> None:
+    world.keep(a_snapshot())
+
+    def dies(row: Any) -> StepResult:
+        raise Killed
+
+    result = StepResult(S.REJECTED, "its check ended the worker", poll_in=None) if ends else None
+    handlers = {"validate": FakeHandler(dies, ends=result)}
+    for _ in range(FAULTS_BEFORE_ATTENTION):
+        _killed(world, handlers)
+    assert handlers["validate"].acts == FAULTS_BEFORE_ATTENTION
+    world.advance(handlers)
+    assert handlers["validate"].acts == FAULTS_BEFORE_ATTENTION
+    row = world.row()
+    assert (row.state, row.attention) == ((S.REJECTED, False) if ends else (S.VALIDATING, True))
+    assert ends or "ended its worker 5 times" in row.fault.message
+
+
+def test_a_step_that_polls_in_its_intent_is_no_lost_worker(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    for _ in range(2 * FAULTS_BEFORE_ATTENTION):
+        world.advance({"validate": FakeHandler(lambda row: StepResult(S.VALIDATING, poll_in=60))}, f"{KEY}?")
+        assert (world.row().fault, world.row().acting) == (None, False)
+
+
+def test_a_fault_that_was_recorded_is_no_lost_worker_besides(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    for count in (1, 2):
+        world.advance(raises(ServiceBusy("HTTP 503")))
+        assert (world.row().fault.type, world.row().fault.count) == ("ServiceBusy", count)
+        world.clock.now = world.row().poll_at
+
+
+# --- what fails outside the act ----------------------------------------------------------------------------------
+
+
+HALF = "half an emoji: \ud83d"
+
+
+@pytest.mark.parametrize("changes", [{"note": HALF}, {"hyperparameters": {"a": HALF}}, {"counts": {"a": 1.5}}], ids=str)
+def test_a_row_that_cannot_be_stored_ends_with_a_reason(world: LedgerWorld, changes: dict[str, Any]) -> None:
+    world.keep(a_snapshot())
+    handlers = {"validate": FakeHandler(lambda row: StepResult(S.VALIDATED, "fine", changes))}
+    handlers["validate"].ends = StepResult(S.REJECTED, "it cannot be stored", poll_in=None)
+    assert world.advance(handlers) == "RECEIVED -> REJECTED"
+    assert world.row().reason == "it cannot be stored"
+
+
+def test_a_row_that_cannot_be_stored_is_a_fault_where_nothing_ends(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    world.advance({"validate": FakeHandler(lambda row: StepResult(S.VALIDATED, HALF))})
+    row = world.row()
+    assert (row.state, row.fault.type, row.fault.count) == (S.VALIDATING, "RowUnwritable", 1)
+    assert KEY in row.fault.message
+
+
+def test_an_error_with_half_a_character_is_put_on_record(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    world.advance(raises(ValueError(HALF)))
+    assert world.row().fault.message == "half an emoji: ?"
+
+
+def test_what_fails_before_the_act_is_a_fault_too(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+
+    class Broken(FakeHandler):
+        def ready(self, row: Any) -> bool:
+            raise KeyError("a defect")
+
+    handlers: dict[str, FakeHandler] = {"validate": Broken(lambda row: StepResult(S.VALIDATED))}
+    assert world.advance(handlers) == "RECEIVED -> RECEIVED"
+    assert (world.row().fault.type, world.row().fault.step) == ("KeyError", "validate")
+
+
+def test_what_fails_while_an_end_is_looked_for_is_a_fault_too(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+
+    class Broken(FakeHandler):
+        def failed(self, row: Any, error: PermanentError) -> StepResult | None:
+            raise ServiceBusy("HTTP 503")
+
+    def does(row: Any) -> StepResult:
+        raise PermanentError("no")
+
+    world.advance({"validate": Broken(does)})
+    assert (world.row().state, world.row().fault.type) == (S.VALIDATING, "ServiceBusy")
+
+
+# --- pauses and damage -------------------------------------------------------------------------------------------
+
+
+def test_hints_do_not_burn_faults(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    handlers = raises(ServiceBusy("HTTP 503"))
+    world.advance(handlers)
+    for _ in range(10):
+        assert world.advance(handlers, f"{KEY}?") == "pauses after a fault"
+    assert (handlers["validate"].acts, world.row().fault.count) == (1, 1)
+    world.clock.now = world.row().poll_at
+    assert world.advance(validates(), f"{KEY}?") == "VALIDATING -> VALIDATED"
+
+
+def test_a_row_that_is_damaged_is_left_alone_and_named(world: LedgerWorld, caplog: pytest.LogCaptureFixture) -> None:
+    world.keep(a_snapshot())
+    ((place, stored),) = world.storage.blobs.items()
+    stored.data = stored.data[:-20]
+    for message in (KEY, f"{KEY}?"):
+        assert world.advance(validates(), message) == "damaged"
+    assert f"{place[0]}/{place[1]} cannot be read" in caplog.text
+    assert world.storage.blobs[place].data == stored.data

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.errors import (
-    LedgerConflict,
-    NotFound,
-)
+from shared.errors import Damaged, LedgerConflict, NotFound, RowUnwritable
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
-from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_request, a_snapshot
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_request, a_snapshot
 from tests.fakes import START
 from tests.ledger_world import KEY, LedgerWorld
 
@@ -126,3 +123,52 @@ def test_an_older_and_a_newer_app_read_each_others_rows(world: LedgerWorld) -> N
     stored.data = stored.data.replace(b'"dataset"', b'"new_field":{"a":[1]},"dataset"')
     assert world.row().id == SNAPSHOT
     assert b"fault" not in world.storage.blobs[place].data
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b'{"id": "x"', b'{"id": 7}', b"\xff\xfe", b'{"state": "FLYING"}'], ids=repr
+)
+def test_what_is_no_row_is_damaged_and_named(world: LedgerWorld, data: bytes) -> None:
+    world.keep(a_snapshot())
+    ((_, stored),) = world.storage.blobs.items()
+    stored.data = data
+    with pytest.raises(Damaged, match=f"ledger/snapshots/{DATASET}/{SNAPSHOT}.json cannot be read"):
+        world.row()
+
+
+def test_a_copy_of_a_row_under_another_name_is_damaged(world: LedgerWorld) -> None:
+    world.keep(a_snapshot())
+    ((place, stored),) = list(world.storage.blobs.items())
+    world.storage.blobs[place[0], place[1].replace(SNAPSHOT, NEWER)] = stored
+    with pytest.raises(Damaged, match=f"it is the row of snapshot/{SNAPSHOT}"):
+        world.row(f"snapshot/{NEWER}")
+
+
+@pytest.mark.parametrize("wrong", [{"note": "\ud800"}, {"uploaded_at": float("nan")}, {"attempt": "one"}], ids=str)
+def test_what_could_not_be_read_again_is_not_written(world: LedgerWorld, wrong: dict[str, Any]) -> None:
+    row = world.keep(a_snapshot())
+    with pytest.raises(RowUnwritable, match=KEY):
+        world.ledger.change(KEY, lambda r: r.but(**wrong))
+    assert world.row() == row
+
+
+# What a request asks for, and the states in which it is answered or cannot be done any more.
+VOID = {
+    "sleep": {D.EMPTY, D.ASLEEP, D.WAKING},
+    "wake": {D.EMPTY, D.LIVE, D.SLEEPING},
+    "roll_back": {D.EMPTY, D.ASLEEP, D.SLEEPING, D.WAKING},
+    "retry": set[D](),
+}
+
+
+@pytest.mark.parametrize("state", D)
+@pytest.mark.parametrize("what", VOID)
+def test_a_request_is_void_in_a_state_that_answers_it(what: str, state: D) -> None:
+    row = a_dataset(state, requested=a_request(what))
+    assert (row.settled().requested is None) == (state in VOID[what])
+
+
+@pytest.mark.parametrize(("resting", "void"), [(D.LIVE, True), (D.ASLEEP, False), (D.EMPTY, False)])
+def test_a_wake_outlives_a_rollout_beside_what_sleeps(resting: D, void: bool) -> None:
+    row = a_dataset(D.SHIFTING, requested=a_request("wake"), candidate=a_release(NEWER), resting=resting)
+    assert (row.settled().requested is None) == void
