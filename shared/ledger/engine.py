@@ -157,7 +157,7 @@ class Engine:
             try:
                 if row.state == step.intent or self._handler(row, step).ready(row):
                     return step, None
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was is a fault on record
                 log.error("%s: whether %s has something to do is not known\n%s", row.key, step.name, _trace())
                 return step, error
         return None, None
@@ -208,7 +208,7 @@ class Engine:
         except NotReady as wait:
             pause = wait.retry_after or self.fault_seconds
             return StepResult(row.state, "", {"fault": None, "waiting": str(wait)}, pause)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was is a fault on record
             if not isinstance(error, TemporaryError | PermanentError):
                 log.error("%s failed unexpectedly in %s\n%s", row.key, step.name, _trace())
             return self._fault(row, step, error)
