@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import azure.functions as func
 
 from functions import web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import NotFound
+from shared.errors import NotFound, TemporaryError
 from shared.serving.routes import STATUS_ERRORS
 
 blueprint = func.Blueprint()
 
 
-@web.route(blueprint, "GET", "snapshots", errors=(400, 401), query=(("dataset", "Its name."),))
+@web.route(blueprint, "GET", "snapshots", errors=(400, 401, 503), query=(("dataset", "Its name."),))
 def list_snapshots(req: Request) -> Response:
     """The newest snapshots and refused uploads; `?dataset=` for the snapshots of one dataset."""
     from shared import naming
@@ -22,10 +24,15 @@ def list_snapshots(req: Request) -> Response:
     dataset = req.query_params.get("dataset", "")
     if dataset and not naming.DATASET.fullmatch(dataset):
         return web.refusal(400, "invalid_request", "dataset: 2 to 41 of a-z, 0-9 and '-'")
-    found = {"snapshots": status.snapshots(runtime.services(), dataset)}
-    if not dataset:
-        found["refused"] = status.refused(runtime.services())
-    return web.answer(found)
+
+    def found() -> dict[str, object]:
+        services = runtime.services()
+        shown: dict[str, object] = {"snapshots": status.snapshots(services, dataset)}
+        if not dataset:
+            shown |= {"refused": status.refused(services), "damaged": status.damaged(services)}
+        return shown
+
+    return _answered(found, "")
 
 
 @web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)
@@ -33,10 +40,8 @@ def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
     from shared.operations import status
 
-    try:
-        return web.answer(status.snapshot(runtime.services(), req.path_params["id"]))
-    except NotFound:
-        return web.refusal(404, "not_found", "there is no snapshot of that id; GET /api/snapshots lists them")
+    unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
+    return _answered(lambda: status.snapshot(runtime.services(), req.path_params["id"]), unknown)
 
 
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
@@ -44,15 +49,22 @@ def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
     from shared.operations import status
 
-    try:
-        return web.answer(status.dataset(runtime.services(), req.path_params["name"]))
-    except NotFound:
-        return web.refusal(404, "not_found", "there is no dataset of that name; GET /api/snapshots lists snapshots")
+    unknown = "there is no dataset of that name; GET /api/snapshots lists snapshots"
+    return _answered(lambda: status.dataset(runtime.services(), req.path_params["name"]), unknown)
 
 
 @web.route(blueprint, "GET", "health", caller="anybody")
 def health(req: Request) -> Response:
-    """That the app is indexed and its settings are right; it asks no other service."""
+    """That the app is indexed and its settings are right; it needs no other service.
+
+    A process that knows its storage also says how many blobs of the ledger are damaged: GET /api/snapshots names them.
+    """
+    known = runtime.services_if_made()
+    if known is not None:
+        from shared.operations import status
+
+        if count := status.damaged_count(known):
+            return web.answer({"status": "ok", "damaged_blobs": count})
     return web.answer({"status": "ok"})
 
 
@@ -62,3 +74,13 @@ def describe_routes(req: Request) -> Response:
     from shared.serving import openapi
 
     return web.answer(openapi.document(web.ROUTES))
+
+
+def _answered(ask: Callable[[], object], unknown: str) -> Response:
+    """What was asked for; 404 where there is no such thing, 503 while storage or the row is out of reach."""
+    try:
+        return web.answer(ask())
+    except NotFound:
+        return web.refusal(404, "not_found", unknown)
+    except TemporaryError as error:
+        return web.refusal(503, "unavailable", str(error), 10)

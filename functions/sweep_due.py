@@ -11,9 +11,6 @@ from shared import runtime
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
 
-# Two days (s): what is judged by counts is younger than the longest usual `IDLE_HOURS`.
-COUNTS_KEPT = 2 * 86_400.0
-
 
 @blueprint.timer_trigger(arg_name="timer", schedule=runtime.settings().sweep_schedule)
 def sweep_due(timer: func.TimerRequest) -> None:
@@ -26,9 +23,7 @@ def sweep_due(timer: func.TimerRequest) -> None:
 
 @blueprint.timer_trigger(arg_name="timer", schedule=runtime.settings().sleep_schedule)
 def sleep_due(timer: func.TimerRequest) -> None:
-    """Asks idle datasets to sleep, which their own step does, and writes the night's report. Forgets old counts."""
+    """Asks idle datasets to sleep, which their own step does, writes a report, and reads the whole ledger once."""
     from shared.operations import nightly
 
-    services = runtime.services()
-    nightly.run(services)
-    services.counts.forget(services.clock() - COUNTS_KEPT)
+    nightly.every_night(runtime.services())

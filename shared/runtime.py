@@ -61,12 +61,20 @@ class Services:
 
 
 _LOCK = threading.Lock()
+_MADE: list[Services] = []
 
 
 def services() -> Services:
     """The services of this process, made by the first caller while others wait."""
     with _LOCK:
-        return _services()
+        made = _services()
+        _MADE[:] = [made]
+        return made
+
+
+def services_if_made() -> Services | None:
+    """The services of this process, if somebody needed them already; nothing is connected for it."""
+    return _MADE[0] if _MADE else None
 
 
 @cache

@@ -14,7 +14,7 @@ import msgspec
 
 from shared import naming
 from shared.config.settings import Settings
-from shared.errors import LedgerConflict, NotFound
+from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.record import Struct
 from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
@@ -116,14 +116,33 @@ class Budget:
         """
         given_back = []
         for job, run in self.reservations().runs.items():
-            if run.ended is not None or self._wanted(job, run):
+            if run.ended is not None:
                 continue
-            status = status_of(job)
-            if status is None or status in ENDED:
-                log.warning("the slot of job %s is given back: its row has gone on and no such job runs", job)
-                self.release(job, begun=status is not None)
-                given_back.append(job)
+            try:
+                if self._given_back(job, run, status_of):
+                    given_back.append(job)
+            except PipelineError as error:
+                log.warning("whether job %s still needs its slot is asked again: %s", job, error)
         return given_back
+
+    def rebuild(self) -> list[str]:
+        """Makes the slots anew from the rows, where none are on record: of each job that may run. Returns the jobs."""
+        jobs = []
+        for row in self._ledger.rows("snapshot"):
+            if row.state in (SnapshotState.SUBMITTING, SnapshotState.TRAINING) and row.job:
+                run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=row.since)
+                self._change(lambda kept, job=row.job, run=run: Reservations(runs={**kept.runs, job: run}))  # type: ignore[misc]
+                jobs.append(row.job)
+        return jobs
+
+    def _given_back(self, job: str, run: ReservedRun, status_of: Callable[[str], str | None]) -> bool:
+        """Whether the slot was given back: the job has ended, or there is none and no row counts on one."""
+        wanted, status = self._wanted(job, run), status_of(job)
+        if status not in ENDED and (wanted or status is not None):
+            return False
+        log.warning("the slot of job %s is given back: it is %s", job, status or "not there, and its row has gone on")
+        self.release(job, begun=status is not None)
+        return True
 
     def _blockers(self, runs: dict[str, ReservedRun], row: Snapshot) -> list[Blocker]:
         given, now = self._limits, self._clock()
@@ -150,6 +169,8 @@ class Budget:
             row: Snapshot = self._ledger.read(f"snapshot/{run.snapshot}").row
         except NotFound:
             return False
+        except Damaged:
+            return True
         given_up = row.attention and row.fault is not None and self._clock() > row.fault.since + ATTENTION_GRACE
         mine = job == naming.job(naming.installation(self._storage.address), row.id, row.attempt)
         return row.state in _UNDER_WAY and not given_up and mine
@@ -159,7 +180,10 @@ class Budget:
             data, etag = self._storage.read(CONTAINER, BLOB)
         except NotFound:
             return Reservations(), ""
-        return _DECODER.decode(data), etag
+        try:
+            return _DECODER.decode(data), etag
+        except msgspec.DecodeError as error:
+            raise Damaged(f"{CONTAINER}/{BLOB}", error) from error
 
     def _change(self, edit: Callable[[Reservations], Reservations]) -> None:
         """Reads, edits and writes until no other write came between; what ended and began over a day ago is dropped."""

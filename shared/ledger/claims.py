@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from shared.errors import LedgerConflict, NotFound
+from shared.errors import Damaged, LedgerConflict, NotFound
 from shared.ledger.rows import Check, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
@@ -49,8 +49,7 @@ class Claims:
             except LedgerConflict:
                 pass
             try:
-                found, etag = self._storage.read(CONTAINER, name)
-                holder: str = json.loads(found)["snapshot"]
+                holder, etag = self._read(name)
                 if holder != snapshot and self._trains(holder):
                     return holder
                 self._storage.replace(CONTAINER, name, mine, etag)
@@ -69,9 +68,9 @@ class Claims:
         """Lets others train this content: the training of this snapshot failed. Only its own claim is removed."""
         if not row.claim:
             return
-        with contextlib.suppress(NotFound, LedgerConflict):  # it is gone, or somebody else's by now
-            data, etag = self._storage.read(CONTAINER, row.claim)
-            if json.loads(data)["snapshot"] == row.id:
+        with contextlib.suppress(NotFound, LedgerConflict, Damaged):  # it is gone, or somebody else's by now
+            holder, etag = self._read(row.claim)
+            if holder == row.id:
                 self._storage.delete(CONTAINER, row.claim, etag)
 
     def _trains(self, holder: str) -> bool:
@@ -80,6 +79,16 @@ class Claims:
             return self._ledger.read(f"snapshot/{holder}").row.state not in _TRAINS_NOTHING
         except NotFound:
             return False
+        except Damaged:
+            return True
+
+    def _read(self, name: str) -> tuple[str, str]:
+        """The holder of a claim, and the blob's ETag. Raises NotFound, Damaged."""
+        data, etag = self._storage.read(CONTAINER, name)
+        try:
+            return str(json.loads(data)["snapshot"]), etag
+        except (ValueError, TypeError, KeyError) as error:
+            raise Damaged(f"{CONTAINER}/{name}", error) from error
 
 
 def claim_name(row: Snapshot, changes: dict[str, Any]) -> str:

@@ -140,6 +140,9 @@ def _seconds(storage: BlobStore, name: str, since: float) -> Iterator[_Second]:
         minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
     except NotFound:  # forgotten meanwhile
         return
+    except msgspec.DecodeError as error:
+        log.error("%s/%s is damaged and not counted: %s", CONTAINER, name, error)
+        return
     yield from (second for at, second in minute.items() if at + 1 > since)
 
 

@@ -22,6 +22,7 @@ from shared.errors import (
     NotFound,
     NotReady,
     PermanentError,
+    PipelineError,
     RowUnwritable,
     TemporaryError,
     WorkerLost,
@@ -263,9 +264,12 @@ class Engine:
         if row.poll_at is not None:
             self.ledger.schedule(row.key, row.poll_at)
         for other in result.then:
-            if other.edit is not None:
-                self.ledger.change(other.key, other.edit)
-            self.ledger.hint(other.key)
+            try:
+                if other.edit is not None:
+                    self.ledger.change(other.key, other.edit)
+                self.ledger.hint(other.key)
+            except PipelineError as error:
+                log.warning("%s is not told of %s, which the sweep does: %s", other.key, row.key, error)
         if row.state != before.state or result.reason:
             self.notify(row.key, before.state, row.state, row.reason)
 

@@ -6,8 +6,9 @@ row. A write that loses raises LedgerConflict; `change` reads again and repeats,
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,10 @@ import msgspec
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, RowUnwritable
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
+from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.storage import BlobStore
+
+log = logging.getLogger(__name__)
 
 CONTAINER = "ledger"
 _SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
@@ -34,12 +38,13 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """A row as a listing shows it."""
+    """A row as a listing shows it. `damage` says what is wrong with what the listing shows of it."""
 
     key: str
     state: str
     poll_at: float | None
     attention: bool
+    damage: str = ""
 
 
 class Ledger:
@@ -90,16 +95,29 @@ class Ledger:
                 continue
 
     def list(self, kind: str, dataset: str = "") -> Iterator[ListedRow]:
-        """Rows of a kind (`snapshot`, `dataset`), in the order of ids, optionally of one dataset only."""
+        """Rows of a kind (`snapshot`, `dataset`), in the order of ids, optionally of one dataset only.
+
+        What is damaged in one row is told with it (`damage`) and hides no other one; a blob that is no row is left out.
+        """
         prefix = f"{kind}s/{dataset}/" if dataset else f"{kind}s/"
         for blob in self.storage.list(CONTAINER, prefix):
-            poll_at = blob.metadata.get("next_look_at", "")
-            yield ListedRow(
-                key=f"{kind}/{blob.name.rsplit('/', 1)[-1].removesuffix('.json')}",
-                state=blob.metadata.get("state", ""),
-                poll_at=float(poll_at) if poll_at else None,
-                attention=blob.metadata.get("attention") == "1",
-            )
+            if key := _key(kind, blob.name):
+                yield _listed(key, blob.metadata)
+
+    def rows(self, kind: str) -> Iterator[Any]:
+        """Every row of a kind that can be read. What is damaged is left out, and told in the log."""
+        for listed in list(self.list(kind)):
+            try:
+                yield self.read(listed.key).row
+            except Damaged as error:
+                log.error("%s is left out: %s", listed.key, error)
+            except NotFound:
+                continue
+
+    def strays(self) -> Iterator[str]:
+        """The names of blobs that lie among the rows and are none."""
+        for kind in ("snapshot", "dataset"):
+            yield from (b.name for b in self.storage.list(CONTAINER, f"{kind}s/") if not _key(kind, b.name))
 
     def hint(self, key: str) -> None:
         """Something may have happened to this row: it is polled now, whatever was planned."""
@@ -108,6 +126,26 @@ class Ledger:
     def schedule(self, key: str, at: float) -> None:
         """The row is polled at that time; if it plans another one meanwhile, it ignores the message."""
         self.storage.send(key, at - self.clock())
+
+
+def _key(kind: str, blob: str) -> str:
+    """The key of the row that a blob of this name holds, or nothing."""
+    key = f"{kind}/{blob.rsplit('/', 1)[-1].removesuffix('.json')}"
+    try:
+        return key if blob_name(key) == blob else ""
+    except NotFound:
+        return ""
+
+
+def _listed(key: str, metadata: Mapping[str, str]) -> ListedRow:
+    state, look = metadata.get("state", ""), metadata.get("next_look_at", "")
+    states = SnapshotState if key.startswith("snapshot/") else DatasetState
+    damage = "" if state in set(states) else f"its metadata has the state {state[:40]!r}"
+    try:
+        poll_at = float(look) if look else None
+    except ValueError:
+        poll_at, damage = None, f"its metadata has next_look_at {look[:40]!r}"
+    return ListedRow(key, state, poll_at, metadata.get("attention") == "1", damage)
 
 
 def blob_name(key: str) -> str:

@@ -15,7 +15,8 @@ import msgspec
 
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
-from shared.operations import orphans
+from shared.operations import damage, orphans
+from shared.operations.rounds import run_part
 from shared.releases import idle
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 CONTAINER, FOLDER = "reports", "idle/"
 # The first report tells of a day.
 _DAY = 86_400.0
+# Counts are kept for so long (s) at least.
+_COUNTS_KEPT = 2 * _DAY
 
 
 class DatasetLine(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -57,6 +60,22 @@ class NightlyReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
     saved: float | None
     currency: str
     orphans: list[str]
+
+
+def every_night(services: Services) -> None:
+    """All that is done once a night, each part apart from the others."""
+    run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
+    run_part("old counts", lambda: forget_counts(services))
+    run_part("damage", lambda: damage.record(services, damage.find(services)))
+
+
+def forget_counts(services: Services) -> None:
+    """Deletes the counts of calls that nobody compares any more: those from before the longest shift there may be."""
+    given = services.settings
+    stage = (given.rollout_bake_minutes + given.rollout_wait_minutes) * 60
+    # Twice as long, for a shift waits while Azure is away.
+    kept = max(_COUNTS_KEPT, 2 * len(given.rollout_stages) * stage + _DAY)
+    services.counts.forget(services.clock() - kept)
 
 
 def run(services: Services) -> NightlyReport:

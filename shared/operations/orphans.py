@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict, NotFound, PipelineError
+from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence
 from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
@@ -72,12 +72,12 @@ class _Kept:
 
 
 def on_record(services: Services) -> Orphans:
-    """What the last look left on record."""
+    """What the last round left on record."""
     return _read(services).record
 
 
 def collect(services: Services) -> list[str]:
-    """One look: records what no row explains, removes what is on record for longer than the grace time.
+    """One round: records what no row explains, removes what is on record for longer than the grace time.
 
     Returns the names of what it removed. Raises what the ledger and the workspace raise; then nothing was removed.
     """
@@ -99,7 +99,7 @@ def collect(services: Services) -> list[str]:
             left = tuple(orphan for orphan in found if orphan.name not in gone)
             record = Orphans(found=left, removed=(*kept.record.removed, *removed)[-REMOVED_KEPT:])
             _write(services, kept, record)
-    except LedgerConflict:  # another sweep looks at the same time
+    except LedgerConflict:  # another sweep is at it
         return []
     _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints})
     return [orphan.name for orphan in removed]
@@ -111,7 +111,11 @@ def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orph
         if endpoint.tags.get(naming.TAG_INSTALLATION) != services.installation:
             continue
         dataset = endpoint.tags.get(naming.TAG_DATASET, "")
-        row = _row(services, dataset)
+        try:
+            row = _row(services, dataset)
+        except Damaged as error:  # it may explain all of this
+            log.error("%s is left alone: %s", endpoint.name, error)
+            continue
         if why := _unexplained(row, endpoint.name):
             yield Orphan(endpoint=endpoint.name, dataset=dataset, why=why)
             continue
@@ -167,11 +171,10 @@ def _start_removal(services: Services, orphan: Orphan) -> bool:
 
 def _request_sleep_of_vanished(services: Services, endpoints: set[str]) -> None:
     """Asks datasets to sleep that are LIVE and whose endpoint is not among those listed; the step looks once more."""
-    for listed in services.ledger.list("dataset"):
-        if listed.state != DatasetState.LIVE or listed.attention:
-            continue
-        row: Dataset = services.ledger.read(listed.key).row
-        if row.state == DatasetState.LIVE and row.endpoint not in endpoints and not row.requested:
+    rows: Iterable[Dataset] = services.ledger.rows("dataset")
+    for row in rows:
+        up = row.state == DatasetState.LIVE and not row.attention
+        if up and row.endpoint not in endpoints and not row.requested:
             request = Request(
                 what="sleep", by="the sweep: its endpoint is gone", at=services.clock(), origin=Origin.SWEEP
             )
@@ -192,7 +195,10 @@ def _read(services: Services) -> _Kept:
         data, etag = services.storage.read(CONTAINER, BLOB)
     except NotFound:
         return _Kept(Orphans(), "")
-    return _Kept(_ORPHANS.decode(data), etag)
+    try:
+        return _Kept(_ORPHANS.decode(data), etag)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"{CONTAINER}/{BLOB}", error) from error
 
 
 def _write(services: Services, kept: _Kept, record: Orphans) -> _Kept:

@@ -5,14 +5,18 @@ A snapshot's state is its own, and from REGISTERED on the part it plays in its d
 
 from __future__ import annotations
 
+import time
+import weakref
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shared.errors import NotFound
+from shared import naming
+from shared.errors import Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.operations import damage
 from shared.snapshots import refusals
 
 if TYPE_CHECKING:
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 LIST_LIMIT = 200
+# What is shown as the state of a row that cannot be read.
+DAMAGED = "DAMAGED"
+_COUNT_SECONDS = 60.0
+_COUNTED: weakref.WeakKeyDictionary[Any, tuple[float, int]] = weakref.WeakKeyDictionary()
 REFUSED_LIMIT = 50
 
 
@@ -59,11 +67,47 @@ def snapshots(services: Services, dataset: str = "", limit: int = LIST_LIMIT) ->
     datasets: dict[str, Dataset | None] = {}
     found = []
     for key in keys[:limit]:
-        row: Snapshot = services.ledger.read(key).row
+        try:
+            row: Snapshot = services.ledger.read(key).row
+        except NotFound:  # since it was listed
+            continue
+        except Damaged as error:
+            found.append(_damaged(key, error))
+            continue
         if row.dataset not in datasets:
             datasets[row.dataset] = _dataset(services, row.dataset)
         found.append(_snapshot(row, datasets[row.dataset]))
     return found
+
+
+def damaged(services: Services) -> list[dict[str, Any]]:
+    """The blobs of the ledger that cannot be read, as far as the last sweep knows."""
+    return [{"blob": d.blob, "why": d.why, "since": _time(d.since)} for d in damage.on_record(services)]
+
+
+def damaged_count(services: Services) -> int:
+    """How many they are, read once a minute in each process; 0 while storage does not answer."""
+    now = time.monotonic()
+    known = _COUNTED.get(services.ledger)
+    if known is None or known[0] < now - _COUNT_SECONDS:
+        try:
+            count = len(damage.on_record(services))
+        except PipelineError:
+            count = 0
+        known = _COUNTED[services.ledger] = (now, count)
+    return known[1]
+
+
+def _damaged(key: str, error: Damaged) -> dict[str, Any]:
+    """What is shown of a snapshot whose row cannot be read."""
+    snapshot = key.removeprefix("snapshot/")
+    return {
+        "id": snapshot,
+        "dataset": naming.dataset_of(snapshot),
+        "state": DAMAGED,
+        "reason": str(error),
+        "needs_attention": True,
+    }
 
 
 def refused(services: Services, limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
@@ -153,7 +197,7 @@ def _gate(row: Snapshot, dataset: Dataset | None) -> Any:
 def _dataset(services: Services, name: str) -> Dataset | None:
     try:
         row: Dataset = services.ledger.read(f"dataset/{name}").row
-    except NotFound:
+    except (NotFound, Damaged):
         return None
     return row
 

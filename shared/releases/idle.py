@@ -57,8 +57,9 @@ def judge(services: Services, row: Dataset) -> IdleFinding:
 
 
 def findings(services: Services) -> list[IdleFinding]:
-    """What is found of every dataset. Raises what the ledger raises: from half a listing nothing is concluded."""
-    rows: list[Dataset] = [services.ledger.read(listed.key).row for listed in list(services.ledger.list("dataset"))]
+    """What is found of every dataset whose row can be read. Raises what the ledger raises: from half a listing nothing
+    is concluded."""
+    rows: list[Dataset] = list(services.ledger.rows("dataset"))
     return [judge(services, row) for row in rows]
 
 

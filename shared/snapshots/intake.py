@@ -19,7 +19,7 @@ from shared import naming
 from shared.azure.storage.blobs import why_unreadable_name
 from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
-from shared.errors import LedgerConflict, NotFound, PermanentError
+from shared.errors import Damaged, LedgerConflict, NotFound, PermanentError
 from shared.ledger.rows import Dataset, Snapshot, SnapshotFile
 from shared.ledger.states import SnapshotState
 from shared.snapshots import refusals
@@ -141,8 +141,7 @@ def accept_since(services: Services) -> float:
         return configured
     name = "_installation.json"
     with contextlib.suppress(LedgerConflict, NotFound):
-        recorded: float = json.loads(services.storage.read("ledger", name)[0])["first_start"]
-        return recorded
+        return _first_start(name, services.storage.read("ledger", name)[0])
     # Blob times have whole seconds: an upload in the second of the first start counts as after it.
     first = float(int(services.clock()))
     with contextlib.suppress(LedgerConflict):
@@ -150,6 +149,13 @@ def accept_since(services: Services) -> float:
         services.storage.create("ledger", name, json.dumps(text).encode())
         return first
     return accept_since(services)
+
+
+def _first_start(name: str, data: bytes) -> float:
+    try:
+        return float(json.loads(data)["first_start"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"ledger/{name}", error) from error
 
 
 def _configured_start(services: Services) -> float:

@@ -32,6 +32,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose parts every function gets."""
     made = World()
     monkeypatch.setattr(runtime, "_services", lambda: made.services)
+    monkeypatch.setattr(runtime, "_MADE", [])
     monkeypatch.setattr(runtime, "settings", lambda: made.services.settings)
     for remembered in (chat_requested._made_service, chat_requested._keys):
         remembered.cache_clear()

@@ -11,6 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import status_requested as status
+from shared import runtime
+from shared.errors import ServiceBusy
+from shared.operations import sweep
 from shared.snapshots import intake
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import World
@@ -33,7 +36,7 @@ def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> No
 
 
 def test_nothing_dropped_is_an_empty_list(world: World, request_of: Make) -> None:
-    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": [], "refused": []}
+    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": [], "refused": [], "damaged": []}
 
 
 def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: World, request_of: Make) -> None:
@@ -75,3 +78,33 @@ def test_health_needs_no_other_service(world: World, request_of: Make) -> None:
     calls = world.process.calls
     assert _body(status.health(request_of(method="GET"))) == {"status": "ok"}
     assert world.process.calls == calls
+
+
+ROUTES: tuple[Callable[[Request], Response], ...] = (status.list_snapshots, status.get_snapshot, status.get_dataset)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_storage_that_is_busy_is_503(world: World, request_of: Make, route: Callable[[Request], Response]) -> None:
+    def busy(*_: Any) -> Any:
+        raise ServiceBusy("storage is busy")
+
+    world.storage.read = world.storage.list = busy  # type: ignore[method-assign]
+    answer = route(request_of(method="GET", route={"id": SNAPSHOT, "name": DATASET}))
+    assert _body(answer, 503)["error"]["code"] == "unavailable"
+    assert answer.headers["Retry-After"]
+
+
+def test_a_damaged_row_is_named_where_it_is_asked_for_and_counted_in_health(world: World, request_of: Make) -> None:
+    for row in (a_snapshot(), a_dataset()):
+        world.services.ledger.create(row)
+    for stored in world.storage.blobs.values():
+        stored.data = b"{"
+    sweep.sweep(world.services)
+    for route in (status.get_snapshot, status.get_dataset):
+        answer = _body(route(request_of(method="GET", route={"id": SNAPSHOT, "name": DATASET})), 503)
+        assert "cannot be read" in answer["error"]["message"]
+    listed = _body(status.list_snapshots(request_of(method="GET")))
+    assert [row["state"] for row in listed["snapshots"]] == ["DAMAGED"]
+    assert len(listed["damaged"]) == 2
+    runtime.services()
+    assert _body(status.health(request_of(method="GET"))) == {"status": "ok", "damaged_blobs": 2}

@@ -8,7 +8,7 @@ import pytest
 
 from shared import naming
 from shared.azure.workspace.jobs import Job
-from shared.errors import LedgerConflict
+from shared.errors import Damaged, LedgerConflict
 from shared.ledger import budget
 from shared.ledger.rows import Check
 from shared.ledger.states import SnapshotState as S
@@ -194,11 +194,19 @@ def _left(state: S | None, job: str = "", **row: Any) -> World:
 
 
 @pytest.mark.parametrize("state", [S.VALIDATED, S.SUBMITTING, S.TRAINING])
-@pytest.mark.parametrize("job", ["", "Running", "Completed"])
+@pytest.mark.parametrize("job", ["", "Running"])
 def test_a_slot_that_a_row_still_counts_on_is_kept(state: S, job: str) -> None:
     world = _left(state, job)
     assert _audit(world) == []
     assert _running(world) == [SNAPSHOT]
+
+
+@pytest.mark.parametrize("attention", [False, True])
+@pytest.mark.parametrize("job", ["Completed", "Failed", "Canceled"])
+def test_the_slot_of_a_job_that_has_ended_is_given_back_whoever_waits(job: str, attention: bool) -> None:
+    world = _left(S.TRAINING, job, attention=attention, fault=a_fault(count=5) if attention else None)
+    assert _audit(world) == [_job(world)]
+    assert _running(world) == []
 
 
 @pytest.mark.parametrize("state", [None, S.SUPERSEDED, S.TRAINING_FAILED, S.TRAINED, S.REGISTERED])
@@ -227,9 +235,28 @@ def test_a_row_that_waits_for_a_person_keeps_its_slot_for_an_hour() -> None:
     assert _audit(world) == [_job(world)]
 
 
-def test_a_workspace_that_does_not_answer_gives_nothing_back() -> None:
+def test_a_workspace_that_does_not_answer_gives_nothing_back_of_that_job() -> None:
     world = _left(S.TRAINED)
+    _reserve(world, OTHER)
     world.workspace.busy = 1
-    with pytest.raises(Exception, match="503"):
-        _audit(world)
+    assert _audit(world) == [naming.job(world.services.installation, OTHER, 1)]
+    assert _running(world) == [SNAPSHOT]
+
+
+# --- a damaged blob ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"runs": 7}', b"\xff"], ids=repr)
+def test_slots_that_cannot_be_read_are_named_and_nobody_gets_one(data: bytes) -> None:
+    world = _world()
+    world.storage.put("ledger", budget.BLOB, data)
+    with pytest.raises(Damaged, match=r"ledger/budget\.json cannot be read"):
+        _reserve(world)
+
+
+def test_slots_are_made_anew_from_the_rows_of_jobs_that_may_run() -> None:
+    world = _world()
+    world.services.ledger.create(a_snapshot(S.TRAINING, job=_job(world)))
+    world.services.ledger.create(a_snapshot(S.VALIDATED, id=NEWER, job=_job(world, NEWER)))
+    assert world.services.budget.rebuild() == [_job(world)]
     assert _running(world) == [SNAPSHOT]

@@ -1,0 +1,51 @@
+"""Look for what is damaged in the ledger, and mend it or set it aside: `python -m cli.ledger [--mend] [BLOB...]`.
+
+Runs against the storage that the settings name, with the caller's own sign-in. Without `--mend` it changes nothing.
+What is set aside stays in `ledger/_set_aside/`, so that a person can correct it and put it back. Exit status: 0 nothing
+is damaged (any more), 1 something is, 2 the ledger could not be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from shared import runtime
+from shared.config.settings import SettingsError
+from shared.errors import PipelineError
+from shared.operations import damage
+from shared.runtime import Services
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        return look(runtime.services(), options.mend, options.blobs)
+    except (PipelineError, SettingsError) as error:
+        print(f"the ledger could not be read: {error}", file=sys.stderr)
+        return 2
+
+
+def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
+    """Tells what is damaged, or mends it; only these blobs, if there are any."""
+    found = [one for one in damage.find(services) if not blobs or one.blob in blobs]
+    for one in found:
+        print(f"{one.blob}: {one.why}" if not mend else damage.mend(services, one))
+    if not found:
+        print("nothing is damaged")
+    if mend:
+        damage.record(services, damage.find(services))
+    return 1 if found and not mend else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cli.ledger", description="Look for what is damaged in the ledger.")
+    parser.add_argument("blobs", nargs="*", metavar="BLOB", help="only these, as they are named; default: all")
+    parser.add_argument("--mend", action="store_true", help="mend what can be mended, set aside what cannot")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
