@@ -183,7 +183,7 @@ class Budget:
         try:
             return _DECODER.decode(data), etag
         except msgspec.DecodeError as error:
-            raise Damaged(f"{CONTAINER}/{BLOB}", error) from error
+            raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
 
     def _change(self, edit: Callable[[Reservations], Reservations]) -> None:
         """Reads, edits and writes until no other write came between; what ended and began over a day ago is dropped."""

@@ -88,7 +88,7 @@ class Claims:
         try:
             return str(json.loads(data)["snapshot"]), etag
         except (ValueError, TypeError, KeyError) as error:
-            raise Damaged(f"{CONTAINER}/{name}", error) from error
+            raise Damaged.named(f"{CONTAINER}/{name}", error) from error
 
 
 def claim_name(row: Snapshot, changes: dict[str, Any]) -> str:

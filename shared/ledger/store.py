@@ -163,9 +163,9 @@ def decode(key: str, data: bytes) -> AnyRow:
     try:
         row: AnyRow = (_SNAPSHOT if key.startswith("snapshot/") else _DATASET).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"{CONTAINER}/{blob_name(key)}", error) from error
+        raise Damaged.named(f"{CONTAINER}/{blob_name(key)}", error) from error
     if row.key != key:
-        raise Damaged(f"{CONTAINER}/{blob_name(key)}", f"it is the row of {row.key[:100]}")
+        raise Damaged.named(f"{CONTAINER}/{blob_name(key)}", f"it is the row of {row.key[:100]}")
     return row
 
 

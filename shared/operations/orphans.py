@@ -198,7 +198,7 @@ def _read(services: Services) -> _Kept:
     try:
         return _Kept(_ORPHANS.decode(data), etag)
     except msgspec.DecodeError as error:
-        raise Damaged(f"{CONTAINER}/{BLOB}", error) from error
+        raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
 
 
 def _write(services: Services, kept: _Kept, record: Orphans) -> _Kept:

@@ -155,7 +155,7 @@ def _first_start(name: str, data: bytes) -> float:
     try:
         return float(json.loads(data)["first_start"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"ledger/{name}", error) from error
+        raise Damaged.named(f"ledger/{name}", error) from error
 
 
 def _configured_start(services: Services) -> float:

@@ -88,7 +88,7 @@ def test_a_storage_that_is_busy_is_503(world: World, request_of: Make, route: Ca
     def busy(*_: Any) -> Any:
         raise ServiceBusy("storage is busy")
 
-    world.storage.read = busy  # type: ignore[method-assign]
+    world.storage.read = busy  # type: ignore[method-assign, assignment]
     world.storage.list = busy  # type: ignore[method-assign, assignment]
     answer = route(request_of(method="GET", route={"id": SNAPSHOT, "name": DATASET}))
     assert _body(answer, 503)["error"]["code"] == "unavailable"
