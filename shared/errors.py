@@ -59,7 +59,7 @@ class LeaseHeld(TemporaryError):
 class Damaged(NotReady):
     """A blob of the ledger is there and cannot be read. Whatever needs it waits until a person mends it."""
 
-    def __init__(self, message: str, retry_after: float | None = 300.0, blob: str = "", why: str = "") -> None:
+    def __init__(self, message: str, retry_after: float | None = None, blob: str = "", why: str = "") -> None:
         super().__init__(message, retry_after)
         self.blob, self.why = blob, why
 
@@ -68,7 +68,7 @@ class Damaged(NotReady):
         """The error for a blob, `<container>/<name>`, and what is wrong with it."""
         text = str(why).encode("utf-8", "replace").decode()[:200]
         message = f"{blob} cannot be read: {text}; `python -m cli.ledger` mends it or sets it aside"
-        return cls(message, blob=blob, why=text)
+        return cls(message, 300.0, blob, text)
 
 
 class PermanentError(PipelineError):
