@@ -318,7 +318,6 @@ UPLOADS: list[Upload] = [
     _options("options-infinite", "min_rows: a number beyond", b'{"validation": {"min_rows": 1e999}}'),
     _options("options-long-key", "unknown hyperparameter", b'{"hyperparameters": {"' + b"k" * 60_000 + b'": 1}}'),
     Upload("new-line-below", "new-line-below/one\ntwo.jsonl", "cannot be shown"),
-    Upload("escape-below", "escape-below/\x1b[2Jx.jsonl", "cannot be shown"),
     Upload("right-to-left-below", "right-to-left-below/gnp\u202eelif.jsonl", "cannot be shown"),
     Upload("new-line-folder", "new-line-folder/one\ntwo/_SUCCESS", "cannot be shown", b""),
     Upload("dots-below", "dots-below/../rows.jsonl", "which means another blob"),
