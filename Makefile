@@ -1,6 +1,6 @@
 # Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check up down status peers bench docs requirements clean
+.PHONY: help setup demo test test-fast check up down status peers clients bench docs requirements clean
 .NOTPARALLEL:
 # Where it is set, every process compiles all it imports once more: azure-ai-ml then takes three times as long to load.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +19,10 @@ setup: ## install what the checkout needs, into .venv and .tools only
 demo: setup ## watch a dropped snapshot become a served model, on this machine
 	@$(python) -m local demo
 
-test: setup ## run every test; starts and stops the services it needs
+clients: setup ## install the chat clients that tests ask through, into .tools
+	@sh scripts/chat_clients.sh
+
+test: clients ## run every test; starts and stops the services it needs
 	@$(python) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that need no services
@@ -56,6 +59,8 @@ requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt
 	@$(compile) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	@$(compile) --group peers -c requirements-dev.txt -o requirements-peers.txt
+	@$(compile) --only-binary :all: --group chat-clients -o scripts/clients/chat-clients.txt
+	@$(compile) --only-binary :all: --group chat-clients-1 -o scripts/clients/chat-clients-1.txt
 
 clean: ## remove everything the other targets made; stops the local cloud first
 	@if [ -f .local/cloud.json ] && [ -x $(python) ]; then $(python) -m local down; fi

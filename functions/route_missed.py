@@ -14,7 +14,9 @@ from functions.web import Request, Response
 
 blueprint = func.Blueprint()
 
+# Those that the streaming extension takes: with any other one the call would wait for a request that never comes.
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
 _ASKING = "POST /api/v1/chat/completions, GET /api/v1/models and GET /api/v1/models/{model}"
 # By the end of a path, what its caller should know.
 _HINTS = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from local.host.queue_storage import Queues
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY"]
+
+
+class _Anything(PathConvertor):
+    """Any path: unlike Starlette's own convertor also one with a line feed in it."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("anything", _Anything())
 
 
 class TriggerListener(Protocol):
@@ -114,7 +124,7 @@ class Triggers:
                 *webhook,
                 Route("/admin/{rest:path}", _not_found),
                 Route("/runtime/{rest:path}", _not_found),
-                Route("/{rest:path}", triggers.respond, methods=_METHODS),
+                Route("/{rest:anything}", triggers.respond, methods=_METHODS),
             ],
         )
 

@@ -60,7 +60,9 @@ def compile_route(template: str) -> HttpRoute:
                 defaults.append((parameter["name"], parameter["default"]))
         pattern += _whole(parameters[0]) if whole else "/" + _mixed(segment, template)
         ranks.append(_rank(parameters, whole))
-    return HttpRoute(template, re.compile(pattern, re.IGNORECASE), tuple(checks), tuple(defaults), tuple(ranks))
+    return HttpRoute(
+        template, re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(checks), tuple(defaults), tuple(ranks)
+    )
 
 
 def _segments(template: str) -> list[str]:

@@ -22,12 +22,28 @@ _ERRORS = {
     404: "There is nothing of that name.",
     409: "It cannot be done now; the message says what is in the way.",
     413: "The body is too large.",
-    422: "Too many messages, or too long ones, or more tokens than the model sees.",
+    415: "The body is compressed in a way that is not read.",
+    422: "Too many messages, or too long ones.",
     429: "The model or this instance is busy; `Retry-After` says for how long.",
     500: "A fault of the app.",
     502: "The model answered nothing usable. With `x-should-retry: false`, it may have been asked.",
     503: "Asleep, waking or not ready; `Retry-After` says when to come back.",
     504: "No answer in time.",
+}
+_PLATFORM = "The platform answers it before the app is asked, in Azure without a body."
+_HEADERS = {
+    "x-request-id": "That of the request, or a new one.",
+    "x-droptune-ignored": "Hints of the request that had no effect, with commas between.",
+    "x-should-retry": "`false`: the model may have been asked, so that another try may be a second answer.",
+    "Retry-After": "Seconds after which another try may help.",
+    "WWW-Authenticate": "How a key can be sent.",
+}
+_HEADERS_OF = {
+    401: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    502: ("x-should-retry",),
+    503: ("Retry-After",),
+    504: ("x-should-retry",),
 }
 _KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "One of SCORING_KEYS."},
@@ -78,7 +94,7 @@ def _operation(route: ApiRoute) -> dict[str, Any]:
         "summary": route.summary,
         "security": _SECURITY[route.caller],
         "parameters": _parameters(route),
-        "responses": {str(route.status): _answer(route), **{str(code): _error(code) for code in route.errors}},
+        "responses": {str(route.status): _answer(route), **{str(code): _error(route, code) for code in route.errors}},
     }
     if route.body:
         found["requestBody"] = {"required": True, "content": _json(route.body)}
@@ -102,11 +118,22 @@ def _answer(route: ApiRoute) -> dict[str, Any]:
     content = _json(route.answer) if route.answer else {"application/json": {"schema": {"type": "object"}}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"$ref": _REF.format(model=route.streams)}}
-    return {"description": "Taken." if route.status == 202 else "The answer.", "content": content}
+    found = {"description": "Taken." if route.status == 202 else "The answer.", "content": content}
+    if route.caller == "ask":
+        found["headers"] = _headers("x-request-id", *(("x-droptune-ignored",) if route.body else ()))
+    return found
 
 
-def _error(code: int) -> dict[str, Any]:
-    return {"description": _ERRORS[code], "content": _json("ErrorBody")}
+def _error(route: ApiRoute, code: int) -> dict[str, Any]:
+    description, headers = _ERRORS[code], _HEADERS_OF.get(code, ())
+    if route.caller == "function" and code == 401:
+        description, headers = f"{description} {_PLATFORM}", ()
+    own = ("x-request-id",) if route.caller == "ask" else ()
+    return {"description": description, "headers": _headers(*own, *headers), "content": _json("ErrorBody")}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 
 def _json(model: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from shared.serving.fields import Hint, HintField, NeutralField, Taken, ignored
@@ -55,8 +56,17 @@ def _role(role: object) -> object:
     return "system" if role == "developer" else role
 
 
+# A user turn says something; blank turns of the other roles are left out.
+_USERS_TEXT: JsonDict = {
+    "if": {"properties": {"role": {"const": "user"}}, "required": ["role"]},
+    "then": {"properties": {"content": {"if": {"type": "string"}, "then": {"pattern": r"\S"}}}},
+}
+
+
 class ChatTurn(RequestModel):
     """One turn of a conversation. The newer role `developer` is taken for `system`."""
+
+    model_config = ConfigDict(json_schema_extra=_USERS_TEXT)
 
     role: Annotated[
         Literal["system", "user", "assistant"],
@@ -117,12 +127,14 @@ def _unwrapped(turns: object) -> object:
     return turns[0] if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list) else turns
 
 
-Conversation = Annotated[list[ChatTurn], Field(min_length=1), AfterValidator(_mergeable)]
+_ORDER = "Ends with a user turn, and begins with one after the system turns."
+_Turns = Annotated[list[ChatTurn], Field(min_length=1)]
+Conversation = Annotated[list[ChatTurn], Field(min_length=1, description=_ORDER), AfterValidator(_mergeable)]
 _NotebookConversation = Annotated[
     list[ChatTurn],
     Field(min_length=1),
     AfterValidator(_mergeable),
-    BeforeValidator(_unwrapped, json_schema_input_type=list[ChatTurn] | list[list[ChatTurn]]),
+    BeforeValidator(_unwrapped, json_schema_input_type=_Turns | Annotated[list[_Turns], Field(max_length=1)]),
 ]
 
 # --- stops -----------------------------------------------------------------------------------------------------

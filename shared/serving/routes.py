@@ -10,7 +10,7 @@ from typing import Literal
 type Caller = Literal["ask", "function", "anybody"]
 
 # Errors that routes of a kind have in common, by HTTP status.
-ASK_ERRORS = (400, 401, 404, 413, 422, 429, 500, 502, 503, 504)
+ASK_ERRORS = (400, 401, 404, 413, 415, 422, 429, 500, 502, 503, 504)
 ACTION_ERRORS = (401, 404, 409, 503)
 STATUS_ERRORS = (401, 404, 503)
 
