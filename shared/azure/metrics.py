@@ -124,6 +124,8 @@ class Metrics:
             asked=ends.total(),
             failed=ends["failed"],
             refused=ends["refused"],
+            busy=ends["busy"],
+            left=ends["left"],
             p50_seconds=self._latency(resource, "RequestLatency_P50", window, this, minutes),
             p95_seconds=self._latency(resource, "RequestLatency_P95", window, this, minutes),
         )

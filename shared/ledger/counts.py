@@ -40,8 +40,12 @@ class _Second(msgspec.Struct):
     answered: int = 0
     failed: int = 0
     refused: int = 0
+    busy: int = 0
+    left: int = 0
     took: dict[int, int] = {}
 
+
+_RESULTS: tuple[CallResult, ...] = ("answered", "failed", "refused", "busy", "left")
 
 type _Minute = dict[int, _Second]
 
@@ -92,20 +96,20 @@ class Counts:
 
     def since(self, dataset: str, deployment: str, since: float) -> CallStats:
         """How the calls to a deployment ended since a time (exact to the second), over all processes."""
-        total, took = _Second(), Counter[int]()
+        total, took = Counter[str](), Counter[int]()
         folder, first = _folder(dataset, deployment), _minute(since)
         for blob in self.storage.list(CONTAINER, folder):
             if blob.name.removeprefix(folder) < first:
                 continue
             for second in _seconds(self.storage, blob.name, since):
-                total.answered += second.answered
-                total.failed += second.failed
-                total.refused += second.refused
+                total.update({result: getattr(second, result) for result in _RESULTS})
                 took.update(second.took)
         return CallStats(
-            asked=total.answered + total.failed + total.refused,
-            failed=total.failed,
-            refused=total.refused,
+            asked=total.total(),
+            failed=total["failed"],
+            refused=total["refused"],
+            busy=total["busy"],
+            left=total["left"],
             p50_seconds=_percentile(took, 0.5),
             p95_seconds=_percentile(took, 0.95),
         )

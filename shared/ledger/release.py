@@ -10,7 +10,7 @@ from typing import Literal
 from shared.ledger.record import Struct
 from shared.ledger.states import ReleaseState
 
-type CallResult = Literal["answered", "failed", "refused"]
+type CallResult = Literal["answered", "failed", "refused", "busy", "left"]
 
 
 class ModelRef(Struct, frozen=True, kw_only=True):
@@ -69,33 +69,52 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
 
 def call_result(status: int, usable: bool) -> CallResult:
-    """How a question ended, by the endpoint's HTTP status (0: it did not answer)."""
+    """How a call ended, by the endpoint's HTTP status (0: it did not answer; 499: its caller left before that)."""
     if status == 200:
         return "answered" if usable else "failed"
+    if status in (429, 499):
+        return "busy" if status == 429 else "left"
     return "refused" if 400 <= status < 500 and status not in (408, 424) else "failed"
 
 
 class CallStats(Struct, frozen=True, kw_only=True):
-    """How the questions to one deployment ended.
+    """How the calls to one deployment ended.
 
-    `failed`: 5xx, 424, no answer in time, or an answer nobody can use. `refused`: 4xx, 429 among them. The seconds
-    are those of answered questions; None when there is none.
+    `failed`: 5xx, 408, 424, no answer in time, or an answer nobody can use. `refused`: any other 4xx. `busy`: 429,
+    which says how many called and nothing else. `left`: the caller went away before anything came. All others were
+    answered. The seconds are those of answered calls; None when there is none.
     """
 
     asked: int = 0
     failed: int = 0
     refused: int = 0
+    busy: int = 0
+    left: int = 0
     p50_seconds: float | None = None
     p95_seconds: float | None = None
 
     @property
-    def error_percent(self) -> float:
-        """Share of the questions that failed."""
-        return 100.0 * self.failed / self.asked if self.asked else 0.0
+    def answered(self) -> int:
+        """The calls with a usable answer: the only ones that speak for a deployment."""
+        return self.judged - self.failed - self.refused - self.left
+
+    @property
+    def judged(self) -> int:
+        """The calls that say something about a deployment."""
+        return self.asked - self.busy
+
+    def percent(self, calls: int) -> float:
+        """So many of the judged calls in percent."""
+        return 100.0 * calls / self.judged if self.judged else 0.0
 
     def __str__(self) -> str:
+        more = "".join(
+            f", {calls} {what}"
+            for calls, what in ((self.refused, "refused"), (self.left, "given up by callers"))
+            if calls
+        )
         took = f", p95 {self.p95_seconds:.2f} s" if self.p95_seconds is not None else ""
-        return f"{self.failed} of {self.asked} failed ({self.error_percent:.1f} %){took}"
+        return f"{self.failed} of {self.judged} failed ({self.percent(self.failed):.1f} %){more}{took}"
 
 
 class CallComparison(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,9 @@
 """Whether a candidate serves worse than what is live, by how the calls to both ended. Pure; called by `traffic`.
 
-There are two sources, the app's own counts and Azure's metrics, and each is judged by itself. Few calls prove little: a
-share of errors counts as too high only if even the lower end of its 95 % interval is.
+There are two sources, the app's own counts and Azure's metrics, and each is judged by itself. Only calls that were
+answered speak for a candidate. Against it speak calls that failed, were refused or were given up by their callers, each
+kind beyond its share of live's calls: callers make mistakes and leave, whoever they ask. Few calls prove little: a
+share counts as too high only if even the lower end of its 95 % interval is.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ type Verdict = Literal["bad", "unknown", "good", "few"]
 
 # How many standard deviations the ends of a 95 % interval are from its middle.
 _Z = 1.96
-# So many failures are no accident, however few calls there were; fewer may be.
+# So many calls that went wrong are no accident, however few calls there were; fewer may be.
 _FEWEST_FAILURES = 3
+# What may speak against a candidate: fields of CallStats, and how that is said.
+_WRONG = (("failed", "fail"), ("refused", "be refused"), ("left", "be given up by callers"))
 # A difference of latencies up to this (s) is noticed by nobody, whatever the ratio is.
 _NOTICEABLE = 0.1
 
@@ -63,15 +67,19 @@ def _judge_source(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
     if candidate is None or live is None:
         return HealthVerdict("unknown", f"{found.source}: {found.why}")
     numbers = f"{found.source}: candidate {candidate}; live {live}"
-    allowed = live.error_percent + limits.max_error_points
-    if candidate.failed >= _FEWEST_FAILURES and 100 * _lower_end(candidate.failed, candidate.asked) > allowed:
-        return HealthVerdict("bad", f"{numbers}; {allowed:.1f} % may fail")
+    shares = [(getattr(candidate, kind), live.percent(getattr(live, kind)), word) for kind, word in _WRONG]
+    for calls, usual, word in shares:
+        allowed = usual + limits.max_error_points
+        if calls >= _FEWEST_FAILURES and 100 * _lower_end(calls, candidate.judged) > allowed:
+            return HealthVerdict("bad", f"{numbers}; {allowed:.1f} % may {word}")
     if slow := _slower(candidate, live, limits):
         return HealthVerdict("bad", f"{numbers}; {slow}")
-    if candidate.asked < limits.min_requests:
-        return HealthVerdict("few", f"{numbers}; {limits.min_requests} requests needed")
-    if candidate.error_percent > allowed:
-        return HealthVerdict("few", f"{numbers}; too few to tell whether more than {allowed:.1f} % fail")
+    if candidate.answered < limits.min_requests:
+        return HealthVerdict("few", f"{numbers}; {limits.min_requests} answered calls needed")
+    for calls, usual, word in shares:
+        allowed = usual + limits.max_error_points
+        if candidate.percent(calls) > allowed:
+            return HealthVerdict("few", f"{numbers}; too few to tell whether more than {allowed:.1f} % {word}")
     return HealthVerdict("good", numbers)
 
 
@@ -87,7 +95,7 @@ def _lower_end(failed: int, asked: int) -> float:
 
 def _slower(candidate: CallStats, live: CallStats, limits: HealthLimits) -> str:
     """How the candidate is too slow, or nothing; with few answers on either side a percentile says nothing."""
-    fewest = min(side.asked - side.failed - side.refused for side in (candidate, live))
+    fewest = min(candidate.answered, live.answered)
     if fewest < limits.min_requests or candidate.p95_seconds is None or live.p95_seconds is None:
         return ""
     allowed = max(limits.max_latency_ratio * live.p95_seconds, live.p95_seconds + _NOTICEABLE)

@@ -44,8 +44,8 @@ class AnswerRelay:
                 if stops.done:
                     break
         except (GeneratorExit, asyncio.CancelledError):
-            if sent:  # the caller left; what came until then was an answer
-                self._count(deployment, "answered")
+            # The caller left. What came until then was an answer; that nothing came may be why.
+            self._count(deployment, "answered" if sent else "left")
             raise
         except StreamBroken as broken:
             self._count(deployment, "failed")
@@ -58,6 +58,10 @@ class AnswerRelay:
             raise failures.not_answered(dataset, answer)
         ended = "stop" if stops.done else finish_reason(last, whole, self._longest)
         yield AnswerPiece(rest, *who, ended, answer_usage(self._call.turns, whole, last.tokens))
+
+    def left(self) -> None:
+        """The caller went away before the endpoint said anything."""
+        self._count("", "left")
 
     def _count(self, answered: str, result: CallResult) -> None:
         """Counts the call for its deployment; where none is named, for each that may have been asked."""

@@ -6,6 +6,7 @@ A sleeping dataset is woken on the way: the wish is recorded once, whoever asks 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -54,25 +55,29 @@ class CallResolver:
             self._keys.forget(resolved.target.row.endpoint, resolved.key)
 
     async def _fit(self, call: ChatCall, target: ChatTarget) -> tuple[ChatTarget, dict[str, Any]]:
-        """What is sent, so that each release that may answer can take it.
+        """Who is asked by name, and what is sent. Raises ApiError (400, 422) if no release can take the call.
 
-        A call that only some of them can take is sent to one of these by name: a rollout must not refuse what the live
-        release answers. Raises ApiError (400, 422) if none can.
+        A call that only some of the releases can take is sent to one of these: a rollout must not refuse what the live
+        release answers. Of several one is drawn by its share of the traffic, as Azure would: so it is known who was
+        asked, even if no answer comes, and a rollout is judged by it.
         """
-        releases = target.may_answer()
         found: list[tuple[Release, dict[str, Any]]] = []
         refused: ApiError | None = None
+        releases = target.may_answer()
         for release in releases:
             try:
                 traits = await self._catalog.traits(release)
                 found.append((release, request_body(call, traits, self._services.settings)))
             except ApiError as error:
                 refused = refused or error
-        if refused is None:
-            return target, min((body for _, body in found), key=longest_answer)
         if not found:
+            assert refused is not None, "somebody may answer"
             raise refused
-        return ChatTarget(target.row, found[0][0]), found[0][1]
+        if len(releases) == 1:
+            return target, found[0][1]
+        shares = [target.row.traffic.get(release.deployment, 0) for release, _ in found]
+        ((release, body),) = random.choices(found, shares if any(shares) else None)
+        return ChatTarget(target.row, release), body
 
     async def _wait_until_up(self, progress: CallProgress) -> ChatTarget:
         """Who is to be asked, once it is awake; waits for that as long as the caller is willing to."""

@@ -5,6 +5,7 @@ Three stages: `resolver` finds who is asked, `asker` asks the endpoint, `relay` 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -72,11 +73,14 @@ class ChatService:
             while True:
                 resolved = await self._resolver.resolve(progress)
                 self._last_asked.note(resolved.target.row)
-                started = time.monotonic()
-                answer = await self._asker.ask(progress, resolved, streamed)
+                relay = AnswerRelay(self.services.counts, call, resolved, time.monotonic())
+                try:
+                    answer = await self._asker.ask(progress, resolved, streamed)
+                except asyncio.CancelledError:
+                    relay.left()
+                    raise
                 if answer.usable or not await self._asker.may_ask_again(progress, resolved, answer):
                     break
-            relay = AnswerRelay(self.services.counts, call, resolved, started)
             async with aclosing(answer), aclosing(relay.pieces(answer)) as pieces:
                 async for piece in pieces:
                     yield piece

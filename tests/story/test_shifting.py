@@ -61,21 +61,23 @@ class Story:
         """The row once the candidate's stage has its traffic."""
         return self.until(lambda r: bool(_stages(r) and _stages(r)[-1].percent == percent and _stages(r)[-1].since))
 
-    def counted(self, deployment: str, answered: int, failed: int = 0, seconds: float = 1.0) -> None:
-        """Questions that were asked through the app just now."""
+    def counted(
+        self, deployment: str, answered: int, failed: int = 0, seconds: float = 1.0, ended: Any = "failed"
+    ) -> None:
+        """Questions that were asked through the app just now. `ended`: how those ended that were not answered."""
 
         async def note() -> None:
             for n in range(answered + failed):
-                how: Any = "answered" if n < answered else "failed"
+                how: Any = "answered" if n < answered else ended
                 self.world.services.counts.note(NAME, deployment, how, seconds)
 
         asyncio.run(note())
         self.world.services.counts.flush()
 
-    def asked(self, candidate: int = 100, failed: int = 0, seconds: float = 1.0) -> None:
+    def asked(self, candidate: int = 100, failed: int = 0, seconds: float = 1.0, ended: Any = "failed") -> None:
         """Questions to both sides: live answers all of its own."""
         row = self.row
-        self.counted(row.candidate.deployment, candidate - failed, failed, seconds)
+        self.counted(row.candidate.deployment, candidate - failed, failed, seconds, ended)
         self.counted(row.live.deployment, 100)
 
 
@@ -113,7 +115,7 @@ def test_a_release_that_nobody_asks_goes_on_after_the_wait_and_says_unjudged() -
     story = Story()
     story.drop_next()
     began = _stages(story.at(10))[-1].since
-    assert "20 requests needed" in story.until(lambda r: bool(r.waiting)).waiting
+    assert "20 answered calls needed" in story.until(lambda r: bool(r.waiting)).waiting
     assert _stages(story.at(50))[-1].since >= began + 15 * 60
     row = story.until(lambda r: r.state == D.LIVE)
     assert [stage.verdict for stage in row.live.stages] == ["unjudged"] * 3
@@ -133,6 +135,8 @@ def test_metrics_that_cannot_be_read_make_no_stage_healthy() -> None:
 
 
 ERRORS: Callable[[Story], None] = lambda story: story.asked(failed=20)  # noqa: E731
+REFUSES: Callable[[Story], None] = lambda story: story.asked(failed=100, ended="refused")  # noqa: E731
+HANGS: Callable[[Story], None] = lambda story: story.asked(failed=100, ended="left")  # noqa: E731
 SLOW: Callable[[Story], None] = lambda story: story.asked(seconds=4.0)  # noqa: E731
 
 
@@ -147,9 +151,11 @@ def _in_metrics(story: Story) -> None:
     [
         (ERRORS, "counts: candidate 20 of 100 failed (20.0 %)"),
         (SLOW, "p95 may be"),
+        (REFUSES, "counts: candidate 0 of 100 failed (0.0 %), 100 refused"),
+        (HANGS, "counts: candidate 0 of 100 failed (0.0 %), 100 given up by callers"),
         (_in_metrics, "metrics: candidate 50 of 100 failed"),
     ],
-    ids=["errors", "latency", "metrics"],
+    ids=["errors", "latency", "refusals", "hanging", "metrics"],
 )
 def test_a_breach_puts_all_traffic_back_in_one_write_and_removes_the_candidate(
     percent: int, goes_wrong: Callable[[Story], None], told: str

@@ -21,10 +21,14 @@ class RolloutGroup(BaseModel):
         30.0, ge=0, description="How much longer a stage waits for requests; then it goes on `unjudged`."
     )
     rollout_min_requests: int = Field(
-        20, ge=1, description="Requests of a stage that it takes to say that a candidate is not worse than live."
+        20, ge=1, description="Answered calls of a stage that it takes to say that a candidate is not worse than live."
     )
     rollout_max_error_points: float = Field(
-        2.0, ge=0, lt=100, description="Percentage points by which a candidate's share of errors may be above live's."
+        2.0,
+        ge=0,
+        lt=100,
+        description="Percentage points by which a candidate's share of calls that fail, are refused or are given up may be "
+        "above live's.",
     )
     rollout_max_latency_ratio: float = Field(
         1.5, ge=1, description="How many times live's 95th percentile of the latency a candidate's may be."

@@ -50,18 +50,19 @@ def _since(world: World, since: float, deployment: str = DEPLOYMENT) -> CallStat
         (408, False, "failed"),
         (413, False, "refused"),
         (424, False, "failed"),
-        (429, False, "refused"),
+        (429, False, "busy"),
+        (499, False, "left"),
         (500, False, "failed"),
         (503, False, "failed"),
     ],
 )
-def test_every_status_is_answered_failed_or_refused(status: int, usable: bool, how: str) -> None:
+def test_every_status_says_how_a_call_ended(status: int, usable: bool, how: str) -> None:
     assert call_result(status, usable) == how
 
 
 def test_what_was_never_counted_is_nothing(world: World) -> None:
     assert _since(world, 0) == CallStats()
-    assert CallStats().error_percent == 0
+    assert CallStats().percent(0) == 0
 
 
 def test_counts_of_all_processes_add_up_per_deployment(world: World) -> None:
@@ -73,7 +74,7 @@ def test_counts_of_all_processes_add_up_per_deployment(world: World) -> None:
         made.flush()
     found = _since(world, start)
     assert (found.asked, found.failed, found.refused) == (6, 2, 2)
-    assert found.error_percent == pytest.approx(100 / 3)
+    assert found.percent(found.failed) == pytest.approx(100 / 3)
     assert _since(world, start, "r2").asked == 2
 
 

@@ -33,7 +33,7 @@ def _said(candidate: CallStats, live: CallStats) -> HealthVerdict:
         (7, 200, 0, "few"),
         (9, 200, 0, "bad"),
         (10, 200, 12, "good"),  # live fails as often
-        (200, 200, 200, "good"),
+        (200, 200, 200, "few"),  # nobody is answered: nothing speaks for it
     ],
 )
 def test_errors_count_against_a_candidate_only_beyond_what_live_does_and_beyond_chance(
@@ -63,8 +63,31 @@ def test_latency_counts_by_its_ratio_to_live(
     assert found.verdict == verdict, found.why
 
 
-def test_refused_questions_are_not_errors() -> None:
-    assert _said(CallStats(asked=50, refused=50), CallStats(asked=200)).verdict == "good"
+@pytest.mark.parametrize(
+    ("kind", "calls", "live_calls", "verdict"),
+    [
+        ("refused", 50, 0, "bad"),  # it refuses everything
+        ("refused", 12, 0, "bad"),
+        ("refused", 2, 0, "few"),
+        ("refused", 2, 4, "good"),  # callers make mistakes, whoever they ask
+        ("refused", 50, 200, "few"),  # nobody is answered by either
+        ("left", 50, 0, "bad"),  # it hangs until callers leave
+        ("left", 2, 4, "good"),
+        ("busy", 30, 0, "good"),  # says how many called, not how good it is
+        ("busy", 50, 0, "few"),
+    ],
+)
+def test_only_answered_calls_speak_for_a_candidate_and_others_against_it_beyond_lives_share(
+    kind: str, calls: int, live_calls: int, verdict: Verdict
+) -> None:
+    found = _said(CallStats(asked=50, **{kind: calls}), CallStats(asked=200, **{kind: live_calls}))
+    assert found.verdict == verdict, found.why
+
+
+def test_calls_that_were_refused_or_given_up_are_in_the_reason() -> None:
+    found = _said(CallStats(asked=50, refused=40, left=2), CallStats(asked=200))
+    assert "0 of 50 failed (0.0 %), 40 refused, 2 given up by callers" in found.why
+    assert "2.0 % may be refused" in found.why
 
 
 GOOD, BAD, FEW = _of(CallStats(asked=50)), _of(CallStats(asked=50, failed=50)), _of(CallStats())

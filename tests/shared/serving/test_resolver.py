@@ -45,9 +45,14 @@ def _resolved(world: World, turns: list[ChatTurn], model: str = DATASET, **param
 NO_SYSTEM = {"name": "Phi-3-mini-4k-instruct"}
 
 
-def test_a_call_that_both_can_take_names_nobody_and_fits_the_smaller_one() -> None:
-    found = _resolved(_world({"context": 200}, {"context": 100}), USER)
-    assert (found.target.deployment, found.longest) == ("", 100 - 54)
+def test_of_two_releases_that_can_take_a_call_one_is_drawn_by_its_traffic_and_gets_what_fits_it() -> None:
+    world = _world({"context": 200}, {"context": 100})
+    found = [_resolved(world, USER) for _ in range(200)]
+    fits = {DEPLOYMENT: 200 - 54, CANDIDATE: 100 - 54}
+    assert {(one.target.deployment, one.longest) for one in found} == set(fits.items())
+    shares = world.services.ledger.read(f"dataset/{DATASET}").row.traffic
+    drawn = sum(one.target.deployment == CANDIDATE for one in found)
+    assert abs(drawn / 200 - shares[CANDIDATE] / 100) < 0.15
 
 
 @pytest.mark.parametrize(

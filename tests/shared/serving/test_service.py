@@ -408,7 +408,8 @@ def _tally(office: Office, deployment: str) -> tuple[int, int, int]:
     ("answer", "tally"),
     [
         (an_answer(), (1, 0, 0)),
-        (an_answer(429), (1, 0, 1)),
+        (an_answer(429), (1, 0, 0)),
+        (an_answer(400), (1, 0, 1)),
         (an_answer(424), (1, 1, 0)),
         (an_answer(text=""), (1, 1, 0)),
     ],
@@ -428,6 +429,39 @@ def test_a_call_that_nobody_answered_counts_for_every_deployment_with_traffic() 
     office = Office(a_dataset(traffic={DEPLOYMENT: 90, "r2": 10, "r3": 0}), EndpointAnswer(0, None))
     office.refused()
     assert [_tally(office, name) for name in (DEPLOYMENT, "r2", "r3")] == [(1, 1, 0), (1, 1, 0), (0, 0, 0)]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_caller_who_leaves_before_anything_came_counts_against_the_release_that_was_asked(streamed: bool) -> None:
+    candidate = a_release(NEWER)
+    office = Office(a_dataset(candidate=candidate, traffic={DEPLOYMENT: 90, candidate.deployment: 10}))
+    asked: list[str] = []
+
+    async def run() -> None:
+        reached = asyncio.Event()
+
+        async def hangs(*args: Any, deployment: str = "", **more: Any) -> EndpointAnswer:
+            asked.append(deployment)
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody answers")
+
+        inference: Any = office.endpoint
+        inference.ask = inference.stream = hangs
+        call = ChatCall(DATASET, TURNS, {})
+        pieces = office.service.stream(call)
+        waiting = asyncio.ensure_future(anext(pieces) if streamed else office.service.answer(call))
+        await reached.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(run())
+    office.world.services.counts.flush()
+    stats = {name: office.world.services.counts.since(DATASET, name, 0) for name in (DEPLOYMENT, candidate.deployment)}
+    assert {name: (found.asked, found.left) for name, found in stats.items()} == {
+        name: (int(name == asked[0]), int(name == asked[0])) for name in stats
+    }
 
 
 # --- what is asked --------------------------------------------------------------------------------------------
