@@ -27,8 +27,8 @@ class RolloutGroup(BaseModel):
         2.0,
         ge=0,
         lt=100,
-        description="Percentage points by which a candidate's share of calls that fail, are refused or are given up may be "
-        "above live's.",
+        description="Percentage points by which a candidate's share of calls that fail, are refused or are given up "
+        "may be above live's.",
     )
     rollout_max_latency_ratio: float = Field(
         1.5, ge=1, description="How many times live's 95th percentile of the latency a candidate's may be."

@@ -1,6 +1,7 @@
 """What one answer is worth: whether it can be used at all, and how like the reference answer it is.
 
-Pure; the metric's library is imported when the first answer is compared.
+Pure, and of bounded cost: of texts of any length no more than TEXT_LIMIT characters are measured. The metric's library
+is imported when the first answer is compared.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import re
 from functools import cache
 from typing import Any
 
+# So many characters of a text are measured and reported: far more than an answer usually has.
+TEXT_LIMIT = 10_000
 # Texts shorter than this many characters may repeat themselves; "no, no, no" is an answer.
 REPETITION_FROM = 120
 # A text repeats itself when more than half of its runs of so many characters occurred before. Prose has a few percent,
@@ -30,7 +33,7 @@ def flaw(text: str, reference: str, most_tokens: int) -> str:
     """
     if not text.strip():
         return "empty"
-    if _MARKER.search(text) and not _MARKER.search(reference):
+    if _MARKER.search(text[:TEXT_LIMIT]) and not _MARKER.search(reference[:TEXT_LIMIT]):
         return "template marker"
     if repeats(text) and not repeats(reference):
         return "repetition"
@@ -40,9 +43,10 @@ def flaw(text: str, reference: str, most_tokens: int) -> str:
 
 
 def repeats(text: str) -> bool:
-    """Whether a text runs in circles."""
+    """Whether a text repeats itself, at its end at least."""
     if len(text) < REPETITION_FROM:
         return False
+    text = text[-TEXT_LIMIT:]
     runs = len(text) - REPETITION_RUN + 1
     different = len({text[at : at + REPETITION_RUN] for at in range(runs)})
     return 1 - different / runs > REPETITION_SHARE
@@ -51,14 +55,22 @@ def repeats(text: str) -> bool:
 def _cut_off(text: str, reference: str, most_tokens: int) -> bool:
     """Whether an answer ran on until the limit, where the reference needed less than half of that.
 
-    No word is less than one token: as many words as tokens were allowed is certainly the limit.
+    No word is less than one token: as many words as tokens were allowed is certainly the limit. How much a reference
+    needed of which only the beginning is known, nobody can say.
     """
-    return len(text.split()) >= most_tokens > 2 * len(reference.split())
+    if len(reference) >= TEXT_LIMIT or len(text) < most_tokens:
+        return False
+    return _words(text, most_tokens) >= most_tokens > 2 * _words(reference, most_tokens)
+
+
+def _words(text: str, most: int) -> int:
+    """The number of words, counted up to so many."""
+    return len(text.split(None, most)[:most])
 
 
 def likeness(text: str, reference: str) -> float:
     """How like the reference an answer is: chrF, 0 to 100."""
-    return float(_chrf().sentence_score(text, [reference]).score)
+    return float(_chrf().sentence_score(text[:TEXT_LIMIT], [reference[:TEXT_LIMIT]]).score)
 
 
 @cache

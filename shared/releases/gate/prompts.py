@@ -24,6 +24,7 @@ import xxhash
 from shared import naming
 from shared.errors import LedgerConflict, NotFound
 from shared.ledger.record import Struct
+from shared.releases.gate.measures import TEXT_LIMIT
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -35,6 +36,8 @@ CONTAINER = "evaluations"
 # The longest that one call searches training files (s).
 SEARCH_SECONDS = 60.0
 _ROWS_BETWEEN_CHECKS = 5000
+# For each prompt that is wanted, so many rows are looked at for one that is short enough.
+_ROWS_TRIED = 10
 
 type Turns = list[dict[str, str]]
 
@@ -95,7 +98,7 @@ def select(services: Services, row: Dataset, release: Release, lease: HeldLease)
     except NotFound:
         pass
     live, search = "", TrainingSearch()
-    by_digest = dict(islice(held_out(services, release.snapshot), services.settings.gate_prompts))
+    by_digest = dict(islice(_askable(services, release.snapshot), services.settings.gate_prompts))
     if row.live:
         live, snapshots = row.live.snapshot, (release.snapshot, row.live.snapshot)
         searched = _search(services, f"{folder(release)}/search.json", by_digest, snapshots, lease)
@@ -121,6 +124,17 @@ def held_out(services: Services, snapshot: str) -> Iterator[tuple[str, tuple[Tur
                 end, digest = user_turns[-1]
                 reference = turns[end]["content"] if end < len(turns) else ""
                 yield digest, (turns[:end], reference)
+
+
+def _askable(services: Services, snapshot: str) -> Iterator[tuple[str, tuple[Turns, str]]]:
+    """The held-out dialogues that a caller could ask, each with as much of its answer as is measured.
+
+    Of the first rows only: where hardly any row is short enough, the rest is not searched for more.
+    """
+    longest, first = services.settings.call_max_bytes, services.settings.gate_prompts * _ROWS_TRIED
+    for digest, (turns, reference) in islice(held_out(services, snapshot), first):
+        if sum(len(turn["content"].encode()) for turn in turns) <= longest:
+            yield digest, (turns, reference[:TEXT_LIMIT])
 
 
 def digests(turns: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, str]]:

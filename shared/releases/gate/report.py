@@ -144,7 +144,7 @@ def _score(stored: StoredAnswer | None, prompt: HeldOutPrompt, tries: int, limit
     if flaw and likeness is not None:
         likeness = 0.0
     return AnswerScore(
-        text=text,
+        text=text[: measures.TEXT_LIMIT],
         flaw=flaw,
         likeness=None if likeness is None else round(likeness, 2),
         seconds=stored.seconds if stored else 0.0,

@@ -423,3 +423,25 @@ def test_a_judgement_quotes_no_answer_because_it_is_kept_in_the_ledger(candidate
         found = gate.judged()
         assert not [text for text in quoted if text in f"{found}"]
         assert "Where is number" not in f"{found}"
+
+
+def test_long_held_out_answers_cost_no_more_than_short_ones() -> None:
+    gate = Gate(candidate=says("x" * 6_000_000))
+    for snapshot in (SNAPSHOT, NEWER):
+        gate.keep(snapshot, "test", lines(3, "y" * 6_000_000))
+    found = gate.judged()
+    assert (found.candidate.asked, found.candidate.failed, found.candidate.likeness) == (3, 0, 0)
+    kept = [
+        len(stored.data)
+        for (container, name), stored in gate.world.storage.blobs.items()
+        if container == "evaluations" and name.endswith(("prompts.json", "evaluation.json"))
+    ]
+    assert max(kept) < 200_000
+
+
+def test_a_prompt_that_nobody_could_send_is_not_asked() -> None:
+    gate = first(settings={"call_max_bytes": 1000})
+    asked = [{"role": "user", "content": "w" * 2000}, {"role": "assistant", "content": REFERENCE}]
+    long = json.dumps({"messages": asked}).encode() + b"\n"
+    gate.keep(NEWER, "test", long + lines(2))
+    assert gate.judged().candidate.asked == 2
