@@ -164,6 +164,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "deployment": deployment,
         "gate": _gate(row, dataset),
         **_common(row),
+        "waiting": row.waiting or (dataset.waiting if dataset and dataset.next_release == row.id else "") or None,
     }
 
 

@@ -47,6 +47,9 @@ class Deploy:
         snapshot = self._registered(name)
         if snapshot is None or snapshot.model is None:
             return self._without_model(row, name)
+        if row.state != D.LIVE and (why := endpoints.too_many(self.services, row)):
+            waiting = {"waiting": f"release of {name}: {why}"}
+            return StepResult(row.state, "", waiting, self.services.settings.look_seconds)
         before = row.outcomes.get(name)
         attempt = before.attempt + 1 if before else 1
         candidate = Release(

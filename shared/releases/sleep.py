@@ -156,7 +156,10 @@ class Wake:
         return StepResult(row.state, "", progress.changes, self.services.settings.look_seconds)
 
     def _check_limits(self, row: Dataset) -> None:
-        """Raises ReleaseFailure before the wake costs more: after the limit, or before a person would be needed."""
+        """Raises ReleaseFailure before the wake costs more: when there are too many endpoints already, after the limit,
+        or before a person would be needed."""
+        if not row.pending and (why := endpoints.too_many(self.services, row)):
+            raise ReleaseFailure(why)
         limit = self.services.settings.deploy_limit_minutes
         if self.services.clock() > row.since + limit * 60:
             raise ReleaseFailure(f"not awake within {limit} minutes")

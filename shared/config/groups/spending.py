@@ -16,6 +16,11 @@ class SpendingGroup(BaseModel):
     max_runs: int = Field(4, ge=1, description="Most training jobs at once; further snapshots wait.")
     max_runs_per_dataset: int = Field(1, ge=1, description="The same for one dataset.")
     max_runs_per_day: int = Field(20, ge=1, description="Most training jobs begun within 24 hours.")
+    max_endpoints: int = Field(
+        10,
+        ge=1,
+        description="Most datasets that have an endpoint at once; further releases wait, and no call wakes others.",
+    )
     prices: Annotated[dict[str, float], NoDecode, json_object('{"Standard_NC6s_v3": 3.1}')] = Field(
         default_factory=dict,
         description="Price of a machine's hour, as a JSON object by size; for the idle report.",
