@@ -26,7 +26,8 @@ from tests.fake_workspace.training import FakeJobs, FakeModels
 _JOBS = ("Completed", "Failed", "Canceled", "NotResponding")
 _DEPLOYMENTS = ("Succeeded", "Failed", "Creating")
 _MODELS = ("good", "bad", "flaky")
-_SERVES = ("few", "well", "badly")
+_SERVES = ("few", "well", "badly", "refusing")
+_WHY = "InternalServerError: accepted, and then it failed"
 
 
 class Watcher(Protocol):
@@ -112,6 +113,8 @@ class ChaosWorkspace(FakeWorkspace):
         self.deployments = WatchedDeployments(self)
         self.jobs.outcome = self._job_outcome
         self.deployments.outcome = self._deployment_outcome
+        if len(ends["write"]) > 1:
+            self.breaks = self._breaks
 
     def fate(self, kind: str, name: str, choices: tuple[str, ...]) -> str:
         """How this one turns out."""
@@ -127,12 +130,15 @@ class ChaosWorkspace(FakeWorkspace):
         found = self.fate("deployment", name, _DEPLOYMENTS)
         return "Failed" if found == "Creating" and self.dice.calm else found
 
+    def _breaks(self, kind: str, name: str) -> str:
+        return _WHY if self.dice.roll(self.ends["write"]) else ""
+
     def quality(self, snapshot: str) -> str:
         """What a snapshot's model is worth: it answers, never answers, or answers now and then."""
         return self.fate("model", snapshot, _MODELS)
 
     def serves(self, deployment: str) -> str:
-        """How a deployment answers once people ask it: too seldom to tell, well, or badly."""
+        """How a deployment answers once people ask it: too seldom to tell, well, badly, or by refusing everything."""
         return self.fate("traffic", deployment, _SERVES)
 
 
@@ -190,14 +196,15 @@ class WatchedDeployments(FakeDeployments):
         return operation
 
 
-def ends(job: float, deployment: float, model: float, quota: float) -> dict[str, tuple[float, ...]]:
-    """How often things turn out badly, as accumulated weights by kind."""
+def ends(job: float, deployment: float, model: float, quota: float, write: float) -> dict[str, tuple[float, ...]]:
+    """How often things turn out badly, as accumulated weights by kind. `write`: it is accepted, and then it fails."""
     return {
         "job": weights(1 - job, job / 2, job / 4, job / 4),
         "deployment": weights(1 - deployment, deployment * 0.7, deployment * 0.3),
         "model": weights(1 - model, model * 0.6, model * 0.4),
         "quota": weights(1 - quota, quota),
-        "traffic": weights(0.3, 0.5 - model / 2, 0.2 + model / 2),
+        "traffic": weights(0.3, 0.5 - model / 2, 0.1 + model / 4, 0.1 + model / 4),
+        "write": weights(1 - write, write) if write else weights(1.0),
     }
 
 
@@ -252,7 +259,8 @@ class ChaosMetrics:
                 return CallComparison(source="metrics", why="metrics could not be read")
             serves = self.workspace.serves(candidate[0])
             asked = 0 if serves == "few" else 100
-            tally = CallStats(asked=asked, failed=asked if serves == "badly" else 0)
+            failed, refused = (asked if serves == kind else 0 for kind in ("badly", "refusing"))
+            tally = CallStats(asked=asked, failed=failed, refused=refused)
             return CallComparison(source="metrics", candidate=tally, live=CallStats(asked=100))
 
         found: CallComparison = self.stage.call("metrics", "compared", (endpoint, *candidate), act)

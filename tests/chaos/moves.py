@@ -224,7 +224,23 @@ def _late(history: History, name: str, act: Callable[[], object]) -> None:
         history.stage.note("nobody", f"waits for {name}: it is made all the same")
 
 
+def tamper(history: History) -> None:
+    """Somebody deletes an endpoint, or a deployment without traffic, past the app."""
+    dice, world = history.dice, history.world
+    endpoints, deployments = world.workspace.endpoints, world.workspace.deployments
+    name = dice.pick(sorted(name for name in list(endpoints.made) if endpoints.find(name)) or [""])
+    if not name:
+        return
+    idle = [below for at, below in deployments.made if at == name and not endpoints.made[name].value.traffic.get(below)]
+    below = dice.pick(["", *sorted(idle)])
+    for key in [key for key in deployments.made if key[0] == name and below in ("", key[1])]:
+        del deployments.made[key]
+    if not below:
+        del endpoints.made[name]
+    history.stage.note("somebody", f"deletes {name}{'/' if below else ''}{below} past the app")
+
+
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray,
+    azure, stray, tamper,
 )  # fmt: skip

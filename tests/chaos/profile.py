@@ -35,10 +35,13 @@ def profile(seed: int, moves: int) -> Profile:
     dies = rate(0, 0.005, 0.02)
     busy, odd = rate(0, 0.01, 0.05), rate(0, 0, 0.01)
     fates = (interrupted, stalled, dies, dies, busy, busy, odd)
+    # Of generators of their own: each seed keeps the other trouble that it had before these were thought of.
+    write = random.Random(f"write {seed}").choice((0, 0, 0.1, 0.5))
+    tamper = random.Random(f"tamper {seed}").choice((0, 0, 0, 0.3))
     return Profile(
         fates=weights(1 - sum(fates), *fates),
-        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 1))),
-        ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2)),
+        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 2)), tamper),
+        ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2), write),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),
         served=rng.random() < 0.5,

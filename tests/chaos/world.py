@@ -50,10 +50,10 @@ class ChaosWorld:
         self.inference, self.metrics = ChaosScorer(self.stage, self.workspace), ChaosMetrics(self.stage, self.workspace)
         self.stage.on_wake = self.storage.lapse
         self.events: list[tuple[float, int, str]] = []
-        self._wires: dict[str, Any] = {
-            "storage": Wire(self.stage, "storage", self.storage),
-            "workspace": SimpleNamespace(**{k: Wire(self.stage, k, getattr(self.workspace, k)) for k in KINDS}),
-        }
+        kinds = {kind: Wire(self.stage, kind, getattr(self.workspace, kind)) for kind in KINDS}
+        # A help for people that never raises: it is not interrupted.
+        workspace = SimpleNamespace(**kinds, failure=self.workspace.failure)
+        self._wires: dict[str, Any] = {"storage": Wire(self.stage, "storage", self.storage), "workspace": workspace}
         self.bare = self._services(self.storage, self.workspace)
         intake.accept_since(self.bare)
 
