@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 
-# A snapshot that is checked again from the beginning has no slot and no job, whatever an earlier version left there.
-_NO_JOB = {"job": "", "job_status": "", "studio_url": ""}
+# A snapshot that is checked again from the beginning: no slot, no job (whatever an earlier version left there), and
+# nothing is known to be in its way.
+_FROM_THE_BEGINNING: dict[str, Any] = {"job": "", "job_status": "", "studio_url": "", "blocked": (), "duplicate_of": ""}
 
 
 class BadOverride(PermanentError):
@@ -85,7 +86,7 @@ def override(services: Services, snapshot: str, by: str, what: Iterable[str] = (
     why = f": excused from {', '.join(sorted(checks))}" if checks else ""
     if row.state == SnapshotState.TRAINING_FAILED and row.blocked:
         return _retrain(services, row, by, why, **changes)
-    return _move(services, row, "override", by, why, **_NO_JOB, **changes)
+    return _move(services, row, "override", by, why, **_FROM_THE_BEGINNING, **changes)
 
 
 def _retrain(services: Services, row: Snapshot, by: str, why: str = "", **changes: Any) -> ActionAnswer:

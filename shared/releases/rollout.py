@@ -80,7 +80,11 @@ class RolloutStep:
             logged = candidate.but(log=endpoints.save_log(self.services, row, candidate))
             return StepResult(row.state, "", {"candidate": logged})
         progress = endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not was_up)
-        return self._close(row, candidate, row.resting) if progress.done else self._poll(row, progress)
+        if not progress.done:
+            return self._poll(row, progress)
+        if was_up:
+            return self._close(row, candidate, row.resting)
+        return self._close(row, candidate, row.resting, traffic={}, scoring_uri="")
 
     def _return_traffic(self, row: Dataset, candidate: Release) -> StepResult | None:
         """None once what is live has the traffic back. A candidate without any is removed even if Azure will not write

@@ -29,4 +29,5 @@ def fail(
     """
     services.claims.release(row)
     services.budget.release(job_name(services, row), begun)
-    return StepResult(SnapshotState.TRAINING_FAILED, reason, changes, poll_in=services.settings.keep_days * 86_400)
+    over = {**changes, "silent_since": None, "cancel_asked_at": None}
+    return StepResult(SnapshotState.TRAINING_FAILED, reason, over, poll_in=services.settings.keep_days * 86_400)

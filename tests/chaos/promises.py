@@ -16,6 +16,7 @@ from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states, store
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
 from shared.ledger.store import decode
+from tests.chaos import leftovers
 from tests.chaos.contents import rows_of
 from tests.fake_storage import _Stored
 
@@ -85,6 +86,7 @@ class Promises:
             self.require(new.fault.type not in _DEFECTS, f"{key}: {new.fault.step} met {new.fault.type}: {new.fault}")
         if new.attention:
             self.require(new.fault is not None, f"{key} waits for a person, who is not told why")
+        self.broken += leftovers.in_snapshot(new) if isinstance(new, Snapshot) else leftovers.in_dataset(new)
         if isinstance(new, Snapshot):
             self._snapshot_written(old, new)
         else:
