@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
-from tests.contracts.workspaces import TAGS, Shop
+from tests.contracts.workspaces import BROKEN, TAGS, Shop
 
 MOVING = {"Creating", "Updating", "Deleting"}
 
@@ -179,3 +179,50 @@ def test_a_service_that_is_busy_says_so_once_and_nothing_has_happened(shop: Shop
     found = shop.workspace.endpoints.get(shop.id)
     assert found is not None
     assert found.state == "Succeeded"
+
+
+# --- writes that are accepted, and fail then ---
+
+
+def test_traffic_that_is_accepted_and_fails_leaves_the_old_split_and_says_why(shop: Shop) -> None:
+    workspace, endpoint = shop.workspace, shop.served("rel1", "rel2")
+    workspace.endpoints.write(endpoint, TAGS, {"rel1": 100})
+    shop.side.settle()
+    shop.side.break_next(endpoint)
+    operation = workspace.endpoints.write(endpoint, TAGS, {"rel1": 90, "rel2": 10})
+    shop.side.settle()
+    found = workspace.endpoints.get(endpoint)
+    assert found is not None
+    assert (found.state, found.traffic) == ("Failed", {"rel1": 100})
+    assert workspace.failure(operation) == BROKEN
+    workspace.endpoints.write(endpoint, TAGS, {"rel1": 90, "rel2": 10})
+    shop.side.settle()
+    found = workspace.endpoints.get(endpoint)
+    assert found is not None
+    assert (found.state, found.traffic) == ("Succeeded", {"rel1": 90, "rel2": 10})
+
+
+def test_an_endpoint_whose_removal_is_accepted_and_fails_is_there_and_says_why(shop: Shop) -> None:
+    workspace, endpoint = shop.workspace, shop.endpoint()
+    shop.side.break_next(endpoint)
+    operation = workspace.endpoints.delete(endpoint)
+    shop.side.settle()
+    found = workspace.endpoints.get(endpoint)
+    assert found is not None
+    assert found.state == "Failed"
+    assert workspace.failure(operation) == BROKEN
+    workspace.endpoints.delete(endpoint)
+    shop.side.settle()
+    assert workspace.endpoints.get(endpoint) is None
+
+
+def test_a_deployment_whose_removal_is_accepted_and_fails_is_there_and_says_why(shop: Shop) -> None:
+    workspace, endpoint = shop.workspace, shop.served("rel1")
+    shop.side.break_next(endpoint, "rel1")
+    operation = workspace.deployments.delete(endpoint, "rel1")
+    shop.side.settle()
+    assert workspace.deployments.get(endpoint, "rel1") is not None
+    assert workspace.failure(operation) == BROKEN
+    workspace.deployments.delete(endpoint, "rel1")
+    shop.side.settle()
+    assert workspace.deployments.get(endpoint, "rel1") is None

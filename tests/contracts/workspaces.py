@@ -20,6 +20,8 @@ from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
 
 TAGS = {"droptune.installation": "00000000", "droptune.snapshot": "s1"}
 ARCHIVED = "Phi-3-mini-4k-instruct"
+# What Azure says of a write that it accepted and did not carry out.
+BROKEN = "InternalServerError: it was accepted, and then it failed"
 
 
 class WorkspaceSide(Protocol):
@@ -39,6 +41,9 @@ class WorkspaceSide(Protocol):
 
     def fail_deployment(self, endpoint: str, name: str) -> None:
         """Lets this deployment fail."""
+
+    def break_next(self, endpoint: str, deployment: str = "") -> None:
+        """Lets the next write or removal of this endpoint (or deployment) be accepted, and fail then."""
 
     def busy(self, endpoint: str) -> None:
         """Lets the next write to this endpoint be answered with 503."""
@@ -69,6 +74,13 @@ class FakeSide:
 
     def fail_deployment(self, endpoint: str, name: str) -> None:
         self.fake.deployments.outcome = lambda found: "Failed" if found == name else "Succeeded"
+
+    def break_next(self, endpoint: str, deployment: str = "") -> None:
+        def once(kind: str, name: str) -> str:
+            self.fake.breaks = lambda kind, name: ""
+            return BROKEN
+
+        self.fake.breaks = once
 
     def busy(self, endpoint: str) -> None:
         self.fake.busy = 1
@@ -104,6 +116,11 @@ class AzureSide:
     def fail_deployment(self, endpoint: str, name: str) -> None:
         body = {"outcome": "Failed", "log": "it broke"}
         self.server.control("POST", f"/deployments/{endpoint}/{name}", body)
+
+    def break_next(self, endpoint: str, deployment: str = "") -> None:
+        code, _, message = BROKEN.partition(": ")
+        path = f"/deployments/{endpoint}/{deployment}" if deployment else f"/endpoints/{endpoint}"
+        self.server.control("POST", path, {"code": code, "message": message})
 
     def take(self, endpoint: str) -> None:
         self.server.control("PUT", "/settings", {"taken_endpoint_names": [endpoint]})

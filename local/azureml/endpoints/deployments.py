@@ -274,6 +274,10 @@ class Deployments:
 
     async def _delete(self, deployment: OnlineDeployment) -> None:
         await self.pacer.wait("delete_seconds")
+        if planned := self.to_fail.pop(deployment.key.lower(), None):
+            self._set_state(deployment, "Failed")
+            self.endpoints.release(deployment.endpoint)
+            raise OperationFailed(planned.code, planned.message)
         await self._forget(deployment)
         self.endpoints.release(deployment.endpoint)
 

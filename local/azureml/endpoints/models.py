@@ -177,7 +177,13 @@ class Endpoints:
         return True
 
     async def _remove(self, name: str) -> None:
+        """A removal that was accepted takes effect, or fails: then the endpoint is there as before, and Failed."""
         await self.pacer.wait("delete_seconds")
+        if failure := self.to_fail.pop(name, None):
+            endpoint = self.get(name)
+            endpoint.state = "Failed"
+            self.keep(endpoint)
+            raise OperationFailed(*failure)
         if self.remove_deployments is not None:
             await self.remove_deployments(name)
         self.table.remove(name)

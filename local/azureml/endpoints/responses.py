@@ -155,7 +155,7 @@ class _FailedWrite(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def fail_next_write(request: Request) -> Response:
-    """POST /_control/endpoints/{name} {"code", "message"}: the endpoint's next write is accepted, and fails then."""
+    """POST /_control/endpoints/{name} {"code", "message"}: its next write or removal is accepted, and fails then."""
     cloud, name = cloud_of(request), request.path_params["name"]
     wanted = await body_of(request, _FailedWrite)
     cloud.endpoints.to_fail[name] = (wanted.code, wanted.message)
