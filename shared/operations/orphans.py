@@ -36,11 +36,17 @@ log = logging.getLogger(__name__)
 
 BLOB = "_orphans.json"
 REMOVED_KEPT = 100
+# A removal that Azure accepts and does not carry out is started again after the grace time, doubled each time up to so
+# often.
+_SLOWEST = 5
 _MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
 class Orphan(Struct, frozen=True, kw_only=True):
-    """An endpoint, or a deployment behind one, that no row explains: why, and since when it is known (UTC seconds)."""
+    """An endpoint, or a deployment behind one, that no row explains: why, and since when it is known (UTC seconds).
+
+    `tries`: how often its removal was started.
+    """
 
     endpoint: str
     deployment: str = ""
@@ -48,6 +54,7 @@ class Orphan(Struct, frozen=True, kw_only=True):
     why: str = ""
     since: float = 0.0
     removed_at: float = 0.0
+    tries: int = 0
 
     @property
     def name(self) -> str:
@@ -86,14 +93,16 @@ def collect(services: Services) -> list[str]:
     kept, now = _read(services), services.clock()
     since = {orphan.name: orphan.since for orphan in kept.record.found}
     endpoints = services.workspace.endpoints.list()
-    found = tuple(o.but(since=since.get(o.name, now)) for o in _orphans(services, endpoints))
+    tries = {orphan.name: orphan.tries for orphan in kept.record.removed}
+    found = tuple(_again(o, since.get(o.name, now), tries.get(o.name, 0)) for o in _orphans(services, endpoints))
     for orphan in found:
         if orphan.name not in since:
             log.warning("%s costs money and no row explains it: %s", orphan.name, orphan.why)
     try:
         kept = _write(services, kept, kept.record.but(found=found))
         grace = services.settings.orphan_grace_hours * 3600
-        removed = tuple(o.but(removed_at=now) for o in found if now - o.since >= grace and _remove(services, o))
+        due = [o for o in found if now - o.since >= grace * 2 ** min(o.tries, _SLOWEST)]
+        removed = tuple(o.but(removed_at=now, tries=o.tries + 1) for o in due if _remove(services, o))
         if removed:
             gone = {orphan.name for orphan in removed}
             left = tuple(orphan for orphan in found if orphan.name not in gone)
@@ -103,6 +112,13 @@ def collect(services: Services) -> list[str]:
         return []
     _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints})
     return [orphan.name for orphan in removed]
+
+
+def _again(orphan: Orphan, since: float, tries: int) -> Orphan:
+    """An orphan with its past: one that is found though its removal was started, says so."""
+    why = f"{orphan.why}; its removal was started {tries} times, and it is there" if tries else orphan.why
+    found: Orphan = orphan.but(since=since, tries=tries, why=why)
+    return found
 
 
 def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orphan]:

@@ -216,3 +216,21 @@ def test_an_endpoint_that_a_listing_left_out_stays(field: Field) -> None:
     row = field.services.ledger.read(f"dataset/{DATASET}").row
     assert (row.state, row.requested) == (D.LIVE, None)
     assert field.left() == ({ENDPOINT}, {DEPLOYMENT})
+
+
+def test_a_removal_that_azure_accepts_and_does_not_carry_out_is_started_ever_more_seldom_and_counted(
+    field: Field,
+) -> None:
+    field.endpoint(LOST, DATASET)
+    field.workspace.accepted.clear()
+    field.workspace.breaks = lambda kind, name: "InternalServerError"
+    end = field.world.clock() + 14 * 24 * HOUR
+    while field.world.clock() < end:
+        field.look(HOUR)
+    assert 4 <= field.workspace.accepted.count(("removal", LOST)) <= 6
+    (orphan,) = orphans.on_record(field.services).found
+    assert f"its removal was started {orphan.tries} times, and it is there" in orphan.why
+    field.workspace.breaks = lambda kind, name: ""
+    for _ in range(24 * 14):
+        field.look(HOUR)
+    assert LOST not in field.left()[0]
