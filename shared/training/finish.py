@@ -54,6 +54,8 @@ class Finish:
             return self._fail(row, status)
         if status in _SILENT:
             return self._wait_for_sign(row, status)
+        if self.services.clock() - row.since >= self._limit:
+            return self._end(row, {"job_status": status, "silent_since": None}, self._too_long(row))
         return self._poll({"job_status": status, **_RESPONDS})
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:
@@ -66,7 +68,8 @@ class Finish:
         """The job failed or was canceled: by us, or with the words of the step that failed."""
         if row.cancel_asked_at is not None and status == "Canceled":
             minutes = self.services.settings.silence_minutes
-            reason = f"job {row.job} did not respond for {minutes} minutes and was canceled"
+            silent = f"job {row.job} did not respond for {minutes} minutes"
+            reason = f"{self._too_long(row) if row.silent_since is None else silent} and was canceled"
         else:
             reason = f"job {row.job} {status.lower()}{_failure(self.services, row)}"
         return attempt.fail(self.services, row, reason, {"job_status": status})
@@ -85,25 +88,39 @@ class Finish:
                 return self._poll(changes)
             reason = f"job {row.job} is not in the workspace any more"
             return attempt.fail(self.services, row, reason, changes)
-        asked = row.cancel_asked_at
-        if asked is not None and now - asked >= limit:
-            reason = f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes, though it was canceled"
-            return attempt.fail(self.services, row, reason, changes)
-        if now - since >= limit:
-            changes["pending"] = self._cancel(row, limit)
-            changes["cancel_asked_at"] = now if asked is None else asked
-        return self._poll(changes)
+        if now - since < limit:
+            return self._poll(changes)
+        return self._end(row, changes, f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes")
+
+    @property
+    def _limit(self) -> float:
+        return self.services.settings.training_limit_hours * 3600
+
+    def _too_long(self, row: Snapshot) -> str:
+        return f"job {row.job} ran longer than TRAINING_LIMIT_HOURS ({self._limit / 3600:g} h)"
+
+    def _end(self, row: Snapshot, changes: dict[str, Any], why: str) -> StepResult:
+        """Cancels the job, again and again: Azure may accept that and not do it. The job is given up, for the reason
+        given, when `SILENCE_MINUTES` have passed since it was asked for first."""
+        now, limit = self.services.clock(), self.services.settings.silence_minutes * 60
+        asked = now if row.cancel_asked_at is None else row.cancel_asked_at
+        if now - asked >= limit:
+            return attempt.fail(self.services, row, f"{why}, though it was canceled", changes)
+        return self._poll({**changes, "cancel_asked_at": asked, "pending": self._cancel(row, limit)})
 
     def _cancel(self, row: Snapshot, limit: float) -> dict[str, PendingWrite]:
-        """Asks for the job to be canceled, some times until the limit: Azure may accept that and not do it."""
+        """Asks for the job to be canceled, a few times until the limit."""
+        what = f"end of job {row.job}"
 
         def write() -> str:
             self.services.workspace.jobs.cancel(row.job)
             return ""
 
+        if what in row.pending and row.pending[what].writes >= WRITES:
+            return row.pending
         return pursue(
             row.pending,
-            f"end of job {row.job}",
+            what,
             now=self.services.clock(),
             patience=Patience(2 * limit, limit / 2 ** (WRITES - 1)),
             changing="",

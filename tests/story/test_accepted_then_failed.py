@@ -198,13 +198,34 @@ def test_a_cluster_that_is_never_made_ends_the_training_before_it_costs() -> Non
     assert not world.workspace.jobs.submitted
 
 
-def test_a_job_whose_cancellation_is_accepted_and_not_carried_out_is_given_up_and_says_so() -> None:
-    world = World(settings={"silence_minutes": 60})
+@pytest.mark.parametrize("minutes", [60, 600])
+def test_a_job_whose_cancellation_is_accepted_and_not_carried_out_is_given_up_and_says_so(minutes: int) -> None:
+    world = World(settings={"silence_minutes": minutes})
     world.workspace.jobs.outcome = lambda name: "NotResponding"
     _breaks(world, "cancel")
     world.drop(f"{NAME}.jsonl", dialogues(40))
     world.run(until=14 * DAY)
     newest = status.snapshots(world.services)[0]
     assert newest["state"] == "TRAINING_FAILED"
-    assert re.search(r"did not respond for 12\d minutes, though it was canceled", newest["reason"])
+    assert re.search(rf"did not respond for {2 * minutes // 10}\d minutes, though it was canceled", newest["reason"])
     assert _writes(world)["cancel"] <= WRITES
+
+
+@pytest.mark.parametrize("kept_up", [False, True], ids=["canceled", "not carried out"])
+def test_a_job_that_runs_longer_than_the_limit_is_canceled_and_says_so(kept_up: bool) -> None:
+    world = World(settings={"training_limit_hours": 3})
+    world.workspace.jobs.outcome = lambda name: "Running"
+    if kept_up:
+        _breaks(world, "cancel")
+    world.drop(f"{NAME}.jsonl", dialogues(40))
+    began = world.clock()
+    world.run(until=14 * DAY)
+    newest = status.snapshots(world.services)[0]
+    assert newest["state"] == "TRAINING_FAILED"
+    told = "though it was canceled" if kept_up else "and was canceled"
+    assert "ran longer than TRAINING_LIMIT_HOURS (3 h)" in newest["reason"]
+    assert newest["reason"].endswith(told)
+    assert 1 <= _writes(world)["cancel"] <= WRITES
+    row = world.services.ledger.read(f"snapshot/{newest['id']}").row
+    assert 3 * 3600 <= row.since - began <= 3 * 3600 + 2 * 3600
+    assert (row.cancel_asked_at, row.pending) == (None, {})
