@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.operations import status
+from shared.operations import orphans, status
 from shared.snapshots import intake
 
 if TYPE_CHECKING:
@@ -86,12 +86,16 @@ def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
     """Whatever costs money and no row explains. Without any dataset the ledger explains nothing: then all is left."""
     if not datasets:
         return
-    for name in list(world.workspace.endpoints.made):
+    # What Azure would not remove while there was chaos is tried again later than history goes.
+    tried = {orphan.name for orphan in orphans.on_record(world.bare).found if orphan.tries}
+    for name in sorted({*world.workspace.endpoints.made} - tried):
         row = next((d for d in datasets.values() if d.endpoint == name), None)
         explained = row is not None and (row.attention or row.state == D.LIVE)
         if not explained and world.workspace.endpoints.get(name) is not None:
             yield f"endpoint {name} is left over: {row.state if row else 'no row'}"
-    for endpoint, name in list(world.workspace.deployments.made):
+    for endpoint, name in sorted(world.workspace.deployments.made):
+        if f"{endpoint}/{name}" in tried or endpoint in tried:
+            continue
         row = next((d for d in datasets.values() if d.endpoint == endpoint), None)
         if row is None or row.attention or world.workspace.deployments.get(endpoint, name) is None:
             continue
