@@ -159,6 +159,7 @@ class _Spendthrift(ChaosWorld):
         services = super()._services(storage, workspace)
         limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day"), 99)
         services.settings = services.settings.model_copy(update=limits)
+        services.__post_init__()  # all that is made of the settings
         return services
 
 
