@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from shared.azure.workspace.jobs import RunFailure
 from shared.azure.workspace.quota import QuotaUsage, family_key
-from shared.errors import AzureRefused, ServiceBusy
+from shared.errors import AccessDenied, AzureRefused, ServiceBusy
 from tests.contracts.workspaces import TAGS, AzureSide, Shop
 from tests.fakes import GPU
 from tests.local.azureml_server import AzureMl
@@ -300,3 +301,23 @@ def test_a_job_asks_for_fresh_results_and_stops_at_the_first_failure(azure_shop:
     assert properties["experimentName"] == "droptune"
     assert list(properties["outputs"]) == ["trained_model"]
     assert properties["displayName"].startswith("Phi-4-bs-1-")
+
+
+@pytest.mark.parametrize(
+    ("roles", "call", "role"),
+    [
+        ({}, lambda w: w.compute.sizes(), "Monitoring Reader on the subscription"),
+        (
+            {"subscription": ["Monitoring Reader"]},
+            lambda w: w.endpoints.delete("no-such"),
+            "AzureML Data Scientist on the workspace",
+        ),
+    ],
+    ids=["subscription", "workspace"],
+)
+def test_a_missing_role_is_named(azure_shop: Shop, roles: dict[str, Any], call: Any, role: str) -> None:
+    server = _control(azure_shop)
+    server.control("PUT", "/settings", {"roles": roles})
+    with pytest.raises(AccessDenied, match=f"it needs the role {role}") as refused:
+        call(azure_shop.workspace)
+    assert len(str(refused.value)) < 300

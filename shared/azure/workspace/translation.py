@@ -24,6 +24,16 @@ _PASSING = ("OperationCanceled",)
 _NO_WORKSPACE = re.compile(r"workspaces/[^/']+' under resource group", re.IGNORECASE)
 
 
+# "... does not have authorization to perform action 'X' over scope 'Y' or the scope is invalid."
+_REFUSED = re.compile(r"to perform action '(?P<action>[^']+)' over scope")
+# Which role allows an action; the first pattern that fits counts.
+_ROLES = (
+    (r"Microsoft\.Insights/|locations/|workspaces/read$", "Monitoring Reader on the subscription"),
+    (r"workspaces/computes/(write|delete)$", "AzureML Compute Operator on the workspace"),
+    (r"", "AzureML Data Scientist on the workspace"),
+)
+
+
 @contextlib.contextmanager
 def writing(what: str) -> Iterator[None]:
     """Around a write: it is sent only under a lease that is still held. Raises LeaseHeld."""
@@ -63,10 +73,22 @@ def _http_error(what: str, error: Any) -> Exception:
     code, status = getattr(error.error, "code", "") or "", error.status_code
     told = f"{what}: HTTP {status} {code}: {_text(error)}"
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-        return AccessDenied(f"{told} (the app's identity was not accepted: check its roles)", retry_after(error))
+        return AccessDenied(
+            _denied(what, _text(error)) or f"{told} (the app's identity: check its roles)", retry_after(error)
+        )
     if worth_another_try(status) or code in _PASSING:
         return ServiceBusy(told, retry_after(error))
     return (EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused)(told)
+
+
+def _denied(what: str, text: str) -> str:
+    """Which role is missing where, if Azure says which action was refused; short, because a row keeps its beginning."""
+    found = _REFUSED.search(text)
+    if not found:
+        return ""
+    action = found["action"].removeprefix("Microsoft.MachineLearningServices/")
+    role = next(role for pattern, role in _ROLES if re.match(pattern, action))
+    return f"{what}: the app's identity may not do {action}: it needs the role {role} (docs/operate.md has all roles)"
 
 
 def or_none[T](call: Callable[[], T], status: int = 404) -> T | None:
