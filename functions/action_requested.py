@@ -75,8 +75,8 @@ def resume_dataset(req: Request) -> Response:
 
 def _by(req: Request) -> str:
     """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
-    told = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
-    return "".join(c for c in told if c.isprintable())[:80]
+    name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
+    return "".join(c for c in name if c.isprintable())[:80]
 
 
 def _answered(act: Callable[[], object]) -> Response:

@@ -70,7 +70,7 @@ class CallerLeft(Exception):
 async def body(req: Request, most: int) -> bytes:
     """The whole body, of so many bytes at most. Raises TooLarge as soon as that is known."""
     found = bytearray()
-    if (told := req.headers.get("content-length", "")).isdigit() and int(told) > most:
+    if (length := req.headers.get("content-length", "")).isdigit() and int(length) > most:
         raise BodyTooLarge(most)
     async for chunk in req.stream():
         found += chunk
@@ -165,8 +165,8 @@ def malformed(error: ValidationError) -> ApiError:
 
 def request_id(req: Request) -> str:
     """The caller's request id, if it is one that Azure takes, else a new one."""
-    told = req.headers.get("x-request-id", "")
-    return told if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", told) else uuid.uuid4().hex
+    given = req.headers.get("x-request-id", "")
+    return given if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", given) else uuid.uuid4().hex
 
 
 def patience(req: Request) -> float:

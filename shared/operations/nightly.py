@@ -149,10 +149,10 @@ def _summary(report: NightlyReport) -> str:
     """The report in one line."""
     count = {word: sum(line.verdict == word for line in report.datasets) for word in ("idle", "kept", "unknown")}
     asked = [line.dataset for line in report.datasets if line.asked_to_sleep]
-    told = f"idle endpoints: {count['idle']} found, asked to sleep: {', '.join(asked) or 'none'}"
-    told += f"; {count['kept']} kept, {count['unknown']} not known; {report.asleep_hours:g} hours asleep"
+    line = f"idle endpoints: {count['idle']} found, asked to sleep: {', '.join(asked) or 'none'}"
+    line += f"; {count['kept']} kept, {count['unknown']} not known; {report.asleep_hours:g} hours asleep"
     saved = "" if report.saved is None else f" saved {report.saved:.2f} {report.currency}".rstrip()
-    return f"{told}{saved}{' (dry run)' if report.dry_run else ''}"
+    return f"{line}{saved}{' (dry run)' if report.dry_run else ''}"
 
 
 def _time(seconds: float) -> str:

@@ -24,8 +24,8 @@ def finish_reason(last: AnswerText, text: str, longest: int) -> FinishReason:
     that is nearly so long and ends in the middle of a sentence.
     """
     match last.ended:
-        case "stop" | "length" | "content_filter" as told:
-            return told
+        case "stop" | "length" | "content_filter" as reason:
+            return reason
     if last.tokens and last.tokens[1]:
         return "length" if last.tokens[1] >= longest else "stop"
     tokens = _answer_tokens(text)

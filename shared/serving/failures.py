@@ -63,8 +63,8 @@ def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
 
 def _is_overflow(answer: EndpointAnswer) -> bool:
     """Whether the serving code refused a conversation for its length."""
-    told = answer.detail.lower()
-    return answer.status in (400, 413, 422, 424) and any(words in told for words in _OVERFLOW)
+    detail = answer.detail.lower()
+    return answer.status in (400, 413, 422, 424) and any(words in detail for words in _OVERFLOW)
 
 
 def _seconds(text: str) -> int:

@@ -26,7 +26,7 @@ class TakenField:
 
 @dataclass(frozen=True, slots=True)
 class HintField:
-    """A wish for how to answer that has no effect here: taken, and named in `x-droptune-ignored` unless neutral."""
+    """A hint for how to answer that has no effect here: taken, and named in `x-droptune-ignored` unless neutral."""
 
     neutral: tuple[Any, ...] = ()
 

@@ -1,6 +1,6 @@
 """What callers may ask: the bodies of all routes that ask a model. The models are the one table of fields.
 
-What cannot change an answer is taken; wishes without effect here are taken and named in the answer's header; what would
+What cannot change an answer is taken; hints without effect here are taken and named in the answer's header; what would
 change what the caller counts on is refused by name (`fields` has the marks). Fields that are in no table are refused
 by name as well: a misspelt one must not be lost in silence. Null means that a field is left out (`bodies`).
 """
@@ -257,7 +257,7 @@ class ChatRequest(RequestModel):
     tags: Taken[list[str]] = None
     timeout: Taken[float] = None
     cache_control: Taken[dict[str, Any]] = None
-    # Wishes for how to answer.
+    # Hints for how to answer.
     seed: Hint[int] = None
     frequency_penalty: Annotated[float | None, HintField((0,))] = None
     presence_penalty: Annotated[float | None, HintField((0,))] = None

@@ -1,6 +1,6 @@
 """First stage of an answer: who is asked, what is sent, and with which key.
 
-A sleeping dataset is woken on the way: the wish is recorded once, whoever asks and however often.
+A sleeping dataset is woken on the way: the request is recorded once, whoever asks and however often.
 """
 
 from __future__ import annotations

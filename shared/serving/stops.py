@@ -1,4 +1,4 @@
-"""Where an answer ends that was asked to stop at certain texts, for deployments that do not know such a wish.
+"""Where an answer ends that was asked to stop at certain texts, for deployments that do not know such a parameter.
 
 The answer may come in pieces, cut anywhere: what is passed on is the same as for the whole text at once.
 """

@@ -68,13 +68,13 @@ _DECODER = msgspec.msgpack.Decoder(FileResult)
 class Trouble(msgspec.Struct):
     """What went wrong with one file so far: how often it `failed`, how often its worker was `lost`, the last `error`.
 
-    `begun`: a worker is at it, or was lost. `told`: so many failures were raised as faults of the step.
+    `begun`: a worker is at it, or was lost. `reported`: so many failures were raised as faults of the step.
     """
 
     failed: int = 0
     lost: int = 0
     begun: bool = False
-    told: int = 0
+    reported: int = msgspec.field(default=0, name="told")
     error: str = ""
 
 
@@ -155,9 +155,9 @@ class DistributedValidation:
                 path = self.inputs.sources[number].path
                 self.storage.delete("work", self._folder + _trouble(number))  # a person may ask for it once more
                 raise WorkerLost(f"{path}: its check ended the worker {trouble.lost} times; split the file, or mend it")
-        new = [number for number, trouble in troubles.items() if trouble.failed > trouble.told]
+        new = [number for number, trouble in troubles.items() if trouble.failed > trouble.reported]
         for number in new:
-            troubles[number].told = troubles[number].failed
+            troubles[number].reported = troubles[number].failed
             self._put_trouble(number, troubles[number])
         if new:
             path, error = self.inputs.sources[new[0]].path, troubles[new[0]].error

@@ -62,38 +62,56 @@ def depth_of(line: bytes, enough: int) -> int:
     return deepest
 
 
-def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
-    odd: list[Problem] = []
-    no_numbers: list[str] = []
-    hidden: list[Any] = []
+class _Parts:
+    """What the standard library's reader finds on its way: keys that come twice, and numbers that are none."""
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    def __init__(self) -> None:
+        self.odd: list[Problem] = []
+        self.no_numbers: list[str] = []
+        self.hidden: list[Any] = []
+
+    def pairs(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        """An object. Of a key that comes twice the last value counts; the others are kept in `hidden`."""
         found = dict(items)
         if len(found) != len(items):
-            hidden.extend(value for _, value in items)
-            if not odd:
+            self.hidden.extend(value for _, value in items)
+            if not self.odd:
                 names = [name for name, _ in items]
                 twice = next(name for at, name in enumerate(names) if name in names[:at])
-                odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
+                self.odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
         return found
 
-    def constant(name: str) -> float:
-        no_numbers.append(name)
+    def constant(self, name: str) -> float:
+        """NaN and the infinities."""
+        self.no_numbers.append(name)
         return float(name)
 
-    def number(digits: str) -> float:
+    def number(self, digits: str) -> float:
+        """A number with a point or an exponent."""
         found = float(digits)
         if math.isinf(found):
-            no_numbers.append(f"{shown(digits, 20)}, too large for a number")
+            self.no_numbers.append(f"{shown(digits, 20)}, too large for a number")
         return found
 
-    def integer(digits: str) -> float:
-        return int(digits) if len(digits) <= _SURELY_FINITE else number(digits)
+    def integer(self, digits: str) -> float:
+        """A whole number; one that is too long for a quick look is read as the others are."""
+        return int(digits) if len(digits) <= _SURELY_FINITE else self.number(digits)
 
-    try:
-        value = json.loads(
-            text, object_pairs_hook=pairs, parse_constant=constant, parse_float=number, parse_int=integer
+    def read(self, text: str) -> Any:
+        """The value; raises what the reader raises."""
+        return json.loads(
+            text,
+            object_pairs_hook=self.pairs,
+            parse_constant=self.constant,
+            parse_float=self.number,
+            parse_int=self.integer,
         )
+
+
+def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
+    parts = _Parts()
+    try:
+        value = parts.read(text)
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
         found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
@@ -102,12 +120,13 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
         return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
     except RecursionError as wrong:
         return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]
+    odd = parts.odd
     repeats = bool(odd)  # then the first one may be gone from the value, and the path would be that of another one
-    if no_numbers:
+    if parts.no_numbers:
         path = None if repeats else _path_to(value, _is_no_number)
-        odd.append(Problem("not-a-number", path, no_numbers[0], "a number or null"))
+        odd.append(Problem("not-a-number", path, parts.no_numbers[0], "a number or null"))
     if "\\u" in text:  # no other way leads through UTF-8
-        path = _path_to([value, hidden] if repeats else value, _is_surrogate)
+        path = _path_to([value, parts.hidden] if repeats else value, _is_surrogate)
         if path is not None:
             found, expected = "half of a surrogate pair", "whole characters"
             odd.append(Problem("lone-surrogate", None if repeats else path, found, expected))

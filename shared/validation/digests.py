@@ -167,8 +167,8 @@ def _surely_differ(packed: Sequence[bytes]) -> bool:
 def _unknown(packed: Sequence[bytes], known: Sequence[bytes]) -> Iterator[list[bytes]]:
     count = len(packed)
     for rows in _slices([*packed, *known]):
-        seen = {entry[:WIDTH] for chunk, entry in rows if chunk >= count}
-        yield sorted({entry[:WIDTH] for chunk, entry in rows if chunk < count} - seen)
+        others = {entry[:WIDTH] for chunk, entry in rows if chunk >= count}
+        yield sorted({entry[:WIDTH] for chunk, entry in rows if chunk < count} - others)
 
 
 def content_digest(groups: Iterable[tuple[str, Iterable[list[bytes]]]]) -> str:

@@ -98,11 +98,16 @@ def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, m
             decoded += repeated
             check_expansion(decoded, chunk.source.size, policy)
             may_be_long = repeated > policy.max_line_bytes
-            step = max(1, batch.num_rows * READ_SIZE // max(batch.nbytes, READ_SIZE))
-            for start in range(0, batch.num_rows, step):
-                few = batch.slice(start, step)
+            for start, few in _slices(batch):
                 yield from _batch_rows(few, number + start, extras, turns, policy, may_be_long=may_be_long)
             number += batch.num_rows
+
+
+def _slices(batch: Any) -> Iterator[tuple[int, Any]]:
+    """A batch in pieces of about READ_SIZE bytes, each with the place of its first row."""
+    step = max(1, batch.num_rows * READ_SIZE // max(batch.nbytes, READ_SIZE))
+    for start in range(0, batch.num_rows, step):
+        yield start, batch.slice(start, step)
 
 
 def _footer(file: WatchedFile) -> bytes:

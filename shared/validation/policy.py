@@ -144,5 +144,5 @@ LIMITS: dict[str, PolicyLimit] = {
 
 def setting_of(name: str) -> str:
     """The app setting behind a limit; empty if there is none."""
-    told = LIMITS[name].setting
-    return "" if told == "-" else told or f"VALIDATION_{name.upper()}"
+    setting = LIMITS[name].setting
+    return "" if setting == "-" else setting or f"VALIDATION_{name.upper()}"

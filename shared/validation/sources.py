@@ -106,9 +106,9 @@ def listing_problems(sources: Sequence[Source]) -> Iterator[ListingProblem]:
         yield ListingProblem("no-files", None, "no file", "at least one")
     elif all(source.split in ("test", "validation") for source in sources):
         yield ListingProblem("no-train-split", None, "only held-out files", "a file to train on")
-    told = any(source.split for source in sources)
+    named = any(source.split for source in sources)
     for source in sources:
-        if told and source.split is None:
+        if named and source.split is None:
             yield ListingProblem("split-unknown", source, _name(source)[-40:], _likely(source))
         if ending := inner_ending(_name(source)):
             yield ListingProblem(

@@ -130,7 +130,7 @@ class Stager:
         without: Container[int] = (),
     ) -> None:
         self._plan, self._policy, self._without = plan, policy, without
-        self._seen = DigestSet()
+        self._digests = DigestSet()
         self._writers = {name: writer(name, _Beating(staging, beat), chunk) for name in SPLITS}
         self._cutter = plan.cutter(self._write)
         self._stopped = False
@@ -140,7 +140,7 @@ class Stager:
 
     def add(self, digest: bytes, dialogue: Dialogue, split: Split | None, row: int) -> None:
         """Take a good row of a file of this split; a dialogue that was there before is not staged again."""
-        if self._stopped or row in self._without or not self._seen.add(digest):
+        if self._stopped or row in self._without or not self._digests.add(digest):
             return
         place, data = place_of(digest, self._plan.seed), line_of(dialogue, self._policy)
         if split in ("test", "validation"):

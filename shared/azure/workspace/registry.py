@@ -49,9 +49,9 @@ _PROPERTIES = {
 }
 
 
-def _facts(told: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+def _facts(answer: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """These facts of a raw answer's block `system_metadata`, as the text they were before; without the block none."""
-    block = told.get("system_metadata") or told.get("systemMetadata") or {}
+    block = answer.get("system_metadata") or answer.get("systemMetadata") or {}
     found = {}
     for place, name in names.items():
         outer, _, inner = place.partition(".")
@@ -87,14 +87,14 @@ class RegistryOperations:
         if model is None:
             return None
         # The SDK's Model does not show whether it is archived; the answer it is made from does.
-        told = self._client.last_raw().get("properties") or {}
+        answer = self._client.last_raw().get("properties") or {}
         return RegistryModel(
             name=model.name,
             version=str(model.version),
             id=model.id,
-            archived=bool(told.get("isArchived")),
-            tags={**(model.tags or {}), **_facts(told, _TAGS)},
-            properties={**(model.properties or {}), **_facts(told, _PROPERTIES)},
+            archived=bool(answer.get("isArchived")),
+            tags={**(model.tags or {}), **_facts(answer, _TAGS)},
+            properties={**(model.properties or {}), **_facts(answer, _PROPERTIES)},
         )
 
     def component(self, name: str, version: str) -> str | None:

@@ -71,14 +71,14 @@ def _http_error(what: str, error: Any) -> Exception:
     from azure.core.exceptions import ClientAuthenticationError
 
     code, status = getattr(error.error, "code", "") or "", error.status_code
-    told = f"{what}: HTTP {status} {code}: {_text(error)}"
+    message = f"{what}: HTTP {status} {code}: {_text(error)}"
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
         return AccessDenied(
-            _denied(what, _text(error)) or f"{told} (the app's identity: check its roles)", retry_after(error)
+            _denied(what, _text(error)) or f"{message} (the app's identity: check its roles)", retry_after(error)
         )
     if worth_another_try(status) or code in _PASSING:
-        return ServiceBusy(told, retry_after(error))
-    return (EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused)(told)
+        return ServiceBusy(message, retry_after(error))
+    return (EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused)(message)
 
 
 def _denied(what: str, text: str) -> str:
