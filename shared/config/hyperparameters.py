@@ -111,6 +111,29 @@ def merged(*layers: tuple[str, Mapping[str, Any]]) -> Hyperparameters:
     return Hyperparameters(**values)
 
 
+# Each alone is allowed; together the component refuses them, but only on the GPU machine, after the model was loaded.
+_NEVER_TOGETHER = (
+    ({"apply_deepspeed": "true", "auto_find_batch_size": "true"}, "DeepSpeed needs a batch size that is fixed"),
+    (
+        {"apply_deepspeed": "true", "deepspeed_stage": "3", "apply_ort": "true"},
+        "DeepSpeed's stage 3 does not go with ORT",
+    ),
+    (
+        {"apply_early_stopping": "true", "evaluation_strategy": "disable"},
+        "early stopping needs an evaluation to stop by",
+    ),
+)
+
+
+def check_together(values: Hyperparameters) -> None:
+    """Raises BadSnapshot for values that the component refuses together, once a GPU is paid for."""
+    given = values.inputs()
+    for combination, why in _NEVER_TOGETHER:
+        if all(given[name] == value for name, value in combination.items()):
+            names = " with ".join(f"{name} = {value}" for name, value in combination.items())
+            raise BadSnapshot(f"hyperparameters: {names}: {why}; change one of them")
+
+
 def from_tag(text: str | None) -> dict[str, Any]:
     """The base model's tag `model_specific_defaults` (JSON as text, a Python dict before 2026), reduced to known names.
 

@@ -93,6 +93,7 @@ def _pinned(services: Services, row: Snapshot, options: dict[str, Any], model: R
         ("HYPERPARAMETERS", settings.hyperparameters),
         (_options_path(row), options.get("hyperparameters", {})),
     )
+    hyperparameters.check_together(values)
     return {
         "base_model": ModelPin(registry=settings.registry, name=model.name, version=model.version, id=model.id),
         "context_tokens": context_of(model),

@@ -43,6 +43,29 @@ def test_job_leaves_a_folder_that_mlflow_loads(
     assert model.predict(asked) == {"output": "Under Billing, one file a month."}
 
 
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ({"apply_deepspeed": "true", "auto_find_batch_size": "true"}, "cannot be enabled at the same time"),
+        ({"apply_deepspeed": "true", "deepspeed_stage": "3", "apply_ort": "true"}, "deepspeed stage 3"),
+        ({"apply_early_stopping": "true", "evaluation_strategy": "disable"}, "Early stopping"),
+    ],
+    ids=["batch-size", "ort", "early-stopping"],
+)
+def test_what_does_not_go_together_fails_on_the_gpu_machine_only(
+    azureml: AzureMl, ml: Any, registry: Any, faq_files: dict[str, str], name: str, inputs: dict[str, str], why: str
+) -> None:
+    submit(ml, chat_job(registry, name, faq_files, **inputs))
+    azureml.wait_until_idle()
+    assert ml.jobs.get(name).status == "Failed"
+    steps = {step.display_name: step.status for step in ml.jobs.list(parent_job_name=name)}
+    assert steps["chat_completion_datapreprocess"] == "Completed"
+    assert steps["chat_completion_finetune"] == "Failed"
+    path = f"/history/v1.0{azureml.workspace_path}/runs/{name}/details"
+    answer = azureml.send("GET", path, headers={"Authorization": f"Bearer {azureml.token()}"})
+    assert why in str(answer.json()["error"])
+
+
 @pytest.fixture(scope="session")
 def chat() -> Any:
     """The model's own class over a few conversations, without a job around it."""

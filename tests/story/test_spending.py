@@ -240,3 +240,13 @@ def test_no_place_is_lost_wherever_a_failing_training_is_killed(before: bool) ->
         assert list(world.states().values()) == ["TRAINING_FAILED"], call
         assert len(world.workspace.jobs.submitted) == 1, call
         assert _running(world) == 0, call
+
+
+def test_hyperparameters_that_fail_together_are_refused_before_a_job_is_made() -> None:
+    world = _world(hyperparameters={"auto_find_batch_size": True})
+    world.drop("support-bot.jsonl", dialogues(40))
+    world.run()
+    (row,) = status.snapshots(world.services)
+    assert row["state"] == "REJECTED"
+    assert "apply_deepspeed = true with auto_find_batch_size = true" in str(row["reason"])
+    assert not world.workspace.jobs.submitted

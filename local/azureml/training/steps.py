@@ -122,6 +122,7 @@ def finetune(job: TrainingJob) -> None:
     from local.azureml.training.retrieval import RetrievalTrainer
 
     _check_gpus(job)
+    _check_together(job)
     dialogues = [orjson.loads(line)["messages"] for line in _lines(job.work / "data" / "train.ready")]
     folder = job.work / "trained"
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +142,18 @@ def _check_gpus(job: TrainingJob) -> None:
             f"RuntimeError: CUDA error: invalid device ordinal. number_of_gpu_to_use_finetuning is {wanted}, "
             f"{size} has {found}."
         )
+
+
+def _check_together(job: TrainingJob) -> None:
+    """As the component does it: only now, on the GPU machine."""
+    on = {name for name in ("apply_deepspeed", "apply_ort", "auto_find_batch_size", "apply_early_stopping")
+          if str(job.inputs.get(name)).lower() == "true"}  # fmt: skip
+    if {"apply_deepspeed", "auto_find_batch_size"} <= on:
+        raise StepError("Deepspeed and auto_find_batch_size cannot be enabled at the same time.")
+    if {"apply_deepspeed", "apply_ort"} <= on and str(job.inputs.get("deepspeed_stage")) == "3":
+        raise StepError("ORT does not work with deepspeed stage 3.")
+    if "apply_early_stopping" in on and job.inputs.get("evaluation_strategy") == "disable":
+        raise StepError("Early stopping needs evaluation_strategy to be steps or epoch.")
 
 
 def convert(job: TrainingJob) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.config.hyperparameters import Hyperparameters, display_name, from_tag, merged
+from shared.config.hyperparameters import Hyperparameters, check_together, display_name, from_tag, merged
 from shared.errors import BadSnapshot
 
 # The registry's own facts, written down for the other side of the wire: two readings, compared here.
@@ -98,6 +98,25 @@ def test_a_wrong_value_is_refused_with_its_source_the_value_and_what_is_allowed(
 def test_an_unknown_name_is_refused_with_a_known_one_that_was_probably_meant(key: str, near: str) -> None:
     with pytest.raises(BadSnapshot, match=rf"^HYPERPARAMETERS: unknown hyperparameter '{key}'; did you mean '{near}'"):
         merged(("HYPERPARAMETERS", {key: 1}))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"auto_find_batch_size": True},
+        {"deepspeed_stage": 3, "apply_ort": True},
+        {"apply_early_stopping": True, "evaluation_strategy": "disable"},
+    ],
+)
+def test_what_fails_together_on_the_gpu_machine_only_is_refused_before(given: dict[str, Any]) -> None:
+    with pytest.raises(BadSnapshot) as refused:
+        check_together(merged(("snapshot.json", given)))
+    assert all(name in str(refused.value) for name in given)
+    check_together(merged(("snapshot.json", {**given, "apply_deepspeed": False, "apply_early_stopping": False})))
+
+
+def test_the_defaults_go_together() -> None:
+    check_together(merged())
 
 
 def test_an_unknown_name_like_no_other_is_refused_without_a_hint() -> None:
