@@ -8,6 +8,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.workspace.names import named
 from shared.azure.workspace.translation import reading
 from shared.ledger import fence
 
@@ -93,7 +94,8 @@ class AzureMlClient:
         return ""
 
     def id(self, *path: str) -> str:
-        """The ARM id of a resource below the workspace."""
+        """The ARM id of a resource below the workspace. Raises InvalidName."""
+        named("resource", *path)
         subscription, group, workspace = self._where
         return (
             f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"

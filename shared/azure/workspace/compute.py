@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.client import operation_of
+from shared.azure.workspace.names import check_tags, named
 from shared.azure.workspace.translation import or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -51,7 +52,7 @@ class ComputeOperations:
 
     def get(self, name: str) -> Cluster | None:
         """A cluster."""
-        with reading(f"compute {name}"):
+        with reading(named("compute", name)):
             found = or_none(lambda: self._client.workspace.compute.get(name))
         if found is None:
             return None
@@ -66,6 +67,9 @@ class ComputeOperations:
         """
         from azure.ai.ml.entities import AmlCompute
 
+        what = named("compute", name)
+        named("machine size", size)
+        check_tags(tags)
         cluster = AmlCompute(
             name=name,
             size=size,
@@ -74,5 +78,5 @@ class ComputeOperations:
             idle_time_before_scale_down=_IDLE_SECONDS,
             tags=tags,
         )
-        with writing(f"compute {name}"):
+        with writing(what):
             return operation_of(self._client.workspace.compute.begin_create_or_update(cluster))

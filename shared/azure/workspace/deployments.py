@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.client import operation_of
+from shared.azure.workspace.names import check_deployment, named
 from shared.azure.workspace.translation import or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -46,13 +47,13 @@ class DeploymentOperations:
 
     def get(self, endpoint: str, name: str) -> Deployment | None:
         """A deployment behind an endpoint."""
-        with reading(f"deployment {endpoint}/{name}"):
+        with reading(named("deployment", endpoint, name)):
             found = or_none(lambda: self._client.workspace.online_deployments.get(name, endpoint))
         return None if found is None else _deployment(found)
 
     def list(self, endpoint: str) -> builtins.list[Deployment]:
         """All deployments behind an endpoint; none when there is no such endpoint."""
-        with reading(f"deployments of {endpoint}"):
+        with reading(named("deployments of", endpoint)):
             found = or_none(lambda: [*self._client.workspace.online_deployments.list(endpoint)])
         return [_deployment(one) for one in found or ()]
 
@@ -63,6 +64,7 @@ class DeploymentOperations:
         """
         from azure.ai.ml.entities import ManagedOnlineDeployment, OnlineRequestSettings, ProbeSettings
 
+        check_deployment(spec)
         deployment = ManagedOnlineDeployment(
             name=spec.name,
             endpoint_name=spec.endpoint,
@@ -76,17 +78,18 @@ class DeploymentOperations:
             ),
             tags=spec.tags,
         )
-        with writing(f"deployment {spec.endpoint}/{spec.name}"):
+        with writing(named("deployment", spec.endpoint, spec.name)):
             return operation_of(self._client.workspace.online_deployments.begin_create_or_update(deployment))
 
     def delete(self, endpoint: str, name: str) -> str:
         """Starts deleting a deployment. Returns the address of the operation, as `create` does."""
-        with writing(f"deployment {endpoint}/{name}"):
+        with writing(named("deployment", endpoint, name)):
             deployments = self._client.workspace.online_deployments
             return operation_of(or_none(lambda: deployments.begin_delete(name, endpoint)))
 
     def logs(self, endpoint: str, name: str) -> dict[str, str]:
         """The last lines of the inference server and of the storage initialiser, as far as they can be had."""
+        named("deployment", endpoint, name)
         found: dict[str, str] = {}
         for container in ("inference-server", "storage-initializer"):
             with contextlib.suppress(Exception):  # a container that never started has no log

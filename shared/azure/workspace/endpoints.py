@@ -6,6 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.client import operation_of
+from shared.azure.workspace.names import named
 from shared.azure.workspace.translation import asking, or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -33,7 +34,7 @@ class EndpointOperations:
 
     def get(self, name: str) -> Endpoint | None:
         """An online endpoint."""
-        with reading(f"endpoint {name}"):
+        with reading(named("endpoint", name)):
             found = or_none(lambda: self._client.workspace.online_endpoints.get(name))
         return None if found is None else _endpoint(found)
 
@@ -50,19 +51,22 @@ class EndpointOperations:
         """
         from azure.ai.ml.entities import ManagedOnlineEndpoint
 
+        # The tags are those that are there: people and policies may have put any on it.
+        what = named("endpoint", name)
+        named("deployment", *traffic)
         endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key", tags=tags, traffic=traffic)
-        with writing(f"endpoint {name}"):
+        with writing(what):
             return operation_of(self._client.workspace.online_endpoints.begin_create_or_update(endpoint))
 
     def delete(self, name: str) -> str:
         """Starts deleting an endpoint with all its deployments. Returns the address of the operation, as `write`."""
-        with writing(f"endpoint {name}"):
+        with writing(named("endpoint", name)):
             return operation_of(or_none(lambda: self._client.workspace.online_endpoints.begin_delete(name)))
 
     def key(self, name: str) -> str:
         """The primary key of an endpoint. Never log it, never store it."""
         address = f"{self._client.resource_manager}{self.id(name)}/listKeys"
-        with asking(f"endpoint {name}"):
+        with asking(named("endpoint", name)):
             return str(self._client.send("POST", address, **{"api-version": _KEYS_API})["primaryKey"])
 
     def id(self, name: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.workspace.names import check_job, named
 from shared.azure.workspace.translation import or_none, plain, reading, writing
 from shared.ledger import fence
 from shared.ledger.record import Struct
@@ -58,7 +59,7 @@ class JobOperations:
 
     def get(self, name: str) -> Job | None:
         """A job of the workspace."""
-        with reading(f"job {name}"):
+        with reading(named("job", name)):
             found = or_none(lambda: self._client.workspace.jobs.get(name))
         return _job(found) if found is not None else None
 
@@ -67,7 +68,8 @@ class JobOperations:
 
         Raises AzureRefused when the service will not take it.
         """
-        with reading(f"job {spec.name}"):
+        check_job(spec)
+        with reading(named("job", spec.name)):
             with _BUILD:
                 pipeline = self._build(spec)
             fence.check()  # the build may have waited for others
@@ -77,7 +79,7 @@ class JobOperations:
     def cancel(self, name: str) -> None:
         """Asks for a job to be canceled; one that has ended or is gone is left as it is."""
         jobs = self._client.workspace.jobs
-        with writing(f"job {name}"):
+        with writing(named("job", name)):
             or_none(lambda: or_none(lambda: jobs.begin_cancel(name)), status=400)
 
     def failure(self, name: str) -> RunFailure:
@@ -85,6 +87,7 @@ class JobOperations:
 
         It is a help for people: without it the job has failed all the same, so nothing is raised.
         """
+        named("job", name)
         with contextlib.suppress(Exception):
             for child in self._client.workspace.jobs.list(parent_job_name=name):
                 if plain(child.status) == "Failed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.azure.workspace.names import check_tags, named
 from shared.azure.workspace.translation import or_none, reading, writing
 from shared.ledger.record import Struct
 
@@ -28,7 +29,7 @@ class ModelOperations:
 
     def get(self, name: str, version: str) -> RegisteredModel | None:
         """A model version."""
-        with reading(f"model {name}:{version}"):
+        with reading(named("model", name, version)):
             found = or_none(lambda: self._client.workspace.models.get(name, version=version))
         if found is None:
             return None
@@ -38,6 +39,9 @@ class ModelOperations:
         """Registers the trained output of a job as a model version."""
         from azure.ai.ml.entities import Model
 
+        what = named("model", name, version)
+        named("job", job)
+        check_tags(tags)
         model = Model(
             path=f"azureml://jobs/{job}/outputs/trained_model",
             type="mlflow_model",
@@ -46,7 +50,7 @@ class ModelOperations:
             tags=tags,
             description=f"Fine-tuned by job {job}.",
         )
-        with writing(f"model {name}:{version}"):
+        with writing(what):
             self._client.workspace.models.create_or_update(model)
 
     def id(self, name: str, version: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shared.azure.workspace.names import named
 from shared.azure.workspace.translation import or_none, reading
 from shared.ledger.record import Struct
 
@@ -82,7 +83,7 @@ class RegistryOperations:
     def model(self, name: str, version: str) -> RegistryModel | None:
         """A model by version, or the latest one when the version is empty."""
         self._client.forget_raw()
-        with reading(f"base model {name}"):
+        with reading(named("base model", name, *_parts(version))):
             model = or_none(lambda: self._client.registry.models.get(name, **_which(version)))
         if model is None:
             return None
@@ -99,10 +100,14 @@ class RegistryOperations:
 
     def component(self, name: str, version: str) -> str | None:
         """The version of a component that this version, or the latest when it is empty, resolves to."""
-        with reading(f"component {name}"):
+        with reading(named("component", name, *_parts(version))):
             found = or_none(lambda: self._client.registry.components.get(name, **_which(version)))
         return str(found.version) if found else None
 
 
 def _which(version: str) -> dict[str, str]:
     return {"version": version} if version else {"label": "latest"}
+
+
+def _parts(version: str) -> tuple[str, ...]:
+    return (version,) if version else ()
