@@ -23,8 +23,6 @@ from shared.ledger.counts import Counts
 from shared.ledger.store import Ledger
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
-
     from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
     from shared.azure.storage import Storage
@@ -85,17 +83,22 @@ def settings() -> Settings:
 
 @cache
 def _services() -> Services:
+    from shared.azure.identity import identity
     from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
+    from shared.azure.storage import Storage, connection
     from shared.azure.workspace import Workspace
 
     logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request at INFO
     given = settings()
-    identity = _credential(given)
-    storage = _storage(given, identity)
+    signed_in = identity(given.azure_client_id)
+    if given.data:
+        storage = Storage(*connection.connect(given.data.get_secret_value()))
+    else:
+        storage = Storage(*connection.connect_as(signed_in, given.data_blobs, given.data_queues))
     storage.prepare()
     workspace = Workspace(
-        identity,
+        signed_in,
         given.azure_subscription_id,
         given.azure_resource_group,
         given.azureml_workspace,
@@ -106,23 +109,7 @@ def _services() -> Services:
         settings=given,
         storage=storage,
         workspace=workspace,
-        metrics=Metrics(given, identity, workspace),
+        metrics=Metrics(given, signed_in, workspace),
         inference=InferenceClient(),
-        notify=notifications.notifier(given, identity),
+        notify=notifications.notifier(given, signed_in),
     )
-
-
-def _credential(given: Settings) -> TokenCredential:
-    """Managed identity in Azure, the developer's own sign-in on a laptop; never a browser."""
-    from azure.identity import DefaultAzureCredential
-
-    client_id = given.azure_client_id
-    return DefaultAzureCredential(**({"managed_identity_client_id": client_id} if client_id else {}))
-
-
-def _storage(given: Settings, identity: TokenCredential) -> Storage:
-    from shared.azure.storage import Storage, connection
-
-    if given.data:
-        return Storage(*connection.connect(given.data.get_secret_value()))
-    return Storage(*connection.connect_as(identity, given.data_blobs, given.data_queues))

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.ledger.release import CallComparison, CallStats, call_result
 
@@ -34,6 +34,9 @@ type Window = tuple[float, float, float]
 type Series = tuple[str, list[tuple[float, float | None]]]
 
 SOURCE = "metrics"
+AUDIENCE = "https://metrics.monitor.azure.com"
+# A query is sent once, in bounded time: what is not known now is asked at the next poll.
+_ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
 ENDPOINTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
 # There are fewer status codes; without a number Azure answers ten series and leaves out the rest.
@@ -61,7 +64,7 @@ class Metrics:
         from azure.monitor.querymetrics import MetricsClient
 
         address = self._settings.metrics_endpoint or (f"https://{self._workspace.location()}.metrics.monitor.azure.com")
-        return MetricsClient(address, self._credential, retry_total=1, audience="https://metrics.monitor.azure.com")
+        return MetricsClient(address, self._credential, audience=AUDIENCE, **_ONCE)
 
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
         """How busy an endpoint was between two times, by `RequestsPerMinute`.
@@ -79,12 +82,12 @@ class Metrics:
                 if not deployments:
                     return Requests(None, "no deployment could have reported")
                 for name in deployments:
-                    resource = f"{self._workspace.endpoints.id(endpoint)}/deployments/{name}"
+                    resource = self._workspace.deployments.id(endpoint, name)
                     capacity = self._points(DEPLOYMENTS, resource, "DeploymentCapacity", window)
                     if gap := _gap([at for at, value in capacity if value is not None], window):
                         return Requests(None, f"the capacity of {name} is not known: {gap}")
         except Exception as error:  # noqa: BLE001 - whatever the reason: it is not known
-            log.warning("metrics of %s are unknown: %s", endpoint, type(error).__name__)
+            log.warning("metrics of %.80r are unknown: %s", endpoint, type(error).__name__)
             return Requests(None, f"metrics could not be read ({type(error).__name__})")
         return Requests(max(value or 0.0 for _, value in points))
 
@@ -95,7 +98,7 @@ class Metrics:
         except _Gap as gap:
             return CallComparison(source=SOURCE, why=str(gap))
         except Exception as error:  # noqa: BLE001 - whatever the reason: it is not known
-            log.warning("metrics of %s are unknown: %s", endpoint, type(error).__name__)
+            log.warning("metrics of %.80r are unknown: %s", endpoint, type(error).__name__)
             return CallComparison(source=SOURCE, why=f"they could not be read ({type(error).__name__})")
         return CallComparison(source=SOURCE, candidate=tallies[0], live=tallies[1])
 
@@ -109,7 +112,9 @@ class Metrics:
         if window[0] >= window[1]:
             return CallStats()
         resource = self._workspace.endpoints.id(endpoint)
-        capacity = self._points(DEPLOYMENTS, f"{resource}/deployments/{deployment}", "DeploymentCapacity", window)
+        capacity = self._points(
+            DEPLOYMENTS, self._workspace.deployments.id(endpoint, deployment), "DeploymentCapacity", window
+        )
         if gap := _gap([at for at, value in capacity if value is not None], window):
             raise _Gap(f"the capacity of {deployment} is not known: {gap}")
         this = f"deployment eq '{deployment}'"

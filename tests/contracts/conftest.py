@@ -109,7 +109,7 @@ SDK_WARNINGS = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in ("test_workspace.py", "test_endpoints.py", "test_metrics.py"):
+        if item.path.name in ("test_workspace.py", "test_endpoints.py", "test_metrics.py", "test_bounds.py"):
             for warning in SDK_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

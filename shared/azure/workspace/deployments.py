@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.client import operation_of
-from shared.azure.workspace.names import check_deployment, named
+from shared.azure.workspace.names import check_model_id, check_tags, named
 from shared.azure.workspace.translation import or_none, reading, state_of, writing
 from shared.ledger.record import Struct
 
@@ -29,6 +29,14 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     concurrency: int
     timeout_seconds: int
     tags: dict[str, str]
+
+
+def check_deployment(spec: DeploymentSpec) -> None:
+    """Raises InvalidName for a part of the deployment that is no name."""
+    named("deployment", spec.endpoint, spec.name)
+    named("machine size", spec.instance_type)
+    check_model_id(spec.model_id)
+    check_tags(spec.tags)
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -97,6 +105,10 @@ class DeploymentOperations:
                     name, endpoint, lines=_LOG_LINES, container_type=container
                 )
         return found
+
+    def id(self, endpoint: str, name: str) -> str:
+        """The ARM id of a deployment, as metrics want it."""
+        return self._client.id("onlineEndpoints", endpoint, "deployments", name)
 
 
 def _deployment(found: Any) -> Deployment:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.workspace.names import check_job, named
+from shared.azure.workspace.names import check_file, check_model_id, check_tags, check_text, named
 from shared.azure.workspace.translation import or_none, plain, reading, writing
 from shared.ledger import fence
 from shared.ledger.record import Struct
@@ -32,6 +32,21 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     tags: dict[str, str]
     compute: str = "serverless"
+
+
+def check_job(spec: JobSpec) -> None:
+    """Raises InvalidName for a part of the job that is no name, or would mean more than it says."""
+    named("job", spec.name)
+    named("experiment", spec.experiment)
+    named("compute", spec.compute)
+    named("component", *spec.component.split(":", 1))
+    check_text("display name", spec.display_name)
+    check_model_id(spec.model_id)
+    check_tags(spec.tags)
+    for name, path in spec.files.items():
+        check_file(f"input {name}", path)
+    for name, value in spec.inputs.items():
+        check_text(f"input {name}", str(value))
 
 
 class Job(Struct, frozen=True, kw_only=True):

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.errors import InvalidName
-
-if TYPE_CHECKING:
-    from shared.azure.workspace.deployments import DeploymentSpec
-    from shared.azure.workspace.jobs import JobSpec
 
 # What Azure ML allows for any of them; most allow less.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -37,34 +33,22 @@ def check_tags(tags: Mapping[str, str]) -> None:
     """Raises InvalidName for a tag that is not plain text."""
     for key, value in tags.items():
         named("tag", key)
-        _match(_TEXT, f"tag {key}", value, "up to 256 printable characters")
+        check_text(f"tag {key}", value)
 
 
-def check_job(spec: JobSpec) -> None:
-    """Raises InvalidName for a part of the job that is no name, or would mean more than it says."""
-    named("job", spec.name)
-    named("experiment", spec.experiment)
-    named("compute", spec.compute)
-    named("component", *spec.component.split(":", 1))
-    _match(_TEXT, "display name", spec.display_name, "up to 256 printable characters")
-    _check_model_id(spec.model_id)
-    check_tags(spec.tags)
-    for name, path in spec.files.items():
-        _match(_FILE, f"input {name}", path, "a path below a datastore")
-        _check_steps(f"input {name}", path)
-    for name, value in spec.inputs.items():
-        _match(_TEXT, f"input {name}", str(value), "up to 256 printable characters, and no expression")
+def check_text(what: str, text: str) -> None:
+    """Raises InvalidName for a text that is not plain, or would be an expression of the pipeline."""
+    _match(_TEXT, what, text, "up to 256 printable characters, and no expression")
 
 
-def check_deployment(spec: DeploymentSpec) -> None:
-    """Raises InvalidName for a part of the deployment that is no name."""
-    named("deployment", spec.endpoint, spec.name)
-    named("machine size", spec.instance_type)
-    _check_model_id(spec.model_id)
-    check_tags(spec.tags)
+def check_file(what: str, path: str) -> None:
+    """Raises InvalidName unless it is the address of a file below a datastore."""
+    _match(_FILE, what, path, "a path below a datastore")
+    _check_steps(what, path)
 
 
-def _check_model_id(model_id: str) -> None:
+def check_model_id(model_id: str) -> None:
+    """Raises InvalidName unless it is the id of a model, below a registry or a workspace."""
     _match(_MODEL_ID, "model", model_id, "the id of a model")
     _check_steps("model", model_id)
 

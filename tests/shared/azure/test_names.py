@@ -9,9 +9,9 @@ import pytest
 
 from shared.azure.metrics import Metrics
 from shared.azure.workspace import Workspace
-from shared.azure.workspace.deployments import DeploymentSpec
-from shared.azure.workspace.jobs import JobSpec
-from shared.azure.workspace.names import check_deployment, check_job, named
+from shared.azure.workspace.deployments import DeploymentSpec, check_deployment
+from shared.azure.workspace.jobs import JobSpec, check_job
+from shared.azure.workspace.names import named
 from shared.errors import InvalidName
 
 # What azure-ai-ml warns about when it is first imported.
@@ -94,6 +94,7 @@ CALLS: dict[str, Callable[[Workspace, str], object]] = {
     "traffic": lambda w, odd: w.endpoints.write("e", {}, {odd: 100}),
     "removed endpoint": lambda w, odd: w.endpoints.delete(odd),
     "key": lambda w, odd: w.endpoints.key(odd),
+    "deployment's id": lambda w, odd: w.deployments.id("e", odd),
     "endpoint's id": lambda w, odd: w.endpoints.id(odd),
     "deployment": lambda w, odd: w.deployments.get("e", odd),
     "deployment's endpoint": lambda w, odd: w.deployments.get(odd, "d"),
@@ -159,11 +160,12 @@ def test_no_part_of_a_deployment_means_more_than_it_says(part: str) -> None:
             check_deployment(_deployment(**{part: odd}))
 
 
-def test_metrics_are_not_asked_about_an_odd_name(workspace: Workspace) -> None:
+def test_metrics_are_not_asked_about_an_odd_name(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
     """They stand in an address and in a filter; what cannot be asked is not known."""
     nobody: Any = _Nobody()
     metrics = Metrics(nobody, nobody, workspace)
     for odd in ODD:
-        assert metrics.requests(odd, ["d"], 0.0, 600.0).most is None
-        assert metrics.requests("e", [odd], 0.0, 600.0).most is None
-        assert metrics.compared("e", (odd, 0.0), ("d", 0.0), 600.0).candidate is None
+        assert "(InvalidName)" in metrics.requests(odd, ["d"], 0.0, 600.0).why
+        assert "(InvalidName)" in metrics.compared(odd, ("c", 0.0), ("d", 0.0), 600.0).why
+        assert "(InvalidName)" in metrics.compared("e", (odd, 0.0), ("d", 0.0), 600.0).why
+    assert "\nWARNING forged" not in caplog.text
