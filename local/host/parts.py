@@ -6,6 +6,7 @@ connections), as a CannotStart, before anything runs. `server` gives them life.
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,13 @@ class Triggers:
         self._forwarder = Forwarder(plan.http_address, self.invoker) if plan.http_address else None
         self.listeners = [*self._timers(plan), *self._queue_listeners(plan)]
         self.application = self._application(plan)
+
+    async def drained(self, grace: float) -> bool:
+        """Wait up to `grace` seconds for running invocations and for answers still being sent; whether all ended."""
+        ends = time.monotonic() + grace
+        if not await self.invoker.drained(grace):
+            return False
+        return self._forwarder is None or await self._forwarder.drained(ends - time.monotonic())
 
     async def close(self) -> None:
         for part in (self._queues, self._forwarder):

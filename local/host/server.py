@@ -68,7 +68,7 @@ class HostServer:
         for listener in listeners:
             listener.stop()
         self._web.should_exit = True
-        if not await self._parts.invoker.drained(self._grace):
+        if not await self._parts.drained(self._grace):
             return False
         rest = asyncio.gather(*tasks, *(each.finish() for each in listeners), return_exceptions=True)
         try:

@@ -10,6 +10,7 @@ on until the function notices.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ from local.host.messages import RpcHttp, TypedData
 if TYPE_CHECKING:
     import aiohttp
 
+log = logging.getLogger("host.http")
+
 _HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"te", b"upgrade", b"host", b"trailer", b"expect")
 # What this host says to the inner server. A caller who could say it too would have the call wait for another one.
 _INVOCATION_ID = "x-ms-invocation-id"
@@ -34,6 +37,7 @@ _OURS = (b"date", b"server")
 _SMALL = 64 * 1024
 # The inner server closes a connection that was idle for 5 s: ours are let go before, so that none is used just then.
 _KEEP_SECONDS = 3.0
+_LOOK_SECONDS = 0.02
 
 
 async def until_open(address: str) -> None:
@@ -70,6 +74,7 @@ class Forwarder:
         self._address = address
         self._invoker = invoker
         self._closing: set[asyncio.Task[None]] = set()
+        self._sending: set[_Forwarded] = set()
 
     @cached_property
     def _client(self) -> "aiohttp.ClientSession":
@@ -122,7 +127,13 @@ class Forwarder:
             await _close(answer, call, invocation_id)
         else:
             response = _Forwarded(answer.content.iter_any(), answer.status)
-            response.on_end = lambda: self._close_later(_close(answer, call, invocation_id))
+            self._sending.add(response)
+
+            def end() -> None:
+                self._sending.discard(response)
+                self._close_later(_close(answer, call, invocation_id))
+
+            response.on_end = end
         left_out = (*_HOP_BY_HOP, *_OURS)
         response.raw_headers = [
             (name.lower(), value) for name, value in answer.raw_headers if name.lower() not in left_out
@@ -138,6 +149,19 @@ class Forwarder:
     def _refusal(self, status: int, invocation_id: str) -> Response:
         runtime.forget_stream(invocation_id)
         return Response(status_code=status)
+
+    async def drained(self, grace: float) -> bool:
+        """Wait up to `grace` seconds for answers that are still being sent; whether all have ended.
+
+        The function of a streamed answer has returned long before: it is no running invocation any more.
+        """
+        ends = asyncio.get_running_loop().time() + grace
+        while self._sending:
+            if asyncio.get_running_loop().time() > ends:
+                log.warning("stopping with %d answers unfinished", len(self._sending))
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
 
     async def close(self) -> None:
         if "_client" in vars(self):

@@ -193,3 +193,14 @@ def environment(req: func.HttpRequest) -> str:
     environment = json.loads(host.client.get("/api/environment").text)
     secrets = {host.keys["function"], host.keys["master"], host.keys["system"]["eventgrid_extension"]}
     assert not secrets & set(environment.values())
+
+
+def test_a_401_says_what_is_missing_in_the_form_that_chat_clients_read(host: HostProcess) -> None:
+    error = host.client.get("/api/guarded").json()["error"]
+    assert (error["type"], error["code"], error["param"]) == ("authentication_error", "invalid_api_key", None)
+    assert "x-functions-key" in error["message"]
+
+
+def test_a_path_with_a_line_feed_is_one_of_the_apps(host: HostProcess) -> None:
+    assert host.client.get("/api/items/a%0Ab").json()["route"] == {"name": "a\nb"}
+    assert host.client.get("/api/files/a%0A/b").json()["route"] == {"rest": "a\n/b"}

@@ -163,3 +163,17 @@ def test_the_inner_server_does_not_keep_the_signals(start: Starter, witness: Wit
         witness.hold()
         assert host.end() == 0
         assert blocked.exception(20) or not blocked.result().is_success
+
+
+def test_an_answer_that_is_being_sent_may_finish(start: Starter, witness: Witness) -> None:
+    """Its function has returned, so no invocation runs any more."""
+    host = start("streaming_app", "--grace", "15").ready()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.get, f"{host.url}/api/two", timeout=20, trust_env=False)
+        held = witness.hold()
+        host.process.send_signal(signal.SIGTERM)
+        host.closed()
+        time.sleep(1.5)  # longer than what is left once no function runs
+        held.answer()
+        assert asked.result().text == "first second"
+    assert host.wait() == 0
