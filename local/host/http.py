@@ -47,6 +47,9 @@ class HttpTriggers:
 
     async def respond(self, request: Request) -> Response:
         """Answer one request to an app's route."""
+        if self._forwarder and "\n" in _path(request):
+            # The app's inner server has no route for such a path, and its function would wait for the request for ever.
+            return _refusal(404, "invalid_request_error", "unknown_route", "no route has a line feed in its path")
         found = self._find(request)
         if not found:
             return Response(status_code=404)
@@ -83,10 +86,13 @@ class HttpTriggers:
 
 
 def _unauthorized() -> Response:
-    """Azure's has no body. This one says what is missing, in the form in which chat clients read errors."""
     text = "a function key is missing or wrong: send it as x-functions-key or ?code="
-    error = {"message": text, "type": "authentication_error", "param": None, "code": "invalid_api_key"}
-    return JSONResponse({"error": error}, 401)
+    return _refusal(401, "authentication_error", "invalid_api_key", text)
+
+
+def _refusal(status: int, kind: str, code: str, text: str) -> Response:
+    """Azure's has no body. This one says what is wrong, in the form in which chat clients read errors."""
+    return JSONResponse({"error": {"message": text, "type": kind, "param": None, "code": code}}, status)
 
 
 def response_from(value: TypedData | None) -> Response:

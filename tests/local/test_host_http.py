@@ -204,3 +204,10 @@ def test_a_401_says_what_is_missing_in_the_form_that_chat_clients_read(host: Hos
 def test_a_path_with_a_line_feed_is_one_of_the_apps(host: HostProcess) -> None:
     assert host.client.get("/api/items/a%0Ab").json()["route"] == {"name": "a\nb"}
     assert host.client.get("/api/files/a%0A/b").json()["route"] == {"rest": "a\n/b"}
+
+
+def test_a_path_with_a_line_feed_is_unknown_to_an_app_that_streams(start: Starter) -> None:
+    """Its inner server has no route for it: the function would wait for the request for ever."""
+    host = start("streaming_app").ready()
+    answer = host.client.get("/api/parts/a%0A", timeout=20)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_route")
