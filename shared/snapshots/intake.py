@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.azure.storage.blobs import why_unreadable_name
+from shared.azure.storage.blobs import LONGEST_NAME, why_unreadable_name
 from shared.chatdata.formats import EXTENSIONS, printable, seems_to_hold_rows
 from shared.chatdata.splits import split_of
 from shared.errors import Damaged, LedgerConflict, NotFound, PermanentError
@@ -69,9 +69,8 @@ def receive(services: Services, path: str) -> str | None:
     again, and for a path that no blob can have. A repeat finds the row that is there, and enqueues its poll if that is
     overdue.
     """
-    if why := why_unreadable_name(path):
-        log.info("no upload is looked at: %s", why)
-        return None
+    if why_unreadable_name(path):
+        return _receive_unreadable(services, path)
     try:
         if parse_path(path) is None:
             return None
@@ -107,6 +106,16 @@ def receive_listed(services: Services, blob: Blob) -> str | None:
         refusals.refuse(services, blob, str(error))
         return None
     return _record(services, parsed, blob, files, options, passed_over)
+
+
+def _receive_unreadable(services: Services, path: str) -> str | None:
+    """As `receive`, for a name that no request can carry: a listing shows whether there is such a blob."""
+    if len(path) > LONGEST_NAME:
+        return None
+    beginning = "".join(itertools.takewhile(str.isprintable, path))
+    listed = itertools.islice(services.storage.list(CONTAINER, beginning), MOST_LISTED)
+    blob = next((blob for blob in listed if blob.name == path), None)
+    return receive_listed(services, blob) if blob else None
 
 
 def missed_uploads(services: Services, known: Collection[str]) -> list[Blob]:

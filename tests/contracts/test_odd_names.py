@@ -6,7 +6,7 @@ import http.client
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
@@ -28,6 +28,8 @@ NAMES = [
     "odd.",
     "odd/",
     "odd//e.csv",
+    "odd%0Aline.jsonl",
+    "odd/f%0Ag.jsonl",
 ]
 
 pytestmark = pytest.mark.services
@@ -89,3 +91,13 @@ def test_a_name_that_no_client_would_send_is_told_once_and_passed_over(
     assert not again & {blob.name for blob in odd}
     told = {refusal.path for refusal in refusals.newest(services, 1000)}
     assert {blob.name for blob in odd} <= told
+
+
+@pytest.mark.parametrize("name", ["told/../b.jsonl", "told%0Aline.jsonl", "told/c%0Ad.jsonl"])
+def test_the_event_of_such_a_name_has_it_refused_at_once(
+    services: Services, upload: Callable[[str], None], name: str
+) -> None:
+    assert intake.receive(services, unquote(name)) is None
+    upload(name)
+    assert intake.receive(services, unquote(name)) is None
+    assert unquote(name) in {refusal.path for refusal in refusals.newest(services, 1000)}

@@ -105,11 +105,20 @@ def test_a_name_that_nothing_can_ask_for_is_told_by_the_sweep_and_asked_by_nobod
         raise NotFound(name)
 
     world.storage.head = head  # type: ignore[method-assign]
-    assert intake.receive(world.services, path) is None
     assert set(_sweep(world)) == {"before.csv", path, "zz-after.csv"}
     assert _sweep(world) == []
     assert asked == []
     assert len(refusals.newest(world.services, 100)) == 3
+
+
+@pytest.mark.parametrize("path", ["../ledger/x.jsonl", "support-bot/a\nb.jsonl", "new\nline.jsonl", ".."])
+def test_a_name_that_nothing_can_ask_for_is_told_by_its_event_too(world: World, path: str) -> None:
+    assert intake.receive(world.services, path) is None
+    assert _recorded(world) == 0, "an event may be forged: nothing is there"
+    world.drop(path, b"x")
+    world.drop(f"{path}x", b"x")
+    assert intake.receive(world.services, path) is None
+    assert [refusal.path for refusal in refusals.newest(world.services, 100)] == [path]
 
 
 def test_directories_of_a_hierarchical_namespace_are_no_uploads(world: World) -> None:
