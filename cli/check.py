@@ -7,6 +7,7 @@ folder's own `snapshot.json` counts. Exit status: 0 accepted, 1 rejected, 2 coul
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from cli.console import ProgressBar, write
 from cli.processes import check
-from shared.chatdata.templates import ANY, template_of
+from shared.chatdata.templates import ANY, TEMPLATES, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
 from shared.validation.policy import Policy
@@ -73,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _policy(options: argparse.Namespace) -> Policy:
     template = template_of(options.model) if options.model else ANY
+    if options.model and template is ANY:
+        known = sorted({start.rstrip("-") for known in TEMPLATES for start in known.starts})
+        if near := difflib.get_close_matches(options.model.lower().rpartition("/")[2], known, n=1, cutoff=0.7):
+            raise ValueError(f"--model {options.model}: no model is named so; did you mean {near[0]}?")
     return Policy(
         roles=template.roles,
         system_turns=options.system,

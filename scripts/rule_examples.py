@@ -53,6 +53,15 @@ def _good() -> bytes:
     return rows(0, 30)
 
 
+def _weighted(*weights: int) -> bytes:
+    """A dialogue with an answer of each weight."""
+    turns: list[dict[str, Any]] = []
+    for at, weight in enumerate(weights):
+        turns.append({"role": "user", "content": f"What is {at} - 1?"})
+        turns.append({"role": "assistant", "content": f"It is {at - 1}.", "weight": weight})
+    return json.dumps({"messages": turns}).encode() + b"\n"
+
+
 _U, _A, _S = ("user", "Hi"), ("assistant", "Hello."), ("system", "Be kind.")
 
 EXAMPLES: dict[str, RuleExample] = {
@@ -120,6 +129,14 @@ EXAMPLES: dict[str, RuleExample] = {
         "a tool turn right after the question, for Llama 3.1",
         lambda: [("data.jsonl", _good() + dialogue(_U, ("tool", "42"), _A))],
         {"roles": ("system", "user", "assistant", "tool")},
+    ),
+    "weight-zero": RuleExample(
+        "a second answer of weight 0",
+        lambda: [("data.jsonl", _good() + _weighted(1, 0))],
+    ),
+    "no-weighted-answer": RuleExample(
+        "answers of weight 0 only",
+        lambda: [("data.jsonl", _good() + _weighted(0, 0))],
     ),
     "leaked-row": RuleExample(
         "a dialogue of `test.jsonl` that is in `train.jsonl` too",

@@ -131,13 +131,13 @@ FILES: list[Hostile] = [
     Hostile("jsonl-called-gzip", "jsonl.gz", _whole(GOOD), "found bytes 7b 22; expected gzip"),
     Hostile("jsonl-called-parquet", "parquet", _whole(GOOD), "damaged or cut off"),
     Hostile("gzip-in-gzip", "jsonl.gz", lambda: gzip.compress(gzip.compress(GOOD)), "found gzip; expected JSONL"),
-    Hostile("csv-called-jsonl", "jsonl", _whole(b"question,answer\nHi,Hello.\n"), "The line is not one JSON value"),
-    Hostile("web-page", "jsonl", _whole(b"<!DOCTYPE html>\n<html>404</html>\n"), "The line is not one JSON value"),
+    Hostile("csv-called-jsonl", "jsonl", _whole(b"question,answer\nHi,Hello.\n"), "separated values (CSV)"),
+    Hostile("web-page", "jsonl", _whole(b"<!DOCTYPE html>\n<html>404</html>\n"), "a page of HTML"),
     Hostile(
         "git-lfs-pointer",
         "jsonl",
         _whole(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-        "not one JSON value",
+        "a Git LFS pointer",
     ),
     Hostile("random-bytes", "jsonl", lambda: gzip.compress(GOOD)[12:400], "not UTF-8"),
     # Damaged
@@ -160,7 +160,7 @@ FILES: list[Hostile] = [
         lambda: _parquet()[:-60] + b"\x15" * 52 + _parquet()[-8:],
         "damaged or cut off",
     ),
-    Hostile("parquet-encrypted", "parquet", lambda: b"PARE" + _parquet()[4:-4] + b"PARE", "damaged or cut off"),
+    Hostile("parquet-encrypted", "parquet", lambda: b"PARE" + _parquet()[4:-4] + b"PARE", "an encrypted parquet file"),
     Hostile("last-line-cut-off", "jsonl", lambda: GOOD[:-20], "The line is not one JSON value"),
     # Bombs
     Hostile("gzip-bomb", "jsonl.gz", lambda: _gigabyte(b"\0"), "grows out of proportion"),
@@ -195,9 +195,7 @@ FILES: list[Hostile] = [
     Hostile("parquet-json-as-text", "parquet", lambda: _table(pa.table({"messages": ["[]"]})), "not a list of objects"),
     # Encodings
     Hostile("utf-16", "jsonl", lambda: GOOD.decode().encode("utf-16"), "text in UTF-16"),
-    Hostile(
-        "utf-16-without-mark", "jsonl", lambda: GOOD.decode().encode("utf-16-le"), "The line is not one JSON value"
-    ),
+    Hostile("utf-16-without-mark", "jsonl", lambda: GOOD.decode().encode("utf-16-le"), "text in UTF-16"),
     Hostile("latin-1", "jsonl", _line('{"messages": "café"}'.encode("latin-1")), "not UTF-8"),
     Hostile("two-byte-order-marks", "jsonl", lambda: b"\xef\xbb\xbf" * 2 + GOOD, "The line is not one JSON value"),
     Hostile("nul-bytes", "jsonl", _whole(bytes(4096)), "The line is not one JSON value"),
@@ -205,13 +203,16 @@ FILES: list[Hostile] = [
     Hostile("record-separators", "jsonl", lambda: b"\x1e" + GOOD.replace(b"\n", b"\n\x1e"), "not one JSON value"),
     # JSON that is none, or says two things
     Hostile(
-        "array-of-rows", "jsonl", lambda: b"[" + GOOD.strip().replace(b"\n", b", ") + b"]", "JSON but not an object"
+        "array-of-rows",
+        "jsonl",
+        lambda: b"[" + GOOD.strip().replace(b"\n", b", ") + b"]",
+        "one JSON array of 30 values",
     ),
     Hostile(
         "pretty-printed",
         "jsonl",
         lambda: json.dumps(json.loads(GOOD.splitlines()[0]), indent=2).encode(),
-        "not one JSON value",
+        "JSON objects over several lines",
     ),
     Hostile("python-literals", "jsonl", _line(b"{'messages': None}"), "The line is not one JSON value"),
     Hostile("trailing-comma", "jsonl", _line(b'{"messages": [],}'), "The line is not one JSON value"),

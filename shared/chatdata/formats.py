@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from shared.chatdata.splits import split_of
+from shared.chatdata.splits import splits_in
 
 Format = Literal["jsonl", "jsonl.gz", "parquet"]
 _FORMATS: tuple[tuple[str, Format], ...] = (
@@ -13,9 +13,18 @@ _FORMATS: tuple[tuple[str, Format], ...] = (
     (".parquet", "parquet"),
 )
 EXTENSIONS = tuple(ending for ending, _ in _FORMATS)
-_TABLES = {"jsonl", "ndjson", "parquet", "csv", "tsv", "arrow", "feather", "orc", "avro", "xls", "xlsx"}
-_ARCHIVES = {"zip", "gz", "bz2", "xz", "zst", "tar", "tgz", "7z", "rar"}
+_TABLES = {
+    *("jsonl", "ndjson", "jsonlines", "json", "parquet", "pq", "csv", "tsv", "psv", "arrow", "feather", "orc", "avro"),
+    *("xls", "xlsx", "ods", "pkl", "pickle", "npy", "npz", "h5", "hdf5", "tfrecord", "tfrecords", "sqlite", "db"),
+}
+_ARCHIVES = {"zip", "gz", "gzip", "bz2", "xz", "zst", "zstd", "lz4", "br", "tar", "tgz", "7z", "rar"}
 _TEXTS = {"json", "txt"}
+_UNFINISHED = {"part", "partial", "crdownload", "download", "tmp", "temp", "filepart", "opdownload", "aria2", "bak"}
+# Compressions inside a parquet file, which Spark and others write into its name.
+_CODECS = {"gz", "gzip", "zst", "zstd", "lz4", "br"}
+# What lies beside data without being data: the snapshot's own options, and what `datasets` writes about data.
+_ABOUT = {"snapshot.json", "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
+_PAPERS = {"readme", "license", "licence", "notice", "changelog", "changes", "authors", "copying", "citation"}
 
 
 def format_of(path: str) -> Format | None:
@@ -24,12 +33,20 @@ def format_of(path: str) -> Format | None:
 
 
 def seems_to_hold_rows(path: str) -> bool:
-    """Whether a file of a folder must not be passed over: data of any format, readable here or not.
+    """Whether a file of a folder must not be passed over: data of any format, readable here or not, whole or not.
 
-    A README.md or a notes.txt may lie beside the data; a train.txt, a train.JSONL or a more.csv may not.
+    A README.md or a notes.txt may lie beside the data; a train.txt, a part-1.json, a more.jsonl.txt, an unfinished
+    download and a file without any ending may not.
     """
-    ending = path.lower().rpartition(".")[2]
-    return split_of(path) is not None or ending in _TABLES | _ARCHIVES
+    name = path.rsplit("/", 1)[-1].lower()
+    stem, *endings = name.split(".")
+    if name in _ABOUT or name.startswith((".", "_")):
+        return False
+    if splits_in(name) or {ending.rstrip("~").split(" ")[0] for ending in endings} & (
+        _TABLES | _ARCHIVES | _UNFINISHED
+    ):
+        return True
+    return not endings and stem not in _PAPERS
 
 
 def printable(name: str, limit: int = 40) -> str:
@@ -44,5 +61,7 @@ def inner_ending(name: str) -> str:
     for extension in EXTENSIONS:
         if lower.endswith(extension):
             _, dot, inner = lower.removesuffix(extension).rpartition(".")
+            if extension == ".parquet" and inner in _CODECS:
+                return ""
             return f".{inner}" if dot and inner in _TABLES | _ARCHIVES | _TEXTS else ""
     return ""

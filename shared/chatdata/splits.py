@@ -23,11 +23,10 @@ import xxhash
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-# The words Hugging Face `datasets` looks for in file names, and ultrachat's own split names.
+# The words that the Hub's `datasets` looks for in file names (docs/hub: datasets-file-names-and-splits).
 WORDS: dict[str, Split] = {
     "train": "train",
     "training": "train",
-    "train_sft": "train",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
@@ -36,16 +35,36 @@ WORDS: dict[str, Split] = {
     "testing": "test",
     "eval": "test",
     "evaluation": "test",
-    "test_sft": "test",
+    "heldout": "test",
+    "holdout": "test",
 }
-_NAME = re.compile(r"^(?P<word>[a-z]+(?:_sft)?)(?:[-_.]?\d+(?:-of-\d+)?)?$")
+# What people write behind such a word without a separator.
+_TAIL = "(?:data|dataset|set|split|file|rows?|samples?|examples?|sft|gen)?"
+_WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(WORDS, key=len, reverse=True))}){_TAIL}(?![a-z])")
+_HUMP = re.compile("(?<=[a-z])(?=[A-Z])")
+_ALONE = re.compile(r"(?P<word>[a-z]+)(?:_(?:sft|gen))?(?:[-_. ]?\(?\d+\)?(?:-of-\d+)?(?:-[0-9a-f]{6,})?)?")
+
+
+def splits_in(file_name: str) -> frozenset[Split]:
+    """The splits that a file's name has words for, anywhere in it: one, none, or too many to tell."""
+    stem = file_name.rsplit("/", 1)[-1].split(".", 1)[0]
+    words = _WORD.findall(_HUMP.sub("-", stem).lower().replace("held-out", "heldout").replace("hold-out", "holdout"))
+    return frozenset(WORDS[word] for word in words)
 
 
 def split_of(file_name: str) -> Split | None:
-    """Say which split a file's name means: `train-00000-of-00003.parquet` is train; None if none."""
-    stem = file_name.rsplit("/", 1)[-1].lower().split(".", 1)[0]
-    match = _NAME.match(stem)
-    return WORDS.get(match["word"]) if match else None
+    """Say which split a file's name means: `support_train-00000-of-00003.parquet` is train; None if none, or several.
+
+    The rule is that of the Hub: a word for the split, anywhere in the name, with no letter beside it.
+    """
+    found = splits_in(file_name)
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def is_named_like_a_split(file_name: str) -> bool:
+    """Whether a name is but a word for a split, perhaps with numbers: `test.jsonl`, not `test-bot.jsonl`."""
+    alone = _ALONE.fullmatch(file_name.rsplit("/", 1)[-1].lower().split(".", 1)[0])
+    return alone is not None and alone["word"] in WORDS
 
 
 def is_named_like_a_split(file_name: str) -> bool:

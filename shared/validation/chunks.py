@@ -87,6 +87,8 @@ class RuleHits(msgspec.Struct):
 
     count: int = 0
     spots: list[ChunkLocation] = []
+    fix: str = ""
+    """How to mend it, where more is known than the rule says by itself; that of the first place."""
 
 
 class StopReason(msgspec.Struct):
@@ -158,7 +160,7 @@ class FindingCounter:
         """Count a problem found at a row."""
         found = self.findings.get(problem.rule)
         if found is None:
-            found = self.findings[problem.rule] = RuleHits()
+            found = self.findings[problem.rule] = RuleHits(fix=problem.fix)
         found.count += 1
         if len(found.spots) < self._limit or not self._limit:
             where = None if offset is None else offset + problem.shift

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -76,8 +76,7 @@ class _Parts:
         if len(found) != len(items):
             self.hidden.extend(value for _, value in items)
             if not self.odd:
-                names = [name for name, _ in items]
-                twice = next(name for at, name in enumerate(names) if name in names[:at])
+                twice = _first_repeated(name for name, _ in items)
                 self.odd.append(Problem("repeated-key", None, f"{shown(twice)} more than once", "each key once"))
         return found
 
@@ -131,6 +130,11 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
             found, expected = "half of a surrogate pair", "whole characters"
             odd.append(Problem("lone-surrogate", None if repeats else path, found, expected))
     return value, odd
+
+
+def _first_repeated(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
 def _is_no_number(value: object) -> bool:

@@ -20,6 +20,8 @@ from shared.validation.results import OrderedResults
 from shared.validation.rules import RULES
 from shared.validation.sources import Source
 
+_FOLLOWS = ("too-few-rows", "no-train-rows")
+"""What mostly follows from other findings."""
 _READING_ORDER: tuple[Split, ...] = ("test", "validation", "train")
 
 
@@ -30,6 +32,7 @@ class Fold:
         self._ordered, self._policy = ordered, policy
         self._counts: Counter[str] = Counter()
         self._places: dict[str, list[Location]] = {}
+        self._fixes: dict[str, str] = {}
         self.repeats: dict[int, RowSet] = {}
         """By part, its rows that were seen before."""
         self.repeat_others: set[int] = set()
@@ -41,6 +44,7 @@ class Fold:
         self._compare_columns()
         for at, result in ordered:
             for rule, found in result.findings.items():
+                self._fixes.setdefault(rule, found.fix)
                 self._count(rule, found.count, (ordered.at(at, spot) for spot in found.spots))
         self._find_repeated_rows()
         self._find_repeated_prompts()
@@ -197,16 +201,16 @@ class Fold:
         )
 
     def _findings(self) -> list[Finding]:
-        """All of them: errors first, then in the order of the rules page."""
+        """All of them: errors first, then in the order of the rules page; what only follows from others comes last."""
         ordered = [rule for rule in RULES.values() if rule.id in self._counts]
-        ordered.sort(key=lambda rule: rule.severity)
+        ordered.sort(key=lambda rule: (rule.severity, rule.id in _FOLLOWS))
         return [
             Finding(
                 rule=rule.id,
                 severity=rule.severity,
                 count=self._counts[rule.id],
                 explanation=rule.explanation,
-                fix=rule.fix,
+                fix=self._fixes.get(rule.id) or rule.fix,
                 places=self._places[rule.id],
                 more=self._counts[rule.id] - len(self._places[rule.id]),
             )
@@ -219,9 +223,10 @@ class Fold:
             left_out = f", {bad} bad ones left out" if bad else ""
             return f"{self.good} of {rows} rows are used{left_out}"
         errors = [finding for finding in self._findings() if finding.severity == "error"]
-        sentences = [finding.sentences() for finding in errors if RULES[finding.rule].scope == "file"][:1]
-        if sentences and self._too_many_bad and errors[0].rule == "too-few-rows":
-            sentences = []  # few are good because many are bad
+        of_files = [finding for finding in errors if RULES[finding.rule].scope == "file"]
+        if self._too_many_bad and of_files and of_files[0].rule == "too-few-rows":
+            of_files = []  # few are good because many are bad
+        sentences = [finding.sentences() for finding in of_files[:1]]
         if bad:
             named = [finding for finding in errors if RULES[finding.rule].scope != "file"]
             names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])

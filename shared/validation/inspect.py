@@ -19,6 +19,7 @@ from shared.validation import meaning
 from shared.validation.chunks import Allowance, ChunkResult, FindingCounter, StopReason
 from shared.validation.digests import DigestEntries
 from shared.validation.jsonl import jsonl_rows
+from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
 from shared.validation.rows import ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad
 from shared.validation.rules import RULES
@@ -105,6 +106,9 @@ class _Inspection:
             for rows in _read_rows(self._chunk, watched, self._turns, self._policy, meter):
                 if rows is None:
                     result.blank += 1
+                    continue
+                if isinstance(rows, BlankRun):
+                    result.blank += rows.lines
                     continue
                 left = room.rows - result.rows
                 if isinstance(rows, RowBatch):
@@ -203,7 +207,7 @@ class _Inspection:
 
 def _bad_row(chunk: Chunk, row: CheckedRow) -> BadRow:
     problem = next(problem for problem in row.problems if is_bad([problem]))
-    where = f" at {problem.path}" if problem.path else ""
+    where = f" at {problem.path}" if problem.path and problem.path not in problem.found else ""
     message = f"{RULES[problem.rule].explanation} Found {problem.found}{where}; expected {problem.expected}."
     source = chunk.source
     return BadRow(source.split, source.path, row.number, row.offset, problem.rule, message, row.content)

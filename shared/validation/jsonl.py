@@ -16,9 +16,10 @@ import orjson
 
 from shared.validation import scan
 from shared.validation.decoding import QUOTE, decode, has_null_in_list, measure, quotes_agree
-from shared.validation.lines import LineRun, LongLine, owned, runs_of
+from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
 from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
+from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.turns import Dialogue, TurnChecker
 
@@ -31,12 +32,52 @@ _ROLE, _CONTENT = itemgetter("role"), itemgetter("content")
 def jsonl_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
     """Rows of a chunk, in their order."""
     zipped = chunk.source.known_format == "jsonl.gz"
+    if chunk.start == 0:
+        yield from _refuse_other_shapes(chunk, file, turns, policy, zipped=zipped)
     read = _unzipped(file, meter) if zipped else _plain(chunk, file, meter)
     for run in runs_of(owned(read, chunk.start, chunk.end), policy.max_line_bytes):
         if isinstance(run, LongLine):
             yield CheckedRow(run.number, run.offset, None, None, [too_long(run.length, policy)], None)
+        elif isinstance(run, BlankRun):
+            yield run
         else:
             yield from _rows_of_run(run, turns, policy)
+
+
+def _refuse_other_shapes(
+    chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool
+) -> Iterator[Rows]:
+    """Look at the start of a file, and end its reading if it is surely not rows of JSON. Raises FileRefused.
+
+    Told once what the file is, nobody needs each of its lines. Text that is no JSON at all gives its first lines as bad
+    rows before that. The start is that of the file, not of the chunk: so any cut gives the same report.
+    """
+    file.keep()
+    head, is_whole = _head(file, zipped=zipped)
+    file.again()
+    shape = file_shape(head, is_whole)
+    if shape is None:
+        return
+    if shape.is_no_json:
+        first = head[: head.rindex(b"\n")] if b"\n" in head else head
+        yield from _rows_of_run(next(LineRun.of(1, 0, first).cut(FEWEST_LINES)), turns, policy)
+    raise FileRefused("file-format", shape.found, shape.expected)
+
+
+def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:
+    """The start of the text, and whether it is all there is. What cannot be read is told when it is read for good."""
+    read = gzip.GzipFile(fileobj=file, mode="rb").read1 if zipped else file.read
+    head = b""
+    try:
+        while len(head) < HEAD_BYTES:
+            data = read(HEAD_BYTES - len(head))
+            if not data:
+                return head, True
+            head += data
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        file.raise_failure()
+        return b"", False
+    return head, False
 
 
 def _rows_of_run(run: LineRun, turns: TurnChecker, policy: Policy) -> Iterator[Rows]:

@@ -65,6 +65,12 @@ class LineRun(NamedTuple):
             yield LineRun.of(self.number + at, self.offset + start, self.whole[start:end])
 
 
+class BlankRun(NamedTuple):
+    """So many blank lines that follow each other."""
+
+    lines: int
+
+
 class LongLine(NamedTuple):
     """A line that was longer than allowed, and was not kept."""
 
@@ -73,7 +79,14 @@ class LongLine(NamedTuple):
     length: int
 
 
-def runs_of(blocks: Iterable[tuple[int, bytes]], limit: int) -> Iterator[LineRun | LongLine]:
+def _is_blank(lines: bytes, limit: int) -> bool:
+    """Whether all of these lines are blank, and none is longer than the limit."""
+    if not lines.strip(b"\n"):
+        return True
+    return lines.isspace() and (len(lines) <= limit or max(map(len, lines.split(b"\n"))) <= limit)
+
+
+def runs_of(blocks: Iterable[tuple[int, bytes]], limit: int) -> Iterator[LineRun | LongLine | BlankRun]:
     """Cut chunks that follow each other into lines, a run a chunk. A last line without line feed counts, an empty rest
     does not. A line that a chunk holds whole may be longer than the limit; over several, it is held up to the limit.
     """
@@ -93,9 +106,15 @@ def runs_of(blocks: Iterable[tuple[int, bytes]], limit: int) -> Iterator[LineRun
         end = data.rfind(b"\n")
         if end >= 0:
             whole = b"".join((*held_back, memoryview(data)[:end]))
-            run = LineRun.of(number, offset, whole)
-            yield run
-            number, offset, held = number + len(run.starts), offset + len(whole) + 1, 0
+            if _is_blank(whole, limit):  # a file of line feeds alone has millions of them
+                blank = BlankRun(whole.count(b"\n") + 1)
+                yield blank
+                number += blank.lines
+            else:
+                run = LineRun.of(number, offset, whole)
+                yield run
+                number += len(run.starts)
+            offset, held = offset + len(whole) + 1, 0
             data, held_back = data[end + 1 :], []
         held += len(data)
         held_back = [*held_back, data] if 0 < held <= limit else []

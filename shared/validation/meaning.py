@@ -35,17 +35,29 @@ class _Secret(NamedTuple):
     pattern: re.Pattern[str]
 
 
+# Each pattern is linear in the text, whatever it is: of one without a fixed length, a run of letters is gone over once,
+# from its start. A start at each piece of `eyJ-eyJ-eyJ...` would go over the rest once more each time.
 _SECRETS = (
-    _Secret("-", b"-----BEGIN", "a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")),
+    _Secret(
+        "-",
+        b"-----BEGIN",
+        "a private key",
+        re.compile(r"-----BEGIN (?:[A-Z]{1,20} ){0,6}PRIVATE KEY(?: BLOCK)?-----"),
+    ),
     _Secret("K", b"AKIA", "an AWS access key id", re.compile(r"\bAKIA[0-9A-Z]{16}\b")),
-    _Secret("=", b"AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80,}={0,2}")),
-    _Secret("-", b"sk-", "an API key", re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}")),
-    _Secret("_", b"gh?_", "a GitHub token", re.compile(r"\bgh[opsru]_[A-Za-z0-9]{36,}")),
-    _Secret("_", b"github_pat_", "a GitHub token", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40,}")),
-    _Secret("-", b"xox?-", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}")),
-    _Secret("_", b"hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")),
+    _Secret("=", b"AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80}")),
+    _Secret("-", b"sk-", "an API key", re.compile(r"\bsk-[A-Za-z0-9_-]{20}")),
+    _Secret("_", b"gh?_", "a GitHub token", re.compile(r"\bgh[opsru]_[A-Za-z0-9]{36}")),
+    _Secret("_", b"github_pat_", "a GitHub token", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{40}")),
+    _Secret("-", b"xox?-", "a Slack token", re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10}")),
+    _Secret("_", b"hf_", "a Hugging Face token", re.compile(r"\bhf_[A-Za-z0-9]{30,}+\b")),
     _Secret("I", b"AIza", "a Google API key", re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b")),
-    _Secret("J", b"eyJ", "a JSON web token", re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")),
+    _Secret(
+        "J",
+        b"eyJ",
+        "a JSON web token",
+        re.compile(r"(?<![\w-])(?=[\w-]*?\beyJ[\w-]{10})[\w-]++\.eyJ[\w-]{10,}+\.[\w-]{10}"),
+    ),
 )
 SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
 

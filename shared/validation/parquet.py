@@ -92,7 +92,7 @@ def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, m
             size, row_groups=[at], columns=columns, use_threads=False
         )
         decoded = 0
-        for batch in rows:
+        for batch in map(_as_list, rows):
             file.beat()
             repeated = texts.size_of(batch)
             decoded += repeated
@@ -160,13 +160,32 @@ def _check_columns(schema: pyarrow.Schema) -> None:
         shown = ", ".join(name[:40] for name in schema.names[:8]) or "none"
         raise FileRefused("messages-column-missing", f"columns {shown}", "one column messages")
     kind = schema.field("messages").type
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+    if texts.is_list(kind) or _is_list_view(kind):
         turn = kind.value_type
         if types.is_struct(turn):
-            fields = {turn.field(at).name: turn.field(at).type for at in range(turn.num_fields)}
-            if all(name in fields and texts.is_text(fields[name]) for name in ("role", "content")):
+            fields = [turn.field(at) for at in range(turn.num_fields)]
+            wanted = [field for field in fields if field.name in ("role", "content")]
+            each_once = len(wanted) == 2 and {field.name for field in wanted} == {"role", "content"}
+            if each_once and all(texts.is_text(field.type) for field in wanted):
                 return
     raise FileRefused("messages-column-type", str(kind)[:120], expected)
+
+
+def _is_list_view(kind: pyarrow.DataType) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_list_view(kind) or types.is_large_list_view(kind))
+
+
+def _as_list(batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """The same rows with `messages` as a plain list, which is what everything else here reads."""
+    import pyarrow as pa
+
+    at = batch.schema.get_field_index("messages")
+    kind = batch.schema.field(at).type
+    if not _is_list_view(kind):
+        return batch
+    return batch.set_column(at, "messages", batch.column(at).cast(pa.large_list(kind.value_type)))
 
 
 def _is_worth_reading(schema: pyarrow.Schema, name: str) -> bool:

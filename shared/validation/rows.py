@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
 from shared.validation.rules import RULES, Problem
 from shared.validation.turns import Dialogue, DialogueBatch
@@ -33,6 +34,11 @@ _MAGIC = (
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
     (b"ARROW1", "an Arrow file"),
+    (b"PARE", "an encrypted parquet file"),
+    (
+        b"version https://",
+        "a Git LFS pointer, which only names the file (`git lfs pull` gets it)",
+    ),
 )
 
 
@@ -77,8 +83,8 @@ class CheckedRow(NamedTuple):
         )
 
 
-type Rows = RowBatch | CheckedRow | None
-"""Many rows, or one that needed a closer look, or a blank line."""
+type Rows = RowBatch | CheckedRow | BlankRun | None
+"""Many rows, or one that needed a closer look, or blank lines (None: one)."""
 
 
 class FileRefused(Exception):

@@ -28,13 +28,17 @@ class Rule:
 
 
 class Problem(NamedTuple):
-    """One broken rule in a row. `shift` is where in the line it is (bytes), where that is known."""
+    """One broken rule in a row. `shift` is where in the line it is (bytes), where that is known.
+
+    `fix` says how to mend it, where more is known than the rule says by itself.
+    """
 
     rule: str
     path: str | None
     found: str
     expected: str
     shift: int = 0
+    fix: str = ""
 
 
 def shown(value: object, limit: int = 40) -> str:
@@ -54,11 +58,11 @@ def kind_of(value: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return f"a text of {len(value)} characters"
+            return f"a text of {len(value)} character{'' if len(value) == 1 else 's'}"
         case list():
             return f"a list of {len(value)}"
         case dict():
-            return f"an object with {len(value)} fields"
+            return f"an object with {len(value)} field{'' if len(value) == 1 else 's'}"
     return type(value).__name__
 
 
@@ -75,8 +79,8 @@ _TABLE = (
          "The file holds no row.",
          "Upload the file again, or leave it out."),
     Rule("file-format", "file", "error",
-         "The file's first bytes belong to another format than its name says.",
-         "Rename the file, or write it in the format of its name (JSONL in UTF-8)."),
+         "The file is in another format than its name says.",
+         "Rename the file, or write it in the format of its name; JSONL is one JSON object a line, in UTF-8."),
     Rule("file-unreadable", "file", "error",
          "The gzip or parquet file is damaged or cut off; rows after the damage could not be checked.",
          "Write and upload the file again."),
@@ -97,8 +101,8 @@ _TABLE = (
          "The folder names validation or test files but none to train on.",
          "Add a file named train, such as train.jsonl."),
     Rule("split-unknown", "file", "error",
-         "Other files of the snapshot name their split, but this name means none: it may hold test rows.",
-         "Let its name start with train, validation or test, such as train-2.jsonl."),
+         "Names of this snapshot tell splits, but this one tells none, or several: it may hold test rows.",
+         "Let its name have one of the words train, validation and test, such as train-2.jsonl."),
     Rule("double-extension", "file", "error",
          "The file's name has two data formats; one of them is wrong.",
          "Keep the ending of the format the file is in."),
@@ -215,7 +219,7 @@ _TABLE = (
          "A turn's content is empty.",
          "Add the text, or drop the turn."),
     Rule("content-blank", "turns", "error",
-         "A turn's content is only white space.",
+         "A turn's content is only white space, or characters that nobody can see.",
          "Add the text, or drop the turn."),
     Rule("content-nul", "turns", "error",
          "A turn holds the character NUL, at which many programs stop reading.",
@@ -223,6 +227,12 @@ _TABLE = (
     Rule("weight-invalid", "turns", "error",
          "A turn's weight is neither 0 nor 1.",
          "Write 0 or 1, or leave weights out: this trainer learns from every answer."),
+    Rule("weight-zero", "turns", "warning",
+         "An answer has weight 0, so that nobody learns from it; this trainer knows no weights and learns from it.",
+         "Drop the answer with the turn it answers (`python -m cli.prepare` does), or accept that it is learned from."),
+    Rule("no-weighted-answer", "turns", "error",
+         "Every answer of the dialogue has weight 0: nothing in it is meant to be learned, and this trainer would.",
+         "Leave the row out."),
     # About what good rows say: warnings, which refuse nothing.
     Rule("duplicate-row", "meaning", "warning",
          "The row repeats the dialogue of an earlier one; it is kept once.",

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from shared.chatdata.formats import Format, format_of, inner_ending, seems_to_hold_rows
-from shared.chatdata.splits import WORDS, Split, split_of
+from shared.chatdata.splits import WORDS, Split, split_of, splits_in
 
 
 class Readable(Protocol):
-    """What an opener returns: a binary file. Parquet needs `seek` and `tell`; the others only `read`."""
+    """What an opener returns: a binary file. Parquet needs `seek` and `tell`; a chunk of JSONL `seek`."""
 
     def read(self, size: int = -1, /) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
@@ -106,7 +106,8 @@ def listing_problems(sources: Sequence[Source]) -> Iterator[ListingProblem]:
         yield ListingProblem("no-files", None, "no file", "at least one")
     elif all(source.split in ("test", "validation") for source in sources):
         yield ListingProblem("no-train-split", None, "only held-out files", "a file to train on")
-    named = any(source.split for source in sources)
+    several = [splits_in(source.path) for source in sources] if len(sources) > 1 else []
+    named = any(source.split for source in sources) or any(len(splits) > 1 for splits in several)
     for source in sources:
         if named and source.split is None:
             yield ListingProblem("split-unknown", source, _name(source)[-40:], _likely(source))
@@ -121,10 +122,12 @@ def _name(source: Source) -> str:
 
 
 def _likely(source: Source) -> str:
+    if len(splits := splits_in(source.path)) > 1:
+        return f"the name of one split, not of {' and '.join(sorted(splits))}"
     word = _name(source).split(".", 1)[0].lower()
     near = difflib.get_close_matches(word, WORDS, n=1, cutoff=0.6)
     likely = f"{split_of(near[0])} (probably), " if near else ""
-    return f"{likely}a name that starts with train, validation or test"
+    return f"{likely}a name with the word train, validation or test"
 
 
 class WatchedFile:
@@ -137,6 +140,16 @@ class WatchedFile:
         """The first bytes that were read."""
         self.bytes_read = 0
         self.closed = False
+        self._kept: bytes | None = None
+        self._again = b""
+
+    def keep(self) -> None:
+        """Remember what is read from now on, so that it can be read `again`."""
+        self._kept = b""
+
+    def again(self) -> None:
+        """Give what was kept once more, before what comes after it. The caller's file is still read once only."""
+        self._again, self._kept = self._kept or b"", None
 
     def beat(self) -> None:
         """Tell the caller that work goes on; what it raises is kept like a failed read."""
@@ -148,12 +161,18 @@ class WatchedFile:
 
     def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes."""
+        if self._again:
+            end = len(self._again) if size < 0 else size
+            data, self._again = self._again[:end], self._again[end:]
+            return data
         try:
             self._beat()
             data = bytes(self._file.read(size))
         except BaseException as failure:
             self.failure = failure
             raise
+        if self._kept is not None:
+            self._kept += data
         self.start = self.start or data[:16]
         self.bytes_read += len(data)
         return data

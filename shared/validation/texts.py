@@ -54,11 +54,12 @@ def _repeated_in(array: pyarrow.Array) -> Iterator[pyarrow.DictionaryArray]:
     elif types.is_struct(kind):
         for field in array.flatten():
             yield from _repeated_in(field)
-    elif _is_list(kind):
+    elif is_list(kind):
         yield from _repeated_in(array.flatten())
 
 
-def _is_list(kind: pyarrow.DataType) -> bool:
+def is_list(kind: pyarrow.DataType) -> bool:
+    """Whether Arrow gives lists for this type."""
     import pyarrow.types as types
 
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
@@ -81,7 +82,7 @@ def as_python(array: pyarrow.Array) -> list[Any]:
         return [
             dict(zip(names, row, strict=True)) if is_valid else None for row, is_valid in zip(rows, valid, strict=True)
         ]
-    if _is_list(kind):
+    if is_list(kind):
         flat = iter(as_python(array.flatten()))
         lengths = pc.list_value_length(array).to_pylist()
         return [None if length is None else list(islice(flat, length)) for length in lengths]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any, NamedTuple
 
 import xxhash
@@ -17,8 +17,14 @@ import xxhash
 from shared.validation import scan
 from shared.validation.policy import Policy
 from shared.validation.rules import Problem, kind_of, shown
+from shared.validation.shapes import row_shape
 
-_TOOL_ROLES = frozenset({"tool", "function", "ipython", "tool_call", "tool_response", "observation"})
+_TOOL_ROLES = frozenset(
+    {
+        *("tool", "tool_call", "tool_calls", "tool_response", "tool_result", "tool_results", "tool_output"),
+        *("function", "function_call", "function_response", "function_result", "ipython", "observation"),
+    }
+)
 _ROLES = ("system", "user", "assistant")
 _ALIASES = {
     "human": "user",
@@ -33,6 +39,15 @@ _ALIASES = {
     "developer": "system",
 }
 _KNOWN_PATTERNS = 10_000
+_MOST_NAMES = 100
+"""Of so many fields the nearest name is looked for: a row may have a million."""
+_MOST_LETTERS = 40
+INVISIBLE = "".join(
+    map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x1680, 0x17B4, 0x17B5,
+              *range(0x180B, 0x1810), *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x2800,
+              0x3000, 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)))
+)  # fmt: skip
+"""White space, and what takes part in no visible text by itself: joiners, marks of direction, fillers, blanks."""
 
 
 class Dialogue(NamedTuple):
@@ -97,6 +112,8 @@ class TurnChecker:
             # strip leaves a text empty if it is empty or blank
             if not all(map(str.strip, contents)):
                 return None
+            if not all(content.strip(INVISIBLE) for content in contents if not content.isascii()):
+                return None
             patterns = [tuple(roles[start:end]) for start, end in spans]
             seeds = [good[pattern] for pattern in patterns]
         except (TypeError, KeyError):
@@ -108,13 +125,14 @@ class TurnChecker:
         return found if scan.count(found.whole, 0) == len(contents) - 1 else None
 
     def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:
-        """Return every problem of the row, or else its dialogue."""
+        """Return the row's dialogue with warnings, or every problem of the row if one of them is an error.
+
+        What the row is as a whole is said alone: another format, or a dialogue with tools.
+        """
         if not isinstance(row, dict):
             return None, [Problem("not-an-object", None, kind_of(row), 'an object with "messages"')]
         if "messages" not in row:
-            near = difflib.get_close_matches("messages", [*map(str, row)], n=1, cutoff=0.6)
-            found = f"no messages, but {shown(near[0])}" if near else f"fields {_names(row)}"
-            return None, [Problem("messages-missing", None, found, "messages")]
+            return None, [_without_messages(row)]
         messages = row["messages"]
         if not isinstance(messages, list):
             return None, [Problem("messages-not-list", "messages", kind_of(messages), "a list of turns")]
@@ -138,14 +156,23 @@ class TurnChecker:
                 roles.append(role)
             _examine_content(turn, f"{path}.content", problems)
             _examine_extras(turn, path, problems)
+        for rule in ("role-tool", "tool-calls"):  # a dialogue with tools has contents of null, other orders ...
+            if tools := [problem for problem in problems if problem.rule == rule]:
+                return None, tools
         if len(roles) == len(messages):  # a wrong role would only cause wrong complaints about their order
             problems += self._examine_order(roles)
         if problems:
             return None, problems
+        weights = _examine_weights(messages)
+        if any(problem.rule == "no-weighted-answer" for problem in weights):
+            return None, weights
+        return self._dialogue(messages, tuple(roles)), weights
+
+    def _dialogue(self, messages: list[Any], roles: tuple[str, ...]) -> Dialogue:
         contents = [turn["content"] for turn in messages]
         fields = {name for turn in messages for name in turn} | {"role", "content"}
         others = tuple(sorted(fields)) if len(fields) > 2 else ()
-        return Dialogue(tuple(roles), contents, "\0".join(contents), self._seed(tuple(roles)), others), []
+        return Dialogue(roles, contents, "\0".join(contents), self._seed(roles), others)
 
     def _seed(self, roles: tuple[str, ...]) -> int:
         seed = xxhash.xxh3_64_intdigest("|".join(roles).encode())
@@ -167,7 +194,7 @@ class TurnChecker:
             return role
         elif role == "system":
             problems.append(Problem("system-dropped", path, shown(role), "user or assistant"))
-        elif role.strip().lower() in _TOOL_ROLES:
+        elif role[:_MOST_LETTERS].strip().lower() in _TOOL_ROLES:
             problems.append(Problem("role-tool", path, shown(role), " or ".join(self._policy.roles)))
         else:
             problems.append(Problem("role-unknown", path, shown(role), _likely_role(role)))
@@ -219,27 +246,63 @@ def _examine_content(turn: dict[str, Any], path: str, problems: list[Problem]) -
         problems.append(Problem("content-not-text", path, kind_of(content), "a text"))
     elif not content:
         problems.append(Problem("content-empty", path, "a text of 0 characters", "a text"))
-    elif not content.strip():
-        problems.append(Problem("content-blank", path, f"{len(content)} blank characters", "a text"))
+    elif not content.strip(INVISIBLE):
+        count = f"{len(content)} blank or invisible character{'' if len(content) == 1 else 's'}"
+        problems.append(Problem("content-blank", path, count, "a text"))
     elif (nul := content.find("\0")) >= 0:
         problems.append(Problem("content-nul", path, f"NUL as character {nul + 1}", "text without NUL"))
 
 
 def _examine_extras(turn: dict[str, Any], path: str, problems: list[Problem]) -> None:
     for name in ("tool_calls", "function_call"):
-        if turn.get(name):
+        if _says_something(turn.get(name)):
             problems.append(Problem("tool-calls", f"{path}.{name}", kind_of(turn[name]), "none"))
     weight = turn.get("weight")
     if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
-        found = repr(weight)[:20] if isinstance(weight, int | float) else kind_of(weight)
+        found = f"{weight:.6g}" if isinstance(weight, float) else _number(weight)
         problems.append(Problem("weight-invalid", f"{path}.weight", found, "0 or 1"))
 
 
+def _says_something(value: Any) -> bool:
+    """Whether a field is more than a form left empty: parquet writes an object of nulls where there is none."""
+    if isinstance(value, dict):
+        return any(map(_says_something, value.values()))
+    if isinstance(value, list):
+        return any(map(_says_something, value))
+    return bool(value)
+
+
+def _examine_weights(messages: list[dict[str, Any]]) -> list[Problem]:
+    """What weights of 0 mean to a trainer that knows none."""
+    answers = [at for at, turn in enumerate(messages) if turn["role"] == "assistant"]
+    unweighted = [at for at in answers if messages[at].get("weight") == 0]
+    if not unweighted:
+        return []
+    if len(unweighted) == len(answers):
+        return [Problem("no-weighted-answer", "messages", "weight 0 on every answer", "an answer to learn from")]
+    expected = "weight 1, or no weight"
+    return [Problem("weight-zero", f"messages[{at}].weight", "weight 0 on an answer", expected) for at in unweighted]
+
+
+def _without_messages(row: dict[str, Any]) -> Problem:
+    if shape := row_shape(row):
+        return Problem("messages-missing", None, shape.found, "messages", fix=shape.fix)
+    names = [str(name)[:_MOST_LETTERS] for name in islice(row, _MOST_NAMES)]
+    near = difflib.get_close_matches("messages", names, n=1, cutoff=0.6)
+    found = f"no messages, but {shown(near[0])}" if near else f"fields {_names(row)}"
+    return Problem("messages-missing", None, found, "messages")
+
+
 def _likely_role(role: str) -> str:
-    plain = role.strip().lower()
+    plain = role[:_MOST_LETTERS].strip().lower()
     likely = _ALIASES.get(plain) or next(iter(difflib.get_close_matches(plain, _ROLES, n=1)), None)
     return f"{likely} (probably)" if likely else "user or assistant"
 
 
+def _number(value: Any) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number and abs(value) < 10**15 else kind_of(value)
+
+
 def _names(value: dict[str, Any]) -> str:
-    return ", ".join(shown(str(name)) for name in list(value)[:5]) or "none"
+    return ", ".join(shown(str(name)) for name in islice(value, 5)) or "none"

@@ -48,3 +48,13 @@ def test_command_line_says_what_could_not_be_checked(tmp_path: Path, capsys: pyt
     assert main([str(tmp_path / "nothing.jsonl")]) == 2
     assert main([str(tmp_path), "--min-rows", "1"]) == 2
     assert "min_rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["Pih-4", "phi-4-mni", "lama-3.1"])
+def test_a_model_that_is_nearly_one_is_refused_with_the_nearest(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "good.jsonl"
+    file.write_bytes(b"{}\n")
+    assert main([str(file), "--model", model]) == 2
+    assert "did you mean" in capsys.readouterr().err

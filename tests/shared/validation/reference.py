@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -29,8 +30,11 @@ FILE_ERRORS = {
     *("file-empty", "file-format", "file-unreadable", "messages-column-missing", "messages-column-type"),
     *("too-large", "too-many-rows", "too-few-rows"),
 }
-WARNINGS = {"byte-order-mark"}
-TOOLS = {"tool", "function", "ipython", "tool_call", "tool_response", "observation"}
+WARNINGS = {"byte-order-mark", "weight-zero"}
+TOOLS = {
+    *("tool", "tool_call", "tool_calls", "tool_response", "tool_result", "tool_results", "tool_output", "observation"),
+    *("function", "function_call", "function_response", "function_result", "ipython"),
+}
 MARKERS = [
     *("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     *("<|im_sep|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|tool|>"),
@@ -402,13 +406,36 @@ def about_row(row: Any, policy: Policy) -> list[Fault]:
             continue
         faults += about_role(turn, path, policy)
         faults += about_content(turn, path)
-        faults += [Fault("tool-calls", f"{path}.{name}") for name in ("tool_calls", "function_call") if turn.get(name)]
+        for name in ("tool_calls", "function_call"):
+            if any(leaves(turn.get(name))):
+                faults.append(Fault("tool-calls", f"{path}.{name}"))
         weight = turn.get("weight")
         if weight is not None and (isinstance(weight, bool) or weight not in (0, 1)):
             faults.append(Fault("weight-invalid", f"{path}.weight"))
+    for alone in ("role-tool", "tool-calls"):
+        if any(fault.rule == alone for fault in faults):
+            return [fault for fault in faults if fault.rule == alone]
     if not any(fault.rule.startswith(("role-", "system-", "message-")) for fault in faults):
         faults += about_order([turn["role"] for turn in turns])
-    return faults
+    return faults or about_weights(turns)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """All that is in a value and holds nothing itself."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+def about_weights(turns: list[dict[str, Any]]) -> list[Fault]:
+    """What answers that count nothing mean to a trainer that counts all."""
+    answers = {at: turn.get("weight") for at, turn in enumerate(turns) if turn["role"] == "assistant"}
+    nothing = [at for at, weight in answers.items() if weight == 0]
+    if nothing and len(nothing) == len(answers):
+        return [Fault("no-weighted-answer", "messages")]
+    return [Fault("weight-zero", f"messages[{at}].weight") for at in nothing]
 
 
 def about_role(turn: dict[str, Any], path: str, policy: Policy) -> Iterator[Fault]:
@@ -443,7 +470,7 @@ def about_content(turn: dict[str, Any], path: str) -> Iterator[Fault]:
         yield Fault("content-not-text", f"{path}.content")
     elif content == "":
         yield Fault("content-empty", f"{path}.content")
-    elif content.isspace():
+    elif all(c.isspace() or unicodedata.category(c) == "Cf" for c in content):
         yield Fault("content-blank", f"{path}.content")
     elif "\0" in content:
         yield Fault("content-nul", f"{path}.content")

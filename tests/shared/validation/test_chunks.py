@@ -24,7 +24,7 @@ from shared.validation.chunks import ChunkResult, cut_into_chunks
 from shared.validation.digests import DigestEntries, distinct, find_repeated
 from shared.validation.freezing import count_splits, fold_of, plan_of
 from shared.validation.inspect import inspect_chunk
-from shared.validation.lines import LongLine, owned, runs_of
+from shared.validation.lines import BlankRun, LongLine, owned, runs_of
 from shared.validation.measures import NameCounts
 from shared.validation.results import OrderedResults, within_limits
 
@@ -132,10 +132,15 @@ def test_every_line_has_one_owner(pieces_of_data: list[bytes], cuts: list[int]) 
 
 
 def _lines(read: Callable[[int], bytes], start: int, end: int | None) -> list[tuple[int, bytes]]:
+    """Offset and bytes of each line; of a blank one only that there is one, which is all that is told of many."""
     found: list[tuple[int, bytes]] = []
     for run in runs_of(owned(read, start, end), 1000):
         assert not isinstance(run, LongLine)
-        found += zip(run.offsets, run.lines(), strict=True)
+        if isinstance(run, BlankRun):
+            found += [(-1, b"")] * run.lines
+        else:
+            lines = zip(run.offsets, run.lines(), strict=True)
+            found += [(offset, line) if line.strip() else (-1, b"") for offset, line in lines]
     return found
 
 

@@ -271,7 +271,7 @@ def changed(rng: random.Random, row: Any) -> Any:
         return row
     at = rng.randrange(len(turns))
     turn = turns[at]
-    kind = rng.randrange(14)
+    kind = rng.randrange(15)
     if kind == 0:
         return rng.choice(ODD)
     if kind == 1:
@@ -286,6 +286,12 @@ def changed(rng: random.Random, row: Any) -> Any:
         turns[at : at + 1] = rng.choice([[], [turn, dict(turn) if isinstance(turn, dict) else turn]])
     elif kind == 6:
         turns += [{"role": "user", "content": "More?"}, {"role": rng.choice(["tool", "assistant"]), "content": "Yes."}]
+    elif kind == 14:
+        for other in turns:
+            if isinstance(other, dict) and other.get("role") == "assistant":
+                other["weight"] = rng.choice([0, 0, 1, None])
+        if rng.random() < 0.5:
+            turns += [{"role": "user", "content": "More?"}, {"role": "assistant", "content": "Yes.", "weight": 1}]
     elif not isinstance(turn, dict):
         pass
     elif kind == 7:

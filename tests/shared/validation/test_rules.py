@@ -217,7 +217,7 @@ def test_places_are_limited_but_counts_are_not() -> None:
     report = check(b"{}\n" * 50 + planted(a_row(99))[0])
     assert (report.findings[0].count, len(report.findings[0].places)) == (50, 20)
     assert report.findings[0].more == 30
-    every = check(b"{}\n" * 50, places=0).findings[1]
+    every = check(b"{}\n" * 50, places=0).findings[0]
     assert (len(every.places), every.more) == (50, 0)
 
 
@@ -446,3 +446,91 @@ def test_extra_fields_that_are_null_count_as_absent() -> None:
     assert (report.verdict, report.findings) == ("accepted", [])
     assert report.statistics.extra_columns == {"id": 20, "prompt": 20}
     assert report.statistics.extra_message_fields == {"name": 1}
+
+
+GOOD_ROWS = b"".join(a_row(number) + b"\n" for number in range(5))
+
+
+def weighted(*weights: int | None) -> bytes:
+    """A dialogue with an answer of each weight."""
+    messages: list[dict[str, Any]] = []
+    for at, weight in enumerate(weights):
+        messages += [{"role": "user", "content": f"q{at}"}, {"role": "assistant", "content": "a", "weight": weight}]
+    return json.dumps({"messages": messages}).encode()
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ((1, 1), []),
+        ((None, 1), []),
+        ((0, 1), [("weight-zero", "messages[1].weight")]),
+        ((1, 0), [("weight-zero", "messages[3].weight")]),
+        ((0, 0), [("no-weighted-answer", "messages")]),
+        ((0,), [("no-weighted-answer", "messages")]),
+    ],
+)
+def test_an_answer_of_weight_zero_is_not_learned_in_silence(
+    weights: tuple[int | None, ...], expected: list[tuple[str, str]]
+) -> None:
+    data, _ = planted(weighted(*weights))
+    report = check(data, meaning=False)
+    assert [(rule, path) for rule, _, _, path in found(report)] == expected
+    assert report.accepted == all(rule == "weight-zero" for rule, _ in expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["\u200b", "\u200b \u200d", "\u2060", "\ufeff", "\u00ad", "\u2800", "\u3164", "\u200e"]
+)
+@pytest.mark.parametrize("among", [0, 40])
+def test_an_answer_that_nobody_can_see_is_blank(text: str, among: int) -> None:
+    rows_before = b"".join(a_row(number) + b"\n" for number in range(3 + among))
+    report = check(rows_before + turns(("user", "q"), ("assistant", text)) + b"\n", min_rows=3)
+    assert [rule for rule, *_ in found(report)] == ["content-blank"]
+    assert f"{len(text)} blank or invisible character" in report.findings[0].places[0].found
+
+
+def test_a_dialogue_with_tools_is_one_finding() -> None:
+    calls = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    dialogue = [
+        {"role": "user", "content": "q"},
+        calls,
+        {"role": "tool", "content": ""},
+        {"role": "user", "content": ""},
+    ]
+    report = check(json.dumps({"messages": dialogue}).encode() + b"\n" + GOOD_ROWS, min_rows=3)
+    assert [finding.rule for finding in report.findings] == ["role-tool"]
+    report = check(json.dumps({"messages": [dialogue[0], calls]}).encode() + b"\n" + GOOD_ROWS, min_rows=3)
+    assert [finding.rule for finding in report.findings] == ["tool-calls"]
+
+
+@pytest.mark.parametrize("empty", [None, {}, [], {"name": None, "arguments": None}, [{"id": None}]])
+def test_an_empty_form_of_a_tool_call_is_none(empty: Any) -> None:
+    dialogue = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "function_call": empty}]
+    assert check(json.dumps({"messages": dialogue}).encode() + b"\n" + GOOD_ROWS, min_rows=3).accepted
+
+
+def test_what_only_follows_comes_last() -> None:
+    report = check(b'{"conversations": [{"from": "human", "value": "q"}]}\n' * 30)
+    assert [finding.rule for finding in report.findings] == ["messages-missing", "too-few-rows"]
+    assert "ShareGPT" in report.findings[0].fix
+
+
+@pytest.mark.parametrize("view", [pa.list_view, pa.large_list_view, pa.large_list])
+def test_parquet_with_another_kind_of_list_is_read(view: Any) -> None:
+    turn = pa.struct([("role", pa.string()), ("content", pa.large_string())])
+    rows = [json.loads(a_row(number))["messages"] for number in range(30)]
+    out = io.BytesIO()
+    pq.write_table(pa.table({"messages": pa.array(rows, view(turn))}), out)
+    report = check(out.getvalue(), "data.parquet")
+    assert (report.verdict, report.good_rows) == ("accepted", 30)
+
+
+def test_parquet_with_content_twice_is_refused() -> None:
+    texts = pa.array(["q", "a"] * 30)
+    turn = pa.StructArray.from_arrays(
+        [pa.array(["user", "assistant"] * 30), texts, texts], ["role", "content", "content"]
+    )
+    out = io.BytesIO()
+    pq.write_table(pa.table({"messages": pa.ListArray.from_arrays(pa.array(range(0, 61, 2), pa.int32()), turn)}), out)
+    assert [finding.rule for finding in check(out.getvalue(), "data.parquet").findings] == ["messages-column-type"]
