@@ -219,6 +219,7 @@ DEFECTS: dict[str, Defect] = {
             (states, "DATASET", _without_intents(states.DATASET)),
         ),
     ),
+    "a request outlives its answer": Defect(0, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),

@@ -99,6 +99,10 @@ class History:
         self.dice.calm = self.dice.kind = True
         moves.drop(self)
         self._settle()
+        if self.profile.asleep:
+            for row in self.world.rows("dataset"):
+                actions.ask(self.world.bare, row.name, "sleep", "ada")
+            self._settle()
         self.stage.note("nobody", "had any trouble so far")
         self.dice.calm = self.dice.kind = False
 

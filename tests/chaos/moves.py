@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.errors import PipelineError
-from shared.ledger.states import SnapshotState
+from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import actions
 from shared.releases import idle
 from shared.serving.calls import ChatCall
@@ -155,6 +155,19 @@ def question(history: History) -> None:
         history.act(f"question {name}", lambda: asyncio.run(_question(services, name)))
 
 
+def unheard(history: History) -> None:
+    """A client asks a model that sleeps, and every hint to its dataset is lost: the sweep finds what is on record."""
+    asleep = [row for row in history.world.rows("dataset") if row.state == DatasetState.ASLEEP]
+    if not asleep:
+        return
+    row = history.dice.pick(asleep)
+    services, messages = history.world.new_process(), history.world.storage.messages
+    history.act(f"question {row.name}", lambda: asyncio.run(_question(services, row.name)))
+    for message in [m for m in messages if m[2] == f"{row.key}?"]:
+        messages.remove(message)
+        history.stage.note("nobody", f"gets {message[2]!r}: it is lost")
+
+
 async def _question(services: Any, name: str) -> None:
     try:
         call = ChatCall(name, [ChatTurn(role="user", content="What?")])
@@ -242,5 +255,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper,
+    azure, stray, tamper, unheard,
 )  # fmt: skip

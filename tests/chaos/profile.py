@@ -20,6 +20,8 @@ class Profile:
     datasets: int
     # Whether something is live before the trouble begins.
     served: bool
+    # Whether it was put to sleep before.
+    asleep: bool
     max_runs: int
     max_runs_per_day: int
 
@@ -44,7 +46,8 @@ def profile(seed: int, moves: int) -> Profile:
         ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2), write),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),
-        served=rng.random() < 0.5,
+        served=(served := rng.random()) < 0.5,
+        asleep=served < 0.2,
         max_runs=rng.choice((1, 4)),
         max_runs_per_day=rng.choice((2, 20, 20)),
     )

@@ -31,6 +31,12 @@ _TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED,
 _NEW_ATTEMPT = {(_S.TRAINING_FAILED, _S.VALIDATED), (_S.REGISTER_FAILED, _S.TRAINED)}
 # States that are entered because somebody asked for them, and what was asked.
 _ON_REQUEST = {states.DatasetState.SLEEPING: "sleep", states.DatasetState.WAKING: "wake"}
+# What nobody can still be waiting for in a state: it is so already, or cannot be any more.
+_ANSWERED = {
+    ("wake", states.DatasetState.LIVE), ("wake", states.DatasetState.EMPTY),
+    ("sleep", states.DatasetState.ASLEEP), ("sleep", states.DatasetState.EMPTY),
+    ("roll_back", states.DatasetState.ASLEEP), ("roll_back", states.DatasetState.EMPTY),
+}  # fmt: skip
 _SECRET = b"key-of-"
 # A place for a job is taken up to an hour before it is submitted, and is counted from then on.
 _WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
@@ -134,6 +140,9 @@ class Promises:
                 self.require(serves == "well", f"{release.snapshot} is healthy on record, and serves {serves}")
         if new.state == states.DatasetState.LIVE:
             self.require(new.live is not None, f"{new.name} is LIVE without a release")
+        if new.requested:
+            stale = (new.requested.what, new.state) in _ANSWERED
+            self.require(not stale, f"{new.name} is {new.state}, and a request to {new.requested.what} outlives that")
         if old and old.state != new.state and new.state in _ON_REQUEST:
             asked = new.requested.what if new.requested else "nothing"
             self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
