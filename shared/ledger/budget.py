@@ -8,7 +8,7 @@ leaves behind is found by `audit`, which the sweep calls: it asks row and worksp
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -16,8 +16,8 @@ from shared import naming
 from shared.config.settings import Settings
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.record import Struct
-from shared.ledger.rows import Blocker, Check, Snapshot
-from shared.ledger.states import SnapshotState
+from shared.ledger.rows import Blocker, Check, Dataset, Snapshot
+from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.storage import BlobStore
 from shared.ledger.store import CONTAINER, Ledger
 
@@ -36,12 +36,13 @@ _UNDER_WAY = (SnapshotState.VALIDATED, SnapshotState.SUBMITTING, SnapshotState.T
 
 
 class ReservedRun(Struct, frozen=True, kw_only=True):
-    """One job's slot: from when, and until when (None: still)."""
+    """One job's slot: from when, and until when (None: still). `new`: no snapshot of its dataset ever had a model."""
 
     snapshot: str
     dataset: str
     begun: float
     ended: float | None = None
+    new: bool = False
 
 
 class Reservations(Struct, frozen=True, kw_only=True):
@@ -83,7 +84,7 @@ class Budget:
             found[:] = self._blockers(others, row)
             if found:
                 return kept
-            run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=self._clock())
+            run = ReservedRun(snapshot=row.id, dataset=row.dataset, begun=self._clock(), new=self._is_new(row))
             return Reservations(runs={**others, job: run})
 
         self._change(edit)
@@ -145,23 +146,61 @@ class Budget:
         return True
 
     def _blockers(self, runs: dict[str, ReservedRun], row: Snapshot) -> list[Blocker]:
-        given, now = self._limits, self._clock()
+        today = [run for run in runs.values() if run.begun > self._clock() - DAY]
+        found = [*self._too_many_now(runs, row), *self._too_many_today(today, row)]
+        return [blocker for blocker in found if blocker.check not in row.overrides]
+
+    def _too_many_now(self, runs: dict[str, ReservedRun], row: Snapshot) -> Iterator[Blocker]:
+        given = self._limits
         running = [run for run in runs.values() if run.ended is None]
         own = [run.snapshot for run in running if run.dataset == row.dataset]
-        today = sorted(run.begun for run in runs.values() if run.begun > now - DAY)
-        found = []
+        # What waited long is in no hurry: a thousand that wait must not take the time of those that go on.
+        waited = self._clock() - row.since
+        pause = max(given.look_seconds, min(waited / 10, _LONGEST_PAUSE))
         if len(running) >= given.max_runs:
             text = f"{len(running)} jobs run at once and MAX_RUNS is {given.max_runs}"
-            found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
+            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=pause)
         if len(own) >= given.max_runs_per_dataset:
             text = f"{', '.join(own)} of this dataset trains and MAX_RUNS_PER_DATASET is {given.max_runs_per_dataset}"
-            found.append(Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=given.look_seconds))
+            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=pause)
+
+    def _too_many_today(self, today: list[ReservedRun], row: Snapshot) -> Iterator[Blocker]:
+        given = self._limits
+        own = [run for run in today if run.dataset == row.dataset]
         if len(today) >= given.max_runs_per_day:
-            free = today[-given.max_runs_per_day] + DAY - now
-            text = f"{len(today)} jobs began within 24 hours and MAX_RUNS_PER_DAY is {given.max_runs_per_day}"
-            pause = max(given.look_seconds, min(free, _LONGEST_PAUSE))
-            found.append(Blocker(text=text, check=Check.DAILY_RUNS, poll_in=pause))
-        return [blocker for blocker in found if blocker.check not in row.overrides]
+            yield self._until_tomorrow(today, given.max_runs_per_day, "", "MAX_RUNS_PER_DAY")
+        if len(own) >= given.max_runs_per_day_per_dataset:
+            name = "MAX_RUNS_PER_DAY_PER_DATASET"
+            yield self._until_tomorrow(own, given.max_runs_per_day_per_dataset, " of this dataset", name)
+        elif len(today) < given.max_runs_per_day and self._only_new(today, row):
+            half = _half(given.max_runs_per_day)
+            new = [run for run in today if run.new]
+            yield self._until_tomorrow(new, half, " of new datasets, which have half of a day,", "MAX_RUNS_PER_DAY")
+
+    def _until_tomorrow(self, runs: list[ReservedRun], most: int, whose: str, setting: str) -> Blocker:
+        """The blocker of a limit of 24 hours, with when the next of these runs is older than that."""
+        free = sorted(run.begun for run in runs)[-most] + DAY - self._clock()
+        limit = getattr(self._limits, setting.lower())
+        text = f"{len(runs)} jobs{whose} began within 24 hours and {setting} is {limit}"
+        pause = max(self._limits.look_seconds, min(free, _LONGEST_PAUSE))
+        return Blocker(text=text, check=Check.DAILY_RUNS, poll_in=pause)
+
+    def _only_new(self, today: list[ReservedRun], row: Snapshot) -> bool:
+        """Whether the rest of the day is for datasets that were released before: new ones have had half of it.
+
+        Whoever may upload may invent datasets; they must not take a day's jobs from those that are served.
+        """
+        if sum(run.new for run in today) < _half(self._limits.max_runs_per_day) or not self._is_new(row):
+            return False
+        return any(listed.state != DatasetState.EMPTY for listed in self._ledger.list("dataset"))
+
+    def _is_new(self, row: Snapshot) -> bool:
+        """Whether no snapshot of the dataset ever had a model."""
+        try:
+            dataset: Dataset = self._ledger.read(f"dataset/{row.dataset}").row
+        except (NotFound, Damaged):
+            return True
+        return not dataset.newest_registered and dataset.live is None
 
     def _wanted(self, job: str, run: ReservedRun) -> bool:
         """Whether the snapshot's row still counts on this slot."""
@@ -203,3 +242,7 @@ class Budget:
                 return
             except LedgerConflict:
                 continue
+
+
+def _half(number: int) -> int:
+    return (number + 1) // 2

@@ -48,6 +48,8 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
     newest = max((*dataset.outcomes, dataset.live.snapshot if dataset.live else ""))
     if newest > snapshot.id:
         return ReleaseState.SUPERSEDED.value, f"{newest} is newer and had its turn first"
+    if dataset.waiting and dataset.next_release == snapshot.id:
+        return snapshot.state.value, dataset.waiting
     return snapshot.state.value, snapshot.reason
 
 

@@ -129,6 +129,8 @@ def _ago(seconds: float) -> str:
 
 
 def with_request(row: Dataset, request: Request) -> Dataset:
-    """The row with the request on record, unless there is another one."""
-    changed: Dataset = row if row.requested else row.but(requested=request, poll_at=request.at)
+    """The row with the request on record, unless there is another one, or it is not up any more."""
+    if row.requested or row.state != DatasetState.LIVE:
+        return row
+    changed: Dataset = row.but(requested=request, poll_at=request.at)
     return changed

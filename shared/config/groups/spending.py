@@ -16,6 +16,7 @@ class SpendingGroup(BaseModel):
     max_runs: int = Field(4, ge=1, description="Most training jobs at once; further snapshots wait.")
     max_runs_per_dataset: int = Field(1, ge=1, description="The same for one dataset.")
     max_runs_per_day: int = Field(20, ge=1, description="Most training jobs begun within 24 hours.")
+    max_runs_per_day_per_dataset: int = Field(8, ge=1, description="The same for one dataset.")
     training_limit_hours: float = Field(24.0, gt=0, description="A training job that runs longer is canceled.")
     max_endpoints: int = Field(
         10,

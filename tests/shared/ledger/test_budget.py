@@ -11,8 +11,9 @@ from shared.azure.workspace.jobs import Job
 from shared.errors import Damaged, LedgerConflict
 from shared.ledger import budget
 from shared.ledger.rows import Check
+from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
-from tests.builders import NEWER, SNAPSHOT, a_fault, a_snapshot
+from tests.builders import NEWER, SNAPSHOT, a_dataset, a_fault, a_snapshot
 from tests.fake_workspace.made import Made
 from tests.fakes import START, World
 
@@ -260,3 +261,48 @@ def test_slots_are_made_anew_from_the_rows_of_jobs_that_may_run() -> None:
     world.services.ledger.create(a_snapshot(S.VALIDATED, id=NEWER, job=_job(world, NEWER)))
     assert world.services.budget.rebuild() == [_job(world)]
     assert _running(world) == [SNAPSHOT]
+
+
+# --- fair shares of a day ----------------------------------------------------------------------------------------
+
+
+def _of(world: World, dataset: str, number: int) -> list[str]:
+    return _reserve(world, f"{dataset}-2026092114132{number}-0123abcd")
+
+
+def test_one_dataset_does_not_take_the_day_of_all_others() -> None:
+    world = _world(max_runs=9, max_runs_per_dataset=9, max_runs_per_day=9, max_runs_per_day_per_dataset=2)
+    assert _of(world, "greedy", 1) == _of(world, "greedy", 2) == []
+    assert _of(world, "greedy", 3) == [
+        "2 jobs of this dataset began within 24 hours and MAX_RUNS_PER_DAY_PER_DATASET is 2"
+    ]
+    assert _of(world, "honest", 1) == []
+    world.clock.now += budget.DAY + 1
+    assert _of(world, "greedy", 4) == []
+
+
+def test_invented_datasets_do_not_take_the_day_of_those_that_are_served() -> None:
+    world = _world(max_runs=9, max_runs_per_day=4)
+    world.services.ledger.create(a_dataset(newest_registered=SNAPSHOT))
+    assert _of(world, "one", 1) == _of(world, "two", 1) == []
+    assert _of(world, "three", 1) == [
+        "2 jobs of new datasets, which have half of a day, began within 24 hours and MAX_RUNS_PER_DAY is 4"
+    ]
+    assert _reserve(world) == _reserve(world, NEWER) == []
+
+
+def test_where_nothing_is_served_yet_new_datasets_have_the_whole_day() -> None:
+    world = _world(max_runs=9, max_runs_per_day=3)
+    world.services.ledger.create(a_dataset(D.EMPTY))
+    assert [_of(world, name, 1) for name in ("one", "two", "three")] == [[], [], []]
+
+
+def test_who_waited_long_looks_less_often() -> None:
+    world = _world(max_runs=1)
+    _reserve(world)
+    pauses = []
+    for wait in (0, 3000, 90_000):
+        world.clock.now = START + wait
+        row = a_snapshot(id=NEWER)
+        pauses.append(world.services.budget.reserve(row, _job(world, NEWER))[0].poll_in)
+    assert pauses == [60, 300, 900]
