@@ -56,6 +56,8 @@ def on_request(row: Dataset, request: Request) -> ActionDecision:
         return Write(row.but(requested=None), f"{row.name} stays {row.state}: the other request is withdrawn")
     if what == "wake" and request.origin == Origin.CALL and row.state == D.ASLEEP and request.at < row.wake_not_before:
         return Declined(f"{row.name} could not be woken: {row.reason}")
+    if row.attention and request.origin != Origin.PERSON:
+        return Declined(f"{row.name} waits for a person: {row.fault.message if row.fault else row.reason}")
     if row.state in _THERE[what]:
         return Settled(f"{row.name} is {row.state} already")
     if what == "roll_back" and (decision := _on_roll_back(row, request)):

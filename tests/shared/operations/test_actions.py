@@ -260,6 +260,14 @@ def test_a_call_does_not_take_back_what_a_person_asked_for() -> None:
     assert (answer.text, app.row(SET).requested.what) == (f"{DATASET} is LIVE already", "sleep")
 
 
+@pytest.mark.parametrize("state", D)
+def test_a_call_gets_nothing_going_that_waits_for_a_person(state: D) -> None:
+    app = ActionWorld(a_dataset(state, attention=True, fault=a_fault(count=5)))
+    before = app.row(SET)
+    assert not actions.ask(app.services, DATASET, "wake", "a call", Origin.CALL).done
+    assert app.row(SET) == before
+
+
 def test_a_call_takes_back_what_the_timer_asked_for() -> None:
     app = ActionWorld(a_dataset(requested=a_request("sleep", origin=Origin.TIMER)))
     assert "withdrawn" in actions.ask(app.services, DATASET, "wake", "a call", Origin.CALL).text
