@@ -12,11 +12,12 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, override
 from unittest import mock
 
 from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states
+from shared.ledger.budget import Budget
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
 from shared.ledger.rows import Dataset
@@ -130,6 +131,7 @@ class _NewVersions(register.Register):
 class _EagerTraffic(deploy.Watch):
     """Gives a candidate traffic as soon as it is up."""
 
+    @override
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
         outcome = super()._go_on(row, candidate, lease)
         if outcome.state == DatasetState.EVALUATING:
@@ -140,13 +142,15 @@ class _EagerTraffic(deploy.Watch):
 class _BlindShift(traffic.Shift):
     """Finds every candidate healthy."""
 
-    def _measured(self, row: Dataset, candidate: Any, live: Any) -> tuple[CallComparison, ...]:
+    @override
+    def _compare(self, row: Dataset, candidate: Any) -> tuple[CallComparison, ...]:
         return (CallComparison(source="counts", candidate=CallStats(asked=1000), live=CallStats(asked=1000)),)
 
 
 class _BlindGate(deploy.Gate):
     """Lets everybody pass."""
 
+    @override
     def _go_on(self, row: Dataset, candidate: Any, lease: Any) -> Any:
         passed = Judgement(passed=True, against_live="first", candidate=GateMetrics(asked=0))
         return StepResult(DatasetState.SHIFTING, "looks fine", {"candidate": candidate.but(gate=passed)})
@@ -157,7 +161,7 @@ class _Spendthrift(ChaosWorld):
 
     def _services(self, storage: Any, workspace: Any) -> Any:
         services = super()._services(storage, workspace)
-        limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day"), 99)
+        limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day", "max_runs_per_day_per_dataset"), 99)
         services.settings = services.settings.model_copy(update=limits)
         services.__post_init__()  # all that is made of the settings
         return services
@@ -219,7 +223,7 @@ DEFECTS: dict[str, Defect] = {
             (states, "DATASET", _without_intents(states.DATASET)),
         ),
     ),
-    "a request outlives its answer": Defect(0, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
+    "a request outlives its answer": Defect(20262214, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),
