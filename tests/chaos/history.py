@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from shared.errors import PipelineError
-from shared.operations import actions, sweep
+from shared.operations import actions, damage, sweep
 from shared.snapshots import intake
 from tests.chaos import endings, moves
 from tests.chaos.dice import Dice, Script
@@ -84,6 +84,7 @@ class History:
         self.stage.note("nobody", "the chaos is over")
         self.dice.calm = True
         self.world.metrics.rate, self.world.metrics.readable = None, True
+        self._mend()
         for phase in (self._in_the_end, self._operator):
             phase()
             if broken:
@@ -93,6 +94,11 @@ class History:
                 return broken
         broken += [f"{row.key} still waits for a person" for row in self._waiting()]
         return broken
+
+    def _mend(self) -> None:
+        """A person mends what is damaged in the ledger, as `python -m cli.ledger --mend` does."""
+        for blob in damage.find(self.world.bare):
+            self.stage.note("ada", damage.mend(self.world.bare, blob))
 
     def _served(self) -> None:
         """A first release, without any trouble."""

@@ -230,6 +230,21 @@ def stray(history: History) -> None:
         del world.storage.blobs["ledger", f"datasets/{row.name}.json"]
 
 
+def damage(history: History) -> None:
+    """Somebody has a hand in the ledger: a row's metadata that nobody knows, a blob that is no row, half a record."""
+    dice, blobs = history.dice, history.world.storage.blobs
+    what = dice.pick(("next_look_at", "state", "stray", "orphans"))
+    rows = [name for box, name in blobs if box == "ledger" and name.startswith(("snapshots/", "datasets/"))]
+    if what in ("next_look_at", "state") and rows:
+        name = dice.pick(rows)
+        blobs["ledger", name].metadata[what] = "soon"
+        history.stage.note("somebody", f"writes {what} of {name} by hand")
+    elif what == "stray":
+        history.world.storage._set("ledger", dice.pick(("snapshots/notes.txt", "datasets/b2/x.json")), b"?", None)
+    elif ("ledger", "_orphans.json") in blobs:
+        blobs["ledger", "_orphans.json"].data = b"{"
+
+
 def _late(history: History, name: str, act: Callable[[], object]) -> None:
     """A write that comes late takes effect, unless Azure refuses it."""
     with contextlib.suppress(PipelineError):

@@ -42,6 +42,11 @@ _SECRET = b"key-of-"
 _WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
 
 
+def _is_row(name: str) -> bool:
+    key = f"{name.split('/', 1)[0].removesuffix('s')}/{name.rsplit('/', 1)[-1].removesuffix('.json')}"
+    return name.startswith(("snapshots/", "datasets/")) and store._key(key.split("/")[0], name) == key
+
+
 class Promises:
     """The watcher of one history."""
 
@@ -66,7 +71,7 @@ class Promises:
         self.require(_SECRET not in new.data, f"a key of an endpoint is stored in {container}/{name}")
         if container == "ledger" and name.startswith("_refused/"):
             self._refused(json.loads(new.data)["path"])
-        if container == "ledger" and name.startswith(("snapshots/", "datasets/")):
+        if container == "ledger" and _is_row(name):
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
             self._row_written(key, decode(key, old.data) if old else None, decode(key, new.data), new.metadata)

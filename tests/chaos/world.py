@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from shared.config.settings import Settings
+from shared.ledger import store
 from shared.ledger.store import decode
 from shared.runtime import Services
 from shared.snapshots import intake
@@ -96,8 +97,8 @@ class ChaosWorld:
     def rows(self, kind: str) -> Iterator[Any]:
         """All rows of a kind."""
         for (container, name), stored in sorted(self.storage.blobs.items()):
-            if container == "ledger" and name.startswith(f"{kind}s/"):
-                yield decode(f"{kind}/{name.rsplit('/', 1)[-1].removesuffix('.json')}", stored.data)
+            if container == "ledger" and (key := store._key(kind, name)):
+                yield decode(key, stored.data)
 
     def runs(self, job: str) -> bool:
         """Whether a job costs money now."""
