@@ -67,12 +67,6 @@ def is_named_like_a_split(file_name: str) -> bool:
     return alone is not None and alone["word"] in WORDS
 
 
-def is_named_like_a_split(file_name: str) -> bool:
-    """Whether the whole name means a split: `train-00000-of-00003.parquet` does, `test-bot.parquet` does not."""
-    match = _NAME.match(file_name.rsplit("/", 1)[-1].lower().split(".", 1)[0])
-    return match is not None and match["word"] in WORDS
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """How much is held out when the person who dropped the data did not say."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import EndpointNameTaken, NotFound, NotReady, PermanentError
+from shared.errors import EndpointNameTaken, NotFound, PermanentError
 from shared.ledger.engine import StepResult
 from shared.ledger.release import Judgement, Release, ReleaseOutcome
 from shared.ledger.rows import Check, Dataset, Request, Snapshot
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 D = DatasetState
-# So long (s) a first release waits before it looks again whether an endpoint may be made.
-_ENDPOINTS_PAUSE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +70,6 @@ class Deploy:
 
     def failed(self, row: Dataset, error: PermanentError) -> None:
         """Nothing was made: it is left to a person."""
-
-    def _check_endpoints(self) -> None:
-        """Raises NotReady while as many datasets have an endpoint as may have one. One that was live before is let
-        through: what it serves is known to somebody."""
-        most = self.services.settings.max_endpoints
-        up = sum(listed.state not in (D.EMPTY, D.ASLEEP) for listed in self.services.ledger.list("dataset"))
-        if up >= most:
-            text = f"{up} endpoints are up and MAX_ENDPOINTS is {most}: put a dataset to sleep, or raise it"
-            raise NotReady(text, _ENDPOINTS_PAUSE)
 
     def _registered(self, name: str) -> Snapshot | None:
         try:

@@ -17,7 +17,6 @@ from unittest import mock
 
 from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import states, store
-from shared.ledger.budget import Budget
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
 from shared.ledger.rows import Dataset
@@ -161,8 +160,8 @@ class _Spendthrift(ChaosWorld):
 
     def _services(self, storage: Any, workspace: Any) -> Any:
         services = super()._services(storage, workspace)
-        limits = dict.fromkeys(("max_runs", "max_runs_per_dataset", "max_runs_per_day", "max_runs_per_day_per_dataset"), 99)
-        services.settings = services.settings.model_copy(update=limits)
+        names = ("max_runs", "max_runs_per_dataset", "max_runs_per_day", "max_runs_per_day_per_dataset")
+        services.settings = services.settings.model_copy(update=dict.fromkeys(names, 99))
         services.__post_init__()  # all that is made of the settings
         return services
 

@@ -270,5 +270,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, unheard,
+    azure, stray, tamper, unheard, damage,
 )  # fmt: skip
