@@ -133,8 +133,8 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
 
 
 def _first_repeated(names: Iterable[str]) -> str:
-    seen: set[str] = set()
-    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    known: set[str] = set()
+    return next(name for name in names if name in known or known.add(name))  # type: ignore[func-returns-value]
 
 
 def _is_no_number(value: object) -> bool:
