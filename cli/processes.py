@@ -1,6 +1,6 @@
 """The same pass in several processes, for the command line: one a core, over pieces of the files.
 
-Pieces are many more than processes, so that a busy core costs little. Only partials travel between processes, a few
+Pieces are many more than processes, so that a busy core costs little. Only results travel between processes, a few
 dozen bytes a row. What a process raises comes out here.
 """
 

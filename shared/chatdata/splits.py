@@ -1,7 +1,6 @@
 """Which row is trained on, which is held out: a pure function of the row's content and the dataset's seed.
 
-Used by `shared.validation` (one pass over a snapshot) and by whoever must name a file's split. No
-I/O.
+Used by `shared.validation` (one pass over a snapshot) and by whoever must name a file's split. No I/O.
 
 What it promises when repeated: the same rows, seed and cuts give the same splits, in any order, format and
 on any machine. Cuts never decrease, so a row once held out by hash stays held out in every later snapshot

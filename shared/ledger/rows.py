@@ -126,7 +126,7 @@ class Check(StrEnum):
 class Blocker(Struct, frozen=True, kw_only=True):
     """One thing that stands in the way. `check` is None when nobody can excuse it.
 
-    `look_in`: it may pass by itself and is looked at again so many seconds later; None: it stays until somebody acts.
+    `poll_in`: it may pass by itself and is looked at again so many seconds later; None: it stays until somebody acts.
     """
 
     text: str
@@ -153,12 +153,12 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> float:
-        """When the present state was entered."""
+        """When the newest entry was made: the state was entered, or noted on, such as by a stage or a resume."""
         return self.history[-1].at if self.history else 0.0
 
     @property
     def reason(self) -> str:
-        """Why the present state was entered."""
+        """Why the newest entry was made."""
         return self.history[-1].reason if self.history else ""
 
     @property

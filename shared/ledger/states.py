@@ -1,10 +1,12 @@
 """The two life cycles as tables: what may happen to a snapshot and to a dataset, and in which order.
 
 Everything that needs to know an order asks here: the ledger before it writes, the HTTP actions before they
-record a request, the README for its pictures, the tests for every pair of state and step. Pure, standard library.
+record a request, docs/life-cycles.md for its pictures, the tests for every pair of state and step. Pure, standard
+library.
 
 A step with an *intent* writes that state before it acts, so that a crash half-way is visible and the step is
-resumed, never begun a second time. A step that was *asked* for runs only when a request for it is on record.
+resumed, never begun a second time. A step that is *asked* for happens only when somebody asks: a dataset's when the
+request is on record, a snapshot's (retry, override) at once, in the write that answers the person.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
-    """The handlers of both tables, by table and step; steps that a person asks for are done by `actions`."""
+    """The handlers of both tables, by table and step. Retry and override are one write, made by `actions` itself."""
     return {
         "snapshot": {
             "validate": admission.Validate(services),

@@ -28,12 +28,12 @@ def in_reading_order(sources: Sequence[Source]) -> list[Source]:
 
 
 def whole_files(sources: Sequence[Source]) -> list[Chunk]:
-    """One part a file, in reading order."""
+    """One chunk a file, in reading order."""
     return [Chunk(source) for source in in_reading_order(sources)]
 
 
 def cut_into_chunks(sources: Sequence[Source], size: int) -> Iterator[Chunk]:
-    """Parts of about `size` bytes, in reading order. A gzip file cannot be cut."""
+    """Chunks of about `size` bytes, in reading order. A gzip file cannot be cut."""
     for source in in_reading_order(sources):
         if source.known_format == "jsonl":
             yield from _cut(source, source.size, size)
@@ -66,14 +66,14 @@ def _row_groups(source: Source) -> int:
 
 
 class Allowance(NamedTuple):
-    """How much more may be read: what is left of the limits after the parts before."""
+    """How much more may be read: what is left of the limits after the chunks before."""
 
     rows: int
     size: int
 
 
 class ChunkLocation(NamedTuple):
-    """Where a rule was broken, in a part."""
+    """Where a rule was broken, in a chunk."""
 
     row: int | None
     byte_offset: int | None
@@ -83,7 +83,7 @@ class ChunkLocation(NamedTuple):
 
 
 class RuleHits(msgspec.Struct):
-    """How often a rule was broken in a part, and the first places."""
+    """How often a rule was broken in a chunk, and the first places."""
 
     count: int = 0
     spots: list[ChunkLocation] = []
@@ -92,7 +92,7 @@ class RuleHits(msgspec.Struct):
 
 
 class StopReason(msgspec.Struct):
-    """Why the reading of a part ended before its end."""
+    """Why the reading of a chunk ended before its end."""
 
     rule: str
     found: str
@@ -107,7 +107,7 @@ class UndecidedRow(msgspec.Struct):
 
 
 class StagedBlocks(msgspec.Struct):
-    """What a part staged: blocks by split and bucket, and the rows it could not assign by itself."""
+    """What a chunk staged: blocks by split and bucket, and the rows it could not assign by itself."""
 
     rows: dict[Split, int] = {}
     blocks: dict[Split, list[list[str]]] = {}
@@ -117,7 +117,7 @@ class StagedBlocks(msgspec.Struct):
 
 
 class ChunkResult(msgspec.Struct):
-    """Everything there is to know about a part."""
+    """Everything there is to know about a chunk."""
 
     rows: int = 0
     bad: int = 0
@@ -140,7 +140,7 @@ class ChunkResult(msgspec.Struct):
 
     @property
     def lines(self) -> int:
-        """By how many the numbers of the rows after this part are higher."""
+        """By how many the numbers of the rows after this chunk are higher."""
         return self.rows + self.blank
 
     @property

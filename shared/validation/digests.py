@@ -1,7 +1,7 @@
 """Equal rows, found by sorting: 128-bit hashes of all good rows with their places, 28 bytes a row.
 
-Hashes are XXH3: meant to find equal rows, not to withstand forgery. A part keeps its own, sorted, in one piece of
-memory; the fold walks through all parts in step, a slice of the hash space at a time, so that it never holds more than
+Hashes are XXH3: meant to find equal rows, not to withstand forgery. A chunk keeps its own, sorted, in one piece of
+memory; the fold walks through all chunks in step, a slice of the hash space at a time, so that it never holds more than
 a few thousand rows as Python objects, however many there are.
 """
 
@@ -50,7 +50,7 @@ class DigestEntries:
 
 
 class RowSet:
-    """Numbers of rows of one part, a bit each."""
+    """Numbers of rows of one chunk, a bit each."""
 
     def __init__(self, highest: int) -> None:
         self._bits = bytearray(highest // 8 + 1)
@@ -108,7 +108,7 @@ class DigestSet:
 
 
 class RowRef(NamedTuple):
-    """Where a row is: its part, its number in that, and its byte offset in a JSONL file."""
+    """Where a row is: its chunk, its number in that, and its byte offset in a JSONL file."""
 
     chunk: int
     row: int
@@ -123,9 +123,9 @@ class RepeatedRow(NamedTuple):
 
 
 def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[RepeatedRow]:
-    """Every row whose hash is also in an earlier part, or earlier in its own; in no particular order.
+    """Every row whose hash is also in an earlier chunk, or earlier in its own; in no particular order.
 
-    Rows in `but` (by part) count for nothing.
+    Rows in `but` (by chunk) count for nothing.
     """
     if _surely_differ(packed):
         return
@@ -148,7 +148,7 @@ def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[l
 
 
 def unpacked(data: bytes) -> list[bytes]:
-    """The hashes of one part, without the places."""
+    """The hashes of one chunk, without the places."""
     return [data[at : at + WIDTH] for at in range(0, len(data), ENTRY)]
 
 
@@ -189,7 +189,7 @@ def _at(row: tuple[int, bytes]) -> RowRef:
 
 
 def _slices(packed: Sequence[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """All entries as (part, entry), a slice of the hash space at a time, in ascending order of slices."""
+    """All entries as (chunk, entry), a slice of the hash space at a time, in ascending order of slices."""
     total = sum(map(len, packed)) // ENTRY
     count = 1 << max(0, (total // _SLICE).bit_length())
     bounds = [(at << 32) // count for at in range(1, count)]

@@ -1,4 +1,4 @@
-"""The partials of all parts, folded into one report: exact, and the same however the snapshot was cut into parts.
+"""The results of all chunks, folded into one report: exact, and the same however the snapshot was cut into chunks.
 
 What only a look at everything tells is told here: repeated dialogues, leakage, repeated prompt ids, answers that are
 all the same, files with other columns.
@@ -26,7 +26,7 @@ _READING_ORDER: tuple[Split, ...] = ("test", "validation", "train")
 
 
 class Fold:
-    """One look at all partials. `add` what else is wrong, `judge` by the splits, then ask for the `report`."""
+    """One look at all results. `add` what else is wrong, `judge` by the splits, then ask for the `report`."""
 
     def __init__(self, ordered: OrderedResults, policy: Policy) -> None:
         self._ordered, self._policy = ordered, policy
@@ -34,9 +34,9 @@ class Fold:
         self._places: dict[str, list[Location]] = {}
         self._fixes: dict[str, str] = {}
         self.repeats: dict[int, RowSet] = {}
-        """By part, its rows that were seen before."""
+        """By chunk, its rows that were seen before."""
         self.repeat_others: set[int] = set()
-        """The parts with rows that were seen in an earlier part."""
+        """The chunks with rows that were seen in an earlier chunk."""
         self._repeats_of: Counter[Split] = Counter()
         for file in ordered.files:
             if file.fault:

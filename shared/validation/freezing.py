@@ -1,7 +1,7 @@
 """One pass over a snapshot: read, check, cut into splits, stage the training files, report.
 
 Called by the validate step of the app (with blob storage behind every argument) and by the command line
-(without staging). Nothing is committed here: `Frozen.commit` does that, once the caller knows that the
+(without staging). Nothing is committed here: `FrozenSnapshot.commit` does that, once the caller knows that the
 source is unchanged.
 
 What it promises when repeated: same files, policy, seed and cuts give the same report (times aside),
@@ -133,7 +133,7 @@ def check_file(
 ) -> ChunkResult:
     """Check and stage one of the files, by its number in reading order; rows in `without` are not staged.
 
-    The same file leaves the same partial and the same blocks. Errors of opener, heartbeat and staging come through.
+    The same file leaves the same result and the same blocks. Errors of opener, heartbeat and staging come through.
     """
     stager = Stager(plan, policy, staging, beat=heartbeat, chunk=number, without=without or ())
     if any(listing_problems(sources)):

@@ -1,8 +1,8 @@
-"""One part of a snapshot, read once: checked, measured, hashed and (in the app) staged. What is left is a `Partial`.
+"""One chunk of a snapshot, read once: checked, measured, hashed, staged in the app. What is left is a `ChunkResult`.
 
-Called once a part, by `snapshot` in one process, by `processes` in several, by the app in several instances. It knows
-nothing of other parts: what only a look at all of them tells is told by `fold`. So the same part gives the same
-partial, wherever and however often it is read.
+Called once a chunk, by `freezing` in one process, by `processes` in several, by the app in several instances. It knows
+nothing of other chunks: what only a look at all of them tells is told by `fold`. So the same chunk gives the same
+result, wherever and however often it is read.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def inspect_chunk(
     heartbeat: Callable[[], None] = lambda: None,
     room: Allowance | None = None,
 ) -> ChunkResult:
-    """Read a part to its end, or to where its file (or the room) is known to be too much.
+    """Read a chunk to its end, or to where its file (or the room) is known to be too much.
 
-    Errors of the part's opener, of the heartbeat and of the staging come through unchanged.
+    Errors of the chunk's opener, of the heartbeat and of the staging come through unchanged.
     """
     inspection = _Inspection(chunk, policy, stager, quarantine)
     return inspection.run(heartbeat, room or Allowance(policy.max_rows, policy.max_total_bytes))
 
 
 class _Inspection:
-    """The state of reading one part."""
+    """The state of reading one chunk."""
 
     def __init__(
         self, chunk: Chunk, policy: Policy, stager: Stager | None, quarantine: Callable[[BadRow], None] | None

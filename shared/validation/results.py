@@ -1,4 +1,4 @@
-"""Parts with their partials in reading order, and what they add up to: files, counts, places. Used by `fold`."""
+"""Chunks with their results in reading order, and what they add up to: files, counts, places. Used by `fold`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def within_limits(
     inspect_first: Callable[[Chunk, Allowance], ChunkResult],
     again: Callable[[Chunk, Allowance], ChunkResult],
 ) -> Iterator[tuple[Chunk, ChunkResult]]:
-    """The partials that count: none after the limits of the snapshot were met, none of a file after damage in it.
+    """The results that count: none after the limits of the snapshot were met, none of a file after damage in it.
 
-    `inspected` may have read its part without knowing how much room was left. If that was too much, `again` reads the
-    part with just that room, so that the report is what one reader from front to end would have written.
+    `inspect_first` may have read its chunk without knowing how much room was left. If that was too much, `again` reads
+    the chunk with just that room, so that the report is what one reader from front to end would have written.
     """
     room = Allowance(policy.max_rows, policy.max_total_bytes)
     broken: Source | None = None
@@ -83,7 +83,7 @@ class FileOutcome:
 
 
 class OrderedResults:
-    """All parts that count, with their partials."""
+    """All chunks that count, with their results."""
 
     def __init__(self, counted: Iterable[tuple[Chunk, ChunkResult]]) -> None:
         self.results: list[ChunkResult] = []
@@ -120,19 +120,19 @@ class OrderedResults:
         return sum(result.bad for result in self.results)
 
     def source(self, chunk: int) -> Source:
-        """The file a part is of."""
+        """The file a chunk is of."""
         return self._file_of[chunk].source
 
     def split(self, chunk: int) -> Split:
-        """The split a part was dropped as; without a name it is trained on."""
+        """The split a chunk was dropped as; without a name it is trained on."""
         return self.source(chunk).split or "train"
 
     def row(self, chunk: int, row: int) -> int:
-        """The number in its file of a row of a part."""
+        """The number in its file of a row of a chunk."""
         return self._lines_before[chunk] + row
 
     def at(self, chunk: int, spot: ChunkLocation) -> Location:
-        """A spot of a part as the report shows it."""
+        """A spot of a chunk as the report shows it."""
         source = self.source(chunk)
         return Location(
             split=source.split,
@@ -145,13 +145,13 @@ class OrderedResults:
         )
 
     def name_earlier(self, chunk: int, first: RowRef, what: str) -> str:
-        """Name an earlier row, seen from a later part."""
+        """Name an earlier row, seen from a later chunk."""
         source = self.source(first.chunk)
         where = "" if source is self.source(chunk) else f" of {source.path[-60:]}"
         return f"{what} row {self.row(first.chunk, first.row)}{where}"
 
     def packed(self, split: Split) -> list[bytes]:
-        """The row hashes of the parts of one split."""
+        """The row hashes of the chunks of one split."""
         return [result.digests for at, result in enumerate(self.results) if self.split(at) == split]
 
     def __iter__(self) -> Iterator[tuple[int, ChunkResult]]:

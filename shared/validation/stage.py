@@ -1,6 +1,6 @@
 """Good rows on their way into the training files: each dialogue once, cut into the splits, as lines of JSON.
 
-Blocks are named by part and content, so a part that is read twice stages the same blocks again. Rows that only the
+Blocks are named by chunk and content, so a chunk that is read twice stages the same blocks again. Rows that only the
 whole snapshot can assign (the few that a top-up may move) are left to the fold.
 
 The target is the caller's (`Staging`): block blobs in the app, a dictionary in tests. Rows of a split come out in the
@@ -117,7 +117,7 @@ class SplitPlan:
 
 
 class Stager:
-    """Stages good rows: those of a whole snapshot, or those of one part of it."""
+    """Stages good rows: those of a whole snapshot, or those of one chunk of it."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class Stager:
         return {split: () if self._stopped else self._writers[split].finish() for split in SPLITS}
 
     def leave(self) -> StagedBlocks:
-        """Stage what is in memory of a part, and hand over the rows that only the whole snapshot can assign."""
+        """Stage what is in memory of a chunk, and hand over the rows that only the whole snapshot can assign."""
         if self._stopped:
             return StagedBlocks()
         waiting = self._cutter.suspend()

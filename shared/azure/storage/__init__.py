@@ -1,4 +1,4 @@
-"""Blobs, leases and the queue: the only room that imports azure-storage. Called by the ledger and the steps.
+"""Blobs, leases and the queue: the only package that imports azure-storage. Called by the ledger and the steps.
 
 Every write that must not happen twice is conditional (create-only, or on condition of an ETag), so repeating a call
 either does nothing or raises LedgerConflict. Every call ends within seconds; errors of the SDK become errors of this

@@ -2,7 +2,7 @@
 
 Made from docs/validation-rules.md, with nothing of the engine but its `Policy` (the limits, as values): everything is
 in memory, every line is looked at with `json`, and nothing is remembered, cut or hurried. The property test in
-`test_validation_reference.py` holds the engine to it.
+`test_reference.py` holds the engine to it.
 """
 
 from __future__ import annotations
