@@ -1,6 +1,6 @@
 """Files that people drop by mistake, or to do harm: each with the words by which its refusal can be understood.
 
-Used on the command line (tests/cli/test_hostile.py), and in the running app by hand.
+Used on the command line (tests/cli/test_hostile.py), and in the running app (tests/e2e/test_story.py).
 The name of an entry is the name of its file, and of the dataset it is dropped as.
 """
 
