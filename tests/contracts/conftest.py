@@ -107,9 +107,24 @@ SDK_WARNINGS = (
 )
 
 
+USE_AZURE_ML = {
+    "test_workspace.py",
+    "test_workspace_faults.py",
+    "test_endpoints.py",
+    "test_metrics.py",
+    "test_bounds.py",
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in ("test_workspace.py", "test_endpoints.py", "test_metrics.py", "test_bounds.py"):
+        if item.path.name in (
+            "test_workspace.py",
+            "test_endpoints.py",
+            "test_metrics.py",
+            "test_bounds.py",
+            "test_workspace_faults.py",
+        ):
             for warning in SDK_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

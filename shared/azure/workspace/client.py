@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.names import named
-from shared.azure.workspace.translation import reading
+from shared.azure.workspace.translation import or_none, reading
+from shared.errors import ServiceBusy
 from shared.ledger import fence
 
 if TYPE_CHECKING:
@@ -73,13 +74,16 @@ class AzureMlClient:
         times = {name: value for name, value in _ONCE.items() if name != "retry_total"}
         return PipelineClient(self.resource_manager, policies=[token], **times)
 
-    def send(self, method: str, address: str, **params: str) -> Any:
-        """The JSON that the control plane answers, asked without the SDK. Raises the errors of azure-core."""
+    def send(self, method: str, address: str, **params: str) -> dict[str, Any]:
+        """The object that the control plane answers, without the SDK. Raises ServiceBusy, and errors of azure-core."""
         from azure.core.rest import HttpRequest
 
         response = self._control_plane.send_request(HttpRequest(method, address, params=params))
         response.raise_for_status()
-        return response.json()
+        found = response.json()
+        if not isinstance(found, dict):
+            raise ServiceBusy(f"{method} {address}: expected an object, found {type(found).__name__}")
+        return found
 
     def failure(self, operation: str) -> str:
         """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
@@ -105,7 +109,10 @@ class AzureMlClient:
     def location(self) -> str:
         """The workspace's region."""
         with reading("workspace"):
-            return str(self.workspace.workspaces.get(self._where[2]).location)
+            found = or_none(lambda: self.workspace.workspaces.get(self._where[2]))
+        if found is None or not found.location:
+            raise ServiceBusy(f"the region of workspace {self._where[2]} is not known")
+        return str(found.location)
 
     def last_raw(self) -> dict[str, Any]:
         """What the registry last answered this thread, as it came; of a list, the first.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared.azure.workspace.client import operation_of
 from shared.azure.workspace.names import named
 from shared.azure.workspace.translation import asking, or_none, reading, state_of, writing
+from shared.errors import ServiceBusy
 from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class EndpointOperations:
         """The primary key of an endpoint. Never log it, never store it."""
         address = f"{self._client.resource_manager}{self.id(name)}/listKeys"
         with asking(named("endpoint", name)):
-            return str(self._client.send("POST", address, **{"api-version": _KEYS_API})["primaryKey"])
+            found = self._client.send("POST", address, **{"api-version": _KEYS_API}).get("primaryKey")
+        if not isinstance(found, str) or not found:
+            raise ServiceBusy(f"endpoint {name}: the answer has no key")
+        return found
 
     def id(self, name: str) -> str:
         """The ARM id of an endpoint, as metrics want it."""

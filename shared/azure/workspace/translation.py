@@ -18,6 +18,8 @@ from shared.ledger import fence
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # "Endpoint name needs to be unique within a region", "Endpoint names must be unique within the region"
 _TAKEN = re.compile(r"unique within (a|the) region", re.IGNORECASE)
+# Such as the page of a proxy in between.
+_NONSENSE = "the answer makes no sense: it is not that of Azure ML"
 # "The same operation was sent twice": it is to be sent again a minute later.
 _PASSING = ("OperationCanceled",)
 # "The Resource 'Microsoft.MachineLearningServices/workspaces/w' under resource group 'g' was not found."
@@ -63,8 +65,12 @@ def asking(what: str) -> Iterator[None]:
         yield
     except sdk.HttpResponseError as error:
         raise _http_error(what, error) from error
-    except (sdk.AzureError, sdk.DeserializationError) as error:
+    except sdk.AzureError as error:
         raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if not _comes_from_an_sdk(error):
+            raise
+        raise ServiceBusy(f"{what}: {_NONSENSE} ({type(error).__name__})") from error
 
 
 def _http_error(what: str, error: Any) -> Exception:
@@ -100,7 +106,7 @@ def or_none[T](call: Callable[[], T], status: int = 404) -> T | None:
     from azure.core.exceptions import HttpResponseError
 
     try:
-        return call()
+        return _whole(call())
     except HttpResponseError as error:
         if error.status_code == status and not _is_about_the_workspace(error):
             return None
@@ -109,6 +115,23 @@ def or_none[T](call: Callable[[], T], status: int = 404) -> T | None:
         if "does not exist" in str(error):
             return None
         raise
+
+
+def _whole[T](found: T) -> T:
+    """The same, unless it is the empty picture that the SDK makes of an empty answer."""
+    if getattr(found, "name", "a list has none") is None:
+        raise ServiceBusy(_NONSENSE)
+    return found
+
+
+def _comes_from_an_sdk(error: BaseException) -> bool:
+    """Whether it was raised while an SDK read an answer, which then was none of the service's."""
+    frame = error.__traceback__
+    while frame is not None:
+        if str(frame.tb_frame.f_globals.get("__name__", "")).startswith("azure."):
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _is_about_the_workspace(error: Any) -> bool:
