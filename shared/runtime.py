@@ -83,6 +83,7 @@ def settings() -> Settings:
 
 @cache
 def _services() -> Services:
+    from shared.azure.clouds import cloud_at
     from shared.azure.identity import identity
     from shared.azure.inference import InferenceClient
     from shared.azure.metrics import Metrics
@@ -91,7 +92,8 @@ def _services() -> Services:
 
     logging.getLogger("azure").setLevel(logging.WARNING)  # it logs each request at INFO
     given = settings()
-    signed_in = identity(given.azure_client_id)
+    cloud = cloud_at(given.resource_manager)
+    signed_in = identity(given.azure_client_id, cloud.authority)
     if given.data:
         storage = Storage(*connection.connect(given.data.get_secret_value()))
     else:
@@ -103,13 +105,13 @@ def _services() -> Services:
         given.azure_resource_group,
         given.azureml_workspace,
         given.registry,
-        given.resource_manager,
+        cloud,
     )
     return Services(
         settings=given,
         storage=storage,
         workspace=workspace,
-        metrics=Metrics(given, signed_in, workspace),
+        metrics=Metrics(given, signed_in, workspace, cloud),
         inference=InferenceClient(),
         notify=notifications.notifier(given, signed_in),
     )

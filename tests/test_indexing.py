@@ -37,6 +37,7 @@ import function_app
 from azure.core.credentials import AccessToken
 from shared.serving import auth, protocol, service
 from shared.errors import ServiceBusy
+from shared.azure.clouds import cloud_at
 from shared.azure.workspace import Workspace
 
 class Credential:
@@ -44,7 +45,7 @@ class Credential:
         return AccessToken("token", 2**40)
 
 try:
-    Workspace(Credential(), "s", "g", "w", "r", "https://127.0.0.1:9").endpoints.key("e")
+    Workspace(Credential(), "s", "g", "w", "r", cloud_at("https://127.0.0.1:9")).endpoints.key("e")
 except ServiceBusy as error:
     print(type(error.__cause__).__name__, "azure.ai.ml" in sys.modules)
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.clouds import PUBLIC
+
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
 _ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 10}
 
 
-def identity(client_id: str = "") -> TokenCredential:
-    """The app's identity; `client_id` names a user-assigned one."""
+def identity(client_id: str = "", authority: str = PUBLIC.authority) -> TokenCredential:
+    """The app's identity; `client_id` names a user-assigned one, `authority` who signs people in."""
     from azure.identity import DefaultAzureCredential
 
-    return DefaultAzureCredential(**_ONCE, **({"managed_identity_client_id": client_id} if client_id else {}))
+    assigned = {"managed_identity_client_id": client_id} if client_id else {}
+    return DefaultAzureCredential(authority=authority, **_ONCE, **assigned)

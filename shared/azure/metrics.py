@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.clouds import PUBLIC, AzureCloud
 from shared.ledger.release import CallComparison, CallStats, call_result
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ type Window = tuple[float, float, float]
 type Series = tuple[str, list[tuple[float, float | None]]]
 
 SOURCE = "metrics"
-AUDIENCE = "https://metrics.monitor.azure.com"
 # A query is sent once, in bounded time: what is not known now is asked at the next poll.
 _ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
 ENDPOINTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
@@ -56,15 +56,18 @@ class Requests:
 class Metrics:
     """Endpoint metrics of the workspace's region."""
 
-    def __init__(self, settings: Settings, credential: TokenCredential, workspace: Workspace) -> None:
+    def __init__(
+        self, settings: Settings, credential: TokenCredential, workspace: Workspace, cloud: AzureCloud = PUBLIC
+    ) -> None:
         self._settings, self._credential, self._workspace = settings, credential, workspace
+        self._domain = cloud.metrics
 
     @cached_property
     def _client(self) -> MetricsClient:
         from azure.monitor.querymetrics import MetricsClient
 
-        address = self._settings.metrics_endpoint or (f"https://{self._workspace.location()}.metrics.monitor.azure.com")
-        return MetricsClient(address, self._credential, audience=AUDIENCE, **_ONCE)
+        address = self._settings.metrics_endpoint or f"https://{self._workspace.location()}.{self._domain}"
+        return MetricsClient(address, self._credential, audience=f"https://{self._domain}", **_ONCE)
 
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
         """How busy an endpoint was between two times, by `RequestsPerMinute`.

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
 
+from shared.azure.clouds import cloud_at
 from shared.azure.identity import identity
 from shared.azure.metrics import Metrics
 from shared.azure.storage import LEASE_SECONDS, Storage
@@ -79,7 +80,7 @@ def test_every_request_to_storage_is_bounded(azurite: Any, name: str, sent: Sent
 
 def test_every_request_to_azure_ml_is_bounded(azure_shop: Shop, sent: Sent) -> None:
     server: Any = azure_shop.side
-    workspace = Workspace(identity(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", server.server.base)
+    workspace = Workspace(identity(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", cloud_at(server.server.base))
     azure_shop.workspace = workspace
     workspace.location()
     workspace.registry.component("chat_completion_pipeline", "")
@@ -123,7 +124,7 @@ def test_every_token_is_asked_for_once_and_bounded(
     """The SDK's own way of asking again takes minutes, or as long as the answer says."""
     side: Any = azure_shop.side
     monkeypatch.setenv("IDENTITY_HEADER", "another one")
-    workspace = Workspace(identity(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", side.server.base)
+    workspace = Workspace(identity(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", cloud_at(side.server.base))
     with pytest.raises(PipelineError):
         workspace.endpoints.key("e")
     tokens = [what for what, _, _ in sent.requests if "/msi/" in what or "token" in what]

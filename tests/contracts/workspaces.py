@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
+from shared.azure.clouds import cloud_at
 from shared.azure.workspace import Workspace
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.azure.workspace.jobs import JobSpec
@@ -96,7 +97,9 @@ class AzureSide:
 
     def __init__(self, server: AzureMl) -> None:
         self.server = server
-        self.workspace = Workspace(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", server.base)
+        self.workspace = Workspace(
+            DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", cloud_at(server.base)
+        )
         self._pace: dict[str, Any] = {}
 
     def settle(self) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.azure.clouds import PUBLIC, AzureCloud
 from shared.azure.workspace.client import AzureMlClient
 from shared.azure.workspace.compute import ComputeOperations
 from shared.azure.workspace.deployments import DeploymentOperations
@@ -30,8 +31,6 @@ from shared.azure.workspace.registry import RegistryOperations
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-RESOURCE_MANAGER = "https://management.azure.com"
-
 
 class Workspace:
     """One workspace and one registry, by kind of resource."""
@@ -43,9 +42,9 @@ class Workspace:
         group: str,
         name: str,
         registry: str,
-        resource_manager: str = RESOURCE_MANAGER,
+        cloud: AzureCloud = PUBLIC,
     ) -> None:
-        self._client = client = AzureMlClient(credential, subscription, group, name, registry, resource_manager)
+        self._client = client = AzureMlClient(credential, subscription, group, name, registry, cloud)
         self.registry = RegistryOperations(client)
         self.jobs = JobOperations(client)
         self.models = ModelOperations(client)

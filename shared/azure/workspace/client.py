@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from azure.core import PipelineClient
     from azure.core.credentials import TokenCredential
 
+    from shared.azure.clouds import AzureCloud
+
 # Shorter in all than what is left of a lease that is renewed in time (16 of 20 s): a write must not outlive it.
 _ONCE: dict[str, Any] = {
     "retry_total": 0,
@@ -36,11 +38,12 @@ class AzureMlClient:
         group: str,
         workspace: str,
         registry: str,
-        resource_manager: str,
+        cloud: AzureCloud,
     ) -> None:
         self._credential, self._registry = credential, registry
         self._where = (subscription, group, workspace)
-        self.resource_manager = resource_manager.rstrip("/")
+        self.resource_manager = cloud.resource_manager
+        self._options = _ONCE | ({"cloud": cloud.name} if cloud.name else {})
         self._raw = threading.local()
 
     @cached_property
@@ -49,7 +52,7 @@ class AzureMlClient:
         from azure.ai.ml import MLClient
 
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # "experimental class" lines at each submit
-        return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **_ONCE)
+        return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **self._options)
 
     @cached_property
     def registry(self) -> MLClient:
@@ -62,7 +65,7 @@ class AzureMlClient:
                 registry_name=self._registry,
                 enable_telemetry=False,
                 raw_response_hook=self._keep_raw,
-                **_ONCE,
+                **self._options,
             )
 
     @cached_property

@@ -26,7 +26,9 @@ class ConnectionGroup(BaseModel):
     azure_resource_group: str = Field(description="Resource group of the Azure ML workspace.")
     azureml_workspace: str = Field(description="Name of the Azure ML workspace.")
     resource_manager: str = Field(
-        "https://management.azure.com", description="Address of Azure's control plane, which national clouds have own."
+        "https://management.azure.com",
+        description="Address of Azure's control plane; that of a national cloud "
+        "(`https://management.usgovcloudapi.net`, `https://management.chinacloudapi.cn`) brings its others with it.",
     )
     azure_client_id: str = Field("", description="Client id of the user-assigned identity, if there is one.")
     metrics_endpoint: str = Field(

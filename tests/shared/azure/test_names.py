@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.azure.clouds import cloud_at
 from shared.azure.metrics import Metrics
 from shared.azure.workspace import Workspace
 from shared.azure.workspace.deployments import DeploymentSpec, check_deployment
@@ -68,7 +69,7 @@ class _Nobody:
 @pytest.fixture
 def workspace() -> Workspace:
     nobody: Any = _Nobody()
-    return Workspace(nobody, "s", "g", "w", "azureml", "https://127.0.0.1:9")
+    return Workspace(nobody, "s", "g", "w", "azureml", cloud_at("https://127.0.0.1:9"))
 
 
 CALLS: dict[str, Callable[[Workspace, str], object]] = {
