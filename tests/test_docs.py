@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,28 @@ def test_every_code_that_a_caller_may_get_is_explained() -> None:
     }
     explained = {code for row in rows(OPERATE, "When a caller complains") for code in re.findall(r"`(\w+)`", row[0])}
     assert raised | {"invalid_value", "answer_broken_off", "timeout"} == explained
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {path: value}
+    return {k: v for key, inner in value.items() for k, v in _leaves(inner, f"{path}.{key}".strip(".")).items()}
+
+
+def test_every_line_of_host_json_has_its_reason() -> None:
+    page = (ROOT / "docs" / "platform.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| (.{20,}) \|$", page, re.MULTILINE)
+    found = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in _leaves(json.loads((ROOT / "host.json").read_text())).items()
+    }
+    assert {key: value for key, value, _ in rows} == found
+
+
+def test_the_app_runs_in_azure_on_the_runtime_that_was_tested() -> None:
+    """Without it in the requirements the platform takes an older one."""
+    tested = metadata.version("azure-functions-runtime")
+    assert f"azure-functions-runtime=={tested}" in (ROOT / "requirements.txt").read_text().splitlines()
 
 
 def test_every_container_is_explained() -> None:
