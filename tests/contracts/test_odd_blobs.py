@@ -103,6 +103,17 @@ def test_a_blob_whose_content_is_not_given_says_what_it_is(site: Site, name: str
             CALLS[call].act(site.storage, name, before)
 
 
+def test_a_blob_that_somebody_took_snapshots_of_is_deleted_with_them(azurite: Any, name: str) -> None:
+    blobs, queues = connect(azurite.connection_string)
+    with blobs, queues:
+        storage = Storage(blobs, queues)
+        storage.prepare()
+        etag = storage.put(BOX, name, b"one")
+        blobs.get_blob_client(BOX, name).create_snapshot()
+        storage.delete(BOX, name, etag)
+        assert list(storage.list(BOX, name)) == []
+
+
 def test_a_listing_says_which_blobs_cannot_be_read(azurite: Any, name: str) -> None:
     """Without a request for each of them."""
     blobs, queues = connect(azurite.connection_string)

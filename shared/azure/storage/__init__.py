@@ -116,10 +116,15 @@ class Storage:
 
     def delete(self, container: str, name: str, etag: str = "") -> None:
         """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine."""
-        client = self._blob(container, name)
+        client, condition = self._blob(container, name), _if_still(etag) if etag else {}
         try:
             with contextlib.suppress(NotFound), translated(f"{container}/{name}"):
-                client.delete_blob(delete_snapshots="include", **(_if_still(etag) if etag else {}))
+                client.delete_blob(**condition)
+        except ServiceBusy as error:
+            if code_of(error.__cause__) != "SnapshotsPresent":
+                raise
+            with contextlib.suppress(NotFound), translated(f"{container}/{name}"):
+                client.delete_blob(delete_snapshots="include", **condition)
         except LedgerConflict:
             if self._exists(container, name):  # else the condition was not met because nothing was there
                 raise
