@@ -220,7 +220,7 @@ DEFECTS: dict[str, Defect] = {
     "a candidate that serves badly goes on": Defect(23, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)),
     "the gate is blind": Defect(22, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
     "the limits are ignored": Defect(11, ("runs beside", "within a day"), _Spendthrift),
-    "leases keep nobody out": Defect(99, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
+    "leases keep nobody out": Defect(181, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
     "intents are not written": Defect(
         4,
         patches=(
@@ -228,8 +228,8 @@ DEFECTS: dict[str, Defect] = {
             (states, "DATASET", _without_intents(states.DATASET)),
         ),
     ),
-    "a request outlives its answer": Defect(20262214, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
-    "a damaged row stops the sweep": Defect(0, ("sweep met",), patches=((store, "_listed", _believed),)),
+    "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
+    "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((store, "_listed", _believed),)),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),

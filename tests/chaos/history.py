@@ -13,6 +13,7 @@ from math import inf
 from typing import Any
 
 from shared.errors import PipelineError
+from shared.ledger.states import DatasetState
 from shared.operations import actions, damage, sweep
 from shared.snapshots import intake
 from tests.chaos import endings, moves
@@ -59,6 +60,7 @@ class History:
         self.stage, self.clock = self.world.stage, self.world.clock
         self.next_sweep = self.clock() + SWEEP_SECONDS
         self.count = 0
+        self.callers = set[str]()
 
     def run(self) -> Verdict:
         """The whole history."""
@@ -97,8 +99,11 @@ class History:
 
     def _mend(self) -> None:
         """A person mends what is damaged in the ledger, as `python -m cli.ledger --mend` does."""
-        for blob in damage.find(self.world.bare):
-            self.stage.note("ada", damage.mend(self.world.bare, blob))
+        try:
+            for blob in damage.find(self.world.bare):
+                self.stage.note("ada", damage.mend(self.world.bare, blob))
+        except ValueError as error:
+            self.world.promises.require(False, f"mending met {error!r}")
 
     def _served(self) -> None:
         """A first release, without any trouble."""
@@ -195,8 +200,18 @@ class History:
     def deliver_message(self, message: tuple[float, int, str]) -> None:
         """A message of the queue is handed to a new process; it comes again if that process does not finish."""
         self.world.storage.messages.remove(message)
+        self._call_first(message[2])
         services, text = self.world.new_process(), message[2]
         self.act(f"step {text}", lambda: self.world.step(services, text), lambda: self._send_again(text))
+
+    def _call_first(self, message: str) -> None:
+        """Whoever waits for the moment in which a sleeping dataset may release something calls now."""
+        dataset = message.removeprefix("dataset/").removesuffix("?")
+        if dataset in self.callers:
+            row = next((row for row in self.world.rows("dataset") if row.name == dataset), None)
+            if row and row.state == DatasetState.ASLEEP and row.next_release:
+                self.callers.discard(dataset)
+                moves.call(self, dataset)
 
     def deliver_event(self, event: tuple[float, int, str]) -> None:
         """An event is handed to a new process; it comes again if that process does not finish."""

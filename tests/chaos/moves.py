@@ -151,21 +151,20 @@ def question(history: History) -> None:
     """A client asks a model."""
     names = [row.name for row in history.world.rows("dataset")]
     if names:
-        services, name = history.world.new_process(), history.dice.pick(names)
-        history.act(f"question {name}", lambda: asyncio.run(_question(services, name)))
+        call(history, history.dice.pick(names))
 
 
-def unheard(history: History) -> None:
-    """A client asks a model that sleeps, and every hint to its dataset is lost: the sweep finds what is on record."""
-    asleep = [row for row in history.world.rows("dataset") if row.state == DatasetState.ASLEEP]
-    if not asleep:
-        return
-    row = history.dice.pick(asleep)
-    services, messages = history.world.new_process(), history.world.storage.messages
-    history.act(f"question {row.name}", lambda: asyncio.run(_question(services, row.name)))
-    for message in [m for m in messages if m[2] == f"{row.key}?"]:
-        messages.remove(message)
-        history.stage.note("nobody", f"gets {message[2]!r}: it is lost")
+def at_once(history: History) -> None:
+    """A client asks a model that sleeps at the very moment when its dataset's next release may begin."""
+    asleep = [row.name for row in history.world.rows("dataset") if row.state == DatasetState.ASLEEP]
+    if asleep:
+        history.callers.add(history.dice.pick(asleep))
+
+
+def call(history: History, dataset: str) -> None:
+    """A client asks a dataset's model."""
+    services = history.world.new_process()
+    history.act(f"question {dataset}", lambda: asyncio.run(_question(services, dataset)))
 
 
 async def _question(services: Any, name: str) -> None:
@@ -270,5 +269,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, unheard, damage,
+    azure, stray, tamper, at_once, damage,
 )  # fmt: skip

@@ -159,6 +159,7 @@ class Promises:
 
     def submitted(self, spec: JobSpec) -> None:
         """A job comes into being."""
+        self._under_lease(spec.tags[naming.TAG_SNAPSHOT], spec.name)
         snapshot, attempt = spec.tags[naming.TAG_SNAPSHOT], spec.tags[naming.TAG_ATTEMPT]
         self.jobs[snapshot, attempt].add(spec.name)
         names = self.jobs[snapshot, attempt]
@@ -198,6 +199,12 @@ class Promises:
             found |= rows
         self.require(found == wanted, f"{snapshot}: {len(found)} rows are trained on, {len(wanted)} were dropped")
 
+    def _under_lease(self, lock: str, what: str) -> None:
+        """Who writes to Azure ML holds the row's lease, and nobody else does."""
+        actor, lease = self.world.stage.current(), self.world.storage.held.get(lock)
+        holds = actor is None or (lease is not None and lease.holder is actor)
+        self.require(holds, f"{what} is written by one who does not hold the lease of {lock}")
+
     def registered(self, name: str, version: str, job: str) -> None:
         """A model version comes into being."""
         self.versions[job].add(f"{name}:{version}")
@@ -206,10 +213,15 @@ class Promises:
     def endpoint_removed(self, endpoint: str) -> None:
         """An endpoint is removed."""
         rows = [row for row in self.world.rows("dataset") if row.endpoint == endpoint]
+        for row in rows:
+            self._under_lease(row.name, endpoint)
         self.require(not any(row.state == "LIVE" for row in rows), f"{endpoint} is removed while its dataset is LIVE")
 
     def traffic_written(self, endpoint: str, traffic: Mapping[str, int]) -> None:
         """Traffic is set."""
+        for row in self.world.rows("dataset"):
+            if row.endpoint == endpoint:
+                self._under_lease(row.name, endpoint)
         for deployment, share in traffic.items():
             self.require(
                 not share or deployment in self.passed, f"{endpoint}: {share} % to {deployment}, which passed no gate"
