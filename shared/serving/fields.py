@@ -1,6 +1,6 @@
 """How a field of a request is treated that changes nothing here. The requests' models are the one table of fields.
 
-A field without one of these marks is used. Rendered from the models into docs/chat-requests.md and the OpenAPI document.
+A field without one of these marks is used. docs/chat-requests.md and the OpenAPI document are rendered from them.
 """
 
 from __future__ import annotations
