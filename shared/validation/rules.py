@@ -229,7 +229,7 @@ _TABLE = (
          "Write 0 or 1, or leave weights out: this trainer learns from every answer."),
     Rule("weight-zero", "turns", "warning",
          "An answer has weight 0, so that nobody learns from it; this trainer knows no weights and learns from it.",
-         "Drop the answer with the turn it answers (`python -m cli.prepare` does), or accept that it is learned from."),
+         "Drop the answer with the turn it answers, or accept that it is learned from."),
     Rule("no-weighted-answer", "turns", "error",
          "Every answer of the dialogue has weight 0: nothing in it is meant to be learned, and this trainer would.",
          "Leave the row out."),
