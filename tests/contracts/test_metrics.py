@@ -123,7 +123,7 @@ def test_the_questions_to_two_deployments_are_told_apart_by_status_and_time(azur
             meter.server.control("POST", "/metrics", {**question, "count": count})
     meter.advance(60)
     found = meter.metrics.compared(endpoint, ("rel2", began), ("rel1", began), meter.now())
-    assert found.candidate == CallStats(asked=16, failed=4, refused=2, p50_seconds=1.5, p95_seconds=1.5)
+    assert found.candidate == CallStats(asked=16, failed=4, busy=2, p50_seconds=1.5, p95_seconds=1.5)
     assert found.live == CallStats(asked=41, failed=1, p50_seconds=1.5, p95_seconds=1.5)
     late = meter.metrics.compared(endpoint, ("rel2", meter.now()), ("rel1", began), meter.now() + 60)
     assert late.candidate == CallStats(), "what was asked before does not count"

@@ -63,7 +63,7 @@ def translated(what: str) -> Iterator[None]:
 def code_of(error: Any) -> str:
     """The storage service's own word for an error; empty when it gave none."""
     code = getattr(error, "error_code", None)
-    headers = getattr(error.response, "headers", None) or {}
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
     return str(getattr(code, "value", code) or headers.get("x-ms-error-code") or "")
 
 
