@@ -24,6 +24,7 @@ from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState
 from shared.ledger.store import CONTAINER
 from shared.releases import idle
+from shared.releases.endpoints import CHANGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +40,6 @@ REMOVED_KEPT = 100
 # A removal that Azure accepts and does not carry out is started again after the grace time, doubled each time up to so
 # often.
 _SLOWEST = 5
-_MOVING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
 class Orphan(Struct, frozen=True, kw_only=True):
@@ -175,7 +175,7 @@ def _start_removal(services: Services, orphan: Orphan) -> bool:
     if not listed or not _unexplained(_row(services, orphan.dataset), orphan.endpoint, orphan.deployment):
         return False
     ours = endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) == services.installation
-    if endpoint is None or not ours or endpoint.state in _MOVING:
+    if endpoint is None or not ours or endpoint.state in CHANGING:
         return False
     if orphan.deployment:
         services.workspace.deployments.delete(orphan.endpoint, orphan.deployment)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 # How many names are tried for an endpoint, besides the first.
 _OTHER_NAMES = 9
-_CHANGING = ("Creating", "Updating", "Deleting", "Scaling")
+# What an endpoint or a deployment is while Azure ML is at it.
+CHANGING = ("Creating", "Updating", "Deleting", "Scaling")
 
 
 class ReleaseFailure(PermanentError):
@@ -83,7 +84,7 @@ def ensure_deployed(services: Services, row: Dataset, release: Release) -> Progr
         return _pursue(services, row, what, "", lambda: _start(lambda: services.workspace.deployments.create(spec)))
     if found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
         raise ReleaseFailure(f"{what} exists but was not made for {release.snapshot}")
-    if found.state in _CHANGING:
+    if found.state in CHANGING:
         return Progress(False)
     if found.state != "Succeeded":
         raise ReleaseFailure(f"{what} is {found.state}{_why(services, row, what)}")
@@ -126,7 +127,7 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
     found = operations.deployments.get(row.endpoint, release.deployment)
     if found is None or found.tags.get(naming.TAG_SNAPSHOT) != release.snapshot:
         return _done(row, what, endpoint)
-    state = found.state if found.state in _CHANGING else endpoint.state
+    state = found.state if found.state in CHANGING else endpoint.state
     delete = operations.deployments.delete
     return _pursue(services, row, what, state, lambda: delete(row.endpoint, release.deployment))
 
@@ -189,7 +190,7 @@ def _ensure_endpoint(services: Services, row: Dataset, release: Release) -> Prog
         raise EndpointNameTaken(f"endpoint name {row.endpoint} is taken by somebody else")
     if endpoint.state == "Succeeded":
         return _done(row, what, endpoint)
-    if endpoint.state in _CHANGING:
+    if endpoint.state in CHANGING:
         return Progress(False)
     if endpoint.traffic:
         return ensure_traffic(services, row)
@@ -213,7 +214,7 @@ def _pursue(services: Services, row: Dataset, what: str, state: str, write: Call
         what,
         now=services.clock(),
         patience=Patience(given.deploy_limit_minutes * 60, given.look_seconds),
-        changing=state if state in _CHANGING else "",
+        changing=state if state in CHANGING else "",
         write=write,
         failure=services.workspace.failure,
     )

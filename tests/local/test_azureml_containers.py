@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import openai
@@ -61,13 +61,14 @@ def score(
     return azureml.send("POST", f"/endpoints/containers/{path}", json=body, headers=headers)
 
 
-def client(azureml: AzureMl, ml: Any) -> openai.OpenAI:
+@pytest.fixture
+def client(azureml: AzureMl, ml: Any, endpoint: str) -> Iterator[openai.OpenAI]:
     """The official client, at the address that real endpoints have theirs."""
     key = ml.online_endpoints.get_keys("containers").primary_key
     http = openai.DefaultHttpxClient(verify=ssl.create_default_context(cafile=azureml.ca), trust_env=False)
-    return openai.OpenAI(
-        base_url=f"{azureml.base}/endpoints/containers/v1", api_key=key, http_client=http, max_retries=0
-    )
+    base_url = f"{azureml.base}/endpoints/containers/v1"
+    with openai.OpenAI(base_url=base_url, api_key=key, http_client=http, max_retries=0) as found:
+        yield found
 
 
 @pytest.mark.parametrize("container", ["fmi", "serve", "score"])
@@ -91,10 +92,10 @@ def test_at_score_failures_have_status_200(azureml: AzureMl, ml: Any, endpoint: 
 
 @pytest.mark.parametrize("container", ["fmi", "serve"])
 def test_the_openai_route_of_the_same_container_streams_and_tells_the_truth(
-    azureml: AzureMl, ml: Any, endpoint: str, container: str
+    azureml: AzureMl, client: openai.OpenAI, container: str
 ) -> None:
     behave(azureml, container, context_words=40)
-    chat: Any = client(azureml, ml).chat.completions
+    chat: Any = client.chat.completions
     whole = chat.create(model="m", messages=ASK, max_tokens=3)
     assert (whole.choices[0].finish_reason, whole.usage.completion_tokens) == ("length", 3)
     stream = chat.create(model="m", messages=ASK, stream=True)
