@@ -43,9 +43,19 @@ def azureml_server(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> It
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def shared_azureml(azureml_server: AzureMl) -> Iterator[AzureMl]:
+    """The session's server for one module of tests. The endpoints that the module shared between its tests are deleted
+    after it: their machines count for the quota that another module's tests set."""
+    yield azureml_server
+    for endpoint in azureml_server.arm("GET", "/onlineEndpoints").json()["value"]:
+        azureml_server.arm("DELETE", f"/onlineEndpoints/{endpoint['name']}")
+
+
 @pytest.fixture
-def azureml(azureml_server: AzureMl) -> Iterator[AzureMl]:
+def azureml(shared_azureml: AzureMl) -> Iterator[AzureMl]:
     """The session's server, in the test's environment; faults and settings are put back afterwards."""
+    azureml_server = shared_azureml
     settings = azureml_server.control("GET", "/settings")
     with azureml_server.environment():
         yield azureml_server
