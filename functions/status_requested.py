@@ -44,6 +44,33 @@ def get_snapshot(req: Request) -> Response:
     return _answered(lambda: status.snapshot(runtime.services(), req.path_params["id"]), unknown)
 
 
+@web.route(blueprint, "GET", "snapshots/{id}/report", errors=STATUS_ERRORS)
+def get_report(req: Request) -> Response:
+    """A snapshot's validation report: every finding with its rows."""
+    from shared.operations import documents
+
+    unknown = "that snapshot has no report yet; GET /api/snapshots/{id} says where it is"
+    return _answered(lambda: documents.report(runtime.services(), req.path_params["id"]), unknown)
+
+
+@web.route(blueprint, "GET", "snapshots/{id}/evaluation", errors=STATUS_ERRORS)
+def get_evaluation(req: Request) -> Response:
+    """Every prompt that the gate asked a snapshot's model, with the answers and how they were judged."""
+    from shared.operations import documents
+
+    unknown = "the gate has not judged that snapshot; GET /api/snapshots/{id} says where it is"
+    return _answered(lambda: documents.evaluation(runtime.services(), req.path_params["id"]), unknown)
+
+
+@web.route(blueprint, "GET", "snapshots/{id}/logs", errors=STATUS_ERRORS)
+def get_logs(req: Request) -> Response:
+    """The ends of the logs of a snapshot's training steps and deployments that failed."""
+    from shared.operations import documents
+
+    unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
+    return _answered(lambda: documents.logs(runtime.services(), req.path_params["id"]), unknown)
+
+
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
 def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""

@@ -12,10 +12,13 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from cli.__main__ import app
+from cli.failures import MEANINGS
 from shared.config.settings import REMOVED, Settings, setting_name
 from shared.ledger.states import DATASET, SNAPSHOT
 from shared.serving.fields import HintField, NeutralField, TakenField, marked
@@ -26,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests", "command-line")),
 )
 # What somebody decides who sets the app up; docs/settings.md has all.
 DECIDED_BY_USERS = (
@@ -58,6 +61,7 @@ def parts() -> dict[str, str]:
         "removed-settings": "\n".join(f"- `{name}`: {reason}." for name, reason in sorted(REMOVED.items())),
         "rooms": rooms(),
         "request-fields": request_fields(),
+        "commands": commands(),
     }
 
 
@@ -112,6 +116,40 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, tuple):
         value = ",".join(map(str, value))
     return f"`{json.dumps(value) if isinstance(value, bool | dict) else value}`"
+
+
+def commands() -> str:
+    """Every command of `droptune` with what can be given to it, and the exit statuses."""
+    rows = ["| command | what it does |", "|---|---|"]
+    options = []
+    for name, command in _command_group().commands.items():
+        given = [_given(parameter) for parameter in command.params]
+        shown = " ".join([f"droptune {name}", *(text for kind, text, _ in given if kind == "argument")])
+        rows.append(f"| `{shown}` | {(command.help or '').strip()} |")
+        options += [f"| `{name}` | `{text}` | {about} |" for kind, text, about in given if kind == "option"]
+    head = ["", "| command | option | what it says |", "|---|---|---|"]
+    statuses = [
+        "",
+        "| exit status | what it says |",
+        "|---|---|",
+        *(f"| {s.value} | {m} |" for s, m in MEANINGS.items()),
+    ]
+    return "\n".join([*rows, *head, *options, *statuses])
+
+
+def _command_group() -> Any:
+    import typer
+
+    return typer.main.get_command(app)
+
+
+def _given(parameter: Any) -> tuple[str, str, str]:
+    """Whether something is an argument or an option, how it is written, and what it says."""
+    about = parameter.help or ""
+    if parameter.param_type_name == "argument":
+        return "argument", parameter.metavar or parameter.name.upper(), about
+    names = ", ".join(parameter.opts) + "".join(f"/{name}" for name in parameter.secondary_opts)
+    return "option", names, about
 
 
 def rooms() -> str:

@@ -35,6 +35,8 @@ make_environment() {
         .venv/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
     fi
     rm $half_done
+    cp scripts/droptune.sh .venv/bin/droptune
+    chmod +x .venv/bin/droptune
 }
 
 # What scripts/$1 pins, into .tools/$1; $2 is a file by which one sees that it is there.

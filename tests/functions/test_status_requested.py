@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions import status_requested as status
-from shared import runtime
+from shared import naming, runtime
 from shared.errors import ServiceBusy
-from shared.operations import sweep
+from shared.ledger.release import GateMetrics, Judgement
+from shared.operations import documents, sweep
 from shared.snapshots import intake
-from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_snapshot
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import World
 
 Make = Callable[..., Request]
@@ -109,3 +110,45 @@ def test_a_damaged_row_is_named_where_it_is_asked_for_and_counted_in_health(worl
     assert len(listed["damaged"]) == 2
     runtime.services()
     assert _body(status.health(request_of(method="GET"))) == {"status": "ok", "damaged_blobs": 2}
+
+
+def test_the_report_and_the_evaluation_of_a_snapshot_are_served_as_they_were_written(
+    world: World, request_of: Make
+) -> None:
+    row = a_trained_snapshot()
+    world.services.ledger.create(row)
+    evaluation = f"{SNAPSHOT}/r1/evaluation.json"
+    measured = GateMetrics(asked=0)
+    judged = Judgement(passed=True, against_live="first", candidate=measured, evaluation=evaluation)
+    world.services.ledger.create(a_dataset(live=a_release(gate=judged)))
+    for route, container, name in (
+        (status.get_report, "reports", f"{SNAPSHOT}.json"),
+        (status.get_evaluation, "evaluations", judged.evaluation),
+    ):
+        asked = {"method": "GET", "route": {"id": SNAPSHOT}}
+        world.storage.put(container, name, b'{"rows": 40}')
+        assert _body(route(request_of(**asked))) == {"rows": 40}
+        world.storage.put(container, name, b'{"rows": ')
+        refused = _body(route(request_of(**asked)), 503)
+        assert f"{container}/{name} cannot be read" in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("route", [status.get_report, status.get_evaluation])
+def test_what_was_not_written_yet_is_404_with_where_to_look(world: World, request_of: Make, route: Any) -> None:
+    world.services.ledger.create(a_snapshot())
+    refused = _body(route(request_of(method="GET", route={"id": SNAPSHOT})), 404)
+    assert "GET /api/snapshots/{id}" in refused["error"]["message"]
+
+
+def test_kept_logs_are_served_by_what_wrote_them_and_only_their_ends(world: World, request_of: Make) -> None:
+    world.services.ledger.create(a_trained_snapshot(attempt=2))
+    world.storage.put("reports", naming.training_log(SNAPSHOT, 2), b"x" * 50_000 + b"the end")
+    world.storage.put("evaluations", f"{SNAPSHOT}/r1.log.json", b'{"inference-server": "no model"}')
+    world.storage.put("evaluations", f"{SNAPSHOT}/r1/evaluation.json", b"{}")
+    found = _body(status.get_logs(request_of(method="GET", route={"id": SNAPSHOT})))
+    assert {name: text[-7:] for name, text in found.items()} == {
+        "training, attempt 2": "the end",
+        "deployment r1, inference-server": "o model",
+    }
+    assert len(found["training, attempt 2"]) == documents.LOG_END
+    assert _body(status.get_logs(request_of(method="GET", route={"id": NEWER})), 404)

@@ -1,0 +1,239 @@
+"""`droptune`: the command line. The table of contents; each command is one call into a file named for it.
+
+    python -m cli --help
+
+It talks to the app that the environment names, else to the local cloud of the checkout (see `target`). Commands are
+loaded when they run, so that help and completion come at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.failures import MEANINGS, CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from cli.client import AppClient
+
+_STATUSES = "\n\n".join(f"{status.value}  {meaning}" for status, meaning in MEANINGS.items())
+app = typer.Typer(
+    name="droptune",
+    help="Drop chat data, get a fine-tuned model that answers.",
+    epilog=f"Exit statuses:\n\n{_STATUSES}",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SnapshotName = Annotated[
+    str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, or a dataset for its newest snapshot.")
+]
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or one of its snapshots.")]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASS_ON)
+def check(context: typer.Context) -> None:
+    """Check files before they are dropped, by the rules of the app."""
+    from cli.check import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def prepare(context: typer.Context) -> None:
+    """Make a snapshot of a dataset on the Hugging Face Hub, or of a folder."""
+    from cli.prepare import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def ledger(context: typer.Context) -> None:
+    """Look for what is damaged in the ledger, mend it or set it aside."""
+    from cli.ledger import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command()
+def drop(
+    source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder.")],
+    dataset: Annotated[str, typer.Option(help="The dataset; default: the file's or folder's own name.")] = "",
+    checked: Annotated[bool, typer.Option("--check/--no-check", help="Check the rows before the upload.")] = True,
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Follow the snapshot until it ends.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Upload a file or folder as a snapshot, and watch what becomes of it."""
+    from cli import dropping
+
+    with _client() as client:
+        raise typer.Exit(dropping.drop(client, source, dataset, checked=checked, follow=watch, as_json=as_json))
+
+
+@app.command()
+def watch(snapshot: SnapshotName, as_json: Json = False) -> None:
+    """Follow a snapshot until it is live, or ended otherwise."""
+    from cli.watching import follow
+
+    with _client() as client:
+        raise typer.Exit(follow(client, client.snapshot_id(snapshot), as_json))
+
+
+@app.command("ls")
+def list_(
+    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Only the snapshots of this dataset.")] = "",
+    datasets: Annotated[bool, typer.Option("--datasets", "-d", help="List datasets and what they serve.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List snapshots, newest first, and refused uploads; or datasets."""
+    from cli import showing
+
+    with _client() as client:
+        if datasets:
+            showing.list_datasets(client, as_json)
+        else:
+            showing.list_snapshots(client, dataset, as_json)
+
+
+@app.command()
+def show(snapshot: SnapshotName, as_json: Json = False) -> None:
+    """Everything about one snapshot."""
+    from cli import showing
+
+    with _client() as client:
+        showing.show(client, client.snapshot_id(snapshot), as_json)
+
+
+@app.command()
+def report(snapshot: SnapshotName, as_json: Json = False) -> None:
+    """The validation report of a snapshot: every finding with its rows. Status 1 if it was rejected."""
+    from cli import showing
+
+    with _client() as client:
+        raise typer.Exit(0 if showing.report(client, client.snapshot_id(snapshot), as_json) else Exit.FAILED)
+
+
+@app.command()
+def logs(snapshot: SnapshotName, as_json: Json = False) -> None:
+    """The ends of the logs of training steps and deployments that failed."""
+    from cli import showing
+
+    with _client() as client:
+        showing.logs(client, client.snapshot_id(snapshot), as_json)
+
+
+@app.command()
+def ask(
+    model: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or DATASET@SNAPSHOT for one release.")],
+    question: Annotated[str, typer.Argument(metavar="[QUESTION]", help="Without: a chat.")] = "",
+    system: Annotated[str, typer.Option(help="A system turn to begin with.")] = "",
+    max_tokens: Annotated[int, typer.Option(help="Tokens that the answer may have; 0: the app's own limit.")] = 0,
+) -> None:
+    """Ask a model one question, or chat with it."""
+    from cli import asking
+
+    turns = [{"role": "system", "content": system}] if system else []
+    parameters = {"max_tokens": max_tokens} if max_tokens else {}
+    with _client() as client:
+        if question or not sys.stdin.isatty():
+            turns.append({"role": "user", "content": question or sys.stdin.read()})
+            asking.once(client, model, turns, **parameters)
+        else:
+            asking.chat(client, model, turns, _read_question, **parameters)
+
+
+def _read_question() -> str:
+    try:
+        return input("> ")
+    except EOFError:
+        return ""
+
+
+@app.command()
+def retry(snapshot: SnapshotName, as_json: Json = False) -> None:
+    """Go on with a snapshot that failed, or that waits for a person."""
+    _request("snapshots/{name}/retry", _snapshot, snapshot, as_json)
+
+
+@app.command()
+def override(
+    snapshot: SnapshotName,
+    what: Annotated[str, typer.Option(help="Names of checks, with commas between; default: those that block it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Excuse checks for one snapshot, on record, and take it after all."""
+    _request("snapshots/{name}/override", _snapshot, snapshot, as_json, **({"what": what} if what else {}))
+
+
+@app.command()
+def sleep(dataset: DatasetName, as_json: Json = False) -> None:
+    """Remove a live dataset's endpoint, which costs money; its model is kept."""
+    _request("datasets/{name}/sleep", _dataset, dataset, as_json)
+
+
+@app.command()
+def wake(dataset: DatasetName, as_json: Json = False) -> None:
+    """Make a sleeping dataset's endpoint again."""
+    _request("datasets/{name}/wake", _dataset, dataset, as_json)
+
+
+@app.command()
+def rollback(dataset: DatasetName, as_json: Json = False) -> None:
+    """Go back to the release before; during a rollout, take the candidate back."""
+    _request("datasets/{name}/rollback", _dataset, dataset, as_json)
+
+
+@app.command()
+def resume(dataset: DatasetName, as_json: Json = False) -> None:
+    """Go on with a dataset that waits for a person."""
+    _request("datasets/{name}/resume", _dataset, dataset, as_json)
+
+
+def _snapshot(client: AppClient, name: str) -> str:
+    return client.snapshot_id(name)
+
+
+def _dataset(client: AppClient, name: str) -> str:
+    return client.dataset_name(name)
+
+
+def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as_json: bool, **query: str) -> None:
+    """Asks the app for something, and prints what it says will happen."""
+    import getpass
+
+    from cli import printing
+
+    with _client() as client:
+        found: Any = client.post(route.format(name=resolve(client, name)), by=getpass.getuser(), **query)
+    if as_json:
+        printing.print_json(found)
+    else:
+        printing.print_line(found["message"])
+
+
+@contextmanager
+def _client() -> Iterator[AppClient]:
+    """A client of the app. What fails inside is told on standard error and ends the command with its status."""
+    from cli.client import AppClient
+    from cli.target import find_target
+
+    try:
+        with AppClient(find_target()) as client:
+            yield client
+    except CommandFailed as failure:
+        print(f"droptune: {failure}", file=sys.stderr)
+        raise typer.Exit(failure.status) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    app(prog_name="droptune")

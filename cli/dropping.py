@@ -1,0 +1,183 @@
+"""`droptune drop`: checks files as the app will, uploads them, the marker last, and follows the snapshot.
+
+Dropping the same files again makes a new snapshot, which the app finds to be a duplicate before it costs anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.failures import CommandFailed, Exit
+from shared import naming
+from shared.chatdata.formats import EXTENSIONS
+from shared.snapshots.paths import MARKER, OPTIONS, InvalidUpload, parse_path
+from shared.validation.sources import files_of
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobServiceClient
+
+    from cli.client import AppClient
+
+CONTAINER = "snapshots"
+# Blocks of one file, and files, that are sent at the same time.
+_AT_ONCE = 8
+_BLOCK = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file and the path that it gets in the container."""
+
+    file: Path | None
+    path: str
+
+    @property
+    def size(self) -> int:
+        """In bytes; the marker has none."""
+        return self.file.stat().st_size if self.file else 0
+
+
+def drop(client: AppClient, source: Path, dataset: str, *, checked: bool, follow: bool, as_json: bool) -> Exit:
+    """Checks, uploads and follows. The exit status says what became of it. Raises CommandFailed."""
+    from cli import printing, watching
+
+    uploads = plan(source, dataset)
+    account = client.target.account()
+    if checked and not _passes(source, as_json):
+        return Exit.FAILED
+    snapshot = upload(account, uploads, as_json)
+    watching.await_snapshot(client, snapshot, uploads[-1].path)
+    if follow:
+        if not as_json:
+            printing.print_line(f"{snapshot}: from here on it may be left alone, the app goes on")
+        return watching.follow(client, snapshot, as_json)
+    if as_json:
+        printing.print_json({"id": snapshot})
+    else:
+        printing.print_line(f"{snapshot} is on its way: `droptune watch {snapshot}`")
+    return Exit.DONE
+
+
+def _passes(source: Path, as_json: bool) -> bool:
+    """Whether the rows pass the rules, as far as they can be known here; the findings are printed if they do not."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from cli.check import main
+
+    found = StringIO()
+    with redirect_stdout(found):
+        status = main([str(source), *(["--json"] if as_json else [])])
+    if status == Exit.USAGE:
+        raise CommandFailed(Exit.USAGE, f"{source} could not be checked; --no-check drops it all the same")
+    if status:
+        print(found.getvalue(), end="")
+        if not as_json:
+            print("not dropped: mend the rows, or drop them all the same with --no-check")
+    return status == Exit.DONE
+
+
+def plan(source: Path, dataset: str = "", now: datetime | None = None) -> list[Upload]:
+    """What is uploaded for a file or a folder, in order: the one that completes the snapshot comes last.
+
+    A file becomes `<dataset>.jsonl`, a folder `<dataset>/<time>/`, so that what was left there by another drop does not
+    join it. `dataset` defaults to the file's or folder's own name. Raises CommandFailed for what the app would refuse
+    by its path.
+    """
+    if not source.exists():
+        raise CommandFailed(Exit.NOT_FOUND, f"there is no file or folder {source}")
+    if source.is_dir():
+        uploads = _folder(source, dataset, now or datetime.now(UTC))
+    else:
+        name = f"{dataset}{_extension(source.name)}" if dataset else source.name
+        uploads = [Upload(source, name)]
+    try:
+        for upload in uploads:
+            parse_path(upload.path)
+    except InvalidUpload as error:
+        how = "" if dataset else "; --dataset NAME chooses another name"
+        raise CommandFailed(Exit.USAGE, f"{error}{how}") from error
+    return uploads
+
+
+def _folder(source: Path, dataset: str, now: datetime) -> list[Upload]:
+    folder = source.resolve()
+    base = f"{dataset or folder.name}/{now:%Y%m%d-%H%M%S}"
+    try:
+        files = files_of(folder)
+    except ValueError as error:
+        raise CommandFailed(Exit.USAGE, str(error)) from error
+    if not files:
+        raise CommandFailed(Exit.USAGE, f"{source} has no .jsonl, .jsonl.gz or .parquet file")
+    if (options := folder / OPTIONS).is_file():
+        files = [*files, options]
+    return [*(Upload(file, f"{base}/{file.name}") for file in files), Upload(None, f"{base}/{MARKER}")]
+
+
+def _extension(name: str) -> str:
+    """The extension that counts, or all that there is after the first dot: the app says what is wrong with it."""
+    return next((known for known in EXTENSIONS if name.endswith(known)), "." + name.partition(".")[2])
+
+
+def upload(account: BlobServiceClient, uploads: Sequence[Upload], quiet: bool = False) -> str:
+    """Uploads all files and then the last one; the id of the snapshot that this makes. Raises CommandFailed."""
+    from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+    try:
+        with _bar(sum(one.size for one in uploads), quiet) as progress, account, ThreadPoolExecutor(_AT_ONCE) as pool:
+            for done in [pool.submit(_send, account, one, progress) for one in uploads[:-1]]:
+                done.result()
+            return _send(account, uploads[-1], progress)
+    except ClientAuthenticationError as error:
+        text = f"storage refused the sign-in: Storage Blob Data Contributor on `{CONTAINER}` is needed ({error.reason})"
+        raise CommandFailed(Exit.NO_ACCESS, text) from error
+    except (AzureError, OSError) as error:
+        said = str(error).splitlines()[0][:200]
+        raise CommandFailed(Exit.UNREACHABLE, f"the upload was cut off, run it again: {said}") from error
+
+
+@contextmanager
+def _bar(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal while files are sent; hears how many bytes more there are."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("uploading"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+def _send(account: BlobServiceClient, one: Upload, progress: Callable[[int], None]) -> str:
+    """Uploads one file; the id of the snapshot that it would complete."""
+    client = account.get_blob_client(CONTAINER, one.path)
+    sent = 0
+
+    def hook(current: int, _total: int | None) -> None:
+        nonlocal sent
+        progress(current - sent)
+        sent = current
+
+    if one.file is None:
+        found = client.upload_blob(b"", overwrite=True)
+    else:
+        with one.file.open("rb") as file:
+            found = client.upload_blob(
+                file,
+                length=os.fstat(file.fileno()).st_size,
+                overwrite=True,
+                max_concurrency=_AT_ONCE,
+                progress_hook=hook,
+            )
+    parsed = parse_path(one.path)
+    if parsed is None:
+        return ""
+    uploaded_at = found["last_modified"].timestamp()
+    return naming.snapshot_id(parsed.dataset, uploaded_at, f"{CONTAINER}/{one.path}", str(found["etag"]))

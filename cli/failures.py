@@ -1,0 +1,36 @@
+"""How a command ends when it cannot do what was asked: one sentence, the next step, and an exit status for scripts."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of `droptune`. 2 is also what the command line itself gives for a misspelt option."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NO_ACCESS = 4
+    UNREACHABLE = 5
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    Exit.DONE: "done, or what was waited for is there",
+    Exit.FAILED: "what was asked for failed or was declined: rows refused, training failed, withheld by the gate, ...",
+    Exit.USAGE: "the command line is wrong, or no app is known",
+    Exit.NOT_FOUND: "there is nothing of that name",
+    Exit.NO_ACCESS: "the key, or the sign-in to storage, was refused",
+    Exit.UNREACHABLE: "the app or its storage did not answer: try again later",
+    Exit.INTERRUPTED: "interrupted; what was begun goes on in the app",
+}
+
+
+class CommandFailed(Exception):
+    """Ends the command with a status. The text is one sentence and says what to do next."""
+
+    def __init__(self, status: Exit, text: str) -> None:
+        super().__init__(text)
+        self.status = status

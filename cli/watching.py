@@ -1,0 +1,147 @@
+"""`droptune watch`: tells every change of a snapshot until it ends, by asking the app again and again.
+
+Reads only. Cut off, it can be begun again at any time: what happened meanwhile is told first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from cli import printing
+from cli.failures import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from cli.client import AppClient
+
+POLL_SECONDS = 1.0
+# A dropped file has its snapshot as soon as its event comes; after so long (s) something is wrong with the events.
+UNSEEN_SECONDS = 60.0
+# States of a dataset: its history belongs to the snapshot that is its candidate then.
+_RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
+
+
+def changes(client: AppClient, snapshot: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[dict[str, Any]]:
+    """Each change of a snapshot, oldest first: `state`, `at`, `reason`; the last one has its end state.
+
+    Changes of the dataset's row count while the snapshot is its candidate. Raises CommandFailed.
+    """
+    told: set[tuple[str, str, str]] = set()
+    waiting = ""
+    while True:
+        row = client.get(f"snapshots/{snapshot}")
+        for change in sorted(_history(client, row), key=lambda change: change["at"]):
+            mark = (change["at"], change["state"], change["reason"])
+            if mark not in told:
+                told.add(mark)
+                yield change
+        if row["waiting"] and row["waiting"] != waiting and not has_ended(row):
+            yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": "", "waiting": row["waiting"]}
+        waiting = row["waiting"] or ""
+        if has_ended(row):
+            yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": row["reason"], "ended": True}
+            return
+        sleep(POLL_SECONDS)
+
+
+def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The snapshot's history, and from REGISTERED on what its dataset went through since."""
+    own: list[dict[str, Any]] = row["history"]
+    registered = next((entry["at"] for entry in reversed(own) if entry["state"] == "REGISTERED"), None)
+    if registered is None:
+        return own
+    dataset = client.get(f"datasets/{row['dataset']}")
+    since = [entry for entry in dataset["history"] if entry["at"] >= registered]
+    ours = [entry for entry in since if entry["state"] in _RELEASING or row["id"] in entry["reason"]]
+    return [*own, *ours]
+
+
+def has_ended(row: dict[str, Any]) -> bool:
+    """Whether nothing more happens to a snapshot unless somebody acts."""
+    return row["state"] in printing.GOOD | printing.BAD or bool(row["needs_attention"])
+
+
+def follow(client: AppClient, snapshot: str, as_json: bool = False) -> Exit:
+    """Prints the changes until the end; the exit status says whether that is a good one."""
+    try:
+        last: dict[str, Any] = {}
+        for last in changes(client, snapshot):
+            if as_json:
+                print(json.dumps(last, ensure_ascii=False), flush=True)
+            elif not last.get("ended"):
+                _print_change(last)
+        row = client.get(f"snapshots/{snapshot}")
+    except KeyboardInterrupt:
+        if not as_json:
+            printing.print_line(f"{snapshot} goes on in the app; `droptune watch {snapshot}` shows it again")
+        return Exit.INTERRUPTED
+    if not as_json:
+        _print_end(row)
+    return Exit.DONE if row["state"] in printing.GOOD and not row["needs_attention"] else Exit.FAILED
+
+
+def await_snapshot(client: AppClient, snapshot: str, path: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns once the app has a row for a file that was dropped. Raises CommandFailed when it refused the path, or
+    when the row does not come."""
+    deadline = time.monotonic() + UNSEEN_SECONDS
+    while True:
+        try:
+            client.get(f"snapshots/{snapshot}")
+            return
+        except CommandFailed as failure:
+            if failure.status != Exit.NOT_FOUND:
+                raise
+        refused = [one for one in client.get("snapshots").get("refused", []) if one["path"] == path]
+        if refused:
+            raise CommandFailed(Exit.FAILED, f"refused: {refused[0]['reason']}")
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                Exit.UNREACHABLE,
+                f"{path} is uploaded and the app has not seen it: check the event subscription of the storage account; "
+                "the next sweep finds it in any case",
+            )
+        sleep(POLL_SECONDS / 2)
+
+
+def _print_change(change: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    clock = Text(f"{change['at'][11:19]}  ", style="dim")
+    if waits_for := change.get("waiting"):
+        printing.print_line(clock, Text(f"{'':16}"), Text(f"waits: {printing.one_line(waits_for)}", style="dim"))
+        return
+    name = printing.state(change["state"])
+    name.pad_right(max(1, 16 - len(change["state"])))
+    printing.print_line(clock, name, Text(printing.one_line(change["reason"]), style="dim"))
+
+
+def _print_end(row: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    printing.print_line("")
+    printing.print_line(Text(row["id"], style="bold"), " is ", printing.state(row["state"]), f": {row['reason']}")
+    if row["needs_attention"]:
+        fault = row["fault"] or {}
+        said = f"{fault.get('step', 'a step')} failed {fault.get('count', 0)} times: {fault.get('message', '')}"
+        printing.print_line(said)
+        printing.print_line(f"next: mend the cause, then `droptune retry {row['id']}`")
+    elif hint := next_step(row):
+        printing.print_line(f"next: {hint}")
+
+
+def next_step(row: dict[str, Any]) -> str:
+    """What people do with a snapshot that ended so, or nothing."""
+    match row["state"]:
+        case "LIVE" | "ASLEEP":
+            return f"droptune ask {row['dataset']}"
+        case "REJECTED" if row["report"]:
+            return f"droptune report {row['id']}"
+        case "DUPLICATE":
+            return f"droptune show {row['duplicate_of']}, or droptune override {row['id']} to train it all the same"
+        case "WITHHELD":
+            return f"droptune show {row['id']} has the numbers; droptune override {row['id']} releases it all the same"
+        case "TRAINING_FAILED" | "REGISTER_FAILED" | "DEPLOY_FAILED":
+            return f"droptune retry {row['id']}, once the cause is mended"
+    return ""

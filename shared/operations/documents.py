@@ -1,0 +1,63 @@
+"""What is kept of a snapshot beside its row, for people to read: the validation report, the gate's evaluation, logs.
+
+Called by the HTTP status functions. Each is a blob that was written once; reading changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from shared import naming
+from shared.errors import Damaged, NotFound
+from shared.operations import status
+
+if TYPE_CHECKING:
+    from shared.ledger.rows import Snapshot
+    from shared.runtime import Services
+
+# The most characters of one log that are shown: its end says what went wrong.
+LOG_END = 20_000
+
+
+def report(services: Services, snapshot: str) -> Any:
+    """The validation report. Raises NotFound while there is none."""
+    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    if row.report is None:
+        raise NotFound(f"{snapshot} has no report: it is {row.state}")
+    return _json(services, "reports", row.report.blob)
+
+
+def evaluation(services: Services, snapshot: str) -> Any:
+    """Every prompt of the gate with what was answered. Raises NotFound where the gate has not judged yet."""
+    judged = status.snapshot(services, snapshot)["gate"]
+    if not judged or not judged.get("evaluation"):
+        raise NotFound(f"{snapshot} has no evaluation: the gate has not judged it")
+    return _json(services, "evaluations", judged["evaluation"])
+
+
+def logs(services: Services, snapshot: str) -> dict[str, Any]:
+    """The ends of the logs that were kept when a training step or a deployment failed, by what wrote them."""
+    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    found: dict[str, Any] = {}
+    for attempt in range(1, row.attempt + 1):
+        try:
+            text = services.storage.read("reports", naming.training_log(snapshot, attempt))[0].decode(
+                "utf-8", "replace"
+            )
+        except NotFound:
+            continue
+        found[f"training, attempt {attempt}"] = text[-LOG_END:]
+    for blob in services.storage.list("evaluations", f"{snapshot}/"):
+        if blob.name.endswith(".log.json"):
+            deployment = blob.name.removeprefix(f"{snapshot}/").removesuffix(".log.json")
+            for container, text in _json(services, "evaluations", blob.name).items():
+                found[f"deployment {deployment}, {container}"] = str(text)[-LOG_END:]
+    return found
+
+
+def _json(services: Services, container: str, name: str) -> Any:
+    try:
+        return json.loads(services.storage.read(container, name)[0])
+    except ValueError as error:
+        raise Damaged.named(f"{container}/{name}", error) from error

@@ -1,0 +1,380 @@
+"""`droptune` against the app's own functions behind a real server: what is printed, and the exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import dropping, target, watching
+from cli.__main__ import app
+from cli.client import AppClient
+from cli.failures import MEANINGS, CommandFailed, Exit
+from cli.target import Target, find_target
+from shared.errors import ServiceBusy
+from shared.ledger.rows import HistoryEntry
+from shared.ledger.states import DatasetState as D
+from shared.ledger.states import SnapshotState as S
+from tests.builders import DATASET, ENDPOINT, NEWER, SNAPSHOT, a_dataset, a_snapshot, a_trained_snapshot
+from tests.fakes import KEY, START, World
+from tests.shared.validation.test_freezing import a_row, jsonl
+
+
+def droptune(*arguments: str, stdin: str = "") -> Result:
+    """Runs a command line as a person does."""
+    return CliRunner().invoke(app, arguments, input=stdin)
+
+
+# -- which app ------------------------------------------------------------------------------------
+
+
+def test_the_environment_names_the_app(tmp_path: Path) -> None:
+    given = {target.APP: "https://a.example.net/api/", target.KEY: "k", target.STORAGE: "https://s.example.net"}
+    assert find_target(given, tmp_path) == Target("https://a.example.net", "k", "https://s.example.net")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({target.APP: "https://a"}, target.KEY), ({target.APP: "a.example.net", target.KEY: "k"}, "https://")],
+)
+def test_half_an_app_is_refused_by_the_name_of_what_is_missing(
+    given: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandFailed, match=said) as failure:
+        find_target(given, tmp_path)
+    assert failure.value.status == Exit.USAGE
+
+
+def test_the_nearest_local_cloud_is_taken_from_any_folder_below(tmp_path: Path) -> None:
+    record = tmp_path / target.RECORD
+    record.parent.mkdir()
+    record.write_text(json.dumps({"app_url": "http://x", "app_key": "k", "storage_connection_string": "c"}))
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_target({}, below) == Target("http://x", "k", "c", local=True)
+    record.write_text("{")
+    with pytest.raises(CommandFailed, match="make up"):
+        find_target({}, below)
+
+
+def test_a_key_is_never_shown(tmp_path: Path) -> None:
+    assert "secret" not in repr(Target("https://a", "secret", "AccountKey=secret"))
+
+
+# -- what there is --------------------------------------------------------------------------------
+
+
+def test_an_empty_app_says_what_to_do_first(an_app: World) -> None:
+    for arguments in (["ls"], ["ls", "--datasets"]):
+        found = droptune(*arguments)
+        assert (found.exit_code, "droptune drop" in found.stdout) == (0, True)
+
+
+def test_snapshots_datasets_and_refusals_are_listed(an_app: World) -> None:
+    an_app.services.ledger.create(
+        a_snapshot(S.REJECTED, history=(HistoryEntry(state="REJECTED", at=START, reason="r"),))
+    )
+    an_app.services.ledger.create(a_dataset())
+    an_app.storage.put("snapshots", "Notes.txt", b"x")
+    from shared.snapshots import intake
+
+    intake.receive(an_app.services, "Notes.txt")
+    printed = droptune("ls").stdout
+    assert re.search(rf"{SNAPSHOT} +REJECTED .* r", printed)
+    assert "refused" in printed
+    assert "Notes.txt" in printed
+    assert re.search(rf"{DATASET} +LIVE ", droptune("ls", "-d").stdout)
+    assert [row["id"] for row in json.loads(droptune("ls", "--json").stdout)["snapshots"]] == [SNAPSHOT]
+
+
+@pytest.mark.parametrize("name", [SNAPSHOT, SNAPSHOT[:-3], DATASET], ids=["id", "beginning", "dataset"])
+def test_a_snapshot_is_found_by_id_by_its_beginning_and_by_its_dataset(an_app: World, name: str) -> None:
+    an_app.services.ledger.create(a_trained_snapshot())
+    an_app.services.ledger.create(a_dataset())
+    found = droptune("show", name)
+    assert found.exit_code == 0, found.stderr
+    assert "30 train, 5 validation, 5 test" in found.stdout
+    assert f"next: droptune ask {DATASET}" in found.stdout
+
+
+def test_a_dataset_means_its_newest_snapshot(an_app: World) -> None:
+    for row in (a_snapshot(), a_snapshot(id=NEWER)):
+        an_app.services.ledger.create(row)
+    assert json.loads(droptune("show", DATASET, "--json").stdout)["id"] == NEWER
+    both = droptune("show", f"{DATASET}-2026")
+    assert both.exit_code == Exit.NOT_FOUND
+    assert "the beginning of 2 snapshots" in both.stderr
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(an_app: World) -> None:
+    an_app.services.ledger.create(a_snapshot())
+    found = droptune("show", "suport-bot")
+    assert (found.exit_code, found.stdout) == (Exit.NOT_FOUND, "")
+    assert f"did you mean {DATASET}?" in found.stderr
+
+
+def test_the_report_is_printed_as_check_prints_it(an_app: World, tmp_path: Path) -> None:
+    from cli.processes import check
+    from shared.validation.policy import Policy
+    from shared.validation.sources import local_source
+
+    file = tmp_path / "bad.jsonl"
+    file.write_bytes(jsonl([a_row(n) for n in range(20)]) + b'{"messages": [{"role": "bot", "content": "x"}]}\n')
+    page = check([local_source(file)], Policy()).model_dump_json().encode()
+    row = a_trained_snapshot(S.REJECTED)
+    assert row.report is not None
+    an_app.storage.put("reports", row.report.blob, page)
+    an_app.services.ledger.create(row)
+    found = droptune("report", DATASET)
+    assert found.exit_code == Exit.FAILED
+    assert "row 21, messages[0].role: found" in found.stdout
+    assert droptune("report", DATASET, "--json").exit_code == Exit.FAILED
+
+
+def test_what_is_not_there_yet_says_so(an_app: World) -> None:
+    an_app.services.ledger.create(a_snapshot())
+    found = droptune("report", DATASET)
+    assert found.exit_code == Exit.NOT_FOUND
+    assert "no report yet" in found.stderr
+    assert "no log was kept" in droptune("logs", DATASET).stdout
+
+
+def test_kept_logs_are_shown(an_app: World) -> None:
+    an_app.services.ledger.create(a_trained_snapshot(S.TRAINING_FAILED))
+    an_app.storage.put("reports", f"{SNAPSHOT}.training-1.log", b"step 7\nout of memory\n")
+    an_app.storage.put("evaluations", f"{SNAPSHOT}/r1.log.json", b'{"inference-server": "no model"}')
+    printed = droptune("logs", DATASET).stdout
+    assert "== training, attempt 1 ==\nstep 7\nout of memory" in printed
+    assert "== deployment r1, inference-server ==\nno model" in printed
+
+
+# -- doing something ------------------------------------------------------------------------------
+
+
+def test_a_dataset_is_put_to_sleep_in_the_callers_name(an_app: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    an_app.services.ledger.create(a_dataset())
+    assert droptune("sleep", SNAPSHOT).exit_code == 0
+    asked = an_app.services.ledger.read(f"dataset/{DATASET}").row.requested
+    assert (asked.what, asked.by) == ("sleep", "ada")
+
+
+def test_what_cannot_be_done_now_is_declined_with_the_reason(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset(D.EMPTY))
+    found = droptune("wake", DATASET)
+    assert (found.exit_code, found.stdout) == (Exit.FAILED, "")
+    assert found.stderr.startswith("droptune: ")
+    assert len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("action", ["sleep", "wake", "rollback", "resume"])
+def test_an_unknown_dataset_is_not_found(an_app: World, action: str) -> None:
+    assert droptune(action, "nobody").exit_code == Exit.NOT_FOUND
+
+
+def test_a_check_that_does_not_exist_is_refused_by_the_app(an_app: World) -> None:
+    an_app.services.ledger.create(a_snapshot(S.REJECTED))
+    found = droptune("override", DATASET, "--what", "sense")
+    assert found.exit_code == Exit.FAILED
+    assert "sense" in found.stderr
+
+
+# -- asking ---------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_printed(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset())
+    an_app.workspace.endpoints.write(ENDPOINT, {}, {})
+    for found in (droptune("ask", DATASET, "Why?"), droptune("ask", DATASET, stdin="Why?")):
+        assert (found.exit_code, found.stdout) == (0, "an answer\n"), found.stderr
+
+
+def test_a_wrong_key_is_told_from_an_unknown_model(an_app: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    an_app.services.ledger.create(a_dataset())
+    unknown = droptune("ask", "suport-bot", "Why?")
+    assert unknown.exit_code == Exit.NOT_FOUND
+    assert f"did you mean {DATASET}?" in unknown.stderr
+    monkeypatch.setenv(target.KEY, "another-key-than-that")
+    refused = droptune("ask", DATASET, "Why?")
+    assert refused.exit_code == Exit.NO_ACCESS
+    assert "another-key" not in refused.stderr
+
+
+def test_an_app_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from local.ports import free_port
+
+    address = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv(target.APP, address)
+    monkeypatch.setenv(target.KEY, KEY)
+    found = droptune("ls")
+    assert found.exit_code == Exit.UNREACHABLE
+    assert address in found.stderr
+
+
+def test_storage_that_is_busy_is_tried_later(an_app: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: Any) -> Any:
+        raise ServiceBusy("storage is busy")
+
+    monkeypatch.setattr(an_app.services.ledger.__class__, "list", busy)
+    found = droptune("ls")
+    assert found.exit_code == Exit.UNREACHABLE
+    assert "storage is busy; try again in 10 s" in found.stderr
+
+
+# -- watching -------------------------------------------------------------------------------------
+
+
+def test_each_change_is_told_once_and_the_end_decides_the_status(
+    an_app: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = an_app.services.ledger
+    ledger.create(a_snapshot(S.VALIDATING, waiting="many uploads arrived at once"))
+
+    def moved_on(_: float) -> None:
+        def ended(row: Any) -> Any:
+            entry = HistoryEntry(state="REJECTED", at=START + 60, reason="row 3 is bad")
+            return row.but(state=S.REJECTED, history=(*row.history, entry), waiting="")
+
+        ledger.change(f"snapshot/{SNAPSHOT}", ended)
+
+    monkeypatch.setattr("time.sleep", moved_on)
+    with AppClient(find_target()) as client:
+        told = list(watching.changes(client, SNAPSHOT, moved_on))
+    assert [change["state"] for change in told] == ["VALIDATING", "VALIDATING", "REJECTED", "REJECTED"]
+    assert told[1]["waiting"] == "many uploads arrived at once"
+    found = droptune("watch", DATASET)
+    assert found.exit_code == Exit.FAILED
+    assert found.stdout.count("row 3 is bad") == 2  # as it happened, and as the end
+    lines = [json.loads(line) for line in droptune("watch", DATASET, "--json").stdout.splitlines()]
+    assert lines[-1]["ended"] is True
+
+
+def test_the_release_of_a_snapshot_is_part_of_its_story(an_app: World) -> None:
+    an_app.services.ledger.create(a_trained_snapshot(history=(HistoryEntry(state="REGISTERED", at=START),)))
+    told = (("DEPLOYING", "release of it"), ("LIVE", f"{SNAPSHOT} serves"), ("LIVE", "another one's"))
+    history = tuple(HistoryEntry(state=s, at=START + n, reason=why) for n, (s, why) in enumerate(told, 1))
+    an_app.services.ledger.create(a_dataset())
+    an_app.services.ledger.change(f"dataset/{DATASET}", lambda row: row.but(history=history))
+    with AppClient(find_target()) as client:
+        states = [(change["state"], change["reason"]) for change in watching.changes(client, SNAPSHOT)]
+    assert states[:3] == [("REGISTERED", ""), *told[:2]]
+
+
+def test_an_upload_whose_path_was_refused_ends_with_the_reason(an_app: World) -> None:
+    from shared.snapshots import intake
+
+    an_app.storage.put("snapshots", "Bad.jsonl", b"x")
+    intake.receive(an_app.services, "Bad.jsonl")
+    with AppClient(find_target()) as client, pytest.raises(CommandFailed, match="is not a dataset name"):
+        watching.await_snapshot(client, SNAPSHOT, "Bad.jsonl")
+
+
+def test_an_upload_that_no_event_tells_of_is_not_waited_for_without_end(
+    an_app: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "UNSEEN_SECONDS", 0.0)
+    with AppClient(find_target()) as client, pytest.raises(CommandFailed, match="event subscription") as failure:
+        watching.await_snapshot(client, SNAPSHOT, "x.jsonl", lambda _: None)
+    assert failure.value.status == Exit.UNREACHABLE
+
+
+# -- dropping -------------------------------------------------------------------------------------
+
+
+def test_a_folder_goes_up_with_its_marker_last_and_nothing_of_an_earlier_drop(tmp_path: Path) -> None:
+    folder = tmp_path / "support-bot"
+    folder.mkdir()
+    for name in ("train.jsonl", "test.jsonl", "snapshot.json", "README.md", ".hidden", "_SUCCESS"):
+        (folder / name).write_text("{}")
+    first, later = (dropping.plan(folder, now=datetime(2026, 1, 1, 0, 0, second)) for second in (1, 2))
+    names = [one.path.rpartition("/")[2] for one in first]
+    assert names == ["test.jsonl", "train.jsonl", "snapshot.json", "_SUCCESS"]
+    assert {one.path.split("/")[0] for one in first} == {"support-bot"}
+    assert not {one.path for one in first} & {one.path for one in later}
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "path"),
+    [
+        ("faq.jsonl", "", "faq.jsonl"),
+        ("Big Export.jsonl.gz", "faq", "faq.jsonl.gz"),
+        ("v1.2.parquet", "faq", "faq.parquet"),
+    ],
+)
+def test_a_file_takes_the_datasets_name(tmp_path: Path, name: str, dataset: str, path: str) -> None:
+    (tmp_path / name).write_text("{}")
+    assert [one.path for one in dropping.plan(tmp_path / name, dataset)] == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("Big Export.jsonl", "--dataset"), ("rows.csv", "ends in .jsonl"), ("none.jsonl", "no file")]
+)
+def test_what_the_app_would_refuse_is_refused_before_the_upload(tmp_path: Path, name: str, said: str) -> None:
+    if name != "none.jsonl":
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CommandFailed, match=said):
+        dropping.plan(tmp_path / name)
+
+
+def test_bad_rows_are_not_uploaded(an_app: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(target.STORAGE, "https://unreachable.invalid")
+    file = tmp_path / "faq.jsonl"
+    file.write_text('{"messages": []}\n' * 20)
+    found = droptune("drop", str(file))
+    assert found.exit_code == Exit.FAILED
+    assert "not dropped" in found.stdout
+
+
+def test_a_dropped_file_has_the_id_that_the_app_gives_it(
+    an_app: World, tmp_path: Path, azurite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the real SDK: name, time and ETag are what storage said."""
+    from azure.storage.blob import BlobServiceClient
+
+    from shared import naming
+
+    with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+        container = account.get_container_client("snapshots")
+        if not container.exists():
+            container.create_container()
+        file = tmp_path / "faq.jsonl"
+        file.write_bytes(jsonl([a_row(n) for n in range(20)]))
+        sent: list[int] = []
+        monkeypatch.setattr(dropping, "_bar", lambda total, quiet: _hearing(sent))
+        snapshot = dropping.upload(account, dropping.plan(file))
+    with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+        found = account.get_blob_client("snapshots", "faq.jsonl").get_blob_properties()
+    modified, etag = found["last_modified"].timestamp(), str(found["etag"])
+    assert snapshot == naming.snapshot_id("faq", modified, "snapshots/faq.jsonl", etag)
+    assert sum(sent) == file.stat().st_size
+
+
+def _hearing(sent: list[int]) -> Any:
+    return contextlib.nullcontext(sent.append)
+
+
+# -- help -----------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_exit_status() -> None:
+    printed = droptune("--help").stdout
+    assert all(meaning.split(":")[0].split(",")[0] in " ".join(printed.split()) for meaning in MEANINGS.values())
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__.strip("_")  # type: ignore[union-attr]
+        assert re.search(rf"^ +{name} ", printed, re.MULTILINE), name
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, cli.__main__; print(*[m for m in ('azure', 'httpx', 'datasets', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
