@@ -88,7 +88,7 @@ class Droptune:
             yield event["data"] if event else None
         raise TimeoutError(f"still not there after {timeout:.0f} s: {json.dumps(self._brief())}")
 
-    def wait(self, until: Callable[[], Any], timeout: float = 120) -> Any:
+    def wait(self, until: Callable[[], Any], timeout: float = 300) -> Any:
         """Waits until a condition is true, which is looked at with every change that is told."""
         if found := until():
             return found
@@ -97,7 +97,7 @@ class Droptune:
                 return found
         return None
 
-    def wait_for(self, dataset: str, *states: str, timeout: float = 120) -> dict[str, Any]:
+    def wait_for(self, dataset: str, *states: str, timeout: float = 300) -> dict[str, Any]:
         """The newest snapshot of a dataset once it is in one of these states."""
 
         def there() -> dict[str, Any] | None:

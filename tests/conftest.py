@@ -1,8 +1,10 @@
-"""What tests of every folder share: the services they may use, and the mark that tells which tests use any."""
+"""What tests of every folder share: the services they may use, the marks that tell which tests run when, and
+`--shuffle SEED`, which runs files, and the tests of each, in another order: no test may rely on what ran before it."""
 
 from __future__ import annotations
 
 import os
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,20 +21,39 @@ from local.reaper import Reaper
 # A test that asks for one of these, or has it as a parameter, needs processes of its own (`start`: a Functions host)
 # and is left out of `make test-fast`.
 SERVICES = {"azurite", "cloud", "start"}
-START_SECONDS = 60
+START_SECONDS = 90
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", metavar="SEED", help="run files, and the tests of each, in the order of this seed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes seconds; left out of `make test-fast`")
     config.addinivalue_line("markers", "services: starts services; left out of `make test-fast`")
+    config.addinivalue_line("markers", "nightly: more of what other tests show; run by `make nightly` only")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if SERVICES & asked or any(value in SERVICES for value in parameters if isinstance(value, str)):
             item.add_marker("services")
+        if item.get_closest_marker("nightly"):
+            item.add_marker("long")
+    if seed := config.getoption("shuffle"):
+        items[:] = shuffled(items, seed)
+
+
+def shuffled(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
+    """The tests in an order that the seed decides; those of one file stay together, since they share what it starts."""
+    dice, files = random.Random(seed), dict[Path, list[pytest.Item]]()
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    order = list(files)
+    dice.shuffle(order)
+    return [item for path in order for item in dice.sample(files[path], len(files[path]))]
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def _release(served: Served, number: int) -> None:
     more = json.dumps({"prompt": told[0]["content"], "prompt_id": f"more-{number}", "messages": told})
     rows = (ROOT / "examples" / f"{DATASET}.jsonl").read_text().rstrip("\n")
     served.app.drop(f"{DATASET}/more-{number}.jsonl", f"{rows}\n{more}\n".encode())
-    newest = served.app.wait_for(DATASET, "LIVE", "WITHHELD", "ROLLED_BACK", "DEPLOY_FAILED", timeout=180)
+    newest = served.app.wait_for(DATASET, "LIVE", "WITHHELD", "ROLLED_BACK", "DEPLOY_FAILED", timeout=300)
     if newest["state"] != "LIVE":
         raise RuntimeError(f"{newest['id']} is {newest['state']}: {newest['reason']}")
-    served.app.wait(lambda: not served.deployments() & before, timeout=180)
+    served.app.wait(lambda: not served.deployments() & before, timeout=300)

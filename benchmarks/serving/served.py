@@ -32,7 +32,7 @@ DATASET = "support-bot"
 QUESTION = "Where should I put the file with my training data?"
 # What a deployment must take for 64 callers at once, and no timer or idle time in between.
 SETTINGS = {"SERVING_CONCURRENCY": "64", "SLEEP_SCHEDULE": "0 0 0 1 1 *", "MIN_ROWS": "20"}
-LIMIT = 120.0
+LIMIT = 300.0
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """`python -m tests.chaos`: many histories, or one.
 
-python -m tests.chaos                      as many as CI runs
+python -m tests.chaos                      as many as `make nightly` plays
 python -m tests.chaos --seeds 100000       the long mode
 python -m tests.chaos --seed 4711          one history, told; a failing one is made as short as possible first
 """
@@ -16,14 +16,14 @@ from tests.chaos.history import Verdict, play
 from tests.chaos.shrinking import shrunk
 
 BASE = 20_261_101
-CI_SEEDS = 3000
+SEEDS = 2000
 
 
 def main() -> int:
     """0 when every history kept its promises."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Seeded histories of the whole app.")
     parser.add_argument("--seed", type=int, help="tell the history of this seed")
-    parser.add_argument("--seeds", type=int, default=CI_SEEDS, help="how many histories")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many histories")
     parser.add_argument("--start", type=int, default=BASE, help="the first seed")
     parser.add_argument("--as-it-was", action="store_true", help="with --seed: do not shorten a failing history")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failing history")

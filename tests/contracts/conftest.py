@@ -118,20 +118,14 @@ USE_AZURE_ML = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in (
-            "test_workspace.py",
-            "test_endpoints.py",
-            "test_metrics.py",
-            "test_bounds.py",
-            "test_workspace_faults.py",
-        ):
+        if item.path.name in USE_AZURE_ML:
             for warning in SDK_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def contract_azureml(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMl]:
-    """A local Azure ML for the contracts, with the container that training files are read from."""
+    """A local Azure ML for one file of contracts, with the container that training files are read from."""
     text = azurite.connection_string
     blobs, queues = connect(text)
     with blobs, queues:

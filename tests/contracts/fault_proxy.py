@@ -86,7 +86,7 @@ class _Passing(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
 
     def _asked(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        service = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        service = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=90)
         service.request(self.command, self.path, body, dict(self.headers))
         answer = service.getresponse()
         found = answer.status, dict(answer.headers), answer.read()

@@ -74,10 +74,10 @@ class _Renewing:
 def test_a_lease_is_renewed_in_time_as_long_as_it_is_held() -> None:
     service = _Renewing()
     started = time.monotonic()
-    lease = Lease(service.renew, service.release, 0.3)
+    lease = Lease(service.renew, service.release, 1)
     for _ in range(6):
-        assert service.renewed.acquire(timeout=10)
-    assert time.monotonic() - started > 0.3
+        assert service.renewed.acquire(timeout=60)
+    assert time.monotonic() - started > 1
     lease.check()
     lease.release()
     assert not lease._thread.is_alive()
@@ -86,10 +86,10 @@ def test_a_lease_is_renewed_in_time_as_long_as_it_is_held() -> None:
 def test_a_lease_that_is_not_renewed_any_more_is_lost_when_its_time_is_over_and_not_before() -> None:
     service = _Renewing()
     service.lost = True
-    lease = Lease(service.renew, service.release, 0.3)
+    lease = Lease(service.renew, service.release, 2)
     lease.check()
-    assert service.renewed.acquire(timeout=10)
-    lost_by = time.monotonic() + 0.3
+    assert service.renewed.acquire(timeout=60)
+    lost_by = time.monotonic() + 2
     while time.monotonic() <= lost_by:
         service.renewed.acquire(timeout=0.1)
     with pytest.raises(LeaseHeld):
@@ -110,11 +110,25 @@ def test_a_message_can_be_had_at_once(side: StorageSide, text: str) -> None:
     assert side.visible() == [text]
 
 
-@pytest.mark.parametrize("delay", [60, 0.4, 30 * 86_400])
+@pytest.mark.parametrize("delay", [60, 30 * 86_400])
 def test_a_message_for_later_cannot_be_had_now(side: StorageSide, delay: float) -> None:
     side.storage.send("later", delay)
     side.storage.send("now")
     assert side.visible() == ["now"]
+
+
+def test_a_message_for_a_moment_later_cannot_be_had_before_a_second_is_over(side: Any) -> None:
+    """A queue counts whole seconds; on a busy machine a look may come when they are over, and is taken again."""
+    for number in range(60):
+        began = time.monotonic()
+        side.storage.send(f"later {number}", 0.4)
+        side.storage.send(f"now {number}")
+        seen = side.visible()
+        if time.monotonic() - began < 1:
+            assert f"now {number}" in seen
+            assert f"later {number}" not in seen
+            return
+    pytest.fail("the machine was never quiet for a second")
 
 
 @pytest.mark.parametrize("delay", [0, -5])
@@ -131,10 +145,10 @@ def test_the_same_message_twice_is_two_messages(side: StorageSide) -> None:
 
 def test_a_delayed_message_can_be_had_when_its_time_has_come(side: Any) -> None:
     side.storage.send("soon", 1)
-    assert side.visible() == []
     if hasattr(side, "fake"):
+        assert side.visible() == []
         side.fake.clock.now += 1
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not side.visible() and time.monotonic() < deadline:
         time.sleep(0.05)  # a queue tells nobody: workers poll it too
     assert side.visible() == ["soon"]

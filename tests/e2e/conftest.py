@@ -48,7 +48,7 @@ class AzureML:
     def __init__(self, cloud: Cloud) -> None:
         given = cloud.description
         trust = ssl.create_default_context(cafile=given["azureml_ca"])
-        self.http = httpx.Client(base_url=f"{given['azureml_url'].rstrip('/')}/_control/", verify=trust, timeout=120)
+        self.http = httpx.Client(base_url=f"{given['azureml_url'].rstrip('/')}/_control/", verify=trust, timeout=300)
 
     def wrote(self, path: str, method: str = "PUT") -> set[str]:
         """The different addresses written to below a path."""

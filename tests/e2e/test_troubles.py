@@ -116,7 +116,7 @@ def ended(cloud: Cloud) -> dict[str, dict[str, Any]]:
             rows = {row["dataset"]: row for row in app.snapshots() if row["state"] in ("LIVE", "DEPLOY_FAILED")}
             return rows if rows.keys() >= wanted else None
 
-        found: dict[str, dict[str, Any]] | None = app.wait(all_ended, timeout=150)
+        found: dict[str, dict[str, Any]] | None = app.wait(all_ended, timeout=400)
     azureml.clear()
     azureml.http.close()
     assert found
@@ -137,7 +137,6 @@ def _endpoint(app: Droptune, dataset: str) -> str:
     return naming.endpoint(naming.installation(address), dataset)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.dataset)
 def test_each_trouble_has_its_end_its_message_and_leaves_nothing(
     trouble: Trouble, ended: dict[str, dict[str, Any]], app: Droptune

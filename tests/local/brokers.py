@@ -29,7 +29,7 @@ class BrokerProcess:
         self._command = [sys.executable, "-m", "local.eventgrid", "--folder", str(folder), "--port", str(self._port)]
         self._command += ["--azurite-log", str(log)]
         self._secrets = {"STORAGE_CONNECTION": storage, "EVENTGRID_KEY": KEY}
-        self.client = httpx.Client(base_url=self.url, timeout=40)
+        self.client = httpx.Client(base_url=self.url, timeout=90)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -38,7 +38,7 @@ class BrokerProcess:
         self.child = ChildProcess.start(
             self._command, {**os.environ, **self._secrets, MARK: self.mark}, log, folder=root
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             try:
                 assert self.client.get("/healthz").json() == {"status": "ok"}

@@ -1,6 +1,7 @@
 """Fixtures of the local parts' own tests.
 
-One Azure ML and one Event Grid broker for the session, clean for each test.
+One Azure ML and one Event Grid broker for each file of tests: what one file leaves there counts for no other. Faults
+and settings are put back after each test.
 """
 
 from __future__ import annotations
@@ -34,28 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def azureml_server(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureMl]:
-    """The session's server; tests use `azureml`, which leaves it as it was."""
+    """The file's server; tests use `azureml`, which puts back what was set."""
     server = AzureMl(tmp_path_factory.mktemp("azureml"), azurite.connection_string)
     server.start()
     yield server
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def shared_azureml(azureml_server: AzureMl) -> Iterator[AzureMl]:
-    """The session's server for one module of tests. The endpoints that the module shared between its tests are deleted
-    after it: their machines count for the quota that another module's tests set."""
-    yield azureml_server
-    for endpoint in azureml_server.arm("GET", "/onlineEndpoints").json()["value"]:
-        azureml_server.arm("DELETE", f"/onlineEndpoints/{endpoint['name']}")
-
-
 @pytest.fixture
-def azureml(shared_azureml: AzureMl) -> Iterator[AzureMl]:
-    """The session's server, in the test's environment; faults and settings are put back afterwards."""
-    azureml_server = shared_azureml
+def azureml(azureml_server: AzureMl) -> Iterator[AzureMl]:
+    """The file's server, in the test's environment; faults and settings are put back afterwards."""
     settings = azureml_server.control("GET", "/settings")
     with azureml_server.environment():
         yield azureml_server
@@ -97,7 +88,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return "t" + hashlib.sha1(request.node.nodeid.encode(), usedforsecurity=False).hexdigest()[:15]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faq_files(azureml_server: AzureMl) -> dict[str, str]:
     """A small sound dataset, by split."""
     from tests.local.azureml_sdk import FAQ, dialogues, upload
@@ -131,7 +122,7 @@ def faq_model(azureml: AzureMl, ml: MLClient, registry: MLClient, faq_files: dic
 # --- the Event Grid broker ---
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def broker_process(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     process = BrokerProcess(tmp_path_factory.mktemp("eventgrid"), azurite.connection_string, azurite.log)
     with guard(process), process.client:
@@ -142,6 +133,9 @@ def broker_process(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def broker(broker_process: BrokerProcess) -> Iterator[BrokerProcess]:
+    """The file's broker. What earlier tests did in the storage account has been passed over, so that no subscription of
+    this test gets it."""
+    assert broker_process.settle()
     yield broker_process
     broker_process.reset()
 

@@ -127,7 +127,7 @@ def test_held_request_waits_until_released(azureml: AzureMl, ml: Any, name: str)
     identity = azureml.control("POST", "/faults", {"method": "PUT", "path": name, "hold": True})["id"]
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(ml.data.create_or_update, data(name))
-        assert azureml.control("GET", f"/faults/{identity}/reached?timeout=10")["reached"]
+        assert azureml.control("GET", f"/faults/{identity}/reached?timeout=90")["reached"]
         assert azureml.arm("GET", f"/data/{name}/versions/1").status_code == 404
         azureml.control("POST", f"/faults/{identity}/release")
         assert writing.result().version == "1"

@@ -197,10 +197,10 @@ def test_deleting_an_endpoint_stops_what_is_behind_it(azureml: AzureMl, ml: Any,
     create_deployment(ml, name, "blue", faq_model)
     log = ml.online_deployments.get_logs("blue", name, lines=20)
     port = int(log.rsplit("serving on port ", 1)[1].split()[0])
-    assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).text == "Healthy"
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=90).text == "Healthy"
     delete_endpoint(ml, name)
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+        requests.get(f"http://127.0.0.1:{port}/", timeout=90)
 
 
 def test_updating_a_deployment_goes_on_answering(azureml: AzureMl, ml: Any, endpoint: str, faq_model: str) -> None:

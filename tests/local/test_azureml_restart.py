@@ -101,6 +101,6 @@ def test_killed_server_leaves_no_process_behind(own_azureml: AzureMl, faq_files:
     children = psutil.Process(own_azureml.pid).children(recursive=True)
     assert len(children) >= 3
     own_azureml.kill()
-    gone, left = psutil.wait_procs(children, timeout=5)
+    gone, left = psutil.wait_procs(children, timeout=90)
     assert not left
     assert len(gone) == len(children)

@@ -117,7 +117,7 @@ def test_more_than_twice_the_concurrency_is_429(azureml: AzureMl, ml: Any, endpo
     identity = azureml.control("POST", "/faults", fault)["id"]
     with ThreadPoolExecutor(2) as threads:
         held = [threads.submit(ask, azureml, ml, endpoint, QUESTION) for _ in range(2)]
-        path = f"/requests?method=POST&path=/{endpoint}/score&at_least=2&timeout=10"
+        path = f"/requests?method=POST&path=/{endpoint}/score&at_least=2&timeout=90"
         azureml.control("GET", path)
         azureml.control("GET", f"/faults/{identity}/reached?timeout=10&hits=2")
         assert ask(azureml, ml, endpoint, QUESTION).status_code == 429

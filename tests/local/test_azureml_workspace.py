@@ -127,8 +127,8 @@ def test_request_without_a_token_is_refused(azureml: AzureMl) -> None:
 
 def test_identity_endpoint_gives_tokens_only_to_who_knows_the_header(azureml: AzureMl) -> None:
     url = f"http://127.0.0.1:{azureml.identity_port}/msi/token?resource=https://a.b/&api-version=2019-08-01"
-    refused = requests.get(url, headers={"X-IDENTITY-HEADER": "guess"}, timeout=10)
-    granted = requests.get(url, headers={"X-IDENTITY-HEADER": "known-to-the-app-only"}, timeout=10).json()
+    refused = requests.get(url, headers={"X-IDENTITY-HEADER": "guess"}, timeout=90)
+    granted = requests.get(url, headers={"X-IDENTITY-HEADER": "known-to-the-app-only"}, timeout=90).json()
     decoded = jwt.decode(granted["access_token"], options={"verify_signature": False})
     assert refused.status_code == 401
     assert decoded["aud"] == "https://a.b"

@@ -203,7 +203,7 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
         assert len(theirs) == 3
         assert running(tmp_path) is not None
         supervisor.kill()
-    _, left = psutil.wait_procs(theirs, timeout=20)
+    _, left = psutil.wait_procs(theirs, timeout=90)
     assert left == []
     assert read_record(tmp_path) is not None
     assert running(tmp_path) is None

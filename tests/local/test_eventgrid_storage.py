@@ -68,7 +68,7 @@ def put_as_it_stands(azurite: Azurite, path: str) -> None:
         datetime.now(UTC) + timedelta(hours=1),
     )
     address = urlsplit(parts["BlobEndpoint"])
-    connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=20)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=90)
     connection.request(
         "PUT",
         f"{address.path}/{path}?{sas}",
@@ -152,6 +152,7 @@ def test_killed_broker_goes_on_where_it_was(azurite: Azurite, tmp_path: Path, co
     process = BrokerProcess(tmp_path, azurite.connection_string, azurite.log)
     with guard(process), process.client, Webhook() as webhook:
         process.start()
+        assert process.settle()  # what earlier tests uploaded is behind it
         subscribe(process, webhook)
         container.upload_blob("before", b"1", overwrite=True)
         assert process.settle()

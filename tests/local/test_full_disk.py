@@ -24,7 +24,7 @@ def run(code: str, *, stdout: str | None = None) -> subprocess.CompletedProcess[
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            timeout=60,
+            timeout=90,
         )
 
 

@@ -88,7 +88,7 @@ TOUCHED = {
 def test_the_runtime_touches_what_the_host_provides_and_nothing_else() -> None:
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(
-        [sys.executable, str(RECORDER)], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(RECORDER)], env=environment, capture_output=True, text=True, timeout=90, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == TOUCHED

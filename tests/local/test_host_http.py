@@ -141,7 +141,7 @@ def test_there_is_one_line_for_each_invocation(host: HostProcess) -> None:
 def test_a_blocked_app_loop_does_not_stop_the_host(host: HostProcess, witness: Witness) -> None:
     answers: list[Any] = []
     caller = threading.Thread(
-        target=lambda: answers.append(httpx.get(f"{host.url}/api/wait/async", timeout=20, trust_env=False))
+        target=lambda: answers.append(httpx.get(f"{host.url}/api/wait/async", timeout=90, trust_env=False))
     )
     caller.start()
     held = witness.hold()
@@ -209,5 +209,5 @@ def test_a_path_with_a_line_feed_is_one_of_the_apps(host: HostProcess) -> None:
 def test_a_path_with_a_line_feed_is_unknown_to_an_app_that_streams(start: Starter) -> None:
     """Its inner server has no route for it: the function would wait for the request for ever."""
     host = start("streaming_app").ready()
-    answer = host.client.get("/api/parts/a%0A", timeout=20)
+    answer = host.client.get("/api/parts/a%0A", timeout=90)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_route")

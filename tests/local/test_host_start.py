@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def test_sources_other_than_the_app_are_not_on_its_way(start: Starter) -> None:
 
 
 def test_the_host_starts_fast(start: Starter) -> None:
-    """Well under a second when the machine is quiet; the limit leaves room for a busy one."""
-    seconds = start("http_app").logged(r"serving .* after (\S+) s")[1]
-    assert float(seconds) < 3
+    """What it computes until then: the time on the clock depends on what else the machine does."""
+    host = start("http_app").ready()
+    spent = psutil.Process(host.process.pid).cpu_times()
+    assert spent.user + spent.system < 3

@@ -27,12 +27,12 @@ class Request:
 
     def _send(self, url: str) -> None:
         try:
-            self.answer = httpx.get(url, timeout=20, trust_env=False)
+            self.answer = httpx.get(url, timeout=90, trust_env=False)
         except httpx.HTTPError as error:
             self.answer = error
 
     def result(self) -> Any:
-        self._thread.join(20)
+        self._thread.join(90)
         return self.answer
 
     def succeeded(self) -> bool:

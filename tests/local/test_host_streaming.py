@@ -100,7 +100,7 @@ def test_keys_and_routes_are_checked_before(host: HostProcess) -> None:
 )
 def test_what_a_caller_says_of_the_call_itself_changes_nothing(host: HostProcess, forged: dict[str, str]) -> None:
     """With an invocation id of the caller's the inner server waited for ever for a call of that name."""
-    answer = host.client.post("/api/size?q=1", content=b"abc", headers=forged, timeout=10)
+    answer = host.client.post("/api/size?q=1", content=b"abc", headers=forged, timeout=90)
     assert (answer.status_code, answer.text) == (201, "3 1")
 
 
@@ -151,25 +151,25 @@ def test_origins_that_cannot_be_read_stop_the_start_with_their_name(start: Start
 
 def test_an_answer_is_not_held_back(host: HostProcess) -> None:
     """Without TCP_NODELAY every single one takes 40 ms and more."""
-    fastest = min(host.client.post("/api/size", content=b"x").elapsed for _ in range(20))
-    assert fastest < timedelta(milliseconds=35)
+    at_once = timedelta(milliseconds=35)
+    assert any(host.client.post("/api/size", content=b"x").elapsed < at_once for _ in range(1000))
 
 
 def test_the_inner_server_does_not_keep_the_signals(start: Starter, witness: Witness) -> None:
     """It would act on them on the app's loop, which is blocked here."""
     host = start("streaming_app", "--grace", "0.2").ready()
     with ThreadPoolExecutor(1) as pool:
-        blocked = pool.submit(httpx.get, f"{host.url}/api/block", timeout=20, trust_env=False)
+        blocked = pool.submit(httpx.get, f"{host.url}/api/block", timeout=90, trust_env=False)
         witness.hold()
         assert host.end() == 0
-        assert blocked.exception(20) or not blocked.result().is_success
+        assert blocked.exception(90) or not blocked.result().is_success
 
 
 def test_an_answer_that_is_being_sent_may_finish(start: Starter, witness: Witness) -> None:
     """Its function has returned, so no invocation runs any more."""
     host = start("streaming_app", "--grace", "15").ready()
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.get, f"{host.url}/api/two", timeout=20, trust_env=False)
+        asked = pool.submit(httpx.get, f"{host.url}/api/two", timeout=90, trust_env=False)
         held = witness.hold()
         host.process.send_signal(signal.SIGTERM)
         host.closed()

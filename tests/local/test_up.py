@@ -71,7 +71,7 @@ def test_up_twice_status_crash_up_down(folder: Path) -> None:
     assert record.supervisor.process is not None
     theirs = marked(mark_prefix(folder))
     record.supervisor.process.kill()
-    assert psutil.wait_procs(theirs, timeout=20)[1] == []
+    assert psutil.wait_procs(theirs, timeout=90)[1] == []
     assert "was killed" in run("status", folder).stdout
 
     assert run("up", folder).returncode == 0
@@ -82,7 +82,7 @@ def test_up_twice_status_crash_up_down(folder: Path) -> None:
     host = anew.parts["host"].process.process
     assert host is not None
     host.kill()
-    psutil.wait_procs([host], timeout=10)
+    psutil.wait_procs([host], timeout=90)
     assert "host ended: `make up` starts it again" in run("status", folder).stdout
     mended = run("up", folder)
     assert "host had ended" in mended.stdout

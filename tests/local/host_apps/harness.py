@@ -20,7 +20,7 @@ import pytest
 
 APPS = Path(__file__).parent
 ROOT = APPS.parents[2]
-PATIENCE = 20.0
+PATIENCE = 90.0
 
 
 class Note:
