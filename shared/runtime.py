@@ -106,6 +106,7 @@ def _services() -> Services:
         given.azureml_workspace,
         given.registry,
         cloud,
+        given.base_model_registry,
     )
     return Services(
         settings=given,

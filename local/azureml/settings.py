@@ -26,6 +26,9 @@ WITHOUT_RESERVE = (
     "Standard_ND96isr_H100_v5",
 )
 
+# In `quota`: the bound over all families.
+TOTAL = "total"
+
 
 class Pace(msgspec.Struct, forbid_unknown_fields=True):
     """How long each kind of progress takes at least, and how often pollers are told to come back."""
@@ -64,7 +67,7 @@ class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Everything that may differ from one local cloud to another."""
 
     pace: Pace = msgspec.field(default_factory=Pace)
-    # Cores by virtual machine family; `*` for the families not named.
+    # Cores by virtual machine family; `*` for the families not named, `total` for all together (none: no bound).
     quota: dict[str, int] = msgspec.field(default_factory=lambda: {"*": 1000})
     # Share of extra cores that a deployment reserves for its own upgrades, and the sizes that need none.
     upgrade_reserve: float = 0.2

@@ -134,18 +134,19 @@ def check_together(values: Hyperparameters) -> None:
             raise BadSnapshot(f"hyperparameters: {names}: {why}; change one of them")
 
 
-def from_tag(text: str | None) -> dict[str, Any]:
-    """The base model's tag `model_specific_defaults` (JSON as text, a Python dict before 2026), reduced to known names.
+def from_tag(text: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The base model's tag `model_specific_defaults` (JSON as text, a Python dict before 2026), and names left out.
 
-    Names the component knows but people may not set here are left to the component's own defaults.
-    Raises BadSnapshot when the tag is neither.
+    Left out is what is no hyperparameter here, such as `learning_rate_max`, which the component does not have. What is
+    `null` has no value. Raises BadSnapshot when the tag is neither.
     """
     if not text:
-        return {}
+        return {}, []
     found = _read(text)
     if not isinstance(found, dict):
         raise BadSnapshot("the base model's tag model_specific_defaults is neither a JSON object nor a Python dict")
-    return {k: v for k, v in found.items() if k in Hyperparameters.model_fields}
+    known = {k: v for k, v in found.items() if k in Hyperparameters.model_fields and v is not None}
+    return known, sorted(str(k) for k in found if k not in Hyperparameters.model_fields)
 
 
 def _read(text: str) -> Any:

@@ -97,6 +97,7 @@ class ReportSummary(Struct, frozen=True, kw_only=True):
     errors: int
     warnings: int
     bad_rows: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class ModelPin(Struct, frozen=True, kw_only=True):

@@ -52,8 +52,7 @@ class Validate:
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it."""
         try:
-            config = resolve(self.services, row)
-            preflight.check(self.services, row, config.model, config.model_source)
+            config = resolve(self.services, row, before_spending=True)
             frozen = self._validated(row, config, lease)
         except FilesMissing as wait:
             # A file's check failed and is tried again: the fault stays on record, or nobody could count.
@@ -63,7 +62,7 @@ class Validate:
             if changed := _changed_file(self.services, row):
                 return self._ended(SnapshotState.SUPERSEDED, f"{changed} while it was read")
             raise
-        summary = _store_report(self.services, row, frozen.report)
+        summary = _store_report(self.services, row, frozen.report.model_copy(update={"notes": config.notes}))
         changes = {
             **config.pinned,
             "report": summary,
@@ -187,6 +186,7 @@ def _store_report(services: Services, row: Snapshot, report: ValidationReport) -
         errors=sum(finding.count for finding in report.findings if finding.severity == "error"),
         warnings=sum(finding.count for finding in report.findings if finding.severity != "error"),
         bad_rows=report.bad_rows,
+        notes=tuple(report.notes),
     )
 
 

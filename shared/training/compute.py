@@ -5,7 +5,6 @@ Called by preflight and by the steps that reserve and submit. The rules are Azur
 
 from __future__ import annotations
 
-import ast
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shared.azure.workspace.compute import Cluster
-    from shared.azure.workspace.registry import RegistryModel
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -28,7 +26,6 @@ SERVERLESS = "serverless"
 _CHANGING = ("Creating", "Updating", "Deleting")
 # GPU sizes that are too old to train on, in lower case.
 TOO_OLD = ("standard_nc6", "standard_nc12", "standard_nc24", "standard_nc24r")
-FINETUNE, INFERENCE = "finetune_compute_allow_list", "inference_compute_allow_list"
 # A managed deployment reserves a fifth more machines for its own upgrades, except of the sizes that Azure's list of
 # sizes for managed online endpoints marks "Skip 20% Reservation".
 _RESERVE = 1.2
@@ -49,26 +46,6 @@ class QuotaNeed:
     size: MachineSize
     cores: int
     held: bool
-
-
-def allowed(model: RegistryModel, tag: str) -> list[str]:
-    """The sizes in one of the model's allow lists; empty when the model has none. Raises BadSnapshot for no list."""
-    text = model.tags.get(tag)
-    if not text:
-        return []
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list") from error
-    if not isinstance(found, list | tuple):
-        raise BadSnapshot(f"tag {tag} of {model.name}:{model.version} is not a Python list")
-    return [str(size) for size in found]
-
-
-def least_gpus(model: RegistryModel) -> int:
-    """The GPUs one training machine needs for this model, by the registry's `cores|GPUs|memory|disk`; 0: not known."""
-    spec = model.properties.get("finetune-min-sku-spec", "").split("|")
-    return int(spec[1]) if len(spec) > 1 and spec[1].isdigit() else 0
 
 
 def cluster(services: Services) -> Cluster | None:

@@ -113,6 +113,7 @@ class ValidationReport(_Value):
     statistics: Statistics
     files: list[FileSummary]
     splits: dict[str, int] = Field(description="rows per split of the training files")
+    notes: list[str] = Field(default=[], description="what else is to be known, such as defaults that are not used")
     bytes_read: int = Field(description="stored size of all files that were read, to the end or not")
     duration_seconds: float
     bytes_per_second: int

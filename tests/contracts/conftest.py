@@ -113,6 +113,7 @@ USE_AZURE_ML = {
     "test_endpoints.py",
     "test_metrics.py",
     "test_bounds.py",
+    "test_registry.py",
 }
 
 

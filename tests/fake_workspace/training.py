@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from tests.fake_workspace import FakeWorkspace
 
 GPU = "Standard_NC24ads_A100_v4"
+PREPARATION = "Standard_E8s_v3"
 FAMILY = "standardNCADSA100v4Family"
 _CORES = 24
 
 
 class FakeRegistry(Kind):
-    """One base model and one component; `tags` come on top of the model's own."""
+    """One base model and one component; `tags` and `properties` come on top of the model's own."""
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         super().__init__(workspace)
         self.archived = False
         self.tags: dict[str, str] = {}
+        self.properties: dict[str, str] = {}
+        self.kind = "mlflow_model"
 
     def model(self, name: str, version: str) -> RegistryModel | None:
         tags = {
@@ -36,7 +39,15 @@ class FakeRegistry(Kind):
             "model_specific_defaults": "{'apply_lora': 'true', 'learning_rate': '5e-6', 'precision': 16}",
         }
         tags.update(self.tags)
-        found = RegistryModel(name=name, version="8", id=f"azureml://{name}/8", archived=self.archived, tags=tags)
+        found = RegistryModel(
+            name=name,
+            version="8",
+            id=f"azureml://{name}/8",
+            archived=self.archived,
+            tags=tags,
+            properties=dict(self.properties),
+            kind=self.kind,
+        )
         return self.workspace.call(lambda: found if name == "Phi-4" and version in ("", "8") else None)
 
     def component(self, name: str, version: str) -> str | None:
@@ -45,7 +56,7 @@ class FakeRegistry(Kind):
 
 
 class FakeCompute(Kind):
-    """Clusters, and one machine size."""
+    """Clusters, one machine size with a GPU and one without."""
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         super().__init__(workspace)
@@ -53,8 +64,11 @@ class FakeCompute(Kind):
         self.ready_at: dict[str, float] = {}
 
     def sizes(self) -> dict[str, MachineSize]:
-        size = MachineSize(name=GPU, gpus=1, cores=_CORES, family=FAMILY)
-        return self.workspace.call(lambda: {GPU.lower(): size})
+        sizes = (
+            MachineSize(name=GPU, gpus=1, cores=_CORES, family=FAMILY, memory_gb=220, disk_gb=64),
+            MachineSize(name=PREPARATION, gpus=0, cores=8, family="standardESv3Family", memory_gb=64, disk_gb=128),
+        )
+        return self.workspace.call(lambda: {size.name.lower(): size for size in sizes})
 
     def get(self, name: str) -> Cluster | None:
         def act() -> Cluster | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from shared.ledger.states import DatasetState
 from shared.operations import actions, status
 from shared.releases import idle
-from tests.fakes import Process, World, dialogues
+from tests.fakes import GPU, Process, World, dialogues
 
 DROP = "support-bot.jsonl"
 
@@ -52,6 +54,38 @@ def test_an_archived_model_is_refused_before_anything_is_paid() -> None:
     assert _only(world)["state"] == "REJECTED"
     assert "archived" in str(_only(world)["reason"])
     assert not world.workspace.jobs.submitted
+
+
+def test_all_that_is_wrong_is_said_in_one_refusal_with_a_live_model() -> None:
+    settings = {"training_instance_type": "Standard_NC6", "component_version": "9.9.9", "serving_instances": 50}
+    world = World(settings=settings)
+    options = {"base_model": "No-Such-Model", "hyperparameters": {"apply_lora": "yes"}}
+    world.drop("support-bot/one/snapshot.json", json.dumps(options).encode())
+    world.drop("support-bot/one/train.jsonl", dialogues(40))
+    world.drop("support-bot/one/_SUCCESS", b"")
+    world.run()
+    row = _only(world)
+    assert row["state"] == "REJECTED"
+    for words in (
+        "No-Such-Model in registry azureml does not exist, use a live one such as Phi-4",
+        "component chat_completion_pipeline 9.9.9 is not in registry azureml",
+        "apply_lora = 'yes'",
+        "TRAINING_INSTANCE_TYPE = Standard_NC6: this size is too old",
+        f"serving on 50 x {GPU} takes 1200 cores",
+    ):
+        assert words in str(row["reason"])
+    assert not world.workspace.jobs.submitted
+
+
+def test_defaults_of_the_model_that_are_no_hyperparameters_are_named_in_the_report() -> None:
+    world = _world()
+    world.workspace.registry.tags = {"model_specific_defaults": '{"learning_rate_max": "5e-5", "precision": 16}'}
+    world.run()
+    row = _only(world)
+    note = "not used of the defaults of Phi-4:8, since no hyperparameters: learning_rate_max"
+    assert row["state"] == "LIVE"
+    assert row["report"]["notes"] == (note,)  # type: ignore[index]
+    assert note in world.storage.blobs["reports", f"{row['id']}.json"].data.decode()
 
 
 def test_a_failed_training_names_its_step_and_a_retry_trains_under_a_new_name() -> None:

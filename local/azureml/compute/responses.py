@@ -13,6 +13,7 @@ from local.azureml.compute.models import AmlCompute
 from local.azureml.compute.sizes import all_sizes, find_size
 from local.azureml.control.responses import body_of
 from local.azureml.operations.responses import accepted, progressing
+from local.azureml.settings import TOTAL
 from local.azureml.wire.documents import document
 
 
@@ -47,9 +48,13 @@ async def list_sizes(request: Request) -> Response:
     """GET {location}/vmSizes"""
     rows = [
         {
-            **msgspec.to_builtins(size),
+            "name": size.name,
+            "family": size.family,
+            "vCPUs": size.vCPUs,
+            "gpus": size.gpus,
+            "memoryGB": size.memoryGB,
             "osVhdSizeMB": 1047552,
-            "maxResourceVolumeMB": 65536,
+            "maxResourceVolumeMB": int(size.diskGB * 1024),
             "lowPriorityCapable": True,
             "premiumIO": True,
             "supportedComputeTypes": ["AmlCompute"],
@@ -73,7 +78,8 @@ async def list_usage(request: Request) -> Response:
     quota = cloud.pacer.settings.quota
     for family, cores in cloud.pacer.settings.cores_of_others.items():
         used[family] = used.get(family, 0) + cores
-    rows = [_usage(request, "dedicatedCores", "Total Cluster Dedicated Regional vCPUs", sum(used.values()), -1)]
+    total, limit = "Total Cluster Dedicated Regional vCPUs", quota.get(TOTAL, -1)
+    rows = [_usage(request, "dedicatedCores", total, sum(used.values()), limit)]
     for family in sorted({size.family for size in all_sizes()}):
         limit = quota.get(family, quota.get("*", 0))
         rows += [

@@ -1,4 +1,4 @@
-"""Virtual machine sizes: cores, GPUs, memory. Clusters, jobs and deployments all look here."""
+"""Virtual machine sizes: cores, GPUs, memory, local disk. Clusters, jobs and deployments all look here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class VmSize(msgspec.Struct, frozen=True):
     vCPUs: int
     gpus: int
     memoryGB: float
+    diskGB: float
 
 
 _SIZES = {

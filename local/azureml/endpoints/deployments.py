@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times, seconds_of
 from local.azureml.wire.errors import BadArgument, WireError
 from local.azureml.workspace.models import Datastores
+
+MOST_INSTANCES = 50
 
 
 class OnlineDeployment(msgspec.Struct):
@@ -176,13 +179,14 @@ class Deployments:
         size = find_size(deployment.size)
         if size is None:
             raise BadArgument(f"The specified instance type '{deployment.size}' is not supported in this region.")
+        if deployment.instances > MOST_INSTANCES:
+            raise BadArgument(f"A deployment has at most {MOST_INSTANCES} instances; found {deployment.instances}.")
         self._model_of(deployment)
         try:
             _ = deployment.timeout
         except ValueError as error:
             raise BadArgument(f"requestSettings.requestTimeout: {error}") from error
-        others = self.pacer.settings.cores_of_others.get(size.family, 0)
-        used = self.cores_in_use(but=existing).get(size.family, 0) + others
+        used = Counter(self.cores_in_use(but=existing)) + Counter(self.pacer.settings.cores_of_others)
         needed = cores_needed(size, deployment.instances, self.pacer.settings)
         check_quota(size, needed, used, self.pacer.settings, self.subscription)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from local.azureml.compute.sizes import VmSize
 from local.azureml.endpoints.exceptions import OutOfQuota
-from local.azureml.settings import CloudSettings
+from local.azureml.settings import TOTAL, CloudSettings
 
 
 def cores_needed(size: VmSize, instances: int, settings: CloudSettings) -> int:
@@ -17,8 +18,10 @@ def cores_needed(size: VmSize, instances: int, settings: CloudSettings) -> int:
     return math.ceil(round(factor * instances, 6)) * size.vCPUs
 
 
-def check_quota(size: VmSize, needed: int, used: int, settings: CloudSettings, subscription: str) -> None:
-    """OutOfQuota when the family has not enough cores left."""
+def check_quota(size: VmSize, needed: int, used: Mapping[str, int], settings: CloudSettings, subscription: str) -> None:
+    """OutOfQuota when the family, or all together, have not enough cores left; `used` is by family."""
     limit = settings.quota.get(size.family, settings.quota.get("*", 0))
-    if used + needed > limit:
-        raise OutOfQuota(size.name, subscription, used, limit, needed)
+    total = settings.quota.get(TOTAL)
+    for held, most in ((used.get(size.family, 0), limit), (sum(used.values()), total)):
+        if most is not None and held + needed > most:
+            raise OutOfQuota(size.name, subscription, held, most, needed)

@@ -1,6 +1,6 @@
 """Addresses of endpoints and deployments.
 
-Assumptions: `endpoint-write`, `accepted-then-failed`, `deployment-reserve`.
+Assumptions: `endpoint-write`, `accepted-then-failed`, `deployment-reserve`, `deployment-most`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from local.azureml.registry.models import NAME, Component, ComponentInput, Regis
 
 _BINDING = re.compile(r"^\$\{\{parent\.inputs\.([^}]+)\}\}$")
 _OUTPUT = re.compile(r"^\$\{\{parent\.outputs\.([^}]+)\}\}$")
-_REGISTRY_MODEL = re.compile(r"^azureml://registries/([^/]+)/models/([^/]+)/versions/([^/]+)/?$")
 _ASSET_TYPES = {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model"}
 
 
@@ -101,9 +100,15 @@ def _checked_literal(name: str, fact: ComponentInput, text: str) -> Any:
 def check_base_model(inputs: dict[str, Any], registry: Registry) -> None:
     """A registry model that is named must be there; archived ones may still be used."""
     for name in ("mlflow_model_path", "pytorch_model_path"):
-        match = _REGISTRY_MODEL.match(inputs.get(name) or "")
-        if match and registry.model(match[2], match[3]) is None:
-            raise InvalidJob(f"Input '{name}': model {match[2]}:{match[3]} was not found in {match[1]}.")
+        uri = inputs.get(name) or ""
+        if uri.startswith("azureml://registries/") and registry.model_at(uri) is None:
+            raise InvalidJob(f"Input '{name}': model {model_name(uri)} was not found in its registry.")
+
+
+def model_name(uri: str) -> str:
+    """`name:version` of a registry's model."""
+    parts = uri.rstrip("/").split("/")
+    return f"{parts[-3]}:{parts[-1]}" if len(parts) > 3 else uri
 
 
 def output_name(node: dict[str, Any], pipeline_outputs: dict[str, Any]) -> str:

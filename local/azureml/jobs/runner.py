@@ -22,18 +22,13 @@ from local.azureml.events.publisher import Publisher, experiment_id
 from local.azureml.jobs.documents import ENDED, HALTED, ChildRun, JobOutput, PipelineJob, RunError
 from local.azureml.jobs.models import Jobs
 from local.azureml.jobs.outcomes import JobOutcome, JobOutcomes
+from local.azureml.jobs.refusals import refusal
 from local.azureml.operations.models import Operations
 from local.azureml.processes.children import Child, ChildEnded, Children
 from local.azureml.settings import Pacer
 from local.azureml.workspace.models import Datastores
 
 log = logging.getLogger(__name__)
-
-# The steps that mount the job's data, and the input that names their compute. Validation runs on that of the import.
-_READS_DATA = {
-    "ft_nlp_common_validation": "compute_model_import",
-    "chat_completion_datapreprocess": "compute_preprocess",
-}
 
 
 class StepFailed(Exception):
@@ -157,7 +152,7 @@ class Runner:
             return False
         begun = time.monotonic()
         self._set_step(job, step, "Running")
-        if refused := self._unreadable(job, step):
+        if refused := self._refusal(job, step):
             self._write_log(job, step, refused)
             raise StepFailed(RunError("UserError", refused))
         child.send({"run": step.name})
@@ -171,28 +166,9 @@ class Runner:
         self._set_step(job, step, "Completed")
         return True
 
-    def _unreadable(self, job: PipelineJob, step: ChildRun) -> str:
-        """Why the step's compute may not read the job's data; empty when it may.
-
-        The data is mounted for reading and writing, by the identity of the compute: a pipeline made of a registry's
-        component takes no identity of its own. Serverless compute has none.
-        """
-        compute = str(job.inputs.get(_READS_DATA.get(step.name, ""), ""))
-        if not compute:
-            return ""
-        cluster = self.computes.table.get(compute)
-        identities = cluster.identities if cluster else set()
-        for name in ("train_file_path", "validation_file_path", "test_file_path"):
-            datastore = self.datastores.name_of(str(job.inputs.get(name, "")))
-            readers = self.pacer.settings.datastore_readers.get(datastore or "")
-            if readers is not None and not identities & {reader.lower() for reader in readers}:
-                who = ", ".join(sorted(identities)) or "no managed identity"
-                return (
-                    f"{step.name}: {name} could not be mounted from datastore {datastore}, which has no credential: "
-                    f"compute {compute} has {who}. AuthorizationPermissionMismatch: This request is not authorized to "
-                    "perform this operation using this permission."
-                )
-        return ""
+    def _refusal(self, job: PipelineJob, step: ChildRun) -> str:
+        given = self.pacer.settings
+        return refusal(step.name, job.inputs, given, self.computes, self.datastores, self.jobs.registry)
 
     async def _answer(self, job: PipelineJob, step: ChildRun, child: Child) -> dict[str, Any]:
         try:

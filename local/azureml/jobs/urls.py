@@ -1,6 +1,7 @@
 """Addresses of jobs and of the run history service.
 
-Assumptions: `job-once`, `job-history`, `job-identity`, `component-inputs`.
+Assumptions: `job-once`, `job-history`, `job-identity`, `component-inputs`, `mlflow-only`,
+`preparation-disk`.
 """
 
 from __future__ import annotations

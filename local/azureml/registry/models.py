@@ -5,13 +5,17 @@ More base models may be added by tests through the control API; they last as lon
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 NAME = "azureml"
+# The registries that there are. Components are in the first one only, as in Azure.
+NAMES = (NAME, "azureml-meta")
 _FOLDER = Path(__file__).parent
+_MODEL_ID = re.compile(r"^azureml://registries/([^/]+)/models/([^/]+)/versions/([^/]+)/?$", re.IGNORECASE)
 
 
 class FineTuningModel(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,6 +42,9 @@ class FineTuningModel(msgspec.Struct, forbid_unknown_fields=True):
     inference_tasks: list[str] = msgspec.field(default_factory=lambda: ["chat-completion"])
     lifecycle: dict[str, str] = {}
     other_tags: dict[str, str] = {}
+    registry: Literal["azureml", "azureml-meta"] = "azureml"
+    # How much disk its files take; 0: nothing to speak of.
+    gigabytes: float = 0
 
 
 class ComponentInput(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,16 +90,24 @@ class Registry:
         )
         self.component = msgspec.convert(self.component_source, Component)
 
-    def versions(self, name: str) -> list[FineTuningModel]:
-        """All versions of a model, newest first; empty when the name is unknown."""
+    def versions(self, name: str, registry: str = NAME) -> list[FineTuningModel]:
+        """All versions of a model in a registry, newest first; empty when the name is unknown there."""
         known = next((key for key in self.models if key.lower() == name.lower()), name)
-        return self.models.get(known, [])
+        return [model for model in self.models.get(known, []) if model.registry == registry.lower()]
 
-    def model(self, name: str, version: str) -> FineTuningModel | None:
+    def model(self, name: str, version: str, registry: str = NAME) -> FineTuningModel | None:
         """One version of a model."""
-        return next((model for model in self.versions(name) if model.version == version), None)
+        return next((model for model in self.versions(name, registry) if model.version == version), None)
+
+    def model_at(self, uri: str) -> FineTuningModel | None:
+        """The model behind an id, or None."""
+        match = _MODEL_ID.match(uri)
+        return self.model(match[2], match[3], match[1]) if match else None
 
     def add_model(self, name: str, model: FineTuningModel) -> None:
         """Publish a version, or replace it; it becomes the newest."""
-        others = [known for known in self.versions(name) if known.version != model.version]
+        others = [known for known in self.models.get(name, []) if known is not self._same(name, model)]
         self.models[name] = [model, *others]
+
+    def _same(self, name: str, model: FineTuningModel) -> FineTuningModel | None:
+        return self.model(name, model.version, model.registry)

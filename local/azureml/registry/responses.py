@@ -10,22 +10,22 @@ from starlette.responses import JSONResponse, Response
 
 from local.azureml.cloud import cloud_of
 from local.azureml.control.responses import body_of, with_changes
-from local.azureml.registry.models import NAME, FineTuningModel
+from local.azureml.registry.models import NAME, NAMES, FineTuningModel
 from local.azureml.wire.documents import document
 from local.azureml.wire.errors import ResourceNotFound
 
 
 async def discover(request: Request) -> Response:
     """GET registrymanagement/v1.0/registries/{registry}/discovery"""
-    _check_registry(request)
+    registry = _check_registry(request)
     addresses = cloud_of(request).addresses
     return JSONResponse(
         {
-            "registryName": NAME,
+            "registryName": registry,
             "primaryRegion": addresses.location,
             # The SDK glues text on: it must end with a slash.
             "primaryRegionResourceProviderUri": f"{addresses.base}/",
-            "resourceGroup": f"{NAME}-registry",
+            "resourceGroup": f"{registry}-registry",
             "subscriptionId": addresses.subscription,
         }
     )
@@ -33,9 +33,8 @@ async def discover(request: Request) -> Response:
 
 async def list_model_versions(request: Request) -> Response:
     """GET {registry}/models/{name}/versions"""
-    _check_registry(request)
-    name = request.path_params["name"]
-    rows = [_model_document(request, name, model) for model in cloud_of(request).registry.versions(name)]
+    registry, name = _check_registry(request), request.path_params["name"]
+    rows = [_model_document(request, name, model) for model in cloud_of(request).registry.versions(name, registry)]
     if not rows:
         raise ResourceNotFound(f"Model container with name: {name} not found.")
     # The newest version is the answer to label "latest", archived or not: the real registry does not hide it.
@@ -45,11 +44,11 @@ async def list_model_versions(request: Request) -> Response:
 
 async def get_model(request: Request) -> Response:
     """GET {registry}/models/{name}/versions/{version}"""
-    _check_registry(request)
+    registry = _check_registry(request)
     name, version = request.path_params["name"], request.path_params["version"]
-    model = cloud_of(request).registry.model(name, version)
+    model = cloud_of(request).registry.model(name, version, registry)
     if model is None:
-        raise ResourceNotFound(f"Model {name} with version {version} not found in registry {NAME}.")
+        raise ResourceNotFound(f"Model {name} with version {version} not found in registry {registry}.")
     return JSONResponse(_model_document(request, name, model))
 
 
@@ -69,17 +68,17 @@ async def get_component(request: Request) -> Response:
     return JSONResponse(_component_document(request))
 
 
-def _check_registry(request: Request) -> None:
-    registry = request.path_params["registry"]
-    if registry.lower() != NAME:
+def _check_registry(request: Request) -> str:
+    registry: str = request.path_params["registry"].lower()
+    if registry not in NAMES:
         raise ResourceNotFound(f"Registry {registry} was not found.")
+    return registry
 
 
 def _check_component(request: Request) -> str:
-    _check_registry(request)
     component = cloud_of(request).registry.component
     name = request.path_params["name"]
-    if name != component.name:
+    if _check_registry(request) != NAME or name != component.name:
         raise ResourceNotFound(f"Component container with name: {name} not found.")
     return component.version
 
@@ -104,7 +103,7 @@ def _component_document(request: Request) -> dict[str, Any]:
 
 
 def _model_document(request: Request, name: str, model: FineTuningModel) -> dict[str, Any]:
-    identity = f"azureml://registries/{NAME}/models/{name}/versions/{model.version}"
+    identity = f"azureml://registries/{model.registry}/models/{name}/versions/{model.version}"
     properties = {
         "modelType": model.kind,
         "modelUri": f"{identity}/",
@@ -178,7 +177,8 @@ async def publish_model(request: Request) -> Response:
     """PUT /_control/registry/models/{name}: add a version, made of the newest one and the changes sent"""
     registry = cloud_of(request).registry
     name = request.path_params["name"]
-    newest = next(iter(registry.versions(name) or registry.versions("Phi-4")))
-    model = with_changes(newest, await body_of(request, dict[str, Any]))
+    changes = await body_of(request, dict[str, Any])
+    newest = next(iter(registry.versions(name, str(changes.get("registry", NAME))) or registry.versions("Phi-4")))
+    model = with_changes(newest, changes)
     registry.add_model(name, model)
     return JSONResponse(_model_document(request, name, model))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Workspace:
-    """One workspace and one registry, by kind of resource."""
+    """One workspace and its registries, by kind of resource."""
 
     def __init__(
         self,
@@ -43,10 +43,11 @@ class Workspace:
         name: str,
         registry: str,
         cloud: AzureCloud = PUBLIC,
+        base_model_registry: str = "",
     ) -> None:
-        self._client = client = AzureMlClient(credential, subscription, group, name, registry, cloud)
-        self.registry = RegistryOperations(client)
-        self.jobs = JobOperations(client)
+        self._client = client = AzureMlClient(credential, subscription, group, name, cloud)
+        self.registry = RegistryOperations(client, base_model_registry or registry, registry)
+        self.jobs = JobOperations(client, registry)
         self.models = ModelOperations(client)
         self.endpoints = EndpointOperations(client)
         self.deployments = DeploymentOperations(client)

@@ -29,7 +29,7 @@ _ONCE: dict[str, Any] = {
 
 
 class AzureMlClient:
-    """The clients of one workspace and one registry, each made when it is first used."""
+    """The clients of one workspace and of registries, each made when it is first used."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class AzureMlClient:
         subscription: str,
         group: str,
         workspace: str,
-        registry: str,
         cloud: AzureCloud,
     ) -> None:
-        self._credential, self._registry = credential, registry
+        self._credential = credential
+        self._registries: dict[str, MLClient] = {}
         self._where = (subscription, group, workspace)
         self.resource_manager = cloud.resource_manager
         self._options = _ONCE | ({"cloud": cloud.name} if cloud.name else {})
@@ -54,19 +54,20 @@ class AzureMlClient:
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)  # "experimental class" lines at each submit
         return MLClient(self._credential, *self._where, enable_telemetry=False, show_progress=False, **self._options)
 
-    @cached_property
-    def registry(self) -> MLClient:
-        """The SDK's client of the registry."""
+    def registry(self, name: str) -> MLClient:
+        """The SDK's client of a registry. Raises AzureRefused when there is none of this name."""
         from azure.ai.ml import MLClient
 
-        with reading(f"registry {self._registry}"):
-            return MLClient(
-                self._credential,
-                registry_name=self._registry,
-                enable_telemetry=False,
-                raw_response_hook=self._keep_raw,
-                **self._options,
-            )
+        if name not in self._registries:
+            with reading(named("registry", name)):
+                self._registries[name] = MLClient(
+                    self._credential,
+                    registry_name=name,
+                    enable_telemetry=False,
+                    raw_response_hook=self._keep_raw,
+                    **self._options,
+                )
+        return self._registries[name]
 
     @cached_property
     def _control_plane(self) -> PipelineClient[Any, Any]:

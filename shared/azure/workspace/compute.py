@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.azure.workspace.client import operation_of
 from shared.azure.workspace.names import check_tags, named
@@ -16,12 +16,14 @@ _IDLE_SECONDS = 120
 
 
 class MachineSize(Struct, frozen=True, kw_only=True):
-    """A machine size: GPUs and cores of one machine, and the family whose quota it takes."""
+    """A machine size: what one machine has, and the family whose quota it takes. Memory and disk 0: not known."""
 
     name: str
     gpus: int
     cores: int
     family: str = ""
+    memory_gb: float = 0.0
+    disk_gb: float = 0.0
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -43,12 +45,7 @@ class ComputeOperations:
         """The machine sizes of the workspace's region, by name in lower case."""
         with reading("machine sizes"):
             found = list(self._client.workspace.compute.list_sizes())
-        return {
-            s.name.lower(): MachineSize(
-                name=s.name, gpus=int(s.gpus or 0), cores=int(getattr(s, "vCPUs", None) or 0), family=s.family or ""
-            )
-            for s in found
-        }
+        return {s.name.lower(): _machine_size(s) for s in found}
 
     def get(self, name: str) -> Cluster | None:
         """A cluster."""
@@ -80,3 +77,19 @@ class ComputeOperations:
         )
         with writing(what):
             return operation_of(self._client.workspace.compute.begin_create_or_update(cluster))
+
+
+def _machine_size(found: Any) -> MachineSize:
+    """A size under the service's own spellings, which the SDK's entity has beside names of its own."""
+
+    def number(name: str) -> float:
+        return float(getattr(found, name, None) or 0)
+
+    return MachineSize(
+        name=found.name,
+        gpus=int(found.gpus or 0),
+        cores=int(number("vCPUs")),
+        family=found.family or "",
+        memory_gb=number("memoryGB"),
+        disk_gb=number("maxResourceVolumeMB") / 1024,
+    )

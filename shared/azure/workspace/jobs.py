@@ -69,8 +69,8 @@ class RunFailure(Struct, frozen=True, kw_only=True):
 class JobOperations:
     """Submits, reads and cancels jobs."""
 
-    def __init__(self, client: AzureMlClient) -> None:
-        self._client = client
+    def __init__(self, client: AzureMlClient, registry: str) -> None:
+        self._client, self._registry = client, registry
 
     def get(self, name: str) -> Job | None:
         """A job of the workspace."""
@@ -116,7 +116,7 @@ class JobOperations:
         from azure.ai.ml.entities import PipelineJobSettings
 
         name, version = spec.component.split(":")
-        component = self._client.registry.components.get(name, version=version)
+        component = self._client.registry(self._registry).components.get(name, version=version)
         files = {k: Input(type="uri_file", path=path) for k, path in spec.files.items()}
         model = Input(type="mlflow_model", path=spec.model_id)
 

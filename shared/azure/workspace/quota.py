@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient
 
 log = logging.getLogger(__name__)
+# The row over all families, which stands beside theirs under a name of its own.
+TOTAL = "total"
 
 
 class QuotaUsage(Struct, frozen=True, kw_only=True):
@@ -33,7 +35,7 @@ class QuotaOperations:
         self._client = client
 
     def usages(self) -> dict[str, QuotaUsage] | None:
-        """Dedicated cores in use and allowed, by machine family; None when the app may not read them.
+        """Dedicated cores in use and allowed, by machine family and in all (`TOTAL`); None when they may not be read.
 
         Rows of dedicated and low-priority cores have the same names and differ in their type only; so do rows of single
         workspaces. A limit of -1 is none. The SDK's entity has the cores in use under the service's own spelling.
@@ -45,7 +47,13 @@ class QuotaOperations:
             return None
         rows = ((u, str(u.type or "").lower(), (u.name or {}).get("value") or "") for u in found)
         return {
-            family_key(name): QuotaUsage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))
+            _key(name): QuotaUsage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))
             for u, kind, name in rows
             if "lowprioritycores" not in kind and "/workspaces/" not in kind and (u.limit or 0) >= 0 and name
         }
+
+
+def _key(name: str) -> str:
+    """The row over all families is `Total Cluster Dedicated Regional vCPUs`; there are totals of other things."""
+    key = family_key(name)
+    return TOTAL if key.startswith(TOTAL) and "dedicated" in key else key

@@ -1,4 +1,4 @@
-"""The registry: the base model that is fine-tuned, and the component that trains it."""
+"""Registries: that of the base model that is fine-tuned, and that of the component that trains it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RegistryModel(Struct, frozen=True, kw_only=True):
-    """A model of the registry: its id, whether it is archived, its tags and properties (text).
+    """A model of the registry: its id, its kind, whether it is archived, its tags and properties (text).
 
     In 2026 most facts moved from tags and properties to a block of their own, `system_metadata`. They are found here
     under the names they had before, wherever the registry has them now.
@@ -30,6 +30,7 @@ class RegistryModel(Struct, frozen=True, kw_only=True):
     archived: bool
     tags: dict[str, str]
     properties: dict[str, str] = msgspec.field(default_factory=dict)
+    kind: str = "mlflow_model"
 
 
 # Where a fact stands in `system_metadata`, and the tag or property that it was before.
@@ -75,16 +76,16 @@ def _read(value: object) -> Any:
 
 
 class RegistryOperations:
-    """What is read from the registry; nothing is written there."""
+    """What is read from registries; nothing is written there. Models may come from another one than components."""
 
-    def __init__(self, client: AzureMlClient) -> None:
-        self._client = client
+    def __init__(self, client: AzureMlClient, models: str, components: str) -> None:
+        self._client, self._models, self._components = client, models, components
 
     def model(self, name: str, version: str) -> RegistryModel | None:
         """A model by version, or the latest one when the version is empty."""
         self._client.forget_raw()
         with reading(named("base model", name, *_parts(version))):
-            model = or_none(lambda: self._client.registry.models.get(name, **_which(version)))
+            model = or_none(lambda: self._client.registry(self._models).models.get(name, **_which(version)))
         if model is None:
             return None
         # The SDK's Model does not show whether it is archived; the answer it is made from does.
@@ -96,12 +97,13 @@ class RegistryOperations:
             archived=bool(answer.get("isArchived")),
             tags={**(model.tags or {}), **_facts(answer, _TAGS)},
             properties={**(model.properties or {}), **_facts(answer, _PROPERTIES)},
+            kind=str(answer.get("modelType") or model.type or "mlflow_model").lower(),
         )
 
     def component(self, name: str, version: str) -> str | None:
         """The version of a component that this version, or the latest when it is empty, resolves to."""
         with reading(named("component", name, *_parts(version))):
-            found = or_none(lambda: self._client.registry.components.get(name, **_which(version)))
+            found = or_none(lambda: self._client.registry(self._components).components.get(name, **_which(version)))
         return str(found.version) if found else None
 
 

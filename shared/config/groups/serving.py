@@ -13,7 +13,7 @@ class ServingGroup(BaseModel):
     """How questions are answered."""
 
     serving_instance_type: str = Field("Standard_NC24ads_A100_v4", description="Machine size that serves.")
-    serving_instances: int = Field(1, ge=1, le=100, description="Machines behind an endpoint.")
+    serving_instances: int = Field(1, ge=1, le=50, description="Machines behind an endpoint.")
     serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
     scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")

@@ -13,7 +13,10 @@ from shared.config.groups.values import json_object
 class TrainingGroup(BaseModel):
     """What is trained, and on what."""
 
-    registry: str = Field("azureml", description="Azure ML registry of the base model and the component.")
+    registry: str = Field("azureml", description="Azure ML registry of the component, and of the base model.")
+    base_model_registry: str = Field(
+        "", description="Registry of the base model, such as `azureml-meta`; empty: the same as `REGISTRY`."
+    )
     base_model: str = Field("Phi-4", description="Base model that is fine-tuned.")
     base_model_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
     component: str = Field("chat_completion_pipeline", description="Pipeline component that trains.")
@@ -23,13 +26,20 @@ class TrainingGroup(BaseModel):
     training_instance_type: str = Field("Standard_NC24ads_A100_v4", description="GPU size that trains.")
     training_nodes: int = Field(1, ge=1, le=64, description="Number of machines that train.")
     preparation_instance_type: str = Field(
-        "Standard_E4s_v3", description="CPU size of the steps that import the model and prepare the data."
+        "Standard_E8s_v3",
+        description="CPU size of the steps that import the model and prepare the data, on serverless compute; "
+        "its disk holds the model twice.",
     )
     hyperparameters: Annotated[dict[str, Any], NoDecode, json_object('{"num_train_epochs": 2}')] = Field(
         default_factory=dict, description="Training parameters as a JSON object, for every snapshot."
     )
     experiment: str = Field("droptune", description="Experiment under which jobs are listed.")
     silence_minutes: int = Field(60, ge=1, description="A job not responding for so long is canceled and has failed.")
+
+    @property
+    def registry_of_models(self) -> str:
+        """Where base models are looked up."""
+        return self.base_model_registry or self.registry
 
     @model_validator(mode="after")
     def _known_hyperparameters(self) -> TrainingGroup:

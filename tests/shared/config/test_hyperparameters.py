@@ -131,21 +131,24 @@ def test_a_huge_wrong_value_is_cut_in_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "expected", "left_out"),
     [
-        (None, {}),
-        ("", {}),
-        ("{}", {}),
+        (None, {}, []),
+        ("", {}, []),
+        ("{}", {}, []),
         (
             "{'apply_lora': 'true', 'precision': 16, 'learning_rate': '5e-6'}",
             {"apply_lora": "true", "precision": 16, "learning_rate": "5e-6"},
+            [],
         ),
-        ('{"apply_lora": true, "seed": null, "precision": 16}', {"apply_lora": True, "seed": None, "precision": 16}),
-        ("{'max_position_embeddings': 4096, 7: 1, 'seed': 3}", {"seed": 3}),
+        ('{"apply_lora": true, "seed": null, "precision": 16}', {"apply_lora": True, "precision": 16}, []),
+        ("{'learning_rate_max': '5e-5', 7: 1, 'seed': 3}", {"seed": 3}, ["7", "learning_rate_max"]),
     ],
 )
-def test_the_models_tag_is_read_as_far_as_its_names_may_be_set(text: str | None, expected: dict[str, Any]) -> None:
-    assert from_tag(text) == expected
+def test_the_models_tag_is_read_as_far_as_its_names_may_be_set(
+    text: str | None, expected: dict[str, Any], left_out: list[str]
+) -> None:
+    assert from_tag(text) == (expected, left_out)
 
 
 @pytest.mark.parametrize("text", ["[1]", "5", "{", "{[]: 1}", "__import__('os').getcwd()", "(" * 400, "{'a': 1}\0"])

@@ -10,7 +10,7 @@ from shared.azure.workspace.compute import Cluster, MachineSize
 from shared.errors import AzureFailed, BadSnapshot
 from shared.ledger.rows import Snapshot
 from shared.training import compute
-from tests.builders import a_base_model, a_snapshot
+from tests.builders import a_snapshot
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
@@ -36,23 +36,6 @@ def test_a_size_that_the_region_does_not_offer_cannot_train() -> None:
 
 def test_a_cluster_trains_with_the_size_it_has() -> None:
     assert compute.training_size(_with_cluster(training_instance_type=OTHER).services).name == GPU
-
-
-@pytest.mark.parametrize("text", ["5", "{'a': 1}", "'Standard'", "[", "{[]: 1}", "list()", "(" * 400])
-def test_an_allow_list_that_is_none_is_refused_and_never_run(text: str) -> None:
-    model = a_base_model(tags={compute.FINETUNE: text})
-    with pytest.raises(BadSnapshot, match="finetune_compute_allow_list of Phi-4:8 is not a Python list"):
-        compute.allowed(model, compute.FINETUNE)
-
-
-@pytest.mark.parametrize(("text", "sizes"), [("['a', 'b']", ["a", "b"]), ("('a',)", ["a"]), ("[]", []), ("", [])])
-def test_an_allow_list_is_a_python_list_as_text(text: str, sizes: list[str]) -> None:
-    assert compute.allowed(a_base_model(tags={compute.FINETUNE: text}), compute.FINETUNE) == sizes
-
-
-@pytest.mark.parametrize(("text", "gpus"), [("24|2|220|64", 2), ("24", 0), ("", 0), ("a|b", 0)])
-def test_the_least_gpus_are_read_from_the_registry(text: str, gpus: int) -> None:
-    assert compute.least_gpus(a_base_model(properties={"finetune-min-sku-spec": text})) == gpus
 
 
 def _waits_for(world: World, row: Snapshot | None = None) -> str:

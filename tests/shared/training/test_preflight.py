@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from shared.azure.workspace.compute import Cluster, MachineSize
-from shared.azure.workspace.quota import QuotaUsage, family_key
-from shared.errors import BadSnapshot
+from shared.azure.workspace.quota import TOTAL, QuotaUsage, family_key
 from shared.ledger.rows import Blocker, Check
-from shared.training import compute, preflight
+from shared.training import base_model, preflight
 from tests.builders import a_base_model, a_snapshot
 from tests.fake_workspace import FAMILY
-from tests.fakes import GPU, START, World
+from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
 DATES = "{'finetuneRetirementDate': '2025-08-30T00:00:00.000000Z', 'inferenceRetirementDate': '2099-01-01T00:00:00Z'}"
@@ -72,37 +71,23 @@ def test_an_alternative_is_named_only_if_the_registry_has_it_live() -> None:
     assert "use a live one: change" in text
 
 
-@pytest.mark.parametrize(
-    "tag",
-    ["", "no dictionary", "{'finetuneRetirementDate': 'soon'}", "{'finetuneRetirementDate': 5}", "[1]", "(" * 400],
-)
-def test_dates_that_cannot_be_read_are_as_if_they_were_not_there(tag: str) -> None:
-    assert preflight.retirement(a_base_model(tags={"deprecation": tag}), START) == []
-
-
-def test_a_date_without_a_zone_is_utc_and_counts_from_its_first_second() -> None:
-    model = a_base_model(tags={"deprecation": "{'inferenceRetirementDate': '2026-09-21T14:13:20'}"})
-    assert preflight.retirement(model, START) == ["cannot be served since 2026-09-21"]
-    assert preflight.retirement(model, START - 1) == []
-
-
 # --- machines -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", ["standard_nc6", "Standard_NC12", "STANDARD_NC24", "Standard_NC24r"])
 def test_the_notebooks_old_sizes_are_refused_even_when_the_model_allows_them(size: str) -> None:
-    model = a_base_model(tags={compute.FINETUNE: f"['{size}', '{GPU}']"})
+    model = a_base_model(tags={base_model.FINETUNE: f"['{size}', '{GPU}']"})
     found = _texts(World(settings={"training_instance_type": size}), model)
     assert f"TRAINING_INSTANCE_TYPE = {size}: this size is too old; use one of {size}, {GPU}" in found
 
 
 def test_the_serving_size_is_judged_by_the_models_other_list_and_named_by_its_own_setting() -> None:
-    tags = {compute.FINETUNE: f"['{GPU}']", compute.INFERENCE: f"['{OTHER}']"}
+    tags = {base_model.FINETUNE: f"['{GPU}']", base_model.INFERENCE: f"['{OTHER}']"}
     assert _texts(World(), a_base_model(tags=tags)) == [f"SERVING_INSTANCE_TYPE = {GPU}: Phi-4:8 allows only {OTHER}"]
 
 
 def test_a_size_that_the_region_does_not_offer_cannot_be_excused() -> None:
-    model = a_base_model(tags={compute.FINETUNE: f"['{OTHER}']"})
+    model = a_base_model(tags={base_model.FINETUNE: f"['{OTHER}']"})
     world = World(settings={"training_instance_type": OTHER})
     (problem,) = _found(world, model, *Check)
     assert (problem.check, problem.poll_in) == (None, None)
@@ -117,7 +102,7 @@ def test_a_size_without_gpu_cannot_train() -> None:
 
 
 def test_a_machine_with_fewer_gpus_than_the_model_needs_is_refused() -> None:
-    model = a_base_model(properties={"finetune-min-sku-spec": "96|8|900|64"})
+    model = a_base_model(properties={"finetune-min-sku-spec": "24|8|220|64"})
     (problem,) = _found(World(), model)
     assert (problem.check, problem.poll_in) == (Check.GPUS, None)
     assert problem.text == f"TRAINING_INSTANCE_TYPE = {GPU}: it has 1 GPUs and Phi-4:8 needs 8 in one machine"
@@ -145,9 +130,11 @@ def test_a_missing_cluster_is_refused_unless_it_may_be_created() -> None:
     assert _found(World(settings={"training_compute": "gpus", "create_compute": True})) == []
 
 
-def test_an_allow_list_that_cannot_be_read_is_refused() -> None:
-    with pytest.raises(BadSnapshot, match="not a Python list"):
-        _found(World(), a_base_model(tags={compute.FINETUNE: "5"}))
+def test_what_is_wrong_is_found_where_there_is_no_model_to_go_by() -> None:
+    world = World(settings={"training_instance_type": OTHER, "serving_instance_type": "Standard_NC6"})
+    texts = [problem.text for problem in preflight.blockers(world.services, a_snapshot(), None)]
+    assert f"TRAINING_INSTANCE_TYPE = {OTHER}: the workspace's region does not offer this size" in texts
+    assert any("SERVING_INSTANCE_TYPE = Standard_NC6: this size is too old" in text for text in texts)
 
 
 # --- quota ----------------------------------------------------------------------------------------------------
@@ -194,3 +181,21 @@ def test_quota_that_is_excused_is_not_even_asked_for() -> None:
     world = _with_quota(0)
     world.workspace.quota.usages = None  # type: ignore[assignment, method-assign]
     assert _found(world, None, "quota") == []
+
+
+@pytest.mark.parametrize(("used", "waits"), [(0, False), (90, True)])
+def test_the_total_of_all_families_bounds_as_the_familys_own_quota_does(used: int, waits: bool) -> None:
+    world = _with_quota(1000)
+    assert world.workspace.quota.allowed is not None
+    world.workspace.quota.allowed[TOTAL] = QuotaUsage(used=used, limit=100)
+    text = f"serving on 1 x {GPU} takes 24 cores of all families together, of 100 are {used} in use"
+    assert (text in _texts(world)) == waits
+
+
+def test_more_than_the_total_is_refused_though_the_family_has_room() -> None:
+    world = _with_quota(1000, serving_instances=5)
+    assert world.workspace.quota.allowed is not None
+    world.workspace.quota.allowed[TOTAL] = QuotaUsage(used=0, limit=100)
+    (problem,) = _found(world)
+    assert (problem.check, problem.poll_in) == (Check.QUOTA, None)
+    assert "takes 120 cores of all families together, the region's quota is 100" in problem.text
