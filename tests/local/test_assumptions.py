@@ -23,10 +23,9 @@ PARTS = [
 
 
 def named_by(part: Path) -> set[str]:
-    """The assumptions in the head of a module."""
-    found = re.search(
-        r"^Assumptions: (.*?)\.$", ast.get_docstring(ast.parse(part.read_text("utf-8"))) or "", re.MULTILINE
-    )
+    """The assumptions in the head of a module, one line or more."""
+    head = ast.get_docstring(ast.parse(part.read_text("utf-8"))) or ""
+    found = re.search(r"^Assumptions: (.*?)\.$", head, re.MULTILINE | re.DOTALL)
     return set(re.findall(r"`([a-z-]+)`", found[1])) if found else set()
 
 

@@ -1,7 +1,6 @@
 """Why a step of a job ends before it does anything: the data its compute may not read, the model or disk it has.
 
 Called by the runner as each step begins. Only reads. As in Azure, none of it is said when the job is submitted.
-
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Addresses of the shared registry.
 
-Assumptions: `registry-facts`, `registry-kinds`, `registry-defaults`, `registry-latest`, `registry-public`, `component-inputs`.
+Assumptions: `registry-facts`, `registry-kinds`, `registry-defaults`, `registry-latest`, `registry-public`,
+`component-inputs`.
 """
 
 from __future__ import annotations
