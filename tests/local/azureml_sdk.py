@@ -29,7 +29,7 @@ with warnings.catch_warnings():
 
 from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
 
-__all__ = ["AmlCompute", "Data", "Input", "ManagedOnlineDeployment", "ManagedOnlineEndpoint", "Model"]
+__all__ = ["AmlCompute", "Data", "Input", "MLClient", "ManagedOnlineDeployment", "ManagedOnlineEndpoint", "Model"]
 
 # Lines about experimental classes go to standard error through this logger.
 logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
