@@ -38,16 +38,17 @@ WORDS: dict[str, Split] = {
     "holdout": "test",
 }
 # What people write behind such a word without a separator.
-_TAIL = "(?:data|dataset|set|split|file|rows?|samples?|examples?|sft|gen)?"
+_TAIL = r"(?:data|dataset|set|split|file|rows?|samples?|examples?|sft|gen|v(?=\d))?"
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(WORDS, key=len, reverse=True))}){_TAIL}(?![a-z])")
+_OUT = re.compile("(held|hold)[-_ .]out")
 _HUMP = re.compile("(?<=[a-z])(?=[A-Z])")
 _ALONE = re.compile(r"(?P<word>[a-z]+)(?:_(?:sft|gen))?(?:[-_. ]?\(?\d+\)?(?:-of-\d+)?(?:-[0-9a-f]{6,})?)?")
 
 
 def splits_in(file_name: str) -> frozenset[Split]:
     """The splits that a file's name has words for, anywhere in it: one, none, or too many to tell."""
-    stem = file_name.rsplit("/", 1)[-1].split(".", 1)[0]
-    words = _WORD.findall(_HUMP.sub("-", stem).lower().replace("held-out", "heldout").replace("hold-out", "holdout"))
+    name = _HUMP.sub("-", file_name.rsplit("/", 1)[-1]).lower()
+    words = _WORD.findall(_OUT.sub(r"\1out", name))
     return frozenset(WORDS[word] for word in words)
 
 

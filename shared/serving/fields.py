@@ -16,15 +16,19 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+# Marks are compared by identity: `typing` keeps one Annotated of those that are equal, and 0 equals False.
+@dataclass(frozen=True, slots=True, eq=False)
 class TakenField:
-    """Says nothing to the model: taken at any value, and not used."""
+    """Says nothing to the model: taken at any value, and not used. Its type is what people are told."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(schema), "description": "Taken at any value, and not used."}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HintField:
     """A hint for how to answer that has no effect here: taken, and named in `x-droptune-ignored` unless neutral."""
 
@@ -34,7 +38,7 @@ class HintField:
         return {**handler(schema), "description": "Has no effect here; named in the header `x-droptune-ignored`."}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NeutralField:
     """Would change what the caller counts on: refused by name, but at these values, which change nothing."""
 

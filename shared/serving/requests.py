@@ -20,6 +20,8 @@ MOST_STOPS = 4
 _TEXT_ONLY = "a fine-tuned model answers with text only"
 _READS_TEXT = "the model reads text only"
 _PARTS = 'only parts like {"type": "text", "text": "..."} are taken: ' + _READS_TEXT
+# The latter two are those of the Responses API, which some clients keep their turns in.
+_TEXT_PARTS = ("text", "input_text", "output_text")
 _NO_TOOLS = "the model calls no tools"
 _ONE = "there is one answer to a call"
 _NO_SCORES = "deployments tell no probabilities"
@@ -38,7 +40,7 @@ class RequestModel(BaseModel):
 class TextPart(BaseModel):
     """A part of a content that is given in parts. Marks for the caches of other services are passed over."""
 
-    type: Literal["text"]
+    type: Literal["text", "input_text", "output_text"]
     text: str
 
 
@@ -47,7 +49,7 @@ def _joined(content: object) -> object:
     if not isinstance(content, list):
         return content
     for part in content:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS or not isinstance(part.get("text"), str):
             raise PydanticCustomError("unsupported", _PARTS)
     return "\n".join(part["text"] for part in content)
 
@@ -57,9 +59,10 @@ def _role(role: object) -> object:
 
 
 # A user turn says something; blank turns of the other roles are left out.
+_SAYS_SOMETHING: JsonDict = {"if": {"type": "string"}, "then": {"pattern": r"\S"}}
 _USERS_TEXT: JsonDict = {
     "if": {"properties": {"role": {"const": "user"}}, "required": ["role"]},
-    "then": {"properties": {"content": {"if": {"type": "string"}, "then": {"pattern": r"\S"}}}},
+    "then": {"required": ["content"], "properties": {"content": _SAYS_SOMETHING}},
 }
 
 
@@ -72,7 +75,8 @@ class ChatTurn(RequestModel):
         Literal["system", "user", "assistant"],
         BeforeValidator(_role, json_schema_input_type=Literal["system", "developer", "user", "assistant"]),
     ]
-    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])]
+    # A client may keep a blank answer as null, or leave its content out.
+    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])] = ""
     # What clients add to the turns they keep, and send back.
     name: Taken[str] = None
     id: Taken[str | int] = None
@@ -94,6 +98,8 @@ class ChatTurn(RequestModel):
     tool_call_id: Annotated[Any, NeutralField(("",), _NO_TOOLS)] = None
     audio: Annotated[Any, NeutralField(({},), _READS_TEXT)] = None
     images: Annotated[Any, NeutralField(([],), _READS_TEXT)] = None
+    type: Annotated[Any, NeutralField(("text", "message"), _READS_TEXT)] = None
+    prefix: Annotated[Any, NeutralField((False,), "a model answers the last turn")] = None
 
 
 def _mergeable(turns: list[ChatTurn]) -> list[ChatTurn]:
@@ -257,6 +263,8 @@ class ChatRequest(RequestModel):
     tags: Taken[list[str]] = None
     timeout: Taken[float] = None
     cache_control: Taken[dict[str, Any]] = None
+    cache_prompt: Taken[bool] = None
+    usage: Taken[dict[str, Any]] = None
     # Hints for how to answer.
     seed: Hint[int] = None
     frequency_penalty: Annotated[float | None, HintField((0,))] = None
@@ -270,6 +278,10 @@ class ChatRequest(RequestModel):
     typical_p: Annotated[float | None, HintField((1,))] = None
     tfs_z: Annotated[float | None, HintField((1,))] = None
     mirostat: Annotated[int | None, HintField((0,))] = None
+    mirostat_tau: Hint[float] = None
+    mirostat_eta: Hint[float] = None
+    random_seed: Hint[int] = None
+    safe_prompt: Annotated[bool | None, HintField((False,))] = None
     min_tokens: Annotated[int | None, HintField((0,))] = None
     ignore_eos: Annotated[bool | None, HintField((False,))] = None
     skip_special_tokens: Annotated[bool | None, HintField((True,))] = None
@@ -278,10 +290,11 @@ class ChatRequest(RequestModel):
     truncate_prompt_tokens: Hint[int] = None
     priority: Annotated[int | None, HintField((0,))] = None
     reasoning_effort: Annotated[str | None, HintField(("none",))] = None
-    reasoning: Hint[dict[str, Any]] = None
+    reasoning: Hint[Any] = None
     include_reasoning: Annotated[bool | None, HintField((False,))] = None
-    thinking: Hint[dict[str, Any]] = None
+    thinking: Hint[Any] = None
     enable_thinking: Annotated[bool | None, HintField((False,))] = None
+    thinking_budget: Annotated[int | None, HintField((0,))] = None
     chat_template_kwargs: Annotated[dict[str, Any] | None, HintField(({},))] = None
     verbosity: Hint[str] = None
     prediction: Hint[dict[str, Any]] = None
@@ -302,14 +315,14 @@ class ChatRequest(RequestModel):
     guided_regex: Annotated[Any, NeutralField(("",), _FREE)] = None
     guided_choice: Annotated[Any, NeutralField(([],), _FREE)] = None
     guided_grammar: Annotated[Any, NeutralField(("",), _FREE)] = None
-    structured_outputs: Annotated[Any, NeutralField(({},), _FREE)] = None
+    structured_outputs: Annotated[Any, NeutralField(({}, False), _FREE)] = None
     logit_bias: Annotated[Any, NeutralField(({}, []), _FREE)] = None
     stop_token_ids: Annotated[Any, NeutralField(([],), "stop takes texts")] = None
     include_stop_str_in_output: Annotated[Any, NeutralField((False,), "an answer ends before its stop")] = None
     echo: Annotated[Any, NeutralField((False,), "the answer comes without the question")] = None
     suffix: Annotated[Any, NeutralField(("",), "a model answers the last turn")] = None
     continue_final_message: Annotated[Any, NeutralField((False,), "a model answers the last turn")] = None
-    logprobs: Annotated[Any, NeutralField((False,), _NO_SCORES)] = None
+    logprobs: Annotated[Any, NeutralField((False, 0), _NO_SCORES)] = None
     top_logprobs: Annotated[Any, NeutralField((0,), _NO_SCORES)] = None
     prompt_logprobs: Annotated[Any, NeutralField((0, False), _NO_SCORES)] = None
     modalities: Annotated[Any, NeutralField((["text"], []), _TEXT_ONLY)] = None

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.serving.bodies import cleaned
-from shared.serving.fields import HintField, NeutralField, marked
+from shared.serving.fields import HintField, NeutralField, TakenField, marked
 from shared.serving.requests import ChatRequest, NativeRequest
 from tests.builders import DATASET
 
@@ -94,6 +94,9 @@ NEUTRAL = [
 ] + [{name: value} for name, mark in marked(ChatRequest) if isinstance(mark, HintField) for value in mark.neutral]
 
 
+TAKEN = [name for name, mark in marked(ChatRequest) if isinstance(mark, TakenField)]
+
+
 def _chat(**more: Any) -> ChatRequest:
     return ChatRequest.model_validate(cleaned({"model": DATASET, "messages": [TURN], **more}))
 
@@ -101,6 +104,17 @@ def _chat(**more: Any) -> ChatRequest:
 @pytest.mark.parametrize("field", NEUTRAL, ids=str)
 def test_what_changes_nothing_is_taken_and_not_named(field: dict[str, Any]) -> None:
     assert _chat(**field).ignored() == []
+
+
+def test_zero_is_no_more_than_no_where_probabilities_are_asked_for() -> None:
+    # Named here as well: a table that loses a value passes a test that is read from the table.
+    assert _chat(top_logprobs=0, logprobs=False, n=1, tools=[], logit_bias={}, store=False).ignored() == []
+
+
+@pytest.mark.parametrize("value", [5, "x", True, 1.5, ["x"], {"a": [1]}], ids=str)
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_says_nothing_to_the_model_is_taken_at_any_value(name: str, value: Any) -> None:
+    assert _chat(**{name: value}).ignored() == []
 
 
 @pytest.mark.parametrize("name", [name for name in ChatRequest.model_fields if name not in ("model", "messages")])
@@ -148,6 +162,8 @@ OWN: dict[str, Any] = {
         {},
         {"function_call": None, "provider_specific_fields": {"refusal": None}},
         {"tool_calls": [], "reasoning_content": None, "id": "msg-1", "name": "bot"},
+        {"type": "message", "content": [{"type": "output_text", "text": "Because.", "annotations": []}]},
+        {"prefix": False},
     ],
 )
 def test_a_client_can_send_back_the_message_it_was_answered(more: dict[str, Any]) -> None:
@@ -169,8 +185,17 @@ def test_leading_system_turns_become_one_and_blank_ones_none() -> None:
 
 
 def test_a_blank_answer_that_a_client_kept_is_left_out() -> None:
-    turns = (("user", "a"), ("assistant", ""), ("user", "b"))
-    assert _contents(*turns) == [("user", "a"), ("user", "b")]
+    for blank in ("", " ", None, []):
+        turns = (("system", None), ("user", "a"), ("assistant", blank), ("user", "b"))
+        assert _contents(*turns) == [("user", "a"), ("user", "b")]
+
+
+def test_a_question_without_content_is_refused_and_calls_of_tools_by_their_own_name() -> None:
+    with pytest.raises(ValidationError, match="turn 0 is blank"):
+        _chat(messages=[{"role": "user", "content": None}])
+    with pytest.raises(ValidationError) as refused:
+        _chat(messages=[TURN, {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}, TURN])
+    assert [problem["loc"] for problem in refused.value.errors()] == [("messages", 1, "tool_calls")]
 
 
 def test_parts_may_have_marks_for_other_services() -> None:
