@@ -185,8 +185,9 @@ def test_leading_system_turns_become_one_and_blank_ones_none() -> None:
 
 
 def test_a_blank_answer_that_a_client_kept_is_left_out() -> None:
-    for blank in ("", " ", None, []):
-        turns = (("system", None), ("user", "a"), ("assistant", blank), ("user", "b"))
+    blanks: list[Any] = ["", " ", None, []]
+    for blank in blanks:
+        turns: tuple[tuple[str, Any], ...] = (("system", None), ("user", "a"), ("assistant", blank), ("user", "b"))
         assert _contents(*turns) == [("user", "a"), ("user", "b")]
 
 
