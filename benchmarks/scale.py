@@ -2,8 +2,8 @@
 
 Requests by kind, milliseconds of CPU and bytes of one sweep, one arrival, one step, one page of snapshots and the list
 of models, for ledgers of more and more ended rows, with the exponents by which they grow; then the month's bill.
-Requests are counted on the in-memory storage that the contracts hold to the real one: 100,000 rows in Azurite would take
-an hour. What the SDK's part of a listing costs is measured on Azurite (`--no-azurite` leaves it out).
+Requests are counted on the in-memory storage that the contracts hold to the real one: 100,000 rows in Azurite would
+take an hour. What the SDK's part of a listing costs is measured on Azurite (`--no-azurite` leaves it out).
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def main() -> int:
     """Measures and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--prices", type=json.loads, default=PRICES, help="dollars for 10,000 requests by kind, as JSON")
+    parser.add_argument(
+        "--prices", type=json.loads, default=PRICES, help="dollars for 10,000 requests by kind, as JSON"
+    )
     parser.add_argument("--azurite", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
@@ -153,7 +155,10 @@ def main() -> int:
     print(f"| what | {' | '.join(f'{rows:,} ended rows' for rows in found)} | requests grow by |")
     print(f"|---|{'---|' * (len(found) + 1)}")
     for what in found[least]:
-        cells = [f"{told(c[what].requests)}, {c[what].milliseconds(blob):.0f} ms, {c[what].bytes:,} B" for c in found.values()]
+        cells = [
+            f"{told(c[what].requests)}, {c[what].milliseconds(blob):.0f} ms, {c[what].bytes:,} B"
+            for c in found.values()
+        ]
         power = exponent(found[least][what].requests.total(), found[most][what].requests.total(), most / least)
         print(f"| {what} | {' | '.join(cells)} | {power:.2f} |")
     month = Month()

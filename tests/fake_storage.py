@@ -116,10 +116,10 @@ class FakeStorage:
 
         return self.process.call(act)
 
-    def put(self, container: str, name: str, data: bytes) -> str:
+    def put(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         def act() -> str:
             check_name(container, name)
-            return self._set(container, name, data, None)
+            return self._set(container, name, data, metadata)
 
         return self.process.call(act)
 
@@ -130,6 +130,13 @@ class FakeStorage:
             if stored and etag and stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} changed")
             self.blobs.pop((container, name), None)
+
+        self.process.call(act)
+
+    def delete_many(self, container: str, names: Iterable[str]) -> None:
+        def act() -> None:
+            for name in names:
+                self.blobs.pop((container, name), None)
 
         self.process.call(act)
 

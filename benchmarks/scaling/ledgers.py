@@ -91,7 +91,7 @@ class OldLedger:
             scoring_uri=f"https://{endpoint}.example.net/score" if state == DatasetState.LIVE else "",
             traffic={live.deployment: 100} if live and state == DatasetState.LIVE else {},
             live=live,
-            outcomes={one: outcome for one in ids[:-1]},
+            outcomes=dict.fromkeys(ids[:-1], outcome),
             newest_registered=ids[-1] if ids else "",
             history=tuple(HistoryEntry(state=state, at=START + n, reason="as it should be") for n in range(20)),
         )

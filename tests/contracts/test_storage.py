@@ -301,3 +301,11 @@ def test_bytes_come_as_they_are_stored_whatever_encoding_the_uploader_names(
             with storage.open(BOX, name, storage.head(BOX, name).etag) as file:
                 assert file.read() == data
             assert storage.read(BOX, name)[0] == data
+
+
+def test_many_blobs_are_deleted_and_those_that_are_not_there_are_fine(storage: Storage, name: str) -> None:
+    for n in range(3):
+        storage.put(BOX, f"{name}/{n} ü&.json", b"{}")
+    storage.delete_many(BOX, [f"{name}/{n} ü&.json" for n in range(2)] + [f"{name}/never"])
+    assert _names(storage, f"{name}/") == [f"{name}/2 ü&.json"]
+    storage.delete_many(BOX, [])

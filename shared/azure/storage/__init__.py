@@ -10,12 +10,14 @@ from __future__ import annotations
 import builtins
 import contextlib
 import io
+import itertools
 import logging
 import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from shared.azure.storage import listing
 from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.leases import Lease
@@ -49,6 +51,8 @@ LEASE_SECONDS = 20
 # The local emulator is three times as fast above 4 MB, up to which it hashes what it sends.
 READ_BLOCK = 8 * 2**20
 READ_BUFFER = 256 * 1024
+# The most requests that one batch may hold.
+_BATCH = 256
 # The SDK reads a blob up to three times by itself when its answer does not come.
 # Bytes come as they are stored: whoever uploads may name any encoding, and the SDK would unpack it in memory.
 _READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6, "decompress": False}
@@ -110,9 +114,9 @@ class Storage:
         """Writes on condition that the blob still has this ETag; else raises LedgerConflict. Returns the new ETag."""
         return self._write(container, name, data, metadata, **_if_still(etag))
 
-    def put(self, container: str, name: str, data: bytes) -> str:
+    def put(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """Writes unconditionally: for derived content that is the same each time."""
-        return self._write(container, name, data, None, overwrite=True)
+        return self._write(container, name, data, metadata, overwrite=True)
 
     def delete(self, container: str, name: str, etag: str = "") -> None:
         """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine."""
@@ -129,6 +133,17 @@ class Storage:
             if self._exists(container, name):  # else the condition was not met because nothing was there
                 raise
 
+    def delete_many(self, container: str, names: Iterable[str]) -> None:
+        """Deletes blobs, many with one request; those that are not there are fine. A repeat deletes what is left."""
+        client = self._blobs.get_container_client(container)
+        with contextlib.suppress(ContainerNotFound):
+            for batch in itertools.batched(names, _BATCH, strict=False):
+                with translated(f"{container}: {len(batch)} blobs"):
+                    parts = [*client.delete_blobs(*batch, raise_on_any_failure=False)]
+                left = [name for name, part in zip(batch, parts, strict=True) if part.status_code not in (202, 404)]
+                for name in left:  # such as those with snapshots
+                    self.delete(container, name)
+
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         """Every blob under a prefix, with metadata, in the order of names; none in a container that was deleted.
 
@@ -137,10 +152,8 @@ class Storage:
         if not can_be_asked_for(prefix):
             return
         with contextlib.suppress(ContainerNotFound), translated(f"{container}/{prefix}*"):
-            found = self._blobs.get_container_client(container).list_blobs(
-                name_starts_with=prefix, include=["metadata", "copy"]
-            )
-            yield from (blob_of(one) for one in found if not is_folder(one))
+            for page in listing.pages(self._blobs, container, prefix):
+                yield from page
 
     def open(self, container: str, name: str, etag: str) -> io.BufferedReader:
         """A seekable reader over one version of a blob, which reads ahead.
@@ -185,14 +198,20 @@ class Storage:
 
     def lease(self, name: str) -> Lease:
         """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
-        if not self._exists("locks", name):
-            with contextlib.suppress(LedgerConflict):
-                self.create("locks", name, b"")
+        # Under an id of its own: sent twice because the first answer was lost, it is the same lease.
         client, own = self._blob("locks", name), str(uuid.uuid4())
-        try:
+
+        def acquire() -> Any:
             with translated(f"locks/{name}"):
-                # Under an id of its own: sent twice because the first answer was lost, it is the same lease.
-                held = client.acquire_lease(lease_duration=LEASE_SECONDS, lease_id=own)
+                return client.acquire_lease(lease_duration=LEASE_SECONDS, lease_id=own)
+
+        try:
+            try:
+                held = acquire()
+            except NotFound:
+                with contextlib.suppress(LedgerConflict):
+                    self.create("locks", name, b"")
+                held = acquire()
         except (LedgerConflict, ServiceBusy) as error:
             if not code_of(error.__cause__).startswith("Lease"):
                 raise

@@ -60,31 +60,43 @@ def why_unreadable_name(name: str) -> str:
 
 def blob_of(properties: Any, url: str = "") -> Blob:
     """The blob of the SDK's properties."""
-    name = str(properties.name)
-    return Blob(
-        name=name,
-        etag=str(properties.etag).strip('"'),
+    return blob_from(
+        name=str(properties.name),
+        etag=str(properties.etag),
         size=properties.size,
         uploaded_at=properties.last_modified.timestamp(),
         url=url,
         metadata=dict(properties.metadata or {}),
-        unreadable=why_unreadable_name(name) or _why_unreadable(properties),
+        tier=_plain(properties.blob_tier),
+        kind=_plain(properties.blob_type),
+        key=_plain(properties.encryption_key_sha256),
         copying=properties.copy.status == "pending",
     )
 
 
+def blob_from(*, tier: str, kind: str, key: str, **shown: Any) -> Blob:
+    """The blob of what storage shows of it. `tier`: its access tier; `kind`: the type of blob; `key`: the hash of the
+    uploader's own key, if it is encrypted with one."""
+    why = why_unreadable_name(shown["name"]) or _why_unreadable(tier, kind, key)
+    return Blob(**{**shown, "etag": shown["etag"].strip('"')}, unreadable=why)
+
+
 def is_folder(properties: Any) -> bool:
-    """Whether this is a folder, which accounts with a hierarchical namespace show as an empty blob."""
-    return str((properties.metadata or {}).get("hdi_isfolder", "")).lower() == "true"
+    """Whether this is a folder, by the SDK's properties."""
+    return is_folder_name(properties.metadata or {})
 
 
-def _why_unreadable(properties: Any) -> str:
-    tier, kind = _plain(properties.blob_tier), _plain(properties.blob_type)
+def is_folder_name(metadata: Mapping[str, str]) -> bool:
+    """Whether this is the name of a folder, which accounts with a hierarchical namespace show as an empty blob."""
+    return str(metadata.get("hdi_isfolder", "")).lower() == "true"
+
+
+def _why_unreadable(tier: str, kind: str, key: str) -> str:
     if kind and kind != "BlockBlob":
         return f"it is no block blob ({kind}), and may still grow: upload it as a block blob"
     if tier == "Archive":
         return "it is in the archive tier: change its access tier, and upload it again under this name"
-    if properties.encryption_key_sha256:
+    if key:
         return "it is encrypted with a key of the uploader's own: upload it without one"
     return ""
 
