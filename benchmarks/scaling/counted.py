@@ -86,7 +86,7 @@ class CountedStorage:
         """One request for 256 blobs; each deletion in it is billed as one, which is free."""
         found = [*names]
         self.requests["batch"] += -(-len(found) // 256)
-        self._storage.delete_many(container, found)  # type: ignore[attr-defined]
+        self._storage.delete_many(container, found)
 
     def __getattr__(self, name: str) -> Any:
         act, sent = getattr(self._storage, name), SENT[name]

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.scaling.counted import CountedStorage, SortedStorage
 from shared import naming
-from shared.ledger import store
+from shared.ledger import listed, store
 from shared.ledger.release import GateMetrics, Judgement, ModelRef, Release, ReleaseOutcome, Stage
 from shared.ledger.rows import Dataset, HistoryEntry, ReportSummary, Snapshot, SnapshotFile
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
@@ -101,5 +101,5 @@ class OldLedger:
 
     def _write(self, row: Any) -> None:
         """As the version before wrote it."""
-        metadata = {k: v for k, v in store.metadata(row).items() if k in ("state", "next_look_at", "attention")}
-        self.world.storage.upload("ledger", store.blob_name(row.key), store.encode(row), metadata)
+        metadata = {k: v for k, v in listed.metadata(row).items() if k in ("state", "next_look_at", "attention")}
+        self.world.storage.upload("ledger", listed.blob_name(row.key), store.encode(row), metadata)

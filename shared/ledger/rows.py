@@ -162,6 +162,10 @@ class Row(Struct, frozen=True, kw_only=True):
         """Why the newest entry was made."""
         return self.history[-1].reason if self.history else ""
 
+    def is_due(self, now: float) -> bool:
+        """Whether its planned poll has come, and nobody has to act before."""
+        return not self.attention and self.poll_at is not None and self.poll_at <= now
+
     @property
     def comes_due(self) -> float | None:
         """When something is to be done although nothing happens."""
@@ -182,6 +186,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     who excused the gate. `job` is the job of this attempt from the moment a slot is reserved for it; `silent_since` is
     set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
     what the base model sees at once, 0 if that is unknown. `passed_over` names files of its folder that are not read.
+    `outcome` is how its last release ended; while a dataset's row has one of it as well, that one is newer.
     """
 
     id: str
@@ -212,6 +217,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     cancel_asked_at: float | None = None
     studio_url: str = ""
     model: ModelRef | None = None
+    outcome: ReleaseOutcome | None = None
 
     @property
     def key(self) -> str:
@@ -253,6 +259,17 @@ class Dataset(Row, frozen=True, kw_only=True):
         """When something is to be done although nothing happens: a kept deployment's time is over."""
         kept = self.state == DatasetState.LIVE and self.previous is not None and self.previous.deployment
         return self.kept_until if kept else None
+
+    @property
+    def newest_released(self) -> str:
+        """The newest snapshot whose release is live or has ended: no older one is released by itself any more."""
+        return max((*self.outcomes, self.live.snapshot if self.live else ""))
+
+    def can_be_asked(self, release: Release) -> bool:
+        """Whether calls may name a release: its deployment is there, and the gate let a candidate have traffic."""
+        return bool(release.deployment) and (
+            release is not self.candidate or self.traffic.get(release.deployment, 0) > 0
+        )
 
     @property
     def next_release(self) -> str:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound
-from shared.ledger import budget, store
+from shared.ledger import budget, listed, store
+from shared.ledger.cards import ENDED
 from shared.ledger.record import Struct
 from shared.ledger.store import CONTAINER
 from shared.operations import orphans
+from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
-    from shared.ledger.store import ListedRow
+    from shared.ledger.listed import ListedRow
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -29,7 +32,8 @@ log = logging.getLogger(__name__)
 BLOB = "_damaged.json"
 ASIDE = "_set_aside/"
 # Blobs of the ledger that are neither rows nor claims, refusals or what was set aside.
-_OTHERS = (budget.BLOB, orphans.BLOB, "_installation.json", BLOB)
+_OTHERS = (budget.BLOB, orphans.BLOB, "_installation.json", lost_uploads.BLOB, BLOB)
+_NO_ROW = "no row has this name"
 
 
 class DamagedBlob(Struct, frozen=True, kw_only=True):
@@ -57,46 +61,93 @@ def on_record(services: Services) -> tuple[DamagedBlob, ...]:
         return ()
 
 
-def record(services: Services, found: Iterable[DamagedBlob]) -> None:
-    """Puts on record what is damaged now, and tells it in the log."""
-    known, now = {old.blob: old.since for old in on_record(services)}, services.clock()
-    blobs = tuple(one.but(since=known.get(one.blob, now)) for one in sorted(found, key=lambda one: one.blob))
+def shown_by(listed: Iterable[ListedRow]) -> dict[str, str]:
+    """What is damaged of rows by what a listing shows of them: what is wrong, by blob."""
+    return {blob_of(row.key): row.damage for row in listed if row.damage}
+
+
+def record_met(services: Services, damaged: Mapping[str, str]) -> None:
+    """Puts on record what a sweep met, by blob, and of what is on record what is still damaged.
+
+    A sweep reads what is open and what it needs itself: the nightly round looks at the rest.
+    """
+    known = on_record(services)
+    found = [DamagedBlob(blob=blob, why=why) for blob, why in damaged.items()]
+    for old in known:
+        if old.blob not in damaged and (why := why_damaged(services, old.blob)):
+            found.append(DamagedBlob(blob=old.blob, why=why))
+    record(services, found, known)
+
+
+def record(services: Services, found: Iterable[DamagedBlob], known: Iterable[DamagedBlob] | None = None) -> None:
+    """Puts on record what is damaged now, and tells it in the log. `known`: what was on record, if that was read."""
+    since = {old.blob: old.since for old in (on_record(services) if known is None else known)}
+    now = services.clock()
+    blobs = tuple(one.but(since=since.get(one.blob, now)) for one in sorted(found, key=lambda one: one.blob))
     for one in blobs:
         log.error("%s is damaged: %s; `python -m cli.ledger` mends it or sets it aside", one.blob, one.why)
-    if blobs or known:
+    if blobs or since:
         services.storage.put(CONTAINER, BLOB, msgspec.json.encode(DamageRecord(blobs=blobs)))
+
+
+def why_damaged(services: Services, blob: str) -> str:
+    """Why a blob of the ledger cannot be read, or nothing; also nothing for one that is not there."""
+    name = blob.removeprefix(f"{CONTAINER}/")
+    try:
+        shown = services.storage.head(CONTAINER, name).metadata
+        if key := _key_of(name):
+            services.ledger.read(key)
+            return listed.listed(key, shown).damage
+    except Damaged as error:
+        return error.why
+    except NotFound:
+        return ""
+    return _NO_ROW if name.startswith(("snapshots/", "datasets/")) else _wrong(services, name)
 
 
 def blob_of(key: str) -> str:
     """The blob of a row, as it is named on record."""
-    return f"{CONTAINER}/{store.blob_name(key)}"
+    return f"{CONTAINER}/{listed.blob_name(key)}"
 
 
-def found_in(services: Services, listed: Iterable[ListedRow]) -> Iterator[DamagedBlob]:
-    """What is damaged of these rows, each of which is read, and of the blobs beside the rows. No claims are read."""
-    for row in listed:
-        if row.damage:
-            yield DamagedBlob(blob=blob_of(row.key), why=row.damage)
-            continue
-        try:
-            services.ledger.read(row.key)
-        except Damaged as error:
-            yield DamagedBlob(blob=error.blob, why=error.why)
-        except NotFound:
-            continue
-    for name in services.ledger.strays():
-        yield DamagedBlob(blob=f"{CONTAINER}/{name}", why="no row has this name")
+def find(services: Services, part: float = 1.0) -> list[DamagedBlob]:
+    """Everything that is damaged: every row and every claim is read, or only `part` of those that ended, another one
+    each day."""
+    day = int(services.clock() // 86_400)
+    return [*_of_rows(services, part, day), *_of_claims(services, part, day), *_of_others(services)]
+
+
+def _of_rows(services: Services, part: float, day: int) -> Iterator[DamagedBlob]:
+    for kind in ("snapshot", "dataset"):
+        for blob in services.storage.list(CONTAINER, f"{kind}s/"):
+            if not (key := listed.key_of(kind, blob.name)):
+                yield DamagedBlob(blob=f"{CONTAINER}/{blob.name}", why=_NO_ROW)
+                continue
+            found = listed.listed(key, blob.metadata)
+            ended = kind == "snapshot" and found.state in ENDED
+            why = found.damage
+            if not why and (not ended or _is_turn_of(blob.name, part, day)):
+                why = why_damaged(services, f"{CONTAINER}/{blob.name}")
+            if why:
+                yield DamagedBlob(blob=f"{CONTAINER}/{blob.name}", why=why)
+
+
+def _of_claims(services: Services, part: float, day: int) -> Iterator[DamagedBlob]:
+    for blob in services.storage.list(CONTAINER, "claims/"):
+        if _is_turn_of(blob.name, part, day) and (why := _wrong(services, blob.name)):
+            yield DamagedBlob(blob=f"{CONTAINER}/{blob.name}", why=why)
+
+
+def _of_others(services: Services) -> Iterator[DamagedBlob]:
     for name in _OTHERS:
         if why := _wrong(services, name):
             yield DamagedBlob(blob=f"{CONTAINER}/{name}", why=why)
 
 
-def find(services: Services) -> list[DamagedBlob]:
-    """Everything that is damaged: every row and every claim is read."""
-    rows = [*services.ledger.list("snapshot"), *services.ledger.list("dataset")]
-    claims = [blob.name for blob in services.storage.list(CONTAINER, "claims/")]
-    wrong = ((name, _wrong(services, name)) for name in claims)
-    return [*found_in(services, rows), *(DamagedBlob(blob=f"{CONTAINER}/{n}", why=why) for n, why in wrong if why)]
+def _is_turn_of(blob: str, part: float, day: int) -> bool:
+    """Whether a blob is one of those that are read on this day."""
+    turns = max(1, round(1 / part))
+    return int(naming.short_hash(blob), 16) % turns == day % turns
 
 
 def mend(services: Services, damaged: DamagedBlob) -> str:
@@ -114,7 +165,7 @@ def mend(services: Services, damaged: DamagedBlob) -> str:
     if key:
         try:
             row = store.decode(key, data)
-            services.storage.replace(CONTAINER, name, data, etag, store.metadata(row))
+            services.storage.replace(CONTAINER, name, data, etag, listed.metadata(row))
             services.ledger.hint(key)
             return f"{damaged.blob}: its metadata is right again"
         except Damaged:
@@ -145,12 +196,8 @@ def _lost_with(key: str) -> str:
 
 def _key_of(name: str) -> str:
     """The key of the row that a blob of this name holds, or nothing."""
-    kind, _, rest = name.partition("/")
-    key = f"{kind.removesuffix('s')}/{rest.rsplit('/', 1)[-1].removesuffix('.json')}"
-    try:
-        return key if kind in ("snapshots", "datasets") and store.blob_name(key) == name else ""
-    except NotFound:
-        return ""
+    kind = name.partition("/")[0]
+    return listed.key_of(kind.removesuffix("s"), name) if kind in ("snapshots", "datasets") else ""
 
 
 def _wrong(services: Services, name: str) -> str:
@@ -166,6 +213,8 @@ def _wrong(services: Services, name: str) -> str:
             float(content["first_start"])
         elif name == orphans.BLOB:
             orphans.on_record(services)
+        elif name == lost_uploads.BLOB:
+            lost_uploads.on_record(services)
         elif name == BLOB:
             _RECORD.decode(data)
     except NotFound:

@@ -15,7 +15,7 @@ import msgspec
 
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
-from shared.operations import damage, orphans
+from shared.operations import damage, orphans, whole_ledger
 from shared.operations.rounds import run_part
 from shared.releases import idle
 
@@ -30,6 +30,8 @@ CONTAINER, FOLDER = "reports", "idle/"
 _DAY = 86_400.0
 # Counts are kept for so long (s) at least.
 _COUNTS_KEPT = 2 * _DAY
+# The part of the ended rows that is read each night for damage that no listing shows.
+_READ_A_NIGHT = 1 / 30
 
 
 class DatasetLine(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -66,7 +68,8 @@ def every_night(services: Services) -> None:
     """All that is done once a night, each part apart from the others."""
     run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
     run_part("old counts", lambda: forget_counts(services))
-    run_part("damage", lambda: damage.record(services, damage.find(services)))
+    run_part("whole ledger", lambda: whole_ledger.look(services))
+    run_part("damage", lambda: damage.record(services, damage.find(services, _READ_A_NIGHT)))
 
 
 def forget_counts(services: Services) -> None:

@@ -18,7 +18,8 @@ import msgspec
 
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
-from shared.ledger import fence
+from shared.ledger import fence, listed
+from shared.ledger.listed import ListedDataset
 from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState
@@ -27,7 +28,7 @@ from shared.releases import idle
 from shared.releases.endpoints import CHANGING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from shared.azure.workspace.endpoints import Endpoint
     from shared.ledger.rows import Dataset
@@ -83,18 +84,20 @@ def on_record(services: Services) -> Orphans:
     return _read(services).record
 
 
-def collect(services: Services) -> list[str]:
+def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
     """One round: records what no row explains, removes what is on record for longer than the grace time.
 
-    Returns the names of what it removed. Raises what the ledger and the workspace raise; then nothing was removed.
+    `datasets`: all there are, as they were listed for it. Returns the names of what it removed. Raises what the ledger
+    and the workspace raise; then nothing was removed.
     """
-    if not list(services.ledger.list("dataset")):
+    if not datasets:
         return []
+    rows = {found.name: found for found in datasets}
     kept, now = _read(services), services.clock()
     since = {orphan.name: orphan.since for orphan in kept.record.found}
     endpoints = services.workspace.endpoints.list()
     tries = {orphan.name: orphan.tries for orphan in kept.record.removed}
-    found = tuple(_again(o, since.get(o.name, now), tries.get(o.name, 0)) for o in _orphans(services, endpoints))
+    found = tuple(_again(o, since.get(o.name, now), tries.get(o.name, 0)) for o in _orphans(services, endpoints, rows))
     for orphan in found:
         if orphan.name not in since:
             log.warning("%s costs money and no row explains it: %s", orphan.name, orphan.why)
@@ -110,7 +113,7 @@ def collect(services: Services) -> list[str]:
             _write(services, kept, record)
     except LedgerConflict:  # another sweep is at it
         return []
-    _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints})
+    _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints}, datasets)
     return [orphan.name for orphan in removed]
 
 
@@ -121,16 +124,15 @@ def _again(orphan: Orphan, since: float, tries: int) -> Orphan:
     return found
 
 
-def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orphan]:
+def _orphans(services: Services, endpoints: Iterable[Endpoint], rows: Mapping[str, ListedDataset]) -> Iterator[Orphan]:
     """What the rows do not explain, of all that carries the tag."""
     for endpoint in endpoints:
         if endpoint.tags.get(naming.TAG_INSTALLATION) != services.installation:
             continue
         dataset = endpoint.tags.get(naming.TAG_DATASET, "")
-        try:
-            row = _row(services, dataset)
-        except Damaged as error:  # it may explain all of this
-            log.error("%s is left alone: %s", endpoint.name, error)
+        row = rows.get(dataset)
+        if row and (row.damage or not row.is_whole):  # it may explain all of this
+            log.error("%s is left alone: the row of %s cannot be read", endpoint.name, dataset)
             continue
         if why := _unexplained(row, endpoint.name):
             yield Orphan(endpoint=endpoint.name, dataset=dataset, why=why)
@@ -141,7 +143,7 @@ def _orphans(services: Services, endpoints: Iterable[Endpoint]) -> Iterator[Orph
                 yield Orphan(endpoint=endpoint.name, deployment=deployment.name, dataset=dataset, why=why)
 
 
-def _unexplained(row: Dataset | None, endpoint: str, deployment: str = "") -> str:
+def _unexplained(row: ListedDataset | None, endpoint: str, deployment: str = "") -> str:
     """Why a row does not explain a resource, or nothing if it does."""
     if row is None:
         return "its dataset has no row"
@@ -149,8 +151,7 @@ def _unexplained(row: Dataset | None, endpoint: str, deployment: str = "") -> st
         return f"{row.name} has the endpoint {row.endpoint or '(none)'}"
     if row.state in (DatasetState.EMPTY, DatasetState.ASLEEP):
         return f"{row.name} is {row.state}"
-    releases = {release.deployment for release in (row.live, row.candidate, row.previous) if release}
-    return f"{row.name} has no such release" if deployment and deployment not in releases else ""
+    return f"{row.name} has no such release" if deployment and deployment not in row.deployments else ""
 
 
 def _remove(services: Services, orphan: Orphan) -> bool:
@@ -185,12 +186,11 @@ def _start_removal(services: Services, orphan: Orphan) -> bool:
     return True
 
 
-def _request_sleep_of_vanished(services: Services, endpoints: set[str]) -> None:
+def _request_sleep_of_vanished(services: Services, endpoints: set[str], datasets: Iterable[ListedDataset]) -> None:
     """Asks datasets to sleep that are LIVE and whose endpoint is not among those listed; the step looks once more."""
-    rows: Iterable[Dataset] = services.ledger.rows("dataset")
-    for row in rows:
-        up = row.state == DatasetState.LIVE and not row.attention
-        if up and row.endpoint not in endpoints and not row.requested:
+    for row in datasets:
+        up = row.state == DatasetState.LIVE and row.is_whole and not row.attention
+        if up and row.endpoint not in endpoints and not row.is_asked:
             request = Request(
                 what="sleep", by="the sweep: its endpoint is gone", at=services.clock(), origin=Origin.SWEEP
             )
@@ -198,12 +198,14 @@ def _request_sleep_of_vanished(services: Services, endpoints: set[str]) -> None:
             services.ledger.hint(row.key)
 
 
-def _row(services: Services, dataset: str) -> Dataset | None:
+def _row(services: Services, dataset: str) -> ListedDataset | None:
+    """The dataset as it is now: its row is read, and shown as a listing shows it."""
     try:
         row: Dataset = services.ledger.read(f"dataset/{dataset}").row
     except NotFound:
         return None
-    return row
+    shown = listed.listed(row.key, listed.metadata(row))
+    return shown if isinstance(shown, ListedDataset) else None
 
 
 def _read(services: Services) -> _Kept:

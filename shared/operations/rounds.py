@@ -6,18 +6,25 @@ Called by the sweep and the nightly round.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 
-from shared.errors import PipelineError
+from shared.errors import Damaged, PipelineError
 
 log = logging.getLogger(__name__)
 
 
-def run_part(name: str, part: Callable[[], Iterable[str] | None]) -> list[str]:
-    """What the part did; nothing where it failed, which the log tells."""
+def run_part(
+    name: str, part: Callable[[], Iterable[str] | None], damaged: MutableMapping[str, str] | None = None
+) -> list[str]:
+    """What the part did; nothing where it failed, which the log tells.
+
+    A damaged blob that the part met is noted in `damaged`, with what is wrong with it.
+    """
     try:
         return list(part() or ())
     except PipelineError as error:
+        if damaged is not None and isinstance(error, Damaged):
+            damaged[error.blob] = error.why
         log.warning("%s: left to the next round: %s: %s", name, type(error).__name__, error)
     except Exception:
         log.exception("%s: failed", name)

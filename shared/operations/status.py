@@ -42,10 +42,10 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
         resting = dataset.resting if dataset.candidate else dataset.state
         asleep = resting in (DatasetState.ASLEEP, DatasetState.WAKING)
         return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason
-    ended = dataset.outcomes.get(snapshot.id)
+    ended = dataset.outcomes.get(snapshot.id) or snapshot.outcome
     if ended:
         return ended.part.value, ended.reason
-    newest = max((*dataset.outcomes, dataset.live.snapshot if dataset.live else ""))
+    newest = dataset.newest_released
     if newest > snapshot.id:
         return ReleaseState.SUPERSEDED.value, f"{newest} is newer and had its turn first"
     if dataset.waiting and dataset.next_release == snapshot.id:

@@ -18,6 +18,7 @@ from shared.serving.cache import SingleFlightCache
 from shared.serving.protocol import ApiError, ModelCard
 
 if TYPE_CHECKING:
+    from shared.ledger.listed import ListedDataset
     from shared.ledger.release import Release
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
@@ -85,7 +86,7 @@ class ModelCatalog:
         row = await self._known(name)
         if not at:
             return ChatTarget(row)
-        there = [release for release in _releases(row) if _can_be_asked(row, release)]
+        there = [release for release in _releases(row) if row.can_be_asked(release)]
         pinned = next((release for release in there if release.snapshot == snapshot), None)
         if pinned is None:
             now = " or ".join(f"{name}@{release.snapshot}" for release in there)
@@ -105,9 +106,8 @@ class ModelCatalog:
 
     async def models(self) -> list[ModelCard]:
         """Every dataset whose model can be asked, in the order of names."""
-        names = await asyncio.to_thread(self._names)
-        rows = await asyncio.gather(*(self._rows.get(name) for name in names), return_exceptions=True)
-        return [_model(row) for row in rows if not isinstance(row, BaseException) and row.live]
+        found = await asyncio.to_thread(self._services.ledger.datasets)
+        return [_listed_model(row) for row in found if row.live]
 
     async def model(self, model: str) -> ModelCard:
         """One of them. Raises ApiError (404)."""
@@ -143,7 +143,7 @@ class ModelCatalog:
         return ModelTraits(roles, self._services.settings.validation_context_tokens or row.context_tokens)
 
     def _names(self) -> list[str]:
-        return [listed.key.removeprefix("dataset/") for listed in self._services.ledger.list("dataset")]
+        return [found.name for found in self._services.ledger.list("dataset")]
 
     def _near(self, name: str) -> str:
         near = difflib.get_close_matches(name[:60], self._names(), n=_NAMES_SHOWN, cutoff=0.5)
@@ -160,11 +160,11 @@ def _releases(row: Dataset) -> list[Release]:
     return [release for release in (row.live, row.candidate, row.previous) if release and release.deployment]
 
 
-def _can_be_asked(row: Dataset, release: Release) -> bool:
-    """A candidate is asked by nobody but the gate until it has traffic."""
-    return release is not row.candidate or row.traffic.get(release.deployment, 0) > 0
-
-
 def _model(row: Dataset) -> ModelCard:
-    there = [f"{row.name}@{r.snapshot}" for r in _releases(row) if _can_be_asked(row, r)]
+    there = [f"{row.name}@{r.snapshot}" for r in _releases(row) if row.can_be_asked(r)]
     return ModelCard(id=row.name, created=int(row.since), state=str(row.state), releases=there)
+
+
+def _listed_model(row: ListedDataset) -> ModelCard:
+    there = [f"{row.name}@{snapshot}" for snapshot in row.askable]
+    return ModelCard(id=row.name, created=int(row.since), state=row.state, releases=there)

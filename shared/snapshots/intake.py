@@ -8,7 +8,6 @@ event came count only from the first start on (`ACCEPT_SINCE`), so that a full c
 from __future__ import annotations
 
 import contextlib
-import heapq
 import itertools
 import json
 import logging
@@ -35,11 +34,8 @@ from shared.snapshots.paths import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from shared.azure.storage import Blob
     from shared.runtime import Services
-    from shared.snapshots.refusals import RefusalIndex
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +44,6 @@ CONTAINER = "snapshots"
 MOST_FILES = 1000
 # The most files of any kind that are looked through in a folder, and the most names of those passed over that are kept.
 MOST_LISTED, MOST_SHOWN = 5000, 20
-# The most missed uploads that one sweep takes in.
-MOST_MISSED = 500
 # States in which a snapshot is past VALIDATED and on its way: an older upload has come too late.
 _ON_ITS_WAY = frozenset(
     {
@@ -118,32 +112,6 @@ def _receive_unreadable(services: Services, path: str) -> str | None:
     return receive_listed(services, blob) if blob else None
 
 
-def missed_uploads(services: Services, known: Collection[str]) -> list[Blob]:
-    """The newest blobs in `snapshots` that no row and no refusal knows of: their event was lost. Called by the sweep.
-
-    `known`: the ids of all snapshots on record. One listing, no request for single blobs: ids follow from what a
-    listing shows. Those beyond a few hundred are left to the next sweep.
-    """
-    since = accept_since(services)
-    refused = refusals.index(services)
-    missed = [
-        blob
-        for blob in services.storage.list(CONTAINER)
-        if blob.uploaded_at >= since and not blob.copying and _is_missed(blob, known, refused)
-    ]
-    return heapq.nlargest(MOST_MISSED, missed, key=lambda blob: blob.uploaded_at)
-
-
-def _is_missed(blob: Blob, known: Collection[str], refused: RefusalIndex) -> bool:
-    if refusals.blob_name(blob) in refused.names:
-        return False
-    try:
-        parsed = parse_path(blob.name)
-    except InvalidUpload:
-        return blob.uploaded_at > refused.forgotten
-    return parsed is not None and _snapshot_id(parsed, blob) not in known
-
-
 def accept_since(services: Services) -> float:
     """Uploads before this time are left alone by the sweep: the setting, else the time of the first start."""
     if configured := _configured_start(services):
@@ -174,6 +142,12 @@ def _configured_start(services: Services) -> float:
     """
     moment = services.settings.accept_since
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() if moment else 0.0
+
+
+def snapshot_of(blob: Blob) -> str:
+    """The id of the snapshot that an upload makes; empty for a file that waits for its marker. Raises InvalidUpload."""
+    parsed = parse_path(blob.name)
+    return _snapshot_id(parsed, blob) if parsed else ""
 
 
 def _snapshot_id(parsed: SnapshotPath, blob: Blob) -> str:
@@ -212,7 +186,7 @@ def _record(
         passed_over=passed_over,
         poll_at=now,
     )
-    if newer := _newer_on_its_way(services, row):
+    if newer := services.ledger.newer(row, _ON_ITS_WAY):
         row = row.but(
             state=SnapshotState.SUPERSEDED,
             waiting=f"{newer} is newer and already on its way",
@@ -235,14 +209,6 @@ def _is_new(services: Services, dataset: str) -> bool:
     except NotFound:
         return True
     return row.live is None and not row.outcomes
-
-
-def _newer_on_its_way(services: Services, row: Snapshot) -> str:
-    """The id of a newer snapshot of the dataset that is past VALIDATED, or nothing."""
-    for listed in services.ledger.list("snapshot", row.dataset):
-        if listed.state in _ON_ITS_WAY and listed.key > row.key:
-            return listed.key.removeprefix("snapshot/")
-    return ""
 
 
 def _pinned_files(

@@ -43,7 +43,7 @@ class Reserve:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
-        if Check.SUPERSEDED not in row.overrides and (newer := self._newer(row)):
+        if Check.SUPERSEDED not in row.overrides and (newer := self.services.ledger.newer(row, _NEWER_WINS)):
             return self._supersede(row, newer)
         job, found = attempt.job_name(self.services, row), self._preflight(row)
         cluster, pending = compute.ensure_cluster(self.services, row)
@@ -61,13 +61,6 @@ class Reserve:
         """Refused before any money was spent: others may claim the content."""
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
         return attempt.fail(self.services, row, f"not submitted: {error}", {"blocked": blocked}, begun=False)
-
-    def _newer(self, row: Snapshot) -> str:
-        """A newer snapshot of the dataset that is as far, or nothing."""
-        for listed in self.services.ledger.list("snapshot", row.dataset):
-            if listed.state in _NEWER_WINS and listed.key > row.key:
-                return listed.key.removeprefix("snapshot/")
-        return ""
 
     def _supersede(self, row: Snapshot, newer: str) -> StepResult:
         """Gives back the claim on the content, and the slot that a worker took that was cut off then."""

@@ -16,7 +16,7 @@ from typing import Any, override
 from unittest import mock
 
 from shared.azure.workspace.jobs import JobSpec
-from shared.ledger import states, store
+from shared.ledger import listed, states
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
 from shared.ledger.rows import Dataset
@@ -198,10 +198,10 @@ def _each_event_is_new(id_of: Callable[..., str]) -> Callable[..., str]:
     return new
 
 
-def _believed(key: str, metadata: Mapping[str, str]) -> store.ListedRow:
+def _believed(key: str, metadata: Mapping[str, str]) -> listed.ListedDataset:
     """A row as a listing shows it, whatever the listing shows."""
     poll_at = float(metadata["next_look_at"]) if "next_look_at" in metadata else None
-    return store.ListedRow(key, metadata["state"], poll_at, metadata.get("attention") == "1")
+    return listed.ListedDataset(key, metadata["state"], poll_at, metadata.get("attention") == "1", "", metadata)
 
 
 def _deaf(self: Any, left: float = 0) -> None:
@@ -229,7 +229,7 @@ DEFECTS: dict[str, Defect] = {
         ),
     ),
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
-    "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((store, "_listed", _believed),)),
+    "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),

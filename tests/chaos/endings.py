@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import orphans, status
-from shared.snapshots import intake
+from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
     from tests.chaos.world import ChaosWorld
@@ -31,7 +31,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
         yield from _of_dataset(world, row, newest)
     yield from _leftovers(world, datasets)
     yield from _jobs(world, snapshots)
-    yield from _drops(world, set(snapshots))
+    yield from _drops(world)
     status.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)
@@ -114,7 +114,7 @@ def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
             yield f"job {name} was submitted and {row.id} is {row.state}"
 
 
-def _drops(world: ChaosWorld, ids: set[str]) -> Iterator[str]:
+def _drops(world: ChaosWorld) -> Iterator[str]:
     """Every drop that is still there has a row or a refusal."""
-    for blob in intake.missed_uploads(world.bare, ids):
+    for blob in lost_uploads.missed_uploads(world.bare):
         yield f"{blob.name} was dropped and has neither a row nor a refusal"

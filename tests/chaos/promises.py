@@ -13,7 +13,7 @@ from typing import Any
 
 from shared import naming
 from shared.azure.workspace.jobs import JobSpec
-from shared.ledger import states, store
+from shared.ledger import listed, states
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
 from shared.ledger.store import decode
 from tests.chaos import leftovers
@@ -44,7 +44,7 @@ _WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
 
 def _is_row(name: str) -> bool:
     key = f"{name.split('/', 1)[0].removesuffix('s')}/{name.rsplit('/', 1)[-1].removesuffix('.json')}"
-    return name.startswith(("snapshots/", "datasets/")) and store._key(key.split("/")[0], name) == key
+    return name.startswith(("snapshots/", "datasets/")) and listed.key_of(key.split("/")[0], name) == key
 
 
 class Promises:
@@ -89,7 +89,7 @@ class Promises:
         before = old.state if old else (None if table is states.SNAPSHOT else states.DatasetState.EMPTY)
         self.require(table.allows(before, new.state), f"{key}: {before} -> {new.state} is in no row of the table")
         self.require(
-            dict(metadata) == store.metadata(new), f"{key}: metadata {metadata} does not tell what the row tells"
+            dict(metadata) == listed.metadata(new), f"{key}: metadata {metadata} does not tell what the row tells"
         )
         if old:
             self._history_grew(key, old, new)

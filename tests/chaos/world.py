@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from shared.config.settings import Settings
-from shared.ledger import store
+from shared.ledger.listed import key_of
 from shared.ledger.store import decode
 from shared.runtime import Services
 from shared.snapshots import intake
@@ -97,7 +97,7 @@ class ChaosWorld:
     def rows(self, kind: str) -> Iterator[Any]:
         """All rows of a kind."""
         for (container, name), stored in sorted(self.storage.blobs.items()):
-            if container == "ledger" and (key := store._key(kind, name)):
+            if container == "ledger" and (key := key_of(kind, name)):
                 yield decode(key, stored.data)
 
     def runs(self, job: str) -> bool:

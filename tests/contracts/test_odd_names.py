@@ -14,7 +14,7 @@ from azure.storage.queue import QueueServiceClient
 
 from shared.azure.storage import Storage
 from shared.runtime import Services
-from shared.snapshots import intake, refusals
+from shared.snapshots import intake, lost_uploads, refusals
 from tests.conftest import Azurite
 from tests.fakes import World
 
@@ -81,13 +81,13 @@ def test_a_name_that_no_client_would_send_is_told_once_and_passed_over(
     intake.accept_since(services)
     for name in NAMES:
         upload(name)
-    missed = intake.missed_uploads(services, set())
+    missed = lost_uploads.missed_uploads(services)
     odd = [blob for blob in missed if blob.name.startswith(("odd", ".."))]
     assert len(odd) == len(NAMES)
     for blob in odd:
         assert intake.receive_listed(services, blob) is None
         assert intake.receive(services, blob.name) is None
-    again = {blob.name for blob in intake.missed_uploads(services, set())}
+    again = {blob.name for blob in lost_uploads.missed_uploads(services)}
     assert not again & {blob.name for blob in odd}
     told = {refusal.path for refusal in refusals.newest(services, 1000)}
     assert {blob.name for blob in odd} <= told

@@ -9,7 +9,7 @@ import pytest
 
 from shared import naming
 from shared.errors import NotFound
-from shared.ledger.store import blob_name
+from shared.ledger.listed import blob_name
 from shared.operations import actions, status, steps
 from shared.snapshots import intake
 from tests.fakes import World

@@ -15,7 +15,7 @@ import pytest
 
 from shared.azure.storage.blobs import why_unreadable_name
 from shared.ledger.rows import Snapshot
-from shared.snapshots.intake import MOST_MISSED
+from shared.snapshots.lost_uploads import MOST_MISSED
 from shared.snapshots.refusals import MOST_KEPT
 from tests.fakes import World, dialogues
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.ledger import budget, counts, store
+from shared.ledger import budget, counts, listed, store
 from shared.ledger.rows import Dataset, Snapshot
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.states import SnapshotState as S
@@ -48,7 +48,7 @@ def read(key: str, content: Any) -> Any:
 @pytest.mark.parametrize(("blob", "content"), [*_stored("snapshots"), *_stored("datasets")])
 def test_a_row_of_the_version_before_is_read_and_written_back_without_a_loss(blob: str, content: Any) -> None:
     row = read(key_of(blob), content)
-    assert store.blob_name(row.key) == blob
+    assert listed.blob_name(row.key) == blob
     if request := content.get("requested"):
         request["origin"] = ORIGINS.get(request["by"], "person")
     assert json.loads(msgspec.json.encode(row)) == content

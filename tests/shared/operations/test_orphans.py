@@ -51,7 +51,7 @@ class Field:
 
     def look(self, later: float = 0) -> list[str]:
         self.world.clock.now += later
-        removed = orphans.collect(self.services)
+        removed = orphans.collect(self.services, self.services.ledger.datasets())
         self.world.clock.now += 600
         return removed
 
@@ -153,7 +153,7 @@ def test_a_ledger_that_cannot_be_listed_removes_nothing(field: Field, at: str) -
 
     field.world.storage.list = broken  # type: ignore[method-assign]
     with contextlib.suppress(ServiceBusy):
-        assert orphans.collect(field.services) == []
+        assert orphans.collect(field.services, field.services.ledger.datasets()) == []
     assert LOST in field.left()[0]
 
 
@@ -169,7 +169,7 @@ def test_a_row_that_appears_just_before_the_removal_saves_its_endpoint(field: Fi
         return hold(name)
 
     field.world.storage.lease = late  # type: ignore[method-assign]
-    assert orphans.collect(field.services) == []
+    assert orphans.collect(field.services, field.services.ledger.datasets()) == []
     assert LOST in field.left()[0]
 
 
@@ -178,7 +178,7 @@ def test_a_dataset_that_is_worked_on_is_left_alone(field: Field) -> None:
     field.look()
     field.world.clock.now += GRACE
     field.world.storage.lease("lost")
-    assert orphans.collect(field.services) == []
+    assert orphans.collect(field.services, field.services.ledger.datasets()) == []
     assert field.look(60) == [LOST]
 
 
@@ -186,8 +186,8 @@ def test_two_sweeps_at_once_remove_a_thing_once(field: Field) -> None:
     field.endpoint(LOST, "lost")
     field.look()
     field.world.clock.now += GRACE
-    assert orphans.collect(field.services) == [LOST]
-    assert orphans.collect(field.services) == []
+    assert orphans.collect(field.services, field.services.ledger.datasets()) == [LOST]
+    assert orphans.collect(field.services, field.services.ledger.datasets()) == []
 
 
 BUSY: Callable[[], Any] = lambda: (_ for _ in ()).throw(ServiceBusy("HTTP 503"))  # noqa: E731

@@ -10,7 +10,7 @@ import pytest
 
 from shared.ledger.rows import Snapshot
 from shared.ledger.states import SnapshotState as S
-from shared.snapshots import intake
+from shared.snapshots import intake, lost_uploads
 from tests.fakes import START, World, dialogues
 from tests.hostile import UPLOADS, Upload
 
@@ -195,12 +195,12 @@ def test_the_first_upload_may_be_what_starts_the_app(world: World) -> None:
 def test_a_full_container_is_not_a_backlog_but_what_comes_later_is_found(world: World) -> None:
     _drop(world, "old.jsonl", "old.csv")
     world.clock.now += 60.5
-    assert [blob.name for blob in intake.missed_uploads(world.services, set())] == []
+    assert [blob.name for blob in lost_uploads.missed_uploads(world.services)] == []
     _drop(world, "new.jsonl", "new.csv", f"{FOLDER}/train.jsonl")
     world.clock.now += 60
-    assert [blob.name for blob in intake.missed_uploads(world.services, set())] == ["new.csv", "new.jsonl"]
+    assert [blob.name for blob in lost_uploads.missed_uploads(world.services)] == ["new.csv", "new.jsonl"]
     world.clock.now += 10 * 86_400
-    assert [blob.name for blob in intake.missed_uploads(world.new_process(), set())] == ["new.csv", "new.jsonl"]
+    assert [blob.name for blob in lost_uploads.missed_uploads(world.new_process())] == ["new.csv", "new.jsonl"]
 
 
 def test_what_has_its_row_or_its_refusal_is_not_lost_until_it_is_uploaded_again(world: World) -> None:
@@ -209,9 +209,9 @@ def test_what_has_its_row_or_its_refusal_is_not_lost_until_it_is_uploaded_again(
     _drop(world, *paths)
     known = {found for path in paths if (found := intake.receive(world.services, path))}
     assert len(known) == 1
-    assert [blob.name for blob in intake.missed_uploads(world.services, known)] == []
+    assert [blob.name for blob in lost_uploads.missed_uploads(world.services)] == []
     _drop(world, *paths)
-    assert [blob.name for blob in intake.missed_uploads(world.services, known)] == paths
+    assert [blob.name for blob in lost_uploads.missed_uploads(world.services)] == paths
 
 
 def test_the_first_start_is_remembered_by_every_later_process(world: World) -> None:
@@ -226,9 +226,9 @@ def test_a_blob_that_is_still_being_copied_is_left_to_the_sweep_until_it_is_whol
     _drop(world, "support-bot.jsonl")
     world.storage.copying.add(("snapshots", "support-bot.jsonl"))
     assert intake.receive(world.services, "support-bot.jsonl") is None
-    assert intake.missed_uploads(world.services, set()) == []
+    assert lost_uploads.missed_uploads(world.services) == []
     world.storage.copying.clear()
-    (blob,) = intake.missed_uploads(world.services, set())
+    (blob,) = lost_uploads.missed_uploads(world.services)
     assert intake.receive_listed(world.services, blob)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
+
 import pytest
 
 from shared.azure.storage import Blob
 from shared.errors import NotFound
-from shared.snapshots import intake, refusals
+from shared.snapshots import intake, lost_uploads, refusals
 from tests.fakes import World
 
 DAY = 86_400.0
@@ -22,7 +24,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def _sweep(world: World) -> list[str]:
     """One sweep's missed uploads, taken in; their names."""
-    missed = intake.missed_uploads(world.services, set())
+    missed = heapq.nlargest(
+        lost_uploads.MOST_MISSED, lost_uploads.missed_uploads(world.services), key=lambda blob: blob.uploaded_at
+    )
     for blob in missed:
         intake.receive_listed(world.services, blob)
     return [blob.name for blob in missed]
@@ -86,7 +90,7 @@ def test_a_damaged_refusal_hides_no_other(world: World) -> None:
 
 
 def test_one_sweep_takes_in_only_so_many_and_the_newest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_MISSED", 3)
+    monkeypatch.setattr(lost_uploads, "MOST_MISSED", 3)
     for number in range(5):
         world.clock.now += 1
         world.drop(f"bot-{number}.jsonl", b"{}")

@@ -1,0 +1,134 @@
+"""The index of snapshots that ended: a line for each, newest upload first, in three blobs of the ledger.
+
+    _index/recent   what ended, or how a release ended, since the last nightly round; written by the sweep
+    _index/newest   the newest few thousand of all others
+    _index/older    the rest
+
+A list for people reads them in this order and stops when its page is full. A line is `<state> <dataset> <card as
+JSON>`, so that a filter looks at bytes and decodes what it shows. What is in `recent` goes for what the others tell of
+the same snapshot. The index tells nothing that the rows do not: the nightly round makes it anew from a listing of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from shared.errors import LedgerConflict, NotFound
+from shared.ledger.cards import Card
+from shared.ledger.storage import BlobStore
+
+CONTAINER = "ledger"
+RECENT, NEWEST, OLDER = "_index/recent", "_index/newest", "_index/older"
+_IN_NEWEST = 4000
+_CARD = msgspec.json.Decoder(Card)
+
+
+class EndedIndex:
+    """The index of one installation."""
+
+    def __init__(self, storage: BlobStore) -> None:
+        self._storage = storage
+
+    def exists(self) -> bool:
+        """Whether there is one: no ledger of an older version has it."""
+        return any(blob.name == NEWEST for blob in self._storage.list(CONTAINER, NEWEST))
+
+    def add(self, cards: Iterable[Card]) -> None:
+        """Notes these among the recent ones. Repeating it changes nothing."""
+        new = {card.id: card for card in cards}
+        while new:
+            data, etag = self._read(RECENT)
+            try:
+                self._replace(RECENT, _lines({**_cards(data), **new}), etag)
+                return
+            except LedgerConflict:
+                continue
+
+    def cards(self) -> dict[str, Card]:
+        """All of it, by snapshot."""
+        found: dict[str, Card] = {}
+        for name in (OLDER, NEWEST, RECENT):
+            found |= _cards(self._read(name)[0])
+        return found
+
+    def rebuild(self, cards: Mapping[str, Card], merged: Iterable[str]) -> None:
+        """Makes the index anew of these. `merged`: the snapshots among the recent ones that need not stay there."""
+        lines = _lines(cards).splitlines(keepends=True)
+        self._storage.put(CONTAINER, OLDER, b"".join(lines[_IN_NEWEST:]))
+        self._storage.put(CONTAINER, NEWEST, b"".join(lines[:_IN_NEWEST]))
+        gone = {*merged}
+        while True:
+            data, etag = self._read(RECENT)
+            left = {name: card for name, card in _cards(data).items() if name not in gone or card != cards.get(name)}
+            try:
+                self._replace(RECENT, _lines(left), etag)
+                return
+            except LedgerConflict:
+                continue
+
+    def find(self, states: Iterable[str] = (), dataset: str = "", before: str = "") -> Iterator[Card]:
+        """The cards of snapshots that ended, newest upload first, each once; a blob is read when it is needed.
+
+        `states`: in one of these states; `dataset`: of this one; `before`: uploaded before this snapshot, which orders
+        by `Card.uploaded`. Nothing given: all.
+        """
+        wanted = b"|".join(re.escape(state.encode()) for state in states) or rb"\S+"
+        whose = re.escape(dataset.encode()) or rb"\S+"
+        line = re.compile(rb"^(?:%s) %s (\{.*)$" % (wanted, whose), re.MULTILINE)
+        last = tuple(before.rsplit("-", 2)[1:])
+        recent = _cards(self._read(RECENT)[0])
+        waiting = list(_matching(line, _lines(recent)))
+        for name in (NEWEST, OLDER):
+            for card in _matching(line, self._read(name)[0]):
+                while waiting and waiting[0].uploaded >= card.uploaded:
+                    yield from _if_before(waiting.pop(0), last)
+                if card.id not in recent:
+                    yield from _if_before(card, last)
+        for card in waiting:
+            yield from _if_before(card, last)
+
+    def _read(self, name: str) -> tuple[bytes, str]:
+        try:
+            return self._storage.read(CONTAINER, name)
+        except NotFound:
+            return b"", ""
+
+    def _replace(self, name: str, data: bytes, etag: str) -> None:
+        if etag:
+            self._storage.replace(CONTAINER, name, data, etag)
+        else:
+            self._storage.create(CONTAINER, name, data)
+
+
+def _if_before(card: Card, last: tuple[str, ...]) -> Iterator[Card]:
+    if not last or card.uploaded < last:
+        yield card
+
+
+def _matching(line: re.Pattern[bytes], data: bytes) -> Iterator[Card]:
+    return filter(None, (_card(found[1]) for found in line.finditer(data)))
+
+
+def _card(text: bytes) -> Card | None:
+    """A card, unless somebody damaged its line: the next nightly round writes it anew."""
+    try:
+        return _CARD.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _cards(data: bytes) -> dict[str, Card]:
+    found = (_card(b"{" + line.partition(b"{")[2]) for line in data.splitlines())
+    return {card.id: card for card in found if card}
+
+
+def _lines(cards: Mapping[str, Card]) -> bytes:
+    newest_first = sorted(cards.values(), key=lambda card: card.uploaded, reverse=True)
+    return b"".join(map(_line, newest_first))
+
+
+def _line(card: Card) -> bytes:
+    return b"%s %s %s\n" % (card.state.encode(), card.dataset.encode(), msgspec.json.encode(card))

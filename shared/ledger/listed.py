@@ -1,0 +1,178 @@
+"""What a listing shows of a row, so that nobody has to read rows that are passed over. Called by the ledger.
+
+The metadata of a row's blob is written with the row. `state`, `next_look_at` and `attention` are there of every row,
+and of a dataset all that the sweep, the list of models and the look for orphans need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import naming
+from shared.errors import NotFound
+from shared.ledger.rows import Dataset, Row
+from shared.ledger.states import DatasetState, SnapshotState
+
+# The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
+FORM = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row as a listing shows it. `damage` says what is wrong with what the listing shows of it."""
+
+    key: str
+    state: str
+    poll_at: float | None
+    attention: bool
+    damage: str = ""
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The id of the snapshot, or the dataset's name."""
+        return self.key.split("/", 1)[1]
+
+    def is_due(self, now: float) -> bool:
+        """Whether its planned poll has come, and nobody has to act before."""
+        return not self.attention and self.poll_at is not None and self.poll_at <= now
+
+
+class ListedDataset(ListedRow):
+    """A dataset as a listing shows it. Of rows of the version before, `is_whole` is false and only the state is
+    known."""
+
+    __slots__ = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the listing shows all that there is to show."""
+        return self.shown.get("form") == FORM
+
+    @property
+    def endpoint(self) -> str:
+        """The name of its endpoint, or nothing."""
+        return self.shown.get("endpoint", "")
+
+    @property
+    def deployments(self) -> tuple[str, ...]:
+        """The deployments of its releases."""
+        return _split(self.shown.get("deployments", ""))
+
+    @property
+    def askable(self) -> tuple[str, ...]:
+        """The snapshots whose releases can be asked by name."""
+        return _split(self.shown.get("askable", ""))
+
+    @property
+    def live(self) -> str:
+        """The snapshot that is live, awake or asleep, or nothing."""
+        return self.shown.get("live", "")
+
+    @property
+    def candidate(self) -> str:
+        """The snapshot whose release is under way, or nothing."""
+        return self.shown.get("candidate", "")
+
+    @property
+    def newest_registered(self) -> str:
+        """The newest snapshot that has a model."""
+        return self.shown.get("newest", "")
+
+    @property
+    def newest_released(self) -> str:
+        """The newest snapshot whose release is live or has ended."""
+        return self.shown.get("released", "")
+
+    @property
+    def waits(self) -> bool:
+        """Whether a snapshot waits for its release."""
+        return "next" in self.shown
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a request is on record."""
+        return "asked" in self.shown
+
+    @property
+    def since(self) -> float:
+        """When its newest entry was made (UTC seconds)."""
+        return float(self.shown.get("since", 0.0))
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether what is live has no endpoint now."""
+        return "asleep" in self.shown
+
+
+def metadata(row: Row) -> dict[str, str]:
+    """What a listing shall show of a row."""
+    state: Any = row.state  # type: ignore[attr-defined]
+    found = {"state": str(state)}
+    if row.poll_at is not None:
+        found["next_look_at"] = repr(row.poll_at)
+    if row.attention:
+        found["attention"] = "1"
+    return found | _of_dataset(row) if isinstance(row, Dataset) else found
+
+
+def listed(key: str, shown: Mapping[str, str]) -> ListedRow:
+    """The row of this key by its metadata, whatever that holds."""
+    kind, _, _ = key.partition("/")
+    state, poll = shown.get("state", ""), shown.get("next_look_at", "")
+    damage = "" if state in set(_STATES[kind]) else f"its metadata has the state {state[:40]!r}"
+    for name in ("next_look_at", "since"):
+        try:
+            float(shown.get(name, 0))
+        except ValueError:
+            damage = f"its metadata has {name} {shown[name][:40]!r}"
+    poll_at = float(poll) if poll and not damage else None
+    made = ListedDataset if kind == "dataset" else ListedRow
+    return made(key, state, poll_at, shown.get("attention") == "1", damage, shown)
+
+
+def blob_name(key: str) -> str:
+    """`snapshots/<dataset>/<id>.json` or `datasets/<name>.json`, by the kind of key. Raises NotFound for any other."""
+    kind, _, name = key.partition("/")
+    if kind == "dataset" and naming.DATASET.fullmatch(name):
+        return f"datasets/{name}.json"
+    if kind == "snapshot" and (dataset := naming.dataset_of(name)):
+        return f"snapshots/{dataset}/{name}.json"
+    raise NotFound(f"{key[:100]!r} is not the key of a row")
+
+
+def key_of(kind: str, blob: str) -> str:
+    """The key of the row of this kind that a blob of this name holds, or nothing."""
+    key = f"{kind}/{blob.rsplit('/', 1)[-1].removesuffix('.json')}"
+    try:
+        return key if blob_name(key) == blob else ""
+    except NotFound:
+        return ""
+
+
+_STATES: Mapping[str, Any] = {"snapshot": SnapshotState, "dataset": DatasetState}
+
+
+def _of_dataset(row: Dataset) -> dict[str, str]:
+    releases = [release for release in (row.live, row.candidate, row.previous) if release and release.deployment]
+    resting = row.resting if row.candidate else row.state
+    found = {
+        "endpoint": row.endpoint,
+        "deployments": ",".join(release.deployment for release in releases),
+        "askable": ",".join(release.snapshot for release in releases if row.can_be_asked(release)),
+        "live": row.live.snapshot if row.live else "",
+        "candidate": row.candidate.snapshot if row.candidate else "",
+        "newest": row.newest_registered,
+        "released": row.newest_released,
+        "next": "1" if row.next_release else "",
+        "asked": "1" if row.requested else "",
+        "asleep": "1" if row.live and resting in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
+        "since": repr(row.since),
+    }
+    return {"form": FORM, **{name: value for name, value in found.items() if value}}
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()

@@ -1,0 +1,120 @@
+"""The look at every row that is open, and at every dataset: what is due is polled, what ended leaves the open ones.
+
+Called by the sweep. The cards of snapshots and one listing of datasets say which rows there are; of snapshots that
+ended long ago nothing is asked. Running it twice at once is harmless: a poll that is not due does nothing, and a card
+is only taken away if nobody wrote it meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
+from shared.ledger.cards import card_of, is_open
+from shared.ledger.states import DatasetState, SnapshotState
+
+if TYPE_CHECKING:
+    from shared.ledger.cards import Card, KeptCard
+    from shared.ledger.listed import ListedDataset
+    from shared.ledger.rows import Dataset, Snapshot
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+_RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
+# A card without a row is that of an arrival that was cut off; whoever is still at it has so long (s).
+_ARRIVES_WITHIN = 3600.0
+# So many rows of an older version are brought up to date in one sweep.
+_UPDATED_AT_ONCE = 100
+
+
+@dataclass
+class EndedSnapshots:
+    """Those whose cards were found, with what they tell now, and the newest model of each dataset among them."""
+
+    cards: list[tuple[KeptCard, Card]] = field(default_factory=list)
+    newest: dict[str, str] = field(default_factory=dict)
+
+    def add(self, kept: KeptCard, row: Snapshot) -> None:
+        """One more."""
+        self.cards.append((kept, card_of(row)))
+        if row.state == SnapshotState.REGISTERED:
+            self.newest[row.dataset] = max(row.id, self.newest.get(row.dataset, ""))
+
+
+def poll_snapshots(
+    services: Services, cards: Iterable[KeptCard], ended: EndedSnapshots, damaged: MutableMapping[str, str]
+) -> Iterator[str]:
+    """Has every open row polled that is due, and brings its card up to date. Gives the keys of those polled.
+
+    Rows that ended are collected in `ended`, and in `damaged` what is wrong with blobs that cannot be read.
+    """
+    for kept in cards:
+        try:
+            row: Snapshot = services.ledger.read(kept.key).row
+        except NotFound:
+            if services.clock() > kept.at + _ARRIVES_WITHIN:
+                _remove(services, kept)
+            continue
+        except Damaged as error:
+            damaged[error.blob] = error.why
+            continue
+        if not is_open(row):
+            ended.add(kept, row)
+            continue
+        if kept.card != (now := card_of(row)):
+            services.ledger.cards.put(now)
+        if row.is_due(services.clock()):
+            services.ledger.schedule(row.key, services.clock())
+            yield row.key
+
+
+def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:
+    """Has every dataset polled that is due, or in which a release waits although nobody comes back to it.
+
+    A crash may have come between a snapshot's registration and the note of it in its dataset's row: it is made here.
+    """
+    now, older = services.clock(), 0
+    for found in datasets:
+        newest = ended.newest.get(found.name, "")
+        noted = newest <= found.newest_registered
+        older += not found.is_whole
+        stuck = found.state in _RESTING and not found.attention and found.poll_at is None and (found.waits or not noted)
+        try:
+            if stuck or not noted or (not found.is_whole and older <= _UPDATED_AT_ONCE):
+                edit = partial(_put_right, newest=newest, now=now)
+                found_due = services.ledger.rewrite(found.key, edit).row.is_due(now)
+            else:
+                found_due = found.is_due(now)
+            if found_due:
+                services.ledger.schedule(found.key, now)
+                yield found.key
+        except PipelineError as error:
+            log.warning("%s is left to the next sweep: %s", found.key, error)
+
+
+def close(services: Services, ended: EndedSnapshots) -> None:
+    """Puts the snapshots that ended into the index, and takes their cards away."""
+    services.ledger.index.add(card for _, card in ended.cards)
+    for kept, _ in ended.cards:
+        _remove(services, kept)
+
+
+def _put_right(row: Dataset, newest: str, now: float) -> Dataset:
+    """The row with the newest model on record, without a request that its state has answered long ago, and due now if
+    a release waits."""
+    changed: Dataset = row.with_registered(newest).settled()
+    rests = changed.state in _RESTING and not changed.attention and changed.poll_at is None
+    if rests and (changed.next_release or changed.requested):
+        changed = changed.but(poll_at=now)
+    return changed
+
+
+def _remove(services: Services, kept: KeptCard) -> None:
+    with contextlib.suppress(LedgerConflict):  # the row opened again, or its release ended: the next sweep sees
+        services.ledger.cards.remove(kept)

@@ -1,0 +1,111 @@
+"""The look at the whole ledger: once a night, and by the first sweep over a ledger that an older version wrote.
+
+One listing of all rows, which reads none that ended. An open row without a card gets one; what is to be cleaned is
+polled; a registered model that its dataset does not know of is noted there; the index of ended snapshots is made anew.
+Cut off anywhere, it is made again the next night; two at once write the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shared.errors import Damaged, NotFound
+from shared.ledger.cards import ENDED, Card, card_of, is_open
+from shared.ledger.states import ReleaseState, SnapshotState
+
+if TYPE_CHECKING:
+    from shared.ledger.listed import ListedRow
+    from shared.ledger.rows import Dataset, Snapshot
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+# So many ended rows are polled in one night, to be cleaned; and so many are read for what the index tells of them.
+_POLLED, _READ = 2000, 1000
+_RELEASED = frozenset(str(state) for state in ReleaseState)
+
+
+def look_once(services: Services) -> list[str]:
+    """The look, if there never was one: nothing is known of a ledger that an older version wrote."""
+    if services.ledger.is_indexed:
+        return []
+    found = [] if services.ledger.index.exists() else look(services)
+    services.ledger.is_indexed = True
+    return found
+
+
+def look(services: Services) -> list[str]:
+    """Looks at every row; gives the keys of those that are polled because of it."""
+    rows = list(services.ledger.list("snapshot"))
+    carded = {kept.snapshot for kept in services.ledger.cards.list()}
+    for found in rows:
+        if found.state not in ENDED and found.name not in carded:
+            _give_card(services, found)
+    _note_newest(services, rows)
+    _rebuild_index(services, rows)
+    now = services.clock()
+    due = [row.key for row in rows if row.state in ENDED and row.name not in carded and row.is_due(now)][:_POLLED]
+    for key in due:
+        services.ledger.schedule(key, now)
+    return due
+
+
+def _give_card(services: Services, found: ListedRow) -> None:
+    """An open row without a card is not seen by any sweep: its card was lost, or an older version wrote it."""
+    with contextlib.suppress(NotFound):
+        try:
+            row: Snapshot = services.ledger.read(found.key).row
+            card = card_of(row) if is_open(row) else None
+        except Damaged as error:
+            log.error("%s cannot be looked at: %s", found.key, error)
+            card = Card(id=found.name, state=found.state)
+        if card:
+            log.warning("%s is open and had no card: the sweep sees it from now on", found.key)
+            services.ledger.cards.put(card)
+
+
+def _note_newest(services: Services, rows: Iterable[ListedRow]) -> None:
+    """Notes the newest model of each dataset whose row does not know it."""
+    newest: dict[str, str] = {}
+    for row in rows:
+        if row.state == SnapshotState.REGISTERED:
+            dataset = row.name.rsplit("-", 2)[0]
+            newest[dataset] = max(row.name, newest.get(dataset, ""))
+    for found in services.ledger.datasets():
+        if newest.get(found.name, "") > found.newest_registered and not found.damage:
+            services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
+
+
+def _with_registered(row: Dataset, snapshot: str) -> Dataset:
+    changed: Dataset = row.with_registered(snapshot)
+    return changed
+
+
+def _rebuild_index(services: Services, rows: Iterable[ListedRow]) -> None:
+    """The index of these rows. What it told of a row stays, as long as the row is in that state."""
+    known = services.ledger.index.cards()
+    ended = [row for row in rows if row.state in ENDED]
+    kept = {row.name: known[row.name] for row in ended if row.name in known and _tells_of(known[row.name], row)}
+    missing = iter([row for row in ended if row.name not in kept])
+    for row in itertools.islice(missing, _READ):
+        kept |= {card.id: card for card in _read(services, row)}
+    kept |= {row.name: Card(id=row.name, state=row.state) for row in missing}
+    services.ledger.index.rebuild(kept, known)
+
+
+def _tells_of(card: Card, row: ListedRow) -> bool:
+    return card.state == row.state or (row.state == SnapshotState.REGISTERED and card.state in _RELEASED)
+
+
+def _read(services: Services, found: ListedRow) -> Iterator[Card]:
+    try:
+        yield card_of(services.ledger.read(found.key).row)
+    except NotFound:
+        return
+    except Damaged:
+        yield Card(id=found.name, state=found.state)
