@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scaling.bill import PRICES, Month, bill
-from benchmarks.scaling.counted import told
-from benchmarks.scaling.ledgers import OldLedger
 from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
 from local.processes import ChildProcess
@@ -33,7 +31,9 @@ from shared.operations import nightly, status, steps, sweep
 from shared.serving.catalog import ModelCatalog
 from shared.serving.last_asked import LastAsked
 from shared.snapshots import intake
+from tests.counted_storage import told
 from tests.fake_process import InlineExecutor
+from tests.old_ledger import OldLedger
 
 DATASETS, OPENED, PAGE = 500, 10, 50
 LISTED_BLOBS = 5000
@@ -57,8 +57,8 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
     """Everything measured on one ledger."""
     old = OldLedger(rows, datasets, OPENED)
     services = old.services()
-    for _ in range(3):  # whatever is done once, such as bringing an old ledger up to date
-        nightly.every_night(services)
+    nightly.every_night(services)
+    for _ in range(8):  # whatever is done once, such as bringing an old ledger up to date
         sweep.sweep(services)
     old.clock.now += 300
 

@@ -57,6 +57,11 @@ class LedgerWorld:
         self.storage.messages.clear()
         return kept.row
 
+    def stored(self) -> tuple[tuple[str, str], Any]:
+        """The one row as it is stored, with its container and name."""
+        ((place, stored),) = [found for found in self.storage.blobs.items() if found[0][1].endswith(".json")]
+        return place, stored
+
     def row(self, key: str = KEY) -> Any:
         return self.ledger.read(key).row
 

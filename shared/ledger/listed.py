@@ -17,6 +17,8 @@ from shared.ledger.states import DatasetState, SnapshotState
 
 # The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
 FORM = "2"
+# The form of what was not listed but made of the row itself, because another version wrote that.
+READ = "read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,19 @@ class ListedRow:
 
 
 class ListedDataset(ListedRow):
-    """A dataset as a listing shows it. Of rows of the version before, `is_whole` is false and only the state is
-    known."""
+    """A dataset as a listing shows it. Of rows of another version only the state is known, unless they were read."""
 
     __slots__ = ()
 
     @property
     def is_whole(self) -> bool:
-        """Whether the listing shows all that there is to show."""
-        return self.shown.get("form") == FORM
+        """Whether all that there is to show is known."""
+        return self.shown.get("form") in (FORM, READ)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether its blob has the metadata of another version."""
+        return self.shown.get("form") != FORM
 
     @property
     def endpoint(self) -> str:

@@ -138,7 +138,8 @@ class Ledger:
         if found.is_whole or found.damage:
             return found
         try:
-            whole = listed.listed(found.key, metadata(self.read(found.key).row))
+            shown = metadata(self.read(found.key).row)
+            whole = listed.listed(found.key, {**shown, "form": listed.READ})
         except (Damaged, NotFound):
             return found
         return whole if isinstance(whole, ListedDataset) else found

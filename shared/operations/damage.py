@@ -83,7 +83,8 @@ def record(services: Services, found: Iterable[DamagedBlob], known: Iterable[Dam
     """Puts on record what is damaged now, and tells it in the log. `known`: what was on record, if that was read."""
     since = {old.blob: old.since for old in (on_record(services) if known is None else known)}
     now = services.clock()
-    blobs = tuple(one.but(since=since.get(one.blob, now)) for one in sorted(found, key=lambda one: one.blob))
+    others = (one for one in found if one.blob != f"{CONTAINER}/{BLOB}")  # which is whole again by this write
+    blobs = tuple(one.but(since=since.get(one.blob, now)) for one in sorted(others, key=lambda one: one.blob))
     for one in blobs:
         log.error("%s is damaged: %s; `python -m cli.ledger` mends it or sets it aside", one.blob, one.why)
     if blobs or since:
@@ -171,6 +172,8 @@ def mend(services: Services, damaged: DamagedBlob) -> str:
         except Damaged:
             pass
     _set_aside(services, name, data, etag)
+    if key:  # the next look for lost uploads asks about all of them
+        services.storage.delete(CONTAINER, lost_uploads.BLOB)
     if name == budget.BLOB:
         slots = services.budget.rebuild()
         return f"{damaged.blob} is made anew from the rows: {len(slots)} slots are taken"

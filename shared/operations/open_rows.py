@@ -83,10 +83,10 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
     for found in datasets:
         newest = ended.newest.get(found.name, "")
         noted = newest <= found.newest_registered
-        older += not found.is_whole
+        older += found.is_outdated
         stuck = found.state in _RESTING and not found.attention and found.poll_at is None and (found.waits or not noted)
         try:
-            if stuck or not noted or (not found.is_whole and older <= _UPDATED_AT_ONCE):
+            if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
                 edit = partial(_put_right, newest=newest, now=now)
                 found_due = services.ledger.rewrite(found.key, edit).row.is_due(now)
             else:

@@ -2,7 +2,8 @@
 
 Called by the sweep. Events are the way; this is the net under them. A look that was complete is put on record
 (`ledger/_uploads.json`), and the next one asks only about what was uploaded since, so that it costs what is new and not
-what there ever was. A look that is cut off is made again by the next sweep, and finds what it has recorded already.
+what there ever was. One look a day asks about everything, for a row may have been lost. A look that is cut off is made
+again by the next sweep, and finds what it has recorded already.
 """
 
 from __future__ import annotations
@@ -32,17 +33,20 @@ log = logging.getLogger(__name__)
 BLOB = "_uploads.json"
 # How often the container is listed (s); and so much older than the last look may be what that did not see yet: clocks
 # differ, and a listing takes a while.
-EVERY, OVERLAP = 3600.0, 3600.0
+EVERY, OVERLAP, WHOLE_EVERY = 3600.0, 3600.0, 86_400.0
 # The most uploads that one look takes in.
 MOST_MISSED = 500
 
 
 class UploadsLook(Struct, frozen=True, kw_only=True):
-    """The last complete look: when it began. All uploads until `until` have their row or their refusal (UTC seconds).
+    """The last look that took in all it found: when it began, and until when all uploads have their row or refusal.
+
+    `whole_at`: when the last one began that looked at every upload there is. Times are UTC seconds.
     """
 
     at: float = 0.0
     until: float = 0.0
+    whole_at: float = 0.0
 
 
 _LOOK = msgspec.json.Decoder(UploadsLook)
@@ -56,20 +60,21 @@ def record(services: Services) -> Iterator[str]:
     last, now = on_record(services), services.clock()
     if now < last.at + EVERY:
         return
-    since = max(accept_since(services), last.until)
-    missed, until = _missed(services, since, _lookup(services, last), now - OVERLAP)
+    whole_at = now if now >= last.whole_at + WHOLE_EVERY else last.whole_at
+    since = max(accept_since(services), 0.0 if whole_at == now else last.until)
+    missed, until = _missed(services, since, _lookup(services, whole=whole_at == now), now - OVERLAP)
     for blob in heapq.nlargest(MOST_MISSED, missed, key=lambda blob: blob.uploaded_at):
         if snapshot := receive_listed(services, blob):
             log.warning("%s: no event told us about %s", snapshot, blob.name)
             yield f"snapshot/{snapshot}"
     if len(missed) <= MOST_MISSED:
-        look = UploadsLook(at=now, until=max(until, last.until))
+        look = UploadsLook(at=now, until=max(until, last.until), whole_at=whole_at)
         services.storage.put(LEDGER, BLOB, msgspec.json.encode(look))
 
 
 def missed_uploads(services: Services) -> list[Blob]:
     """Everything in `snapshots` that has neither a row nor a refusal, though the app was there when it was uploaded."""
-    return _missed(services, accept_since(services), _lookup(services, UploadsLook()), 0.0)[0]
+    return _missed(services, accept_since(services), _lookup(services, whole=True), 0.0)[0]
 
 
 def on_record(services: Services) -> UploadsLook:
@@ -108,10 +113,9 @@ def _is_missed(blob: Blob, is_known: Callable[[str], bool], refused: RefusalInde
     return bool(snapshot) and not is_known(snapshot)
 
 
-def _lookup(services: Services, last: UploadsLook) -> Callable[[str], bool]:
-    """Whether a snapshot has a row: asked one by one of the few since the last look, by one listing of all before it.
-    """
-    if not last.until:
+def _lookup(services: Services, whole: bool) -> Callable[[str], bool]:
+    """Whether a snapshot has a row: of the few since the last look asked one by one, of all by one listing of rows."""
+    if whole:
         known = {found.name for found in services.ledger.list("snapshot")}
         return known.__contains__
 

@@ -12,6 +12,7 @@ import json
 import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from shared import naming
 from shared.chatdata.formats import printable
@@ -27,6 +28,7 @@ _FOLDER = "_refused/"
 # So many are kept: whoever may upload may upload any number of files that make no snapshot.
 MOST_KEPT = 1000
 _LONGEST_PATH, _LONGEST_REASON = 1024, 2000
+_SHOWN_PATH, _SHOWN_REASON = 200, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,16 @@ def refuse(services: Services, upload: Blob, reason: str) -> None:
     path = upload.name[:_LONGEST_PATH].encode("utf-8", "replace").decode()
     text = json.dumps(asdict(RefusedUpload(path, reason, services.clock()))).encode()
     with contextlib.suppress(LedgerConflict):
-        services.storage.create("ledger", blob_name(upload), text, {"uploaded_at": repr(upload.uploaded_at)})
+        # All that a list tells of it is in the metadata, so that one listing gives them all.
+        shown = {"uploaded_at": repr(upload.uploaded_at), "refusal": _quoted(path, reason, services.clock())}
+        services.storage.create("ledger", blob_name(upload), text, shown)
         log.warning("refused an upload: %s", reason)
 
 
 def newest(services: Services, limit: int) -> list[RefusedUpload]:
     """The newest refused uploads, newest first."""
     blobs = sorted(services.storage.list("ledger", _FOLDER), key=lambda blob: blob.uploaded_at, reverse=True)
-    return [refusal for blob in blobs[:limit] if (refusal := _read(services, blob.name))]
+    return [refusal for blob in blobs[:limit] if (refusal := _shown(blob) or _read(services, blob.name))]
 
 
 def index(services: Services) -> RefusalIndex:
@@ -75,6 +79,20 @@ def index(services: Services) -> RefusalIndex:
         if blob.name not in names:
             services.storage.delete("ledger", blob.name)
     return RefusalIndex(names, _uploaded_at(kept[-1]) if len(kept) == MOST_KEPT else 0.0)
+
+
+def _quoted(path: str, reason: str, at: float) -> str:
+    """A refusal as metadata, of which a blob has 8 KB; the blob itself has the whole text."""
+    shown = RefusedUpload(path[:_SHOWN_PATH], reason[:_SHOWN_REASON], at)
+    return quote(json.dumps(asdict(shown), ensure_ascii=False), safe=" ")
+
+
+def _shown(blob: Blob) -> RefusedUpload | None:
+    """A refusal as the listing shows it; None for those of older versions."""
+    try:
+        return RefusedUpload(**json.loads(unquote(blob.metadata["refusal"])))
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _read(services: Services, name: str) -> RefusedUpload | None:

@@ -166,6 +166,16 @@ class _Spendthrift(ChaosWorld):
         return services
 
 
+class _Cardless(ChaosWorld):
+    """Its app writes no cards, and nobody looks at the whole ledger."""
+
+    def _services(self, storage: Any, workspace: Any) -> Any:
+        services = super()._services(storage, workspace)
+        services.ledger.is_indexed = True
+        services.ledger.cards.put = lambda card: None  # type: ignore[method-assign]
+        return services
+
+
 def _without_intents(table: LifeCycle) -> LifeCycle:
     return LifeCycle(table.name, tuple(dataclasses.replace(step, intent=None) for step in table.steps))
 
@@ -230,6 +240,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
+    "cards are written for nobody": Defect(0, ("nothing moves it", "overdue", "settles"), _Cardless),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),

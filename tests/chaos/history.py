@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.errors import PipelineError
 from shared.ledger.states import DatasetState
-from shared.operations import actions, damage, sweep
+from shared.operations import actions, damage, sweep, whole_ledger
 from shared.snapshots import intake
 from tests.chaos import endings, moves
 from tests.chaos.dice import Dice, Script
@@ -23,7 +23,7 @@ from tests.chaos.stage import Actor, Line, OddError
 from tests.chaos.world import ChaosWorld
 from tests.fake_process import Killed
 
-SWEEP_SECONDS = 300.0
+SWEEP_SECONDS, NIGHT_SECONDS = 300.0, 86_400.0
 AGAIN_SECONDS = 30.0
 # Longer than any limit, back-off and grace time of the app together (s).
 SETTLES_WITHIN = 5 * 86_400.0
@@ -58,7 +58,7 @@ class History:
         self.profile = profile(self.seed, len(moves.MOVES))
         self.world = self.make(self.dice, self.profile)
         self.stage, self.clock = self.world.stage, self.world.clock
-        self.next_sweep = self.clock() + SWEEP_SECONDS
+        self.next_sweep, self.next_night = self.clock() + SWEEP_SECONDS, self.clock() + NIGHT_SECONDS
         self.count = 0
         self.callers = set[str]()
 
@@ -230,6 +230,9 @@ class History:
         """The sweep timer fires."""
         services = self.world.new_process()
         self.act("sweep", lambda: sweep.sweep(services))
+        if self.clock() >= self.next_night:
+            self.next_night = self.clock() + NIGHT_SECONDS
+            self.act("look at all", lambda: whole_ledger.look(services))
 
     def _send_again(self, text: str) -> None:
         self.world.storage.send(text, AGAIN_SECONDS)

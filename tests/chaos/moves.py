@@ -244,6 +244,19 @@ def damage(history: History) -> None:
         blobs["ledger", "_orphans.json"].data = b"{"
 
 
+def age(history: History) -> None:
+    """The ledger is as an older version leaves it, or has lost cards: nothing but the rows says what is open."""
+    dice, blobs = history.dice, history.world.storage.blobs
+    older = dice.pick((True, False))
+    for box, name in [place for place in blobs if place[0] == "ledger"]:
+        if name.startswith("open/") or (older and name.startswith(("_index/", "_uploads"))):
+            del blobs[box, name]
+        elif older and name.startswith("datasets/"):
+            shown = blobs[box, name].metadata
+            blobs[box, name].metadata = {k: v for k, v in shown.items() if k in ("state", "next_look_at", "attention")}
+    history.stage.note("nobody", "an older version wrote the ledger" if older else "cards are lost")
+
+
 def _late(history: History, name: str, act: Callable[[], object]) -> None:
     """A write that comes late takes effect, unless Azure refuses it."""
     with contextlib.suppress(PipelineError):
@@ -269,5 +282,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage,
+    azure, stray, tamper, at_once, damage, age,
 )  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 
 from shared.azure.storage.blobs import why_unreadable_name
 from shared.ledger.rows import Snapshot
+from shared.snapshots import lost_uploads
 from shared.snapshots.lost_uploads import MOST_MISSED
 from shared.snapshots.refusals import MOST_KEPT
 from tests.fakes import World, dialogues
@@ -180,6 +181,8 @@ def test_whatever_an_uploader_chooses_harms_nobody_else(what: str, caplog: pytes
     assert not [record for record in caplog.records if record.exc_info], "an error nobody foresaw"
     assert all(record.getMessage().isprintable() for record in caplog.records), "a line of the log can be forged"
     assert not [name for name in asked if why_unreadable_name(name)]
+    world.clock.now += lost_uploads.EVERY
+    world._sweep()
     assert sum(name.startswith("_refused/") for _, name in world.storage.blobs) <= MOST_KEPT + MOST_MISSED
 
 

@@ -284,7 +284,7 @@ def test_hints_do_not_burn_faults(world: LedgerWorld) -> None:
 
 def test_a_row_that_is_damaged_is_left_alone_and_named(world: LedgerWorld, caplog: pytest.LogCaptureFixture) -> None:
     world.keep(a_snapshot())
-    ((place, stored),) = world.storage.blobs.items()
+    place, stored = world.stored()
     stored.data = stored.data[:-20]
     for message in (KEY, f"{KEY}?"):
         assert world.advance(validates(), message) == "damaged"

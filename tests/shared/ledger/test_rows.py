@@ -119,7 +119,7 @@ def test_what_is_no_key_is_unknown(world: LedgerWorld, key: str) -> None:
 
 def test_an_older_and_a_newer_app_read_each_others_rows(world: LedgerWorld) -> None:
     world.keep(a_snapshot())
-    ((place, stored),) = world.storage.blobs.items()
+    place, stored = world.stored()
     stored.data = stored.data.replace(b'"dataset"', b'"new_field":{"a":[1]},"dataset"')
     assert world.row().id == SNAPSHOT
     assert b"fault" not in world.storage.blobs[place].data
@@ -130,7 +130,7 @@ def test_an_older_and_a_newer_app_read_each_others_rows(world: LedgerWorld) -> N
 )
 def test_what_is_no_row_is_damaged_and_named(world: LedgerWorld, data: bytes) -> None:
     world.keep(a_snapshot())
-    ((_, stored),) = world.storage.blobs.items()
+    _, stored = world.stored()
     stored.data = data
     with pytest.raises(Damaged, match=f"ledger/snapshots/{DATASET}/{SNAPSHOT}.json cannot be read"):
         world.row()
@@ -138,7 +138,7 @@ def test_what_is_no_row_is_damaged_and_named(world: LedgerWorld, data: bytes) ->
 
 def test_a_copy_of_a_row_under_another_name_is_damaged(world: LedgerWorld) -> None:
     world.keep(a_snapshot())
-    ((place, stored),) = list(world.storage.blobs.items())
+    place, stored = world.stored()
     world.storage.blobs[place[0], place[1].replace(SNAPSHOT, NEWER)] = stored
     with pytest.raises(Damaged, match=f"it is the row of snapshot/{SNAPSHOT}"):
         world.row(f"snapshot/{NEWER}")

@@ -12,7 +12,7 @@ from shared.errors import NotFound
 from shared.ledger import budget
 from shared.ledger.states import SnapshotState as S
 from shared.operations import damage, nightly, orphans, status, sweep
-from shared.snapshots import intake
+from shared.snapshots import intake, lost_uploads
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_snapshot
 from tests.fakes import START, World, dialogues
 
@@ -65,6 +65,15 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("kind", ["a truncated snapshot", "damaged slots", "damaged orphans"])
+def test_what_a_sweep_needs_itself_is_named_by_it_at_once(kind: str) -> None:
+    world = _served()
+    name, do = KINDS[kind]
+    do(world, name)
+    sweep.sweep(world.services)
+    assert [one.blob for one in damage.on_record(world.services)] == [f"ledger/{name}"]
+
+
 @pytest.fixture(params=KINDS)
 def damaged(request: pytest.FixtureRequest) -> tuple[World, str]:
     world = _served()
@@ -74,13 +83,16 @@ def damaged(request: pytest.FixtureRequest) -> tuple[World, str]:
 
 
 def test_a_damaged_blob_stops_no_sweep_and_is_named(damaged: tuple[World, str]) -> None:
+    """By the sweep what is open and what it needs itself, by the nightly round the rest, then by every sweep."""
     world, name = damaged
     moved = sweep.sweep(world.services)
     assert f"snapshot/{NEWER}" in moved
-    if name != damage.BLOB:  # which is written anew
-        assert [one.blob for one in damage.on_record(world.services)] == [f"ledger/{name}"]
+    named = [f"ledger/{name}"] if name != damage.BLOB else []  # which is written anew
     assert status.snapshots(world.services)
     nightly.every_night(world.services)
+    assert [one.blob for one in damage.on_record(world.services)] == named
+    sweep.sweep(world.services)
+    assert [one.blob for one in damage.on_record(world.services)] == named
 
 
 def test_a_damaged_blob_is_mended_or_set_aside_and_kept(damaged: tuple[World, str]) -> None:
@@ -152,6 +164,7 @@ def test_a_part_of_the_sweep_that_fails_keeps_no_other_from_running(caplog: pyte
     world = _served()
     world.drop("other.jsonl", dialogues(40))
     world.events.clear()
+    world.clock.now += lost_uploads.EVERY
 
     def broken(*_: Any) -> None:
         raise ValueError("a defect")

@@ -65,8 +65,8 @@ def test_what_makes_a_snapshot_is_found_however_many_refusals_there_are(world: W
     world.clock.now += 1
     for number in range(30):
         world.drop(f"bad {number:02}.csv", b"x")
-    _sweep(world)
-    assert _sweep(world) == ["support-bot.jsonl"]
+    assert "support-bot.jsonl" in _sweep(world)
+    assert _sweep(world) == []
 
 
 def test_a_refusal_is_forgotten_after_the_keep_time(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The storage of the tests, in memory, that counts requests as Azure bills them. Used by `benchmarks.scale`.
+"""The storage of the tests, in memory, that counts requests as Azure bills them; for tests and `benchmarks.scale`.
 
 What a request costs in CPU through the SDK is measured elsewhere: here are only the app's own work, and the counts.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.scaling.counted import CountedStorage, SortedStorage
 from shared import naming
 from shared.ledger import listed, store
 from shared.ledger.release import GateMetrics, Judgement, ModelRef, Release, ReleaseOutcome, Stage
@@ -12,6 +11,7 @@ from shared.ledger.rows import Dataset, HistoryEntry, ReportSummary, Snapshot, S
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.runtime import Services
 from shared.snapshots import intake
+from tests.counted_storage import CountedStorage, SortedStorage
 from tests.fakes import START, World
 
 DAY = 86_400.0
