@@ -1,0 +1,1 @@
+"""Proofs about `infra/` that need no Azure and no compiler."""
