@@ -1,6 +1,6 @@
 """Before `azd package`: installs what the app imports into `.python_packages`, as wheels for its platform.
 
-Any machine will do, whatever its system and Python: nothing is compiled. Run by azd and by `make package`. A repeat with
+Any machine will do, whatever its system and Python: nothing is compiled. Run by azd and `make package`. A repeat with
 the same requirements finds them there and does nothing.
 """
 

@@ -275,6 +275,7 @@ class Engine:
 
     def _log(self, step: states.Step, before: str, row: AnyRow, seconds: float) -> None:
         fault = f" ({row.fault.type}: {row.fault.message})" if row.fault else ""
+        fault += " needs_attention" if row.attention else ""  # an alert looks for the word
         level = logging.INFO if row.state != before or row.fault else logging.DEBUG
         log.log(level, "%s %s: %s -> %s in %.2f s%s", row.key, step.name, before, row.state, seconds, fault)
 

@@ -102,7 +102,14 @@ def run(services: Services) -> NightlyReport:
     name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
     services.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
     log.info("%s; reports/%s", _summary(report), name)
+    _log_ages(found, now)
     return report
+
+
+def _log_ages(found: list[idle.IdleFinding], now: float) -> None:
+    """One line for each endpoint, which costs money by the hour: an alert looks for those that are up for long."""
+    for row in (finding.row for finding in found if finding.row.state == DatasetState.LIVE):
+        log.info("the endpoint of %s is up for %d days by now", row.name, (now - idle.up_since(row)) // _DAY)
 
 
 def asleep_seconds(row: Dataset, since: float, until: float) -> float:

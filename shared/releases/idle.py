@@ -95,7 +95,7 @@ def _recent_change(services: Services, row: Dataset) -> str:
         return f"it was asked {_ago(now - row.last_asked_at)} ago"
     if row.since > now - _window(services):
         return f"it changed {_ago(now - row.since)} ago"
-    if (up := _up_since(row)) > now - given.idle_min_age_hours * 3600:
+    if (up := up_since(row)) > now - given.idle_min_age_hours * 3600:
         return f"it came up {_ago(now - up)} ago and IDLE_MIN_AGE_HOURS is {given.idle_min_age_hours:g}"
     return ""
 
@@ -106,7 +106,7 @@ def _kept_warm(services: Services, row: Dataset) -> str:
     return f"it is kept warm at this hour: KEEP_WARM is {services.settings.keep_warm}" if warm else ""
 
 
-def _up_since(row: Dataset) -> float:
+def up_since(row: Dataset) -> float:
     """When the endpoint last came up: the last entry into LIVE from a state without it."""
     since, before = 0.0, ""
     for entry in row.history:

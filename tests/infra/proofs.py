@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from pycep import BicepParser
 
 from tests.infra import bicep
 from tests.infra.bicep import BadBicep, Declared, Expression, Template, Value
+
+type Proof = Callable[[Path], list[str]]
 
 TYPES: dict[str, Any] = json.loads((Path(__file__).parent / "resource_types.json").read_text("utf-8"))
 # Which scopes a file may be deployed at, by what the types call them.

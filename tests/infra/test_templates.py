@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,10 @@ from tests.infra.bicep import read
 
 INFRA = Path(__file__).parents[2] / "infra"
 PROOFS = (proofs.both_parsers, proofs.names, proofs.types, proofs.parameters)
-type Proof = Callable[[Path], list[str]]
 
 
 @pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.__name__)
-def test_the_templates_hold(proof: Proof) -> None:
+def test_the_templates_hold(proof: proofs.Proof) -> None:
     assert proof(INFRA) == []
 
 
@@ -85,7 +83,7 @@ PLANTED = [
 @pytest.mark.parametrize(("proof", "file", "old", "new", "complaint"), [row[1:] for row in PLANTED],
                          ids=[row[0] for row in PLANTED])  # fmt: skip
 def test_a_planted_mistake_is_found(
-    proof: Proof, file: str, old: str, new: str, complaint: str, tmp_path: Path
+    proof: proofs.Proof, file: str, old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "infra"
     shutil.copytree(INFRA, folder, ignore=shutil.ignore_patterns("hooks"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -51,8 +52,11 @@ def test_a_failing_step_leaves_its_state_and_a_fault_on_record(world: LedgerWorl
     assert world.looks() == [(FAULT_SECONDS, KEY)]
 
 
-def test_faults_in_a_row_wait_longer_each_time_and_then_for_a_person(world: LedgerWorld) -> None:
+def test_faults_in_a_row_wait_longer_each_time_and_then_for_a_person(
+    world: LedgerWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     world.keep(a_snapshot())
+    caplog.set_level(logging.INFO)
     delays = []
     for _ in range(FAULTS_BEFORE_ATTENTION):
         world.advance(raises(ServiceBusy("HTTP 503")))
@@ -62,6 +66,7 @@ def test_faults_in_a_row_wait_longer_each_time_and_then_for_a_person(world: Ledg
     assert delays == [30, 60, 120, 240, None]
     row = world.row()
     assert (row.attention, row.fault.count, row.fault.since) == (True, FAULTS_BEFORE_ATTENTION, START)
+    assert caplog.text.count("needs_attention") == 1  # an alert looks for it
     world.storage.messages.clear()
     assert world.advance(validates(), f"{KEY}?") == "waits for a person"
     assert next(world.ledger.list("snapshot")).attention

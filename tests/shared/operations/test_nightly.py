@@ -85,3 +85,15 @@ def test_a_ledger_that_cannot_be_listed_makes_no_report() -> None:
         nightly.run(world.services)
     world.storage.list = listing  # type: ignore[method-assign]
     assert not list(listing("reports"))
+
+
+def test_the_age_of_each_endpoint_is_logged_for_an_alert(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.services.ledger.create(_row((D.LIVE, -3 * DAY), (D.SHIFTING, -DAY), (D.LIVE, -HOUR)))
+    with caplog.at_level(logging.INFO):
+        nightly.run(world.services)
+    assert f"the endpoint of {DATASET} is up for 0 days by now" in caplog.text
+    world.clock.now += 20 * DAY
+    with caplog.at_level(logging.INFO):
+        nightly.run(world.services)
+    assert f"the endpoint of {DATASET} is up for 20 days by now" in caplog.text
