@@ -70,7 +70,8 @@ Everything that is wrong with a row, at once; but one mistake is told once:
 - Files are read in this order: test, validation, then the others. A dialogue (roles and contents) that was there before
   is a duplicate, or has leaked if it was in another split.
 - In parquet, a field of a turn that is null counts as absent, but for `role` and `content`; a row is as long as the
-  contents of its turns; and a file whose footer tells of too many rows is not read at all.
+  contents of its turns; and a file whose footer tells of too many rows is not read at all. Limits
+  hold for what its pages really are, whatever the footer says.
 """
 
 _DEFAULTS = """\

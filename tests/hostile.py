@@ -102,6 +102,47 @@ def _huge_text() -> bytes:
     return _table(pa.table({"messages": pa.array([turns], MESSAGES)}), compression="zstd", use_dictionary=False)
 
 
+def _one_huge_answer() -> bytes:
+    """15,000 rows that share one answer of a megabyte, in one page of so many bytes that it seems to hold them all."""
+    answer = "long " * 200_000
+    contents = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 15_000, pa.int32()), pa.array(["Hi", answer]))
+    roles = pa.array(["user", "assistant"] * 15_000)
+    turns = pa.StructArray.from_arrays([contents, roles], ["content", "role"])
+    lists = pa.ListArray.from_arrays(pa.array(range(0, 30_001, 2), pa.int32()), turns)
+    return _table(pa.table({"messages": lists}), dictionary_pagesize_limit=2**26, compression="zstd")
+
+
+def _hidden_page() -> bytes:
+    """The huge text, with a footer that says of each size that it is small."""
+    data = _huge_text()
+    metadata = pq.ParquetFile(io.BytesIO(data)).metadata
+    group = metadata.row_group(0)
+    sizes = {group.total_byte_size, *(group.column(at).total_uncompressed_size for at in range(group.num_columns))}
+    start = len(data) - 8 - metadata.serialized_size
+    head, footer = data[:start], data[start:]
+    for size in sizes:
+        if size > 2**20:
+            told = _varint(2 * size)
+            footer = footer.replace(told, b"\x82" + b"\x80" * (len(told) - 2) + b"\0")
+    return head + footer
+
+
+def _footer_of_unknown_fields() -> bytes:
+    """A field that no parquet file has, with six million numbers of one byte, at the end of the footer."""
+    data, count = _parquet(), 6_000_000
+    length = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - length : -9] + b"\x09\xc8\x01\xf3" + _varint(count) + bytes(count) + b"\0"
+    return data[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
 def _gigabyte(block: bytes) -> bytes:
     """A gigabyte of the same in a gzip file of a few members."""
     return gzip.compress(block * (2**23 // len(block)), 6) * 128
@@ -187,6 +228,9 @@ FILES: list[Hostile] = [
     Hostile("parquet-many-columns", "parquet", _many_columns, "no column named messages"),
     Hostile("parquet-deep-column", "parquet", _deep_column, "not a list of objects"),
     Hostile("parquet-huge-dictionary", "parquet", _huge_dictionary, "grows out of proportion"),
+    Hostile("parquet-one-huge-answer", "parquet", _one_huge_answer, "grows out of proportion"),
+    Hostile("parquet-hidden-page", "parquet", _hidden_page, "grows out of proportion"),
+    Hostile("parquet-footer-of-unknown-fields", "parquet", _footer_of_unknown_fields, "far more than the rows need"),
     Hostile("parquet-endless-dialogue", "parquet", _endless_dialogue, "grows out of proportion"),
     Hostile("parquet-endless-nulls", "parquet", _endless_nulls, "more rows than allowed"),
     Hostile("parquet-huge-text", "parquet", _huge_text, "grows out of proportion"),

@@ -7,11 +7,11 @@ is asked first, and texts stay shared (`texts`) until it is known how much they 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shared.validation import footer, texts
 from shared.validation.lines import READ_SIZE
+from shared.validation.pages import VALUE_BYTES, PageWatch, TooManyAtOnce
 from shared.validation.policy import Policy
 from shared.validation.rows import (
     FEW,
@@ -30,20 +30,21 @@ from shared.validation.turns import TurnChecker
 
 if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
 _READ_BESIDES = ("prompt", "prompt_id")
-_VALUE_BYTES = 8
-"""What even a null takes in memory."""
 
 
 def row_groups(file: Readable) -> int:
     """How many row groups a parquet file has; 1 if it cannot be read, which whoever reads it will tell."""
     import pyarrow as pa
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     try:
+        footer.read(file)
+        file.seek(0)
         return int(pq.ParquetFile(file).num_row_groups)
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError):
         return 1
@@ -63,67 +64,84 @@ def parquet_rows(
 
 
 def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
-    import pyarrow.parquet as pq
-
-    sniff(file.read(16), "parquet")
-    file.seek(0)
-    whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
-    metadata, schema = whole.metadata, whole.schema_arrow
-    footer.check(_footer(file), metadata.schema)
-    _check_columns(schema)
-    columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
-    extras = [name for name in schema.names if name not in columns]
-    leaves = _leaves(metadata, columns)
-    _check_size(metadata, leaves, chunk.source.size, policy)
-
-    @cache
-    def reader(*shared: str) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared)
-        except KeyError as unknown:
-            raise ValueError(f"row groups have column {unknown}, and the schema has not") from unknown
-
+    opened = _Opened(chunk, file, policy)
     number = 1
-    for at in range(chunk.start, metadata.num_row_groups if chunk.end is None else chunk.end):
-        group = metadata.row_group(at)
-        meter.add(max(0, group.total_byte_size), chunk.source.size)
-        size = max(1, min(_MOST_ROWS, _BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1)))
-        rows = reader(*texts.repeated(group, leaves)).iter_batches(
-            size, row_groups=[at], columns=columns, use_threads=False
-        )
+    for group in range(chunk.start, opened.metadata.num_row_groups if chunk.end is None else chunk.end):
+        stored = opened.metadata.row_group(group)
+        meter.add(max(0, stored.total_byte_size), chunk.source.size)
         decoded = 0
-        for batch in map(_as_list, rows):
+        for batch in map(_as_list, opened.batches(group)):
             file.beat()
             repeated = texts.size_of(batch)
-            decoded += repeated
+            decoded += repeated + batch.nbytes
             check_expansion(decoded, chunk.source.size, policy)
             may_be_long = repeated > policy.max_line_bytes
             for start, few in _slices(batch):
-                yield from _batch_rows(few, number + start, extras, turns, policy, may_be_long=may_be_long)
+                yield from _batch_rows(few, number + start, opened.extras, turns, policy, may_be_long=may_be_long)
             number += batch.num_rows
 
 
-def _slices(batch: Any) -> Iterator[tuple[int, Any]]:
+class _Opened:
+    """A parquet file whose footer was found to be fit to be read."""
+
+    def __init__(self, chunk: Chunk, file: WatchedFile, policy: Policy) -> None:
+        import pyarrow.parquet as pq
+
+        sniff(file.read(16), "parquet")
+        stored = chunk.source.size
+        footer_bytes = footer.read(file)
+        file.seek(0)
+        whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+        self.metadata, schema = whole.metadata, whole.schema_arrow
+        footer.check(footer_bytes, self.metadata.schema)
+        _check_columns(schema)
+        self._columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
+        self.extras = [name for name in schema.names if name not in self._columns]
+        self._leaves = _leaves(self.metadata, self._columns)
+        _check_size(self.metadata, self._leaves, stored, policy)
+        self._file, self._pages = file, PageWatch(file, stored, policy)
+        self._readers: dict[tuple[str, ...], pq.ParquetFile] = {}
+
+    def batches(self, group: int) -> Iterator[pyarrow.RecordBatch]:
+        """The rows of a row group, some megabytes at a time; fewer where a page could give each row a long text."""
+        stored = self.metadata.row_group(group)
+        rows = max(1, min(_MOST_ROWS, _BATCH_BYTES * stored.num_rows // max(stored.total_byte_size, 1)))
+        shared = tuple(texts.repeated(stored, self._leaves))
+        while True:
+            self._pages.expect(stored, self._leaves, shared, rows)
+            batches = self._reader(shared).iter_batches(
+                rows, row_groups=[group], columns=self._columns, use_threads=False
+            )
+            try:
+                first = next(batches, None)
+            except Exception:
+                if not isinstance(too_many := self._file.failure, TooManyAtOnce) or too_many.rows >= rows:
+                    raise
+                self._file.failure, rows = None, too_many.rows
+                continue
+            break
+        if first is not None:
+            yield first
+            yield from batches
+
+    def _reader(self, shared: tuple[str, ...]) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
+        if shared not in self._readers:
+            try:
+                self._readers[shared] = pq.ParquetFile(
+                    self._pages, metadata=self.metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared
+                )
+            except KeyError as unknown:
+                raise ValueError(f"row groups have column {unknown}, and the schema has not") from unknown
+        return self._readers[shared]
+
+
+def _slices(batch: pyarrow.RecordBatch) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
     """A batch in pieces of about READ_SIZE bytes, each with the place of its first row."""
     step = max(1, batch.num_rows * READ_SIZE // max(batch.nbytes, READ_SIZE))
     for start in range(0, batch.num_rows, step):
         yield start, batch.slice(start, step)
-
-
-def _footer(file: WatchedFile) -> bytes:
-    """The bytes of the footer, which Arrow has read before."""
-    file.seek(-8, 2)
-    length = int.from_bytes(_read(file, 4), "little")
-    file.seek(-8 - length, 2)
-    return _read(file, length)
-
-
-def _read(file: WatchedFile, size: int) -> bytes:
-    """So many bytes: one read may give fewer."""
-    found = b""
-    while len(found) < size and (more := file.read(size - len(found))):
-        found += more
-    return found
 
 
 def _leaves(metadata: pyarrow.parquet.FileMetaData, columns: list[str]) -> list[int]:
@@ -143,7 +161,8 @@ def _check_size(metadata: pyarrow.parquet.FileMetaData, leaves: list[int], store
     for at in range(metadata.num_row_groups):
         group = metadata.row_group(at)
         values = sum(max(0, group.column(leaf).num_values) for leaf in leaves)
-        size += max(0, group.total_byte_size) + _VALUE_BYTES * values
+        plain = sum(max(0, group.column(leaf).total_uncompressed_size) for leaf in leaves)
+        size += max(0, group.total_byte_size, plain) + VALUE_BYTES * values
     check_expansion(size, stored, policy)
 
 

@@ -21,7 +21,15 @@ def is_text(kind: pyarrow.DataType) -> bool:
 
     if types.is_dictionary(kind):
         return is_text(kind.value_type)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    is_plain = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(is_plain or _is_bytes(kind))
+
+
+def _is_bytes(kind: pyarrow.DataType) -> bool:
+    """Whether Arrow gives bytes: a text that its writer did not call one."""
+    import pyarrow.types as types
+
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
 
 
 def repeated(group: pyarrow.parquet.RowGroupMetaData, columns: Sequence[int]) -> list[str]:
@@ -73,7 +81,7 @@ def as_python(array: pyarrow.Array) -> list[Any]:
     kind = array.type
     if types.is_dictionary(kind):
         used = array.indices.to_pylist()
-        words = {at: array.dictionary[at].as_py() for at in set(used) if at is not None}
+        words = {at: _text(array.dictionary[at].as_py()) for at in set(used) if at is not None}
         return [words.get(at) for at in used]
     if types.is_struct(kind):
         names = [kind.field(at).name for at in range(kind.num_fields)]
@@ -87,4 +95,8 @@ def as_python(array: pyarrow.Array) -> list[Any]:
         lengths = pc.list_value_length(array).to_pylist()
         return [None if length is None else list(islice(flat, length)) for length in lengths]
     values: list[Any] = array.to_pylist()
-    return values
+    return list(map(_text, values)) if _is_bytes(kind) else values
+
+
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value

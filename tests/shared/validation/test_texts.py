@@ -27,6 +27,13 @@ def test_values_are_those_of_arrow(array: Any) -> None:
     assert as_python(array) == array.to_pylist()
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
+def test_bytes_that_their_writer_did_not_call_texts_are_read_as_texts(kind: Any) -> None:
+    assert as_python(pa.array([b"x", None, "bé".encode()], kind)) == ["x", None, "bé"]
+    with pytest.raises(UnicodeDecodeError):
+        as_python(pa.array([b"caf\xe9"], kind))
+
+
 def test_equal_texts_are_one_object_and_are_counted_each_time() -> None:
     text = "long " * 1000
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 50, pa.int32()), pa.array([text]))
