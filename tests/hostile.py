@@ -185,7 +185,7 @@ FILES: list[Hostile] = [
     Hostile("gzip-cut-off", "jsonl.gz", lambda: gzip.compress(GOOD)[:-40], "damaged or cut off"),
     Hostile("gzip-header-only", "jsonl.gz", lambda: gzip.compress(GOOD)[:10], "damaged or cut off"),
     Hostile("gzip-with-more-behind", "jsonl.gz", lambda: gzip.compress(GOOD) + b"more", "damaged or cut off"),
-    Hostile("gzip-bad-checksum", "jsonl.gz", lambda: gzip.compress(GOOD)[:-8] + bytes(8), "CRC check failed"),
+    Hostile("gzip-bad-checksum", "jsonl.gz", lambda: gzip.compress(GOOD)[:-8] + bytes(8), "its checksum is wrong"),
     Hostile(
         "gzip-second-member-bad",
         "jsonl.gz",

@@ -1,4 +1,4 @@
-"""Looks at a parquet footer before Arrow does, for what makes Arrow end the process instead of raising.
+"""Looks at a parquet footer before Arrow does, for what makes Arrow end the process, or take all memory, not raise.
 
 Asked for a column of a row group, Arrow compares the column's size statistics with the schema, and a contradiction is a
 C++ exception that pyarrow 26 does not translate (`RowGroupMetaData.column`). So a few damaged bytes in a dropped file
@@ -8,6 +8,7 @@ the numbers of fields are those of parquet.thrift, written in Thrift's compact p
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,8 +27,10 @@ _WANTED = {
     _META_DATA: {_CODEC: None, _SIZE_STATISTICS: {_BYTES: None, _REPETITIONS: None, _DEFINITIONS: None}},
     _CRYPTO: {},
 }
-# Arrow makes objects of a footer, some 30 times as large: only so many bytes, and this share of the file's, are read.
-_MOST_BYTES, _SHARE = 4 * 2**20, 1 / 8
+_FEW_BYTES, _SHARE, _MOST_BYTES = 4 * 2**20, 1 / 8, 64 * 2**20
+"""So many bytes of a footer are read in any case, of more only this share of the file's, and never more than these."""
+_OLD_WRITER = re.compile(r"parquet-mr(?!(?: version)? (?:1\.(?:[3-9]|\d\d)|[2-9]|\d\d)\.)", re.IGNORECASE)
+"""One whose pages may go on behind their end, so Arrow reads on there: from before 2013."""
 
 
 class _Leaf(NamedTuple):
@@ -48,53 +51,57 @@ def read(file: Readable) -> bytes:
     length = int.from_bytes(_read(file, 4), "little")
     if length > size - 8:
         raise ValueError("the footer is longer than the file")
-    if length > _MOST_BYTES + size * _SHARE:
+    if length > min(_FEW_BYTES + size * _SHARE, _MOST_BYTES):
         raise ValueError(f"the footer has {length} bytes, far more than the rows need")
     file.seek(size - 8 - length)
-    return _read(file, length)
+    footer = _read(file, length)
+    _walk(footer, None)
+    return footer
 
 
 def _read(file: Readable, size: int) -> bytes:
     """So many bytes: one read may give fewer."""
-    found = b""
+    found = bytearray()
     while len(found) < size and (more := file.read(size - len(found))):
         found += more
-    return found
+    return bytes(found)
 
 
-def check(footer: bytes, schema: pyarrow.parquet.ParquetSchema) -> None:
+def check(footer: bytes, metadata: pyarrow.parquet.FileMetaData) -> None:
     """Raise ValueError if a row group contradicts the schema, in words that fit after "the file is unreadable:"."""
-    columns = map(schema.column, range(len(schema)))
+    if _OLD_WRITER.match(metadata.created_by or ""):
+        raise ValueError("written by a version of parquet-mr from before 2013; write it again")
+    columns = map(metadata.schema.column, range(len(metadata.schema)))
     leaves = tuple(
         _Leaf(leaf.path, leaf.max_repetition_level, leaf.max_definition_level, leaf.physical_type == "BYTE_ARRAY")
         for leaf in columns
     )
-    try:
-        _check(footer, leaves)
-    except (TypeError, AttributeError) as odd:  # a number where a struct belongs
-        raise ValueError("the footer is not as parquet describes it") from odd
+    _walk(footer, leaves)
 
 
-@lru_cache(maxsize=2)  # a large file is read piece by piece, each time with the same footer
-def _check(footer: bytes, leaves: tuple[_Leaf, ...]) -> None:
-    def check_group(reader: Compact) -> None:
+@lru_cache(maxsize=4)  # a large file is read piece by piece, each time with the same footer
+def _walk(footer: bytes, leaves: tuple[_Leaf, ...] | None) -> None:
+    """Read a whole footer, and hold each column to the leaf of the schema that it belongs to."""
+
+    def walk_group(reader: Compact) -> None:
         read = 0
 
-        def check_column(reader: Compact) -> None:
+        def walk_column(reader: Compact) -> None:
             nonlocal read
             column = reader.struct(_WANTED)
-            if read < len(leaves):
+            if leaves is not None and read < len(leaves):
                 _check_column(column, leaves[read])
             read += 1
 
-        columns = reader.struct({_COLUMNS: check_column}).get(_COLUMNS) or 0
-        if not columns == read == len(leaves):
+        columns = reader.struct({_COLUMNS: walk_column}).get(_COLUMNS) or 0
+        if leaves is not None and not columns == read == len(leaves):
             raise ValueError(f"a row group has {columns} columns, and the schema {len(leaves)}")
 
     try:
-        Compact(footer).struct({_ROW_GROUPS: check_group})
-    except ValueError as wrong:
-        raise ValueError(f"the footer: {wrong}") from wrong
+        Compact(footer).struct({_ROW_GROUPS: walk_group})
+    except (ValueError, TypeError, AttributeError) as wrong:  # or a number where a struct belongs
+        told = str(wrong) if isinstance(wrong, ValueError) else "not as parquet describes it"
+        raise ValueError(f"the footer: {told}") from wrong
 
 
 def _check_column(column: dict[int, Any], leaf: _Leaf) -> None:

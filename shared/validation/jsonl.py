@@ -4,8 +4,6 @@ unchanged: they are not the data's fault.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -16,6 +14,7 @@ import orjson
 
 from shared.validation import scan
 from shared.validation.decoding import QUOTE, decode, has_null_in_list, measure, quotes_agree
+from shared.validation.gunzip import Damaged, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
 from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
@@ -66,7 +65,7 @@ def _refuse_other_shapes(
 
 def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:
     """The start of the text, and whether it is all there is. What cannot be read is told when it is read for good."""
-    read = gzip.GzipFile(fileobj=file, mode="rb").read1 if zipped else file.read
+    read = Gunzip(file.read).read if zipped else file.read
     head = b""
     try:
         while len(head) < HEAD_BYTES:
@@ -74,7 +73,7 @@ def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:
             if not data:
                 return head, True
             head += data
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except Damaged:
         file.raise_failure()
         return b"", False
     return head, False
@@ -193,14 +192,14 @@ def _plain(chunk: Chunk, file: WatchedFile, meter: ByteMeter) -> Callable[[int],
 
 
 def _unzipped(file: WatchedFile, meter: ByteMeter) -> Callable[[int], bytes]:
-    unzipped = gzip.GzipFile(fileobj=file, mode="rb")
+    unzipped = Gunzip(file.read)
     first = b""
 
     def read(size: int) -> bytes:
         nonlocal first
         try:
-            data = unzipped.read1(size)  # read would lose what came before the damage
-        except (EOFError, zlib.error, gzip.BadGzipFile) as damage:
+            data = unzipped.read(size)
+        except Damaged as damage:
             file.raise_failure()
             if not b"\x1f\x8b".startswith(file.start[:2]):
                 sniff(file.start + file.read(_TELLING), "gzip")

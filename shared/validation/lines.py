@@ -117,7 +117,10 @@ def runs_of(blocks: Iterable[tuple[int, bytes]], limit: int) -> Iterator[LineRun
             offset, held = offset + len(whole) + 1, 0
             data, held_back = data[end + 1 :], []
         held += len(data)
-        held_back = [*held_back, data] if 0 < held <= limit else []
+        if 0 < held <= limit:
+            held_back.append(data)
+        else:
+            held_back = []
     if held > limit:
         yield LongLine(number, offset, held)
     elif held:

@@ -1,12 +1,14 @@
 """Watches the pages of a parquet file as Arrow reads them: how large they really are, whatever the footer says.
 
 A footer is written by whoever wrote the file. Arrow believes the head of each page: it makes room for as many bytes and
-values as that tells, and repeats a text of a dictionary for every row that points to it. So the bytes pass through here
-on their way to Arrow, and each head is read before Arrow sees it. Called by `parquet` only; loads pyarrow when called.
+values as that tells, and repeats a text of a dictionary for every value that points to it. So the bytes pass through
+here on their way to Arrow, and each head is read before Arrow sees it. Called by `parquet` only; loads pyarrow when
+called.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
@@ -23,10 +25,11 @@ VALUE_BYTES = 8
 """What even a null takes in memory."""
 _PAGE_BYTES = 1 << 14  # what even an empty page costs, in time
 _HEAD = 1 << 16  # bytes in which the head of a page ends
-_SMALL = 1 << 16  # texts so long may be repeated for every row of a batch
-_BATCH = 64 * 2**20
-_DICTIONARY_PAGE, _DELTA_BYTE_ARRAY = 2, 7
-_LARGEST_LOOKED_AT = 16 * 2**20
+_SMALL = 1 << 10  # bytes of a dictionary that is not looked into: no text in it is longer
+_MOST_AT_ONCE = 128 * 2**20
+_DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
+_DICTIONARY_CODED, _DELTA_BYTE_ARRAY = (2, 8), 7
+_PLAIN_HEADS = {_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}
 _WANTED = {
     1: None,  # kind of page
     2: None,  # size after decompression
@@ -35,26 +38,35 @@ _WANTED = {
     7: {1: None},  # dictionary page: values
     8: {1: None, 4: None},  # data page of version 2: values, encoding
 }
+_ENCODINGS = {_DATA_PAGE: 2, _DATA_PAGE_V2: 4}
+_LENGTH = struct.Struct("<I")
 
 
-class TooManyAtOnce(Exception):
-    """So many rows could be too much in memory at once: `rows` may be read."""
+class MustStayShared(Exception):
+    """Texts of this column are repeated so often that each must stay one in memory."""
 
-    def __init__(self, rows: int) -> None:
-        super().__init__(f"only {rows} rows at once")
-        self.rows = rows
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} repeats long texts")
+        self.path = path
 
 
 @dataclass(slots=True)
 class _Column:
     """A column of a row group, of which the pages before `next_head` were seen."""
 
+    path: str
     next_head: int
     end: int
     codec: str
-    is_text: bool
+    width: int
+    """Bytes of a value in memory, but for a text's."""
+    has_texts: bool
     is_shared: bool
     """Whether texts of its dictionary stay one in memory."""
+    longest: int = 0
+    """Of the texts of its dictionary."""
+    repeated: int = 0
+    """Bytes that the values may come to that repeat an earlier text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +87,37 @@ class PageWatch:
         self._file, self._stored, self._policy = file, stored, policy
         self._columns: list[_Column] = []
         self._at = 0
-        self._rows = 0
-        self._size = 0
+        self._group = -1
+        self._size = self._size_before = self._size_given = 0
         self.closed = False
 
     def expect(
-        self, group: pyarrow.parquet.RowGroupMetaData, leaves: Sequence[int], shared: Sequence[str], rows: int
+        self, metadata: pyarrow.parquet.FileMetaData, group: int, leaves: Sequence[int], shared: Sequence[str]
     ) -> None:
-        """Watch these columns of a row group, which is about to be read so many rows at a time."""
-        self._rows = rows
+        """Watch these columns of a row group, which is about to be read. What is read again does not count again."""
+        if group == self._group:
+            self._size = self._size_before
+        self._group = group
         self._columns = []
-        for column in map(group.column, leaves):
-            start = min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0)
+        for column, leaf in ((metadata.row_group(group).column(leaf), metadata.schema.column(leaf)) for leaf in leaves):
+            offsets = (column.dictionary_page_offset or 0, column.data_page_offset)
+            start = min((offset for offset in offsets if offset > 0), default=0)
             self._columns.append(
                 _Column(
+                    path=column.path_in_schema,
                     next_head=start,
                     end=start + max(0, column.total_compressed_size),
                     codec=column.compression,
-                    is_text=column.physical_type == "BYTE_ARRAY",
+                    width=max(VALUE_BYTES, leaf.length or 0),
+                    has_texts=column.physical_type == "BYTE_ARRAY",
                     is_shared=column.path_in_schema in shared,
                 )
             )
+        self._size_before = self._size_given = self._size
+
+    def given(self) -> None:
+        """The rows of the pages up to now have been taken, and are no longer in memory."""
+        self._size_given = self._size
 
     def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes, once the pages whose heads are in them were found to be no larger than allowed."""
@@ -105,7 +127,7 @@ class PageWatch:
         try:
             for column in self._columns:
                 self._look(column, start, data)
-        except (FileRefused, TooManyAtOnce) as refused:
+        except (FileRefused, MustStayShared) as refused:
             self._file.failure = self._file.failure or refused
             raise
         return data
@@ -114,12 +136,24 @@ class PageWatch:
         while start <= column.next_head < min(start + len(data), column.end):
             place = column.next_head - start
             page, length = self._head(data[place : place + _HEAD], column)
-            self._size += page.size + _PAGE_BYTES + VALUE_BYTES * page.values
+            self._size += page.size + _PAGE_BYTES + column.width * page.values
             check_expansion(self._size, self._stored, self._policy)
+            if self._size - self._size_given > _MOST_AT_ONCE:
+                found = f"{self._size - self._size_given} bytes in pages that are read at once"
+                raise FileRefused("file-expands", found, f"at most {_MOST_AT_ONCE}; write smaller pages and rows")
             body = column.next_head + length
             column.next_head = body + page.stored
-            if column.is_text and not column.is_shared:
-                self._check_repeats(column, page, data[body - start : body - start + page.stored], body)
+            if column.has_texts:
+                self._look_for_repeats(column, page, memoryview(data)[body - start : body - start + page.stored], body)
+
+    def _look_for_repeats(self, column: _Column, page: _Page, body: bytes | memoryview, at: int) -> None:
+        if page.kind != _DICTIONARY_PAGE:
+            _count_repeats(column, page)
+            return
+        column.longest = page.size
+        if page.size > _SMALL and not column.is_shared:
+            body = body if len(body) == page.stored else self._peek(at, page.stored)
+            column.longest = _longest_text(body, column, page)
 
     def _head(self, data: bytes, column: _Column) -> tuple[_Page, int]:
         try:
@@ -130,24 +164,11 @@ class PageWatch:
     def _peek(self, at: int, size: int) -> bytes:
         """Bytes from elsewhere; the next read goes on where the one before ended."""
         self._file.seek(at)
-        found = b""
+        found = bytearray()
         while len(found) < size and (more := self._file.read(size - len(found))):
             found += more
         self._file.seek(self._at)
-        return found
-
-    def _check_repeats(self, column: _Column, page: _Page, body: bytes, at: int) -> None:
-        """Raise if the longest text that this page can give each row is too long for a batch of rows."""
-        if page.kind == _DICTIONARY_PAGE:
-            longest = page.size - 4 * (page.values - 1)
-            if longest > _SMALL and page.size <= _LARGEST_LOOKED_AT:
-                longest = _longest_text(body if len(body) == page.stored else self._peek(at, page.stored), column, page)
-        elif page.encoding == _DELTA_BYTE_ARRAY:
-            longest = page.size
-        else:
-            return
-        if longest > _SMALL and longest * self._rows > _BATCH:
-            raise TooManyAtOnce(max(1, _BATCH // longest))
+        return bytes(found)
 
     # -- what Arrow asks besides
 
@@ -179,40 +200,52 @@ class PageWatch:
         """Nothing to do: the file is closed by whoever opened it."""
 
 
+def _count_repeats(column: _Column, page: _Page) -> None:
+    """Raise if the values of the pages up to this one could repeat texts to more than may be in memory."""
+    if page.encoding in _DICTIONARY_CODED and not column.is_shared:
+        column.repeated += page.values * column.longest
+        if column.repeated > _MOST_AT_ONCE:
+            raise MustStayShared(column.path)
+    elif page.encoding == _DELTA_BYTE_ARRAY:  # a value repeats the start of the one before
+        column.repeated += page.values * page.size
+        if column.repeated > _MOST_AT_ONCE:
+            found = f"up to {column.repeated} bytes in column {column.path}, which is encoded as DELTA_BYTE_ARRAY"
+            raise FileRefused("file-expands", found, "another encoding, such as PLAIN")
+
+
 def _parsed(data: bytes) -> tuple[_Page, int]:
     reader = Compact(data)
     fields = reader.struct(_WANTED)
-    data_page, dictionary = fields.get(8) or fields.get(5) or {}, fields.get(7) or {}
-    if not (isinstance(data_page, dict) and isinstance(dictionary, dict)):
+    kind = fields.get(1)
+    inner = fields.get(_PLAIN_HEADS.get(kind, 0)) if isinstance(kind, int) else None
+    if inner is not None and not isinstance(inner, dict):
         raise ValueError("a page has an impossible head")
-    values = data_page.get(1) or dictionary.get(1) or 0
-    encoding = data_page.get(4 if fields.get(8) else 2)
-    found = [
-        number for number in (fields.get(1), fields.get(2), fields.get(3), values, encoding or 0) if _is_size(number)
-    ]
+    inner = inner or {}
+    encoding = inner.get(_ENCODINGS.get(kind or 0, 0), 0)
+    found = [number for number in (kind, fields.get(2), fields.get(3), inner.get(1, 0), encoding) if _is_size(number)]
     if len(found) < 5:
         raise ValueError("a page has an impossible head")
     return _Page(*found), reader.at
 
 
 def _is_size(number: object) -> TypeGuard[int]:
-    return isinstance(number, int) and number >= 0
+    return isinstance(number, int) and 0 <= number < 1 << 31
 
 
-def _longest_text(body: bytes, column: _Column, page: _Page) -> int:
+def _longest_text(body: bytes | memoryview, column: _Column, page: _Page) -> int:
     """The longest text of a dictionary; all of it where that cannot be told."""
     import pyarrow as pa
 
     codec = {"LZ4_RAW": "lz4_raw", "UNCOMPRESSED": ""}.get(column.codec, column.codec.lower())
     try:
-        plain = pa.decompress(body, page.size, codec, asbytes=True) if codec else body
+        plain = memoryview(pa.decompress(body, page.size, codec) if codec else body)
     except (pa.ArrowException, OSError, ValueError):
         return page.size
-    at = longest = 0
+    at, last, longest = 0, len(plain) - _LENGTH.size, 0
     for _ in range(page.values):
-        length = int.from_bytes(plain[at : at + 4], "little")
-        longest = max(longest, length)
-        at += 4 + length
-        if at >= len(plain):
+        if at > last:
             break
+        (length,) = _LENGTH.unpack_from(plain, at)
+        longest = max(longest, length)
+        at += _LENGTH.size + length
     return longest

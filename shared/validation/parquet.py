@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.validation import footer, texts
 from shared.validation.lines import READ_SIZE
-from shared.validation.pages import VALUE_BYTES, PageWatch, TooManyAtOnce
+from shared.validation.pages import VALUE_BYTES, MustStayShared, PageWatch
 from shared.validation.policy import Policy
 from shared.validation.rows import (
     FEW,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
+_BUFFER = 2 * 2**20  # holds the dictionary of a page of a megabyte, so that it is not read twice
 _READ_BESIDES = ("prompt", "prompt_id")
 
 
@@ -77,7 +78,8 @@ def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, m
             check_expansion(decoded, chunk.source.size, policy)
             may_be_long = repeated > policy.max_line_bytes
             for start, few in _slices(batch):
-                yield from _batch_rows(few, number + start, opened.extras, turns, policy, may_be_long=may_be_long)
+                is_long = may_be_long or few.nbytes > policy.max_line_bytes
+                yield from _batch_rows(few, number + start, opened.extras, turns, policy, may_be_long=is_long)
             number += batch.num_rows
 
 
@@ -93,7 +95,7 @@ class _Opened:
         file.seek(0)
         whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
         self.metadata, schema = whole.metadata, whole.schema_arrow
-        footer.check(footer_bytes, self.metadata.schema)
+        footer.check(footer_bytes, self.metadata)
         _check_columns(schema)
         self._columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
         self.extras = [name for name in schema.names if name not in self._columns]
@@ -103,26 +105,40 @@ class _Opened:
         self._readers: dict[tuple[str, ...], pq.ParquetFile] = {}
 
     def batches(self, group: int) -> Iterator[pyarrow.RecordBatch]:
-        """The rows of a row group, some megabytes at a time; fewer where a page could give each row a long text."""
+        """The rows of a row group, some megabytes at a time.
+
+        Where a column turns out to repeat long texts, the group is read again with its texts shared, from the
+        row it was at.
+        """
+        stored = self.metadata.row_group(group)
+        shared = tuple(texts.repeated(stored, self._leaves))
+        given = 0
+        while True:
+            try:
+                for batch, end in self._batches_with(shared, group):
+                    if end > given:
+                        new = batch.slice(max(0, given - end + batch.num_rows))
+                        given = end
+                        yield new
+                return
+            except Exception:
+                if not isinstance(repeats := self._file.failure, MustStayShared) or repeats.path in shared:
+                    raise
+                self._file.failure = None
+                shared = (*shared, repeats.path)
+
+    def _batches_with(self, shared: tuple[str, ...], group: int) -> Iterator[tuple[pyarrow.RecordBatch, int]]:
+        """The batches of a row group from its start, with these columns shared; each with the rows up to its end."""
         stored = self.metadata.row_group(group)
         rows = max(1, min(_MOST_ROWS, _BATCH_BYTES * stored.num_rows // max(stored.total_byte_size, 1)))
-        shared = tuple(texts.repeated(stored, self._leaves))
-        while True:
-            self._pages.expect(stored, self._leaves, shared, rows)
-            batches = self._reader(shared).iter_batches(
-                rows, row_groups=[group], columns=self._columns, use_threads=False
-            )
-            try:
-                first = next(batches, None)
-            except Exception:
-                if not isinstance(too_many := self._file.failure, TooManyAtOnce) or too_many.rows >= rows:
-                    raise
-                self._file.failure, rows = None, too_many.rows
-                continue
-            break
-        if first is not None:
-            yield first
-            yield from batches
+        self._pages.expect(self.metadata, group, self._leaves, shared)
+        end = 0
+        for batch in self._reader(shared).iter_batches(
+            rows, row_groups=[group], columns=self._columns, use_threads=False
+        ):
+            self._pages.given()
+            end += batch.num_rows
+            yield batch, end
 
     def _reader(self, shared: tuple[str, ...]) -> pq.ParquetFile:
         import pyarrow.parquet as pq
@@ -130,7 +146,7 @@ class _Opened:
         if shared not in self._readers:
             try:
                 self._readers[shared] = pq.ParquetFile(
-                    self._pages, metadata=self.metadata, pre_buffer=False, buffer_size=2**20, read_dictionary=shared
+                    self._pages, metadata=self.metadata, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=shared
                 )
             except KeyError as unknown:
                 raise ValueError(f"row groups have column {unknown}, and the schema has not") from unknown

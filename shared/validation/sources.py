@@ -140,16 +140,16 @@ class WatchedFile:
         """The first bytes that were read."""
         self.bytes_read = 0
         self.closed = False
-        self._kept: bytes | None = None
+        self._kept: bytearray | None = None
         self._again = b""
 
     def keep(self) -> None:
         """Remember what is read from now on, so that it can be read `again`."""
-        self._kept = b""
+        self._kept = bytearray()
 
     def again(self) -> None:
         """Give what was kept once more, before what comes after it. The caller's file is still read once only."""
-        self._again, self._kept = self._kept or b"", None
+        self._again, self._kept = bytes(self._kept or b""), None
 
     def beat(self) -> None:
         """Tell the caller that work goes on; what it raises is kept like a failed read."""

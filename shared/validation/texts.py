@@ -82,7 +82,7 @@ def as_python(array: pyarrow.Array) -> list[Any]:
     if types.is_dictionary(kind):
         used = array.indices.to_pylist()
         words = {at: _text(array.dictionary[at].as_py()) for at in set(used) if at is not None}
-        return [words.get(at) for at in used]
+        return list(map(words.get, used))
     if types.is_struct(kind):
         names = [kind.field(at).name for at in range(kind.num_fields)]
         rows = zip(*map(as_python, array.flatten()), strict=True)

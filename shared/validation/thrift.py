@@ -1,7 +1,9 @@
 """Reads Thrift's compact protocol, in which parquet writes its footer and the head of each page.
 
-Whoever wrote the file chose every byte, so only what is asked for is built: what else there is, is passed over, and a
-number that is too large for what it counts ends the reading with ValueError.
+Whoever wrote the file chose every byte. Only what is asked for is built here, and what else there is, is passed over;
+but Arrow builds all of it, and makes room for a list as soon as it reads how long it is. So a list is refused that is
+longer than the bytes behind it, or that would take much memory, and whatever another reader could take otherwise: a
+field that is there twice, or whose number is none. Everything that is refused raises ValueError.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from typing import Any
 _DEEPEST = 32
 _MOST_BUILT = 1 << 12  # values of a list that is asked for
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = 1, 2, 3, 7, 8, 9, 10, 11, 12, 13
+_STRUCT_BYTES, _VALUE_BYTES = 1 << 10, 1 << 5  # what Arrow takes for one in a list, at most
+_LARGE = (_STRUCT, _LIST, _SET, _MAP)
+_MOST_BYTES = 128 * 2**20
 _WIDTHS = {_TRUE: 1, _FALSE: 1, _BYTE: 1, _DOUBLE: 8, _UUID: 16}
 
 type Wanted = Mapping[int, "Mapping[int, Any] | Callable[[Compact], None] | None"]
@@ -23,6 +28,7 @@ class Compact:
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data, self.at = data, at
+        self._room = _MOST_BYTES
 
     def struct(self, wanted: Wanted, depth: int = 0) -> dict[int, Any]:
         """Read the struct that starts here: the fields that are wanted, by their number."""
@@ -31,6 +37,8 @@ class Compact:
         while head := self._byte():
             field = field + (head >> 4) if head >> 4 else self._number()
             kind = head & 15
+            if not 0 < field < 1 << 15 or field in fields:
+                raise ValueError(f"field {field} is impossible, or there twice")
             if field not in wanted:
                 self._skip(kind, depth, in_list=False)
             elif kind in (_TRUE, _FALSE):
@@ -96,7 +104,11 @@ class Compact:
 
     def _list(self) -> tuple[int, int]:
         head = self._byte()
-        return head & 15, self._possible(self._unsigned() if head >> 4 == 15 else head >> 4)
+        kind, count = head & 15, self._possible(self._unsigned() if head >> 4 == 15 else head >> 4)
+        self._room -= count * (_STRUCT_BYTES if kind in _LARGE else _VALUE_BYTES)
+        if self._room < 0:
+            raise ValueError("more than can be read into memory")
+        return kind, count
 
     def _possible(self, count: int) -> int:
         """A count of values, each of which takes a byte at least."""
