@@ -83,6 +83,9 @@ EXAMPLES: dict[str, RuleExample] = {
     ),
     "too-large": RuleExample("2 KB where 1 KB is allowed", lambda: [("data.jsonl", _good())], {"max_file_bytes": 1000}),
     "too-many-rows": RuleExample("30 rows where 25 are allowed", lambda: [("data.jsonl", _good())], {"max_rows": 25}),
+    "too-many-bad-rows": RuleExample(
+        "6 rows that are no JSON, where 5 are read", lambda: [("data.jsonl", _good() + b"{\n" * 6)], {"max_bad_rows": 2}
+    ),
     "too-few-rows": RuleExample("30 rows where 40 are needed", lambda: [("data.jsonl", _good())], {"min_rows": 40}),
     "no-train-split": RuleExample("a folder with `test.jsonl` only", lambda: [("test.jsonl", _good())]),
     "split-unknown": RuleExample(

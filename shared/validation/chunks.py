@@ -70,6 +70,8 @@ class Allowance(NamedTuple):
 
     rows: int
     size: int
+    bad: int
+    """Bad rows of the file."""
 
 
 class ChunkLocation(NamedTuple):

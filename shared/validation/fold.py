@@ -17,10 +17,10 @@ from shared.validation.measures import Measures
 from shared.validation.policy import Policy
 from shared.validation.report import Finding, Location, ValidationReport
 from shared.validation.results import OrderedResults
-from shared.validation.rules import RULES
+from shared.validation.rules import RULES, TOO_MANY_BAD
 from shared.validation.sources import Source
 
-_FOLLOWS = ("too-few-rows", "no-train-rows")
+_FOLLOWS = (TOO_MANY_BAD, "too-few-rows", "no-train-rows")
 """What mostly follows from other findings."""
 _READING_ORDER: tuple[Split, ...] = ("test", "validation", "train")
 

@@ -22,7 +22,7 @@ from shared.validation.jsonl import jsonl_rows
 from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
 from shared.validation.rows import ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad
-from shared.validation.rules import RULES
+from shared.validation.rules import RULES, TOO_MANY_BAD
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.stage import Stager
 from shared.validation.turns import TurnChecker
@@ -59,7 +59,8 @@ def inspect_chunk(
     Errors of the chunk's opener, of the heartbeat and of the staging come through unchanged.
     """
     inspection = _Inspection(chunk, policy, stager, quarantine)
-    return inspection.run(heartbeat, room or Allowance(policy.max_rows, policy.max_total_bytes))
+    whole = Allowance(policy.max_rows, policy.max_total_bytes, policy.bad_rows_of(chunk.source.size))
+    return inspection.run(heartbeat, room or whole)
 
 
 class _Inspection:
@@ -121,6 +122,8 @@ class _Inspection:
                 if result.rows > room.rows:
                     most = self._policy.max_rows
                     raise FileRefused("too-many-rows", "more rows than allowed", f"at most {most}")
+                if result.bad > room.bad:
+                    raise FileRefused(TOO_MANY_BAD, "", f"at most {self._policy.bad_rows_of(self._source.size)}")
         finally:
             result.bytes_out = meter.bytes_out
             watched.close()

@@ -24,6 +24,7 @@ class Policy:
     max_bad_percent: float = 0.0
     min_rows: int = 20
     max_rows: int = 5_000_000
+    max_bad_rows: int = 1000
     max_file_bytes: int = 20 * 10**9
     max_total_bytes: int = 20 * 10**9
     max_expansion: float = 200.0
@@ -40,6 +41,12 @@ class Policy:
             value = getattr(self, name)
             if not limit.allows(value):
                 raise ValueError(f"{name} must be {limit.range}, not {value!r}")
+
+    def bad_rows_of(self, size: int) -> int:
+        """How many bad rows are read of a file of so many bytes, as stored."""
+        if self.places == 0:
+            return self.max_rows
+        return max(self.max_bad_rows + size // 1024, int(self.max_rows * self.max_bad_percent / 100))
 
     def tightened(self, **limits: Any) -> Policy:
         """Return the policy with the given limits, each refused (ValueError) if it would loosen this one."""
@@ -118,6 +125,12 @@ LIMITS: dict[str, PolicyLimit] = {
         setting="MIN_ROWS",
     ),
     "max_rows": PolicyLimit("More rows stop the reading."),
+    "max_bad_rows": PolicyLimit(
+        "So many bad rows of a file are read in any case, and one more for each KiB that it has; more end its reading, "
+        "as each takes long. Where `max_bad_percent` lets training go on with more, or `places` is 0, more are read.",
+        least=0,
+        setting="-",
+    ),
     "max_file_bytes": PolicyLimit("Largest file, as stored.", setting="MAX_SNAPSHOT_GB"),
     "max_total_bytes": PolicyLimit("All files together, after decompression.", setting="MAX_SNAPSHOT_GB"),
     "max_expansion": PolicyLimit(

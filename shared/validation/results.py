@@ -10,6 +10,7 @@ from shared.validation.chunks import Allowance, ChunkLocation, ChunkResult, Stop
 from shared.validation.digests import RowRef
 from shared.validation.policy import Policy
 from shared.validation.report import FileSummary, Location
+from shared.validation.rules import TOO_MANY_BAD
 from shared.validation.sources import Chunk, Source
 
 OVER = ("too-large", "too-many-rows")
@@ -26,28 +27,35 @@ def within_limits(
     `inspect_first` may have read its chunk without knowing how much room was left. If that was too much, `again` reads
     the chunk with just that room, so that the report is what one reader from front to end would have written.
     """
-    room = Allowance(policy.max_rows, policy.max_total_bytes)
+    room = Allowance(policy.max_rows, policy.max_total_bytes, 0)
     broken: Source | None = None
+    read: Source | None = None
     for chunk in chunks:
         if chunk.source is broken:
             continue
+        if chunk.source is not read:
+            read, room = chunk.source, room._replace(bad=policy.bad_rows_of(chunk.source.size))
         if chunk.source.known_format == "jsonl" and chunk.start == 0 and chunk.source.size > room.size:
             most = f"at most {policy.max_total_bytes} bytes"
             yield chunk, ChunkResult(fault=StopReason("too-large", f"{chunk.source.size} more bytes", most))
             return
         result = inspect_first(chunk, room)
-        if result.rows > room.rows + 1 or (_is_too_much(result, room) and not result.fault):
+        if (
+            result.rows > room.rows + 1
+            or result.bad > room.bad + 1
+            or (_is_too_much(result, room) and not result.fault)
+        ):
             result = again(chunk, room)
         yield chunk, result
         if result.fault:
             if result.fault.rule in OVER:
                 return
             broken = chunk.source
-        room = Allowance(room.rows - result.rows, room.size - result.bytes_out)
+        room = Allowance(room.rows - result.rows, room.size - result.bytes_out, room.bad - result.bad)
 
 
 def _is_too_much(result: ChunkResult, room: Allowance) -> bool:
-    return result.rows > room.rows or result.bytes_out > room.size
+    return result.rows > room.rows or result.bytes_out > room.size or result.bad > room.bad
 
 
 @dataclass(slots=True)
@@ -64,6 +72,11 @@ class FileOutcome:
         return sum(result.rows for result in self.results)
 
     @property
+    def bad(self) -> int:
+        """Rows with an error."""
+        return sum(result.bad for result in self.results)
+
+    @property
     def columns(self) -> list[str] | None:
         """Columns of the first good row, which stands for all."""
         return next((result.columns for result in self.results if result.columns is not None), None)
@@ -77,7 +90,7 @@ class FileOutcome:
             format=source.known_format,
             size=source.size,
             rows=self.rows,
-            bad_rows=sum(result.bad for result in self.results),
+            bad_rows=self.bad,
             blank_lines=sum(result.blank for result in self.results),
         )
 
@@ -93,6 +106,9 @@ class OrderedResults:
         for chunk, result in counted:
             self._append(chunk, result)
         for file in self.files:
+            if file.fault is not None and file.fault.rule == TOO_MANY_BAD:  # a chunk knows only of its own rows
+                found = f"{file.bad} bad rows in the first {file.rows}"
+                file.fault = StopReason(TOO_MANY_BAD, found, file.fault.expected)
             if file.fault is None and file.rows == 0:
                 file.fault = StopReason("file-empty", f"{file.source.size} bytes, no row", "at least one row")
 

@@ -66,6 +66,8 @@ def kind_of(value: object) -> str:
     return type(value).__name__
 
 
+TOO_MANY_BAD = "too-many-bad-rows"
+
 # fmt: off
 _TABLE = (
     # About files and the snapshot as a whole.
@@ -93,6 +95,10 @@ _TABLE = (
     Rule("too-many-rows", "file", "error",
          "The snapshot has more rows than allowed; reading stopped.",
          "Drop a smaller sample, or ask the operator to raise the limit."),
+    Rule(TOO_MANY_BAD, "file", "error",
+         "So many rows of the file are bad that the rest was not read, nor counted.",
+         "Mend what was found in the first rows, most likely one mistake in all of them; `python -m cli.check FILE "
+         "--places 0` reads every row."),
     Rule("too-few-rows", "file", "error",
          "Too few good, distinct rows are left to learn from.",
          "Add rows, or repair the bad ones. MIN_ROWS sets how many are needed (--min-rows on the command line); a "

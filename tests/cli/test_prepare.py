@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.check import main as validate
-from cli.prepare import main, prepare
+from cli.prepare import _plainest, main, prepare
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_prepared_sample_is_an_acceptable_snapshot(
 
 def test_marker_is_written_after_all_files(dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "snapshot"
-    assert prepare(str(dataset), out) == {"train": 400, "test": 200}
+    assert prepare(str(dataset), out) == {"train": (400, 0, 0), "test": (200, 0, 0)}
     marker = (out / "_SUCCESS").stat().st_mtime_ns
     assert all(file.stat().st_mtime_ns <= marker for file in out.iterdir())
 
@@ -99,3 +100,48 @@ def test_dataset_without_dialogues_is_refused(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "train.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(ValueError, match="no column messages, only text"):
         prepare(str(tmp_path), tmp_path / "out")
+
+
+def a_turn(role: str, content: str, weight: int | None = None) -> dict[str, Any]:
+    return {"role": role, "content": content, "weight": weight}
+
+
+def test_answers_of_weight_0_are_left_out_with_their_questions_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {
+            "messages": [
+                a_turn("user", "1"),
+                a_turn("assistant", "a", 0),
+                a_turn("user", "2"),
+                a_turn("assistant", "b", 1),
+            ]
+        },
+        {"messages": [a_turn("user", "3"), a_turn("assistant", "c", 0)]},
+        {"messages": [a_turn("system", "s"), a_turn("user", "4"), a_turn("assistant", "d")]},
+    ]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--drop-unweighted"]) == 0
+    assert "train.jsonl: 2 rows; left out: 4 turns, 1 rows" in capsys.readouterr().out
+    written = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
+    assert [[(turn["role"], turn["content"]) for turn in row["messages"]] for row in written] == [
+        [("user", "2"), ("assistant", "b")],
+        [("system", "s"), ("user", "4"), ("assistant", "d")],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [(["train_sft", "train_gen"], "train_sft"), (["train_gen", "train"], "train"), (["train_gen"], "train_gen")],
+)
+def test_of_several_splits_the_plain_one_is_taken(names: list[str], taken: str) -> None:
+    """So that the command of the README works for ultrachat_200k, which has train_sft and train_gen."""
+    assert _plainest("train", names) == taken
+
+
+@pytest.mark.parametrize("names", [["train_gen", "train_prefs"], ["train", "train_sft"]])
+def test_splits_of_which_none_is_plain_are_for_a_person_to_choose_from(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="would each become train; choose one with --split"):
+        _plainest("train", names)

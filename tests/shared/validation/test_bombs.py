@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copyfileobj
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -193,8 +192,13 @@ def test_members_are_read_one_after_the_other(size: int) -> None:
 @pytest.mark.parametrize("kept", [1, 5, 12, 200, -9, -1])
 def test_what_comes_before_the_damage_is_given(kept: int) -> None:
     data = gzip.compress(rows(0, 50))[:kept]
-    stream, found = Gunzip(io.BytesIO(data).read), io.BytesIO()
+    stream, found = Gunzip(io.BytesIO(data).read), bytearray()
+
+    def read_all() -> None:
+        while more := stream.read(100):
+            found.extend(more)
+
     with pytest.raises(Damaged, match="ends before"):
-        copyfileobj(stream, found, 100)
-    assert rows(0, 50).startswith(found.getvalue())
-    assert found.getvalue() or kept < 200
+        read_all()
+    assert rows(0, 50).startswith(found)
+    assert found or kept < 200

@@ -255,6 +255,7 @@ def in_form(lines: Sequence[bytes], split: Split | None, form: str) -> Source:
 
 def test_every_rule_is_planted() -> None:
     tested = {*OF_ROWS, "leaked-row", "identical-answers", *FILES, *SNAPSHOTS, "mixed-columns", "too-many-rows"}
+    tested.add("too-many-bad-rows")
     assert tested == set(RULES)
     assert set(RULES) >= NOT_IN_PARQUET
 
@@ -317,6 +318,41 @@ def test_row_beyond_the_limit_is_told_of_its_file(at: int) -> None:
     expected: list[Told] = [("too-many-rows", f"train-{at}.jsonl", None, None)]
     assert told(freeze(files, policy).report) == expected
     assert told(cut(files, list(cut_into_chunks(files, 2000)), policy)) == expected
+
+
+@pytest.mark.parametrize("at", [0, 1, 2], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("size", [100, 300, 2000])
+def test_so_many_bad_rows_end_the_reading_of_their_file(at: int, size: int) -> None:
+    """Wherever files are cut: counting stopped at the same row, and the other files are read."""
+    contents = [rows(30 * n, 30 * n + 30) for n in range(3)]
+    contents[at] = b"{\n".join([contents[at][:1500], *[b""] * 50]) + rows(200, 230)
+    files = a_folder([f"train-{n}.jsonl" for n in range(3)], *contents)
+    policy = Policy(max_bad_rows=10)
+    report = freeze(files, policy).report
+    assert told(report)[-1] == ("too-many-bad-rows", f"train-{at}.jsonl", None, None)
+    last = report.findings[-1]
+    bad, read = 10 + len(contents[at]) // 1024 + 1, report.files[at].rows
+    assert last.places[0].found == f"{bad} bad rows in the first {read}"
+    assert (report.bad_rows, report.rows, report.verdict) == (bad, read + 60, "rejected")
+    in_pieces = cut(files, list(cut_into_chunks(files, size)), policy)
+    assert (in_pieces.findings, in_pieces.files) == (report.findings, report.files)
+
+
+def test_many_bad_rows_are_read_where_training_may_go_on_without_them_or_all_are_wanted() -> None:
+    data = rows(0, 1500) + b"{\n" * 1500
+    for policy in (Policy(max_bad_percent=60), Policy(places=0)):
+        report = freeze([source(data, "data.jsonl", None)], policy).report
+        assert report.bad_rows == 1500
+        assert report.rows == 3000
+
+
+def test_short_bad_lines_after_a_good_beginning_are_not_all_read() -> None:
+    """A few KB that stand for a million bad lines cost what a thousand cost."""
+    data = gzip.compress(rows(0, 30) + b"{\n" * 1_000_000)
+    report = freeze([source(data, "data.jsonl.gz", None)], Policy()).report
+    assert report.rows < 1100
+    assert [finding.rule for finding in report.findings] == ["invalid-json", "too-many-bad-rows"]
+    assert "bad rows in the first" in report.summary
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["middle", "last"])
