@@ -1,7 +1,7 @@
 """A gzip file's bytes as they were before, however many members it has, in time and memory bounded by what is read.
 
 The standard library reads the name in a member's head byte by byte, and takes tens of microseconds a member: files made
-of nothing else take it hours. Used by `jsonl`; what is damaged raises `Damaged`, after all bytes before the damage.
+of nothing else take it hours. Used by `jsonl`; what is damaged raises `DamagedGzip`, after all bytes before the damage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_SILENT = 1 << 20
 """So many bytes of a file that give none are no accident: a name in a head, members with nothing in them, zeros."""
 
 
-class Damaged(Exception):
+class DamagedGzip(Exception):
     """The bytes are no gzip, or end too early."""
 
 
@@ -30,7 +30,7 @@ class Gunzip:
         self._member: zlib._Decompress | None = None
         self._members = self._given = self._silent = 0
         self._is_small = False
-        self._damage: Damaged | None = None
+        self._damage: DamagedGzip | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes, and few only before the end; none at the end."""
@@ -40,7 +40,7 @@ class Gunzip:
             while room > size // 2 and self._damage is None and (data := self._next(room)):
                 found.append(data)
                 room -= len(data)
-        except Damaged as damage:
+        except DamagedGzip as damage:
             self._damage = damage
         if self._damage is not None and not found:
             raise self._damage
@@ -52,7 +52,7 @@ class Gunzip:
                 self._left = self._read(_READ)
                 self._silent += len(self._left)
                 if self._silent > _MOST_SILENT:
-                    raise Damaged(f"more than {_MOST_SILENT} bytes that stand for nothing")
+                    raise DamagedGzip(f"more than {_MOST_SILENT} bytes that stand for nothing")
             is_last = not self._left
             if self._member is None and not self._begin():
                 if is_last:
@@ -63,7 +63,7 @@ class Gunzip:
                 self._silent = 0
                 return data
             if is_last and self._member is not None:
-                raise Damaged("the file ends before its end-of-stream marker was reached")
+                raise DamagedGzip("the file ends before its end-of-stream marker was reached")
 
     def _begin(self) -> bool:
         """Begin a member, if bytes of one are left; zeros may fill a file up to its end."""
@@ -84,7 +84,7 @@ class Gunzip:
         try:
             data = member.decompress(given, size)
         except zlib.error as wrong:
-            raise Damaged(_WORDS.get(reason := str(wrong).rpartition(": ")[2], reason)) from wrong
+            raise DamagedGzip(_WORDS.get(reason := str(wrong).rpartition(": ")[2], reason)) from wrong
         self._left = (member.unused_data if member.eof else member.unconsumed_tail) + rest
         if member.eof:
             self._member = None

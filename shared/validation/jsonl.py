@@ -14,7 +14,7 @@ import orjson
 
 from shared.validation import scan
 from shared.validation.decoding import QUOTE, decode, has_null_in_list, measure, quotes_agree
-from shared.validation.gunzip import Damaged, Gunzip
+from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
 from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
@@ -73,7 +73,7 @@ def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:
             if not data:
                 return head, True
             head += data
-    except Damaged:
+    except DamagedGzip:
         file.raise_failure()
         return b"", False
     return head, False
@@ -199,7 +199,7 @@ def _unzipped(file: WatchedFile, meter: ByteMeter) -> Callable[[int], bytes]:
         nonlocal first
         try:
             data = unzipped.read(size)
-        except Damaged as damage:
+        except DamagedGzip as damage:
             file.raise_failure()
             if not b"\x1f\x8b".startswith(file.start[:2]):
                 sniff(file.start + file.read(_TELLING), "gzip")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from scripts.rule_examples import rows
-from shared.validation.gunzip import Damaged, Gunzip
+from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.thrift import Compact
 
 MOST_MB = 450
@@ -198,7 +198,7 @@ def test_what_comes_before_the_damage_is_given(kept: int) -> None:
         while more := stream.read(100):
             found.extend(more)
 
-    with pytest.raises(Damaged, match="ends before"):
+    with pytest.raises(DamagedGzip, match="ends before"):
         read_all()
     assert rows(0, 50).startswith(found)
     assert found or kept < 200
