@@ -9,7 +9,7 @@ Run by a person; never deployed. It writes one file per split (`train_sft` becom
 another folder writes the same rows. A folder that already holds a snapshot is not touched.
 
 The trainer learns from every answer, whatever its `weight`. `--drop-unweighted` leaves out answers of weight 0, each
-with the user turns that it answers, and rows of which no answer is left; how many is told.
+with the user turns that it answers, and rows of which no answer is left; it says how many.
 """
 
 from __future__ import annotations

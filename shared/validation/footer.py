@@ -100,8 +100,8 @@ def _walk(footer: bytes, leaves: tuple[_Leaf, ...] | None) -> None:
     try:
         Compact(footer).struct({_ROW_GROUPS: walk_group})
     except (ValueError, TypeError, AttributeError) as wrong:  # or a number where a struct belongs
-        told = str(wrong) if isinstance(wrong, ValueError) else "not as parquet describes it"
-        raise ValueError(f"the footer: {told}") from wrong
+        reason = str(wrong) if isinstance(wrong, ValueError) else "not as parquet describes it"
+        raise ValueError(f"the footer: {reason}") from wrong
 
 
 def _check_column(column: dict[int, Any], leaf: _Leaf) -> None:
