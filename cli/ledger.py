@@ -36,8 +36,9 @@ def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
     if not found:
         print("nothing is damaged")
     if mend:
-        damage.record(services, damage.find(services))
-    return 1 if found and not mend else 0
+        found = damage.find(services)
+        damage.record(services, found)
+    return 1 if found else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ blueprint = func.Blueprint()
 
 @web.route(blueprint, "GET", "snapshots", errors=(400, 401, 503), query=(("dataset", "Its name."),))
 def list_snapshots(req: Request) -> Response:
-    """The newest snapshots and refused uploads; `?dataset=` for the snapshots of one dataset."""
+    """The newest snapshots and refused uploads; `?dataset=` for those of one dataset."""
     from shared import naming
     from shared.operations import status
 
@@ -27,9 +27,12 @@ def list_snapshots(req: Request) -> Response:
 
     def found() -> dict[str, object]:
         services = runtime.services()
-        shown: dict[str, object] = {"snapshots": status.snapshots(services, dataset)}
+        shown: dict[str, object] = {
+            "snapshots": status.snapshots(services, dataset),
+            "refused": status.refused(services, dataset),
+        }
         if not dataset:
-            shown |= {"refused": status.refused(services), "damaged": status.damaged(services)}
+            shown |= {"damaged": status.damaged(services), "not_allowed": status.not_allowed(services)}
         return shown
 
     return _answered(found, "")
@@ -84,15 +87,17 @@ def get_dataset(req: Request) -> Response:
 def health(req: Request) -> Response:
     """That the app is indexed and its settings are right; it needs no other service.
 
-    A process that knows its storage also says how many blobs of the ledger are damaged: GET /api/snapshots names them.
+    A process that knows its storage also says which roles the app's identity lacks, and how many blobs of the ledger
+    are damaged: GET /api/snapshots has more.
     """
-    known = runtime.services_if_made()
-    if known is not None:
+    shown: dict[str, object] = {"status": "ok"}
+    if denied := runtime.storage_denied():
+        shown["missing_roles"] = [denied]
+    if (known := runtime.services_if_made()) is not None:
         from shared.operations import status
 
-        if count := status.damaged_count(known):
-            return web.answer({"status": "ok", "damaged_blobs": count})
-    return web.answer({"status": "ok"})
+        shown |= status.problems(known)
+    return web.answer(shown)
 
 
 @web.route(blueprint, "GET", "openapi.json", caller="anybody")

@@ -52,6 +52,10 @@ class AccessDenied(ServiceBusy):
     """The app's identity was not accepted, or has not the role it needs. New roles take minutes to count."""
 
 
+# What AccessDenied says of a role that is missing begins so, behind the name of what was asked for.
+DENIED = "the app's identity may not"
+
+
 class LeaseHeld(TemporaryError):
     """Somebody else holds the lease of this row, or may by now: its holder goes on, nobody else needs to."""
 

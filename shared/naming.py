@@ -87,6 +87,11 @@ def deployment(snapshot: str, attempt: int) -> str:
     return f"r{_tail(snapshot)}" + (f"-{attempt}" if attempt > 1 else "")
 
 
+def seed(dataset: str) -> int:
+    """What the rows of a dataset are cut by: the same for all its snapshots."""
+    return int(short_hash("seed", dataset), 16)
+
+
 def frozen(snapshot: str, split: str) -> str:
     """The blob in `frozen` that holds the training rows of one split."""
     return f"{snapshot}/{split}.jsonl"

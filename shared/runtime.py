@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from shared import naming
 from shared.azure import notifications
 from shared.config.settings import Settings, load
+from shared.errors import DENIED, AccessDenied
 from shared.ledger.budget import Budget
 from shared.ledger.claims import Claims
 from shared.ledger.counts import Counts
+from shared.ledger.endpoint_slots import EndpointSlots
 from shared.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -43,12 +45,14 @@ class Services:
     notify: Notify = notifications.silent
     ledger: Ledger = field(init=False)
     budget: Budget = field(init=False)
+    endpoint_slots: EndpointSlots = field(init=False)
     claims: Claims = field(init=False)
     counts: Counts = field(init=False)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.storage, self.clock)
         self.budget = Budget(self.storage, self.ledger, self.clock, self.settings)
+        self.endpoint_slots = EndpointSlots(self.storage, self.ledger, self.clock, self.settings)
         self.claims = Claims(self.storage, self.ledger)
         self.counts = Counts(self.storage, self.clock)
 
@@ -60,19 +64,29 @@ class Services:
 
 _LOCK = threading.Lock()
 _MADE: list[Services] = []
+_DENIED: list[str] = []
 
 
 def services() -> Services:
-    """The services of this process, made by the first caller while others wait."""
+    """The services of this process, made by the first caller while others wait. Raises what storage raises."""
     with _LOCK:
-        made = _services()
-        _MADE[:] = [made]
+        try:
+            made = _services()
+        except AccessDenied as error:
+            _DENIED[:] = [DENIED + str(error).partition(DENIED)[2]]
+            raise
+        _MADE[:], _DENIED[:] = [made], []
         return made
 
 
 def services_if_made() -> Services | None:
     """The services of this process, if somebody needed them already; nothing is connected for it."""
     return _MADE[0] if _MADE else None
+
+
+def storage_denied() -> str:
+    """Which roles on storage this process lacked when it last wanted its services; nothing once it has them."""
+    return next(iter(_DENIED), "")
 
 
 @cache

@@ -1,7 +1,11 @@
-"""Blob storage and the queue in memory; `tests/contracts` holds it to what Azurite does."""
+"""Blob storage and the queue in memory; `tests/contracts` holds it to what Azurite does.
+
+Assumptions: `blob-conditions`, `blob-leases`, `blob-blocks`, `queue-delays`.
+"""
 
 from __future__ import annotations
 
+import builtins
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,11 +13,14 @@ from typing import Any
 
 from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
 from shared.azure.storage.blobs import check_name, why_unreadable_name
-from shared.errors import BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound
+from shared.errors import AzureRefused, BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound
 from tests.fake_process import Clock, Process
 
 # Azure drops blocks that nobody commits, once none was staged for the blob for so long.
 STAGED_SECONDS = 7 * 86_400
+
+
+FOLDER = {"hdi_isfolder": "true"}
 
 
 @dataclass
@@ -23,6 +30,10 @@ class _Stored:
     uploaded_at: float
     metadata: dict[str, str]
     blocks: tuple[str, ...] = ()
+
+
+def _is_folder(stored: _Stored) -> bool:
+    return stored.metadata.get("hdi_isfolder") == "true"
 
 
 class _Lease:
@@ -71,12 +82,13 @@ class FakeStorage:
     """Blobs with ETags, leases that run out, uncommitted blocks that are dropped after a week, a queue with delays.
 
     `unreadable`: why the content of a blob cannot be read, by container and name. `copying`: blobs still being copied.
+    `hierarchical`: folders are things, as in accounts with such a namespace.
     """
 
     address = "https://fake.blob.local/ledger"
 
-    def __init__(self, clock: Clock, process: Process) -> None:
-        self.clock, self.process = clock, process
+    def __init__(self, clock: Clock, process: Process, hierarchical: bool = False) -> None:
+        self.clock, self.process, self.hierarchical = clock, process, hierarchical
         self.blobs: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], dict[str, bytes]] = {}
         self.staged_at: dict[tuple[str, str], float] = {}
@@ -129,7 +141,8 @@ class FakeStorage:
             stored = self.blobs.get((container, name))
             if stored and etag and stored.etag != etag:
                 raise LedgerConflict(f"{container}/{name} changed")
-            self.blobs.pop((container, name), None)
+            if not (stored and _is_folder(stored) and self._below(container, name)):
+                self.blobs.pop((container, name), None)
 
         self.process.call(act)
 
@@ -140,12 +153,16 @@ class FakeStorage:
 
         self.process.call(act)
 
+    def delete_all(self, container: str, folder: str) -> None:
+        for name in [*sorted(self.process.call(lambda: self._below(container, folder)), reverse=True), folder]:
+            self.delete(container, name)
+
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         found = self.process.call(
             lambda: [
                 self._seen(c, n, s)
                 for (c, n), s in sorted(self.blobs.items())
-                if c == container and n.startswith(prefix) and "hdi_isfolder" not in s.metadata
+                if c == container and n.startswith(prefix) and not _is_folder(s)
             ]
         )
         return iter(found)
@@ -213,15 +230,33 @@ class FakeStorage:
 
     def _get(self, container: str, name: str) -> _Stored:
         check_name(container, name)
-        if "hdi_isfolder" in getattr(self.blobs.get((container, name)), "metadata", {"hdi_isfolder": ""}):
+        stored = self.blobs.get((container, name))
+        if stored is None or _is_folder(stored):
             raise NotFound(f"nothing is stored at {container}/{name}")
-        return self.blobs[container, name]
+        return stored
 
     def upload(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         """A blob of somebody else's, who may name it as he likes."""
         return self._set(container, name, data, metadata)
 
+    def _below(self, container: str, folder: str) -> builtins.list[str]:
+        """The names of all that is below a folder."""
+        return [n for c, n in self.blobs if c == container and n.startswith(f"{folder}/")]
+
+    def _make_folders(self, container: str, name: str) -> None:
+        """The folders that a file is in come into being with it."""
+        there = self.blobs.get((container, name))
+        parts = name.split("/")
+        for above in ("/".join(parts[:count]) for count in range(1, len(parts))):
+            folder = self.blobs.setdefault((container, above), _Stored(b"", "0x0", self.clock(), dict(FOLDER)))
+            if not _is_folder(folder):
+                raise AzureRefused(f"{container}/{name}: {above} is a file")
+        if there and _is_folder(there):
+            raise AzureRefused(f"{container}/{name} is a folder")
+
     def _set(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:
+        if self.hierarchical:
+            self._make_folders(container, name)
         self._count += 1
         stored = _Stored(data, f"0x{self._count:08X}", float(int(self.clock())), dict(metadata or {}))
         self.blobs[container, name] = stored

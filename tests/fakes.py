@@ -20,7 +20,7 @@ from shared.ledger.release import CallComparison, CallStats
 from shared.runtime import Services
 from tests.fake_process import START, Clock, Killed, Process
 from tests.fake_storage import FakeStorage
-from tests.fake_workspace import GPU, FakeWorkspace
+from tests.fake_workspace import GPU, READER, FakeWorkspace
 
 # Opens the routes that ask a model.
 KEY = "the-key-of-a-caller"
@@ -45,12 +45,19 @@ class FakeMetrics:
         self.asked: dict[str, list[float]] = {}
         self.tallies: Callable[[str], CallStats] = lambda deployment: CallStats()
 
+    def check_access(self) -> None:
+        self.workspace.call(lambda: None, role=READER)
+
     def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> CallComparison:
+        if READER in self.workspace.missing:
+            return CallComparison(source="metrics", why=f"they could not be read (it needs the role {READER})")
         if self.rate is None:
             return CallComparison(source="metrics", why="they could not be read (HttpResponseError)")
         return CallComparison(source="metrics", candidate=self.tallies(candidate[0]), live=self.tallies(live[0]))
 
     def requests(self, endpoint: str, deployments: Sequence[str], since: float, until: float) -> Requests:
+        if READER in self.workspace.missing:
+            return Requests(None, f"metrics could not be read (it needs the role {READER})")
         if self.rate is None:
             return Requests(None, "metrics could not be read (HttpResponseError)")
         made = [self.workspace.deployments.find(endpoint, name) for name in deployments]
@@ -96,10 +103,11 @@ class World:
 
     process: Process = field(default_factory=Process)
     settings: dict[str, Any] = field(default_factory=dict)
+    hierarchical: bool = False
 
     def __post_init__(self) -> None:
         self.clock = Clock()
-        self.storage = FakeStorage(self.clock, self.process)
+        self.storage = FakeStorage(self.clock, self.process, self.hierarchical)
         self.workspace = FakeWorkspace(self.clock, self.process)
         self.metrics, self.inference = FakeMetrics(self.workspace), FakeScorer(self.process)
         self.services = self.new_process()

@@ -1,11 +1,12 @@
 """What Azure Monitor says of an endpoint: the only file that imports azure-monitor-querymetrics.
 
 A query that fails, answers nothing or only a part of the window is *unknown* (None), never zero: an endpoint is not
-removed on a guess.
+removed on a guess. Where the app's identity may not read metrics, that is why, with the role that it needs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections import Counter, defaultdict
@@ -15,6 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.clouds import PUBLIC, AzureCloud
+from shared.azure.workspace.translation import asking
+from shared.errors import AzureRefused, PipelineError
 from shared.ledger.release import CallComparison, CallStats, call_result
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ SOURCE = "metrics"
 _ONCE: dict[str, Any] = {"retry_total": 0, "connection_timeout": 3, "read_timeout": 12}
 ENDPOINTS = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
+# Metrics are read at the subscription: a role on the workspace does not do.
+_ROLE = "Monitoring Reader on the subscription"
 # There are fewer status codes; without a number Azure answers ten series and leaves out the rest.
 _MOST_SERIES = 100
 # Points of the last minutes may still be on their way (s).
@@ -90,9 +95,13 @@ class Metrics:
                     if gap := _gap([at for at, value in capacity if value is not None], window):
                         return Requests(None, f"the capacity of {name} is not known: {gap}")
         except Exception as error:  # noqa: BLE001 - whatever the reason: it is not known
-            log.warning("metrics of %.80r are unknown: %s", endpoint, type(error).__name__)
-            return Requests(None, f"metrics could not be read ({type(error).__name__})")
+            return Requests(None, f"metrics could not be read ({_why(endpoint, error)})")
         return Requests(max(value or 0.0 for _, value in points))
+
+    def check_access(self) -> None:
+        """Raises AccessDenied if the app's identity may not read metrics. Any other answer says that it may."""
+        with contextlib.suppress(AzureRefused):
+            self._points(ENDPOINTS, self._workspace.endpoints.id("any"), "RequestsPerMinute", (0.0, 300.0, 300.0))
 
     def compared(self, endpoint: str, candidate: Since, live: Since, until: float) -> CallComparison:
         """How the questions to two deployments ended, each from a time of its own; None for one that is not known."""
@@ -101,8 +110,7 @@ class Metrics:
         except _Gap as gap:
             return CallComparison(source=SOURCE, why=str(gap))
         except Exception as error:  # noqa: BLE001 - whatever the reason: it is not known
-            log.warning("metrics of %.80r are unknown: %s", endpoint, type(error).__name__)
-            return CallComparison(source=SOURCE, why=f"they could not be read ({type(error).__name__})")
+            return CallComparison(source=SOURCE, why=f"they could not be read ({_why(endpoint, error)})")
         return CallComparison(source=SOURCE, candidate=tallies[0], live=tallies[1])
 
     def _tally(self, endpoint: str, deployment: str, since: float, until: float) -> CallStats:
@@ -156,16 +164,17 @@ class Metrics:
         from azure.monitor.querymetrics import MetricAggregationType
 
         since, until, step = window
-        (answer,) = self._client.query_resources(
-            resource_ids=[resource],
-            metric_namespace=namespace,
-            metric_names=[metric],
-            timespan=(datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)),
-            granularity=timedelta(seconds=step),
-            aggregations=[MetricAggregationType.MAXIMUM, MetricAggregationType.AVERAGE],
-            filter=only or None,
-            max_results=_MOST_SERIES if only else None,
-        )
+        with asking("metrics", _ROLE):
+            (answer,) = self._client.query_resources(
+                resource_ids=[resource],
+                metric_namespace=namespace,
+                metric_names=[metric],
+                timespan=(datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)),
+                granularity=timedelta(seconds=step),
+                aggregations=[MetricAggregationType.MAXIMUM, MetricAggregationType.AVERAGE],
+                filter=only or None,
+                max_results=_MOST_SERIES if only else None,
+            )
         return [
             (
                 next((v for k, v in series.metadata_values.items() if k.lower() == "statuscode"), ""),
@@ -178,6 +187,13 @@ class Metrics:
 
 class _Gap(Exception):
     """A part of the window was not measured."""
+
+
+def _why(endpoint: str, error: Exception) -> str:
+    """Why metrics are not known, for a person: the role that is missing, or what else Azure said."""
+    why = str(error)[:300] if isinstance(error, PipelineError) else type(error).__name__
+    log.warning("metrics of %.80r are unknown: %s", endpoint, why)
+    return why
 
 
 def _highest(*values: float | None) -> float | None:

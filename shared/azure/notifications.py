@@ -10,6 +10,8 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from shared.errors import DENIED
+
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
     from azure.eventgrid import EventGridPublisherClient
@@ -51,7 +53,7 @@ class TopicNotifier:
         try:
             self._client.send(event, **_ONCE)
         except Exception as error:  # noqa: BLE001 - see the module's text
-            log.warning("the topic was not told that %s is %s: %s", key, after, type(error).__name__)
+            log.warning("the topic was not told that %s is %s: %s", key, after, _why(error))
 
     @cached_property
     def _client(self) -> EventGridPublisherClient:
@@ -60,3 +62,11 @@ class TopicNotifier:
 
         access: Any = AzureKeyCredential(self._key) if self._key else self._credential
         return EventGridPublisherClient(self._topic, access)
+
+
+def _why(error: Exception) -> str:
+    """What kind of error it was, with what is missing where the topic refused."""
+    name = type(error).__name__
+    if getattr(error, "status_code", None) not in (401, 403):
+        return name
+    return f"{name}: {DENIED} send to it: it needs the role EventGrid Data Sender on the topic, or a NOTIFY_KEY"

@@ -186,7 +186,8 @@ class Snapshot(Row, frozen=True, kw_only=True):
     who excused the gate. `job` is the job of this attempt from the moment a slot is reserved for it; `silent_since` is
     set while it gives no sign of life, and `cancel_asked_at` once it is to be canceled for that. `context_tokens` is
     what the base model sees at once, 0 if that is unknown. `passed_over` names files of its folder that are not read.
-    `outcome` is how its last release ended; while a dataset's row has one of it as well, that one is newer.
+    `outcome` is how its last release ended; while a dataset's row has one of it as well, that one is newer. `unchecked`
+    says what could not be checked before its job, and why.
     """
 
     id: str
@@ -200,6 +201,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     attempt: int = 1
     overrides: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     overridden_by: str = ""
     base_model: ModelPin | None = None
     context_tokens: int = 0

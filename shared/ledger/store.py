@@ -73,7 +73,7 @@ class Ledger:
         try:
             return self.read(f"dataset/{name}")
         except NotFound:
-            row = Dataset(name=name, seed=int(naming.short_hash("seed", name), 16))
+            row = Dataset(name=name, seed=naming.seed(name))
             try:
                 return self.create(row)
             except LedgerConflict:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shared import naming
-from shared.errors import Damaged, LedgerConflict, NotFound
+from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, TemporaryError
 from shared.ledger import budget, listed, store
 from shared.ledger.cards import ENDED
 from shared.ledger.record import Struct
 from shared.ledger.store import CONTAINER
-from shared.operations import orphans
+from shared.operations import access, orphans, rebuild
 from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BLOB = "_damaged.json"
 ASIDE = "_set_aside/"
 # Blobs of the ledger that are neither rows nor claims, refusals or what was set aside.
-_OTHERS = (budget.BLOB, orphans.BLOB, "_installation.json", lost_uploads.BLOB, BLOB)
+_OTHERS = (budget.BLOB, orphans.BLOB, access.BLOB, "_installation.json", lost_uploads.BLOB, BLOB)
 _NO_ROW = "no row has this name"
 
 
@@ -154,8 +154,8 @@ def _is_turn_of(blob: str, part: float, day: int) -> bool:
 def mend(services: Services, damaged: DamagedBlob) -> str:
     """Mends a damaged blob, or sets it aside; says what was done.
 
-    A row that can be read is written again, which mends its metadata. Of the slots for jobs those are made anew that a
-    row still counts on. All else is set aside: what is lost with it is said.
+    A row that can be read is written again, which mends its metadata; another one is made anew (`rebuild`). Of the
+    slots for jobs those are made anew that a row still counts on. All else is set aside: what is lost with it is said.
     """
     name = damaged.blob.removeprefix(f"{CONTAINER}/")
     try:
@@ -170,31 +170,59 @@ def mend(services: Services, damaged: DamagedBlob) -> str:
             services.ledger.hint(key)
             return f"{damaged.blob}: its metadata is right again"
         except Damaged:
-            pass
+            if done := _rebuild(services, key, data, etag):
+                return f"{damaged.blob} {done}"
     _set_aside(services, name, data, etag)
     if key:  # the next look for lost uploads asks about all of them
         services.storage.delete(CONTAINER, lost_uploads.BLOB)
     if name == budget.BLOB:
         slots = services.budget.rebuild()
         return f"{damaged.blob} is made anew from the rows: {len(slots)} slots are taken"
-    return f"{damaged.blob} is set aside{_lost_with(key)}"
+    return f"{damaged.blob} is set aside{_lost_with(services, key)}"
 
 
-def _set_aside(services: Services, name: str, data: bytes, etag: str) -> None:
+def _rebuild(services: Services, key: str, data: bytes, etag: str) -> str:
+    """Puts a row made anew in the place of a damaged one, of which a copy is kept. What was done; nothing: it cannot.
+
+    Where Azure ML cannot be asked the row is left as it is: half of a truth must not be written.
+    """
+    name = listed.blob_name(key)
+    kind, _, rest = key.partition("/")
+    try:
+        row = rebuild.dataset(services, rest, data) if kind == "dataset" else rebuild.snapshot(services, rest, data)
+    except TemporaryError as error:
+        return f"is left as it is, for Azure ML has to be asked: {error}"
+    if row is None:
+        return ""
+    _keep_copy(services, name, data, etag)
+    services.storage.replace(CONTAINER, name, store.encode(row), etag, listed.metadata(row))
+    services.ledger.hint(key)
+    return f"is made anew as {row.state}; what it was is kept in {CONTAINER}/{ASIDE}"
+
+
+def _keep_copy(services: Services, name: str, data: bytes, etag: str) -> None:
     aside = f"{ASIDE}{name}.{etag.strip(chr(34))}"
     try:
         services.storage.create(CONTAINER, aside, data)
     except LedgerConflict:
         log.info("%s is there already", aside)
+
+
+def _set_aside(services: Services, name: str, data: bytes, etag: str) -> None:
+    _keep_copy(services, name, data, etag)
     services.storage.delete(CONTAINER, name, etag)
 
 
-def _lost_with(key: str) -> str:
-    if key.startswith("snapshot/"):
-        return "; its upload, if it is still there, is taken in once more by the next sweep"
-    if key.startswith("dataset/"):
-        return "; what it served is told as an orphan, and a new row is made at the dataset's next upload"
-    return ""
+def _lost_with(services: Services, key: str) -> str:
+    """What follows from a snapshot's row that cannot be made anew, and which jobs of it run on."""
+    if not key.startswith("snapshot/"):
+        return ""
+    text = "; its upload, if it is still there, is taken in once more by the next sweep"
+    try:
+        running = rebuild.paid_jobs(services, key.removeprefix("snapshot/"))
+    except PipelineError as error:
+        return f"{text}; whether a job of it runs is not known: {error}"
+    return f"{text}; cancel its job unless that is so: {', '.join(running)}" if running else text
 
 
 def _key_of(name: str) -> str:
@@ -218,6 +246,8 @@ def _wrong(services: Services, name: str) -> str:
             orphans.on_record(services)
         elif name == lost_uploads.BLOB:
             lost_uploads.on_record(services)
+        elif name == access.BLOB:
+            access.on_record(services)
         elif name == BLOB:
             _RECORD.decode(data)
     except NotFound:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from shared.errors import DENIED
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
 from shared.operations import damage, orphans, whole_ledger
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 CONTAINER, FOLDER = "reports", "idle/"
 # The first report tells of a day.
 _DAY = 86_400.0
+# Datasets named in the report's first line.
+_NAMED = 5
 # Counts are kept for so long (s) at least.
 _COUNTS_KEPT = 2 * _DAY
 # The part of the ended rows that is read each night for damage that no listing shows.
@@ -51,8 +54,9 @@ class DatasetLine(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class NightlyReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """One night's report. Times are UTC."""
+    """One night's report. Times are UTC. `summary` says it in one line, and first what kept endpoints from sleeping."""
 
+    summary: str
     at: str
     since: str
     dry_run: bool
@@ -88,20 +92,23 @@ def run(services: Services) -> NightlyReport:
     asked = idle.request_sleep(services, found)
     lines = [_line(services, finding, finding.row.name in asked, since, now) for finding in found]
     priced = [line.saved for line in lines if line.saved is not None]
+    asleep = round(sum(line.asleep_hours for line in lines), 2)
+    saved = round(sum(priced), 2) if len(priced) == len(lines) else None
     report = NightlyReport(
+        summary=_summary(services, lines, asleep, saved),
         at=_time(now),
         since=_time(since),
         dry_run=services.settings.idle_dry_run,
         idle_hours=services.settings.idle_hours,
         datasets=lines,
-        asleep_hours=round(sum(line.asleep_hours for line in lines), 2),
-        saved=round(sum(priced), 2) if len(priced) == len(lines) else None,
+        asleep_hours=asleep,
+        saved=saved,
         currency=services.settings.currency,
         orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.on_record(services).found],
     )
     name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
     services.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
-    log.info("%s; reports/%s", _summary(report), name)
+    log.info("%s; reports/%s", report.summary, name)
     _log_ages(found, now)
     return report
 
@@ -155,14 +162,25 @@ def _last_report_at(services: Services) -> float:
     return datetime.strptime(max(names), f"{FOLDER}%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC).timestamp()
 
 
-def _summary(report: NightlyReport) -> str:
+def _summary(services: Services, lines: list[DatasetLine], asleep: float, saved: float | None) -> str:
     """The report in one line."""
-    count = {word: sum(line.verdict == word for line in report.datasets) for word in ("idle", "kept", "unknown")}
-    asked = [line.dataset for line in report.datasets if line.asked_to_sleep]
-    line = f"idle endpoints: {count['idle']} found, asked to sleep: {', '.join(asked) or 'none'}"
-    line += f"; {count['kept']} kept, {count['unknown']} not known; {report.asleep_hours:g} hours asleep"
-    saved = "" if report.saved is None else f" saved {report.saved:.2f} {report.currency}".rstrip()
-    return f"{line}{saved}{' (dry run)' if report.dry_run else ''}"
+    count = {word: sum(line.verdict == word for line in lines) for word in ("idle", "kept", "unknown")}
+    asked = [line.dataset for line in lines if line.asked_to_sleep]
+    text = f"{_unknown(lines)}idle endpoints: {count['idle']} found, asked to sleep: {', '.join(asked) or 'none'}"
+    text += f"; {count['kept']} kept, {count['unknown']} not known; {asleep:g} hours asleep"
+    text += "" if saved is None else f" saved {saved:.2f} {services.settings.currency}".rstrip()
+    return f"{text}{' (dry run)' if services.settings.idle_dry_run else ''}"
+
+
+def _unknown(lines: list[DatasetLine]) -> str:
+    """Which endpoints stay up because nobody knows whether they are asked, and why; nothing where all is known."""
+    unknown = [line for line in lines if line.verdict == "unknown"]
+    if not unknown:
+        return ""
+    whys = sorted({line.why for line in unknown}, key=lambda why: (DENIED not in why, why))
+    more = f" (and {len(whys) - 1} other reasons)" if len(whys) > 1 else ""
+    names = ", ".join(line.dataset for line in unknown[:_NAMED]) + (", ..." if len(unknown) > _NAMED else "")
+    return f"not put to sleep, because it is not known whether they are asked: {names}: {whys[0]}{more}; "
 
 
 def _time(seconds: float) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
 from shared.ledger.states import DatasetState, SnapshotState
+from shared.operations import rebuild
 
 if TYPE_CHECKING:
     from shared.ledger.cards import Card, KeptCard
@@ -96,6 +97,21 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
                 yield found.key
         except PipelineError as error:
             log.warning("%s is left to the next sweep: %s", found.key, error)
+
+
+def remake_lost(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:
+    """Makes the rows of datasets anew that somebody deleted although snapshots of theirs have models."""
+    yield from remake(services, ended.newest.keys() - {found.name for found in datasets})
+
+
+def remake(services: Services, lost: Iterable[str]) -> Iterator[str]:
+    """Makes the rows of these datasets anew, from what Azure ML has; gives their keys."""
+    for name in sorted(lost):
+        try:
+            yield services.ledger.create(rebuild.dataset(services, name, b"")).row.key
+            log.error("dataset/%s had no row any more, which is made anew", name)
+        except PipelineError as error:
+            log.warning("dataset/%s has no row any more, which is left to the next sweep: %s", name, error)
 
 
 def close(services: Services, ended: EndedSnapshots) -> None:

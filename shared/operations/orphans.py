@@ -2,7 +2,8 @@
 
 Called by each sweep. What is found is put on record (`ledger/_orphans.json`), and removed once it was found at every
 look for `ORPHAN_GRACE_HOURS`, after a second reading of the ledger under the dataset's lease. A ledger that cannot be
-listed, or lists no dataset at all, explains nothing: then nothing is removed. Running it twice at once is harmless.
+listed explains nothing; one that lists no dataset at all may have been deleted: then what is found is only told, and
+nothing is removed. Running it twice at once is harmless.
 
 The other way round, a dataset that is LIVE and whose endpoint is gone is asked to sleep, so that a question wakes it.
 """
@@ -22,8 +23,9 @@ from shared.ledger import fence, listed
 from shared.ledger.listed import ListedDataset
 from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
-from shared.ledger.states import DatasetState
+from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.store import CONTAINER
+from shared.operations import open_rows
 from shared.releases import idle
 from shared.releases.endpoints import CHANGING
 
@@ -90,8 +92,6 @@ def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
     `datasets`: all there are, as they were listed for it. Returns the names of what it removed. Raises what the ledger
     and the workspace raise; then nothing was removed.
     """
-    if not datasets:
-        return []
     rows = {found.name: found for found in datasets}
     kept, now = _read(services), services.clock()
     since = {orphan.name: orphan.since for orphan in kept.record.found}
@@ -104,7 +104,7 @@ def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
     try:
         kept = _write(services, kept, kept.record.but(found=found))
         grace = services.settings.orphan_grace_hours * 3600
-        due = [o for o in found if now - o.since >= grace * 2 ** min(o.tries, _SLOWEST)]
+        due = [o for o in found if datasets and now - o.since >= grace * 2 ** min(o.tries, _SLOWEST)]
         removed = tuple(o.but(removed_at=now, tries=o.tries + 1) for o in due if _remove(services, o))
         if removed:
             gone = {orphan.name for orphan in removed}
@@ -134,6 +134,8 @@ def _orphans(services: Services, endpoints: Iterable[Endpoint], rows: Mapping[st
         if row and (row.damage or not row.is_whole):  # it may explain all of this
             log.error("%s is left alone: the row of %s cannot be read", endpoint.name, dataset)
             continue
+        if row is None and _is_remade(services, dataset):
+            continue
         if why := _unexplained(row, endpoint.name):
             yield Orphan(endpoint=endpoint.name, dataset=dataset, why=why)
             continue
@@ -141,6 +143,14 @@ def _orphans(services: Services, endpoints: Iterable[Endpoint], rows: Mapping[st
             ours = deployment.tags.get(naming.TAG_INSTALLATION) == services.installation
             if ours and (why := _unexplained(row, endpoint.name, deployment.name)):
                 yield Orphan(endpoint=endpoint.name, deployment=deployment.name, dataset=dataset, why=why)
+
+
+def _is_remade(services: Services, dataset: str) -> bool:
+    """Whether the row of a dataset that has none was made anew: it was deleted, if a snapshot of it has a model."""
+    if not naming.DATASET.fullmatch(dataset):
+        return False
+    states = {found.state for found in services.ledger.list("snapshot", dataset)}
+    return SnapshotState.REGISTERED in states and bool([*open_rows.remake(services, [dataset])])
 
 
 def _unexplained(row: ListedDataset | None, endpoint: str, deployment: str = "") -> str:

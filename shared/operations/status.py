@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shared import naming
-from shared.errors import Damaged, NotFound, PipelineError
+from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.operations import damage
+from shared.operations import access, damage
 from shared.snapshots import refusals
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LIST_LIMIT = 200
 # What is shown as the state of a row that cannot be read.
 DAMAGED = "DAMAGED"
 _COUNT_SECONDS = 60.0
-_COUNTED: weakref.WeakKeyDictionary[Any, tuple[float, int]] = weakref.WeakKeyDictionary()
+_PROBLEMS: weakref.WeakKeyDictionary[Any, tuple[float, dict[str, Any]]] = weakref.WeakKeyDictionary()
 REFUSED_LIMIT = 50
 
 
@@ -87,16 +87,32 @@ def damaged(services: Services) -> list[dict[str, Any]]:
     return [{"blob": d.blob, "why": d.why, "since": _time(d.since)} for d in damage.on_record(services)]
 
 
-def damaged_count(services: Services) -> int:
-    """How many they are, read once a minute in each process; 0 while storage does not answer."""
+def not_allowed(services: Services) -> list[dict[str, Any]]:
+    """What the app's identity may not do, with the role that is missing, as far as the last sweep knows."""
+    try:
+        found = access.on_record(services).problems
+    except Damaged:  # told as damaged
+        return []
+    return [{"text": problem.text, "since": _time(problem.since)} for problem in found]
+
+
+def problems(services: Services) -> dict[str, Any]:
+    """What health says is wrong: how many blobs are damaged, and which roles are missing where; empty if nothing is.
+
+    Anybody may ask: no name of a thing of this installation is in it. It is read once a minute in each process; nothing
+    is known while storage does not answer.
+    """
     now = time.monotonic()
-    known = _COUNTED.get(services.ledger)
+    known = _PROBLEMS.get(services.ledger)
     if known is None or known[0] < now - _COUNT_SECONDS:
         try:
-            count = len(damage.on_record(services))
+            damaged_blobs, missing = len(damage.on_record(services)), not_allowed(services)
         except PipelineError:
-            count = 0
-        known = _COUNTED[services.ledger] = (now, count)
+            damaged_blobs, missing = 0, []
+        # Behind the name of what was asked for.
+        texts = sorted({DENIED + problem["text"].partition(DENIED)[2] for problem in missing})
+        found = {"damaged_blobs": damaged_blobs, "missing_roles": texts}
+        known = _PROBLEMS[services.ledger] = (now, {name: value for name, value in found.items() if value})
     return known[1]
 
 
@@ -112,9 +128,13 @@ def _damaged(key: str, error: Damaged) -> dict[str, Any]:
     }
 
 
-def refused(services: Services, limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
-    """The newest uploads that are no snapshot, newest first, each with the reason and the right form."""
-    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in refusals.newest(services, limit)]
+def refused(services: Services, dataset: str = "", limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
+    """The newest uploads that are no snapshot, newest first, each with the reason and the right form.
+
+    With a dataset: those that may have been meant for it.
+    """
+    found = refusals.newest(services, limit, dataset)
+    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in found]
 
 
 def dataset(services: Services, name: str) -> dict[str, Any]:
@@ -158,6 +178,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "duplicate_of": row.duplicate_of or None,
         "blocked": [Check.GATE.value] if state == ReleaseState.WITHHELD else list(row.blocked),
         "overrides": list(row.overrides),
+        "unchecked": list(row.unchecked),
         "base_model": _plain(row.base_model),
         "component": row.component or None,
         "hyperparameters": row.hyperparameters,
@@ -166,7 +187,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "deployment": deployment,
         "gate": _gate(row, dataset),
         **_common(row),
-        "waiting": row.waiting or (dataset.waiting if dataset and dataset.next_release == row.id else "") or None,
+        "waiting": _waiting(row) or _release_waiting(row, dataset) or None,
     }
 
 
@@ -175,9 +196,23 @@ def _common(row: Row) -> dict[str, Any]:
         "history": [_entry(entry) for entry in row.history],
         "next_look_at": _time(row.poll_at) if row.poll_at is not None else None,
         "fault": _plain(row.fault),
-        "waiting": row.waiting or None,
+        "waiting": _waiting(row) or None,
         "needs_attention": row.attention,
     }
+
+
+def _waiting(row: Row) -> str:
+    """What a row waits for: for a role too, which somebody has to give."""
+    fault = row.fault
+    return row.waiting or (fault.message if fault is not None and fault.type == AccessDenied.__name__ else "")
+
+
+def _release_waiting(row: Snapshot, dataset: Dataset | None) -> str:
+    """What the dataset waits for, if this snapshot's release is the one that is next or under way."""
+    if dataset is None:
+        return ""
+    tried = dataset.candidate is not None and dataset.candidate.snapshot == row.id
+    return _waiting(dataset) if tried or dataset.next_release == row.id else ""
 
 
 def _deployment(row: Snapshot, dataset: Dataset | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.operations import damage, open_rows, orphans, whole_ledger
+from shared.operations import access, damage, open_rows, orphans, whole_ledger
 from shared.operations.rounds import run_part
 from shared.snapshots import lost_uploads
 
@@ -24,19 +24,21 @@ def sweep(services: Services) -> list[str]:
 
     Rows that are overdue and datasets with a release waiting are polled; slots of jobs that are no more are given back;
     what costs money without a row is looked for; uploads that no event told of are recorded; what is damaged in the
-    ledger is named. Containers that were deleted are made anew first.
+    ledger is named, and so are roles that the app's identity lacks. Containers that were deleted are made anew first.
     """
     run_part("containers", services.storage.prepare)
     moved = run_part("whole ledger", partial(whole_ledger.look_once, services))
     datasets, cards = services.ledger.datasets(), list(services.ledger.cards.list())
     ended, damaged = open_rows.EndedSnapshots(), damage.shown_by(datasets)
     moved += run_part("open rows", partial(open_rows.poll_snapshots, services, cards, ended, damaged), damaged)
+    moved += run_part("lost datasets", partial(open_rows.remake_lost, services, datasets, ended), damaged)
     moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended), damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)
     moved += run_part("lost uploads", partial(lost_uploads.record, services), damaged)
     run_part("damage", partial(damage.record_met, services, damaged))
+    run_part("roles", partial(access.record, services, cards, datasets))
     return moved
 
 

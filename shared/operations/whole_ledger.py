@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from shared.errors import Damaged, NotFound
 from shared.ledger.cards import ENDED, Card, card_of, is_open
 from shared.ledger.states import ReleaseState, SnapshotState
+from shared.operations import open_rows
 
 if TYPE_CHECKING:
     from shared.ledger.listed import ListedRow
@@ -76,7 +77,9 @@ def _note_newest(services: Services, rows: Iterable[ListedRow]) -> None:
         if row.state == SnapshotState.REGISTERED:
             dataset = row.name.rsplit("-", 2)[0]
             newest[dataset] = max(row.name, newest.get(dataset, ""))
-    for found in services.ledger.datasets():
+    datasets = services.ledger.datasets()
+    list(open_rows.remake(services, newest.keys() - {found.name for found in datasets}))
+    for found in datasets:
         if newest.get(found.name, "") > found.newest_registered and not found.damage:
             services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
 

@@ -47,7 +47,7 @@ class Deploy:
         snapshot = self._registered(name)
         if snapshot is None or snapshot.model is None:
             return self._without_model(row, name)
-        if row.state != D.LIVE and (why := endpoints.too_many(self.services, row)):
+        if row.state != D.LIVE and (why := self.services.endpoint_slots.take(row)):
             waiting = {"waiting": f"release of {name}: {why}"}
             return StepResult(row.state, "", waiting, self.services.settings.look_seconds)
         before = row.outcomes.get(name)

@@ -132,17 +132,6 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
     return _pursue(services, row, what, state, lambda: delete(row.endpoint, release.deployment))
 
 
-def too_many(services: Services, row: Dataset) -> str:
-    """Why the dataset may not have an endpoint now (`MAX_ENDPOINTS`), or nothing.
-
-    Two datasets that ask at the same moment may both be let in.
-    """
-    without = (DatasetState.EMPTY, DatasetState.ASLEEP)
-    others = sum(one.key != row.key and one.state not in without for one in services.ledger.list("dataset"))
-    most = services.settings.max_endpoints
-    return f"{others} other datasets have an endpoint and MAX_ENDPOINTS is {most}" if others >= most else ""
-
-
 def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTaken) -> dict[str, Any]:
     """The changes to a row whose endpoint's name is taken: another name, which the row remembers.
 

@@ -158,7 +158,7 @@ class Wake:
     def _check_limits(self, row: Dataset) -> None:
         """Raises ReleaseFailure before the wake costs more: when there are too many endpoints already, after the limit,
         or before a person would be needed."""
-        if not row.pending and (why := endpoints.too_many(self.services, row)):
+        if not row.pending and (why := self.services.endpoint_slots.take(row)):
             raise ReleaseFailure(why)
         limit = self.services.settings.deploy_limit_minutes
         if self.services.clock() > row.since + limit * 60:

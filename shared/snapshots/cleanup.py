@@ -34,8 +34,7 @@ class Clean:
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Deletes training files, working files and the quarantine; the report and the person's own upload stay."""
         for container in ("frozen", "work", "quarantine"):
-            for blob in self.services.storage.list(container, f"{row.id}/"):
-                self.services.storage.delete(container, blob.name)
+            self.services.storage.delete_all(container, row.id)
         return StepResult(SnapshotState.CLEANED, "kept long enough", poll_in=None)
 
     def failed(self, row: Snapshot, error: PermanentError) -> None:

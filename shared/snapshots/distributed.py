@@ -258,8 +258,7 @@ class DistributedValidation:
 
 def forget_results(storage: Storage, snapshot: str) -> None:
     """Deletes all results of a snapshot: what they staged is gone, so the files have to be read again."""
-    for blob in storage.list("work", f"{snapshot}/"):
-        storage.delete("work", blob.name)
+    storage.delete_all("work", snapshot)
 
 
 def _checked(number: int) -> str:

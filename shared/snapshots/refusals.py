@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -29,6 +30,8 @@ _FOLDER = "_refused/"
 MOST_KEPT = 1000
 _LONGEST_PATH, _LONGEST_REASON = 1024, 2000
 _SHOWN_PATH, _SHOWN_REASON = 200, 400
+_LONGEST_NAME = 64
+_NOT_OF_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +58,31 @@ def refuse(services: Services, upload: Blob, reason: str) -> None:
     text = json.dumps(asdict(RefusedUpload(path, reason, services.clock()))).encode()
     with contextlib.suppress(LedgerConflict):
         # All that a list tells of it is in the metadata, so that one listing gives them all.
-        shown = {"uploaded_at": repr(upload.uploaded_at), "refusal": _quoted(path, reason, services.clock())}
+        shown = {
+            "uploaded_at": repr(upload.uploaded_at),
+            "refusal": _quoted(path, reason, services.clock()),
+            "dataset": meant_for(upload.name),
+        }
         services.storage.create("ledger", blob_name(upload), text, shown)
         log.warning("refused an upload: %s", reason)
 
 
-def newest(services: Services, limit: int) -> list[RefusedUpload]:
-    """The newest refused uploads, newest first."""
+def newest(services: Services, limit: int, dataset: str = "") -> list[RefusedUpload]:
+    """The newest refused uploads, newest first: all, or those that may have been meant for one dataset."""
     blobs = sorted(services.storage.list("ledger", _FOLDER), key=lambda blob: blob.uploaded_at, reverse=True)
+    if dataset:
+        blobs = [blob for blob in blobs if blob.metadata.get("dataset", "") == dataset]
     return [refusal for blob in blobs[:limit] if (refusal := _shown(blob) or _read(services, blob.name))]
+
+
+def meant_for(path: str) -> str:
+    """The dataset that somebody may have meant by a path: its beginning, spelled as names of datasets are.
+
+    `Support_Bot.JSONL` may have been meant for `support-bot`.
+    """
+    first, below, _ = path[:_LONGEST_PATH].partition("/")
+    name = first if below else first.partition(".")[0]
+    return _NOT_OF_A_NAME.sub("-", name.lower()).strip("-")[:_LONGEST_NAME]
 
 
 def index(services: Services) -> RefusalIndex:

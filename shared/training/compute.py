@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from shared import naming
 from shared.azure.workspace.compute import MachineSize
 from shared.azure.workspace.quota import QuotaUsage, family_key
-from shared.errors import BadSnapshot
+from shared.errors import AccessDenied, BadSnapshot
 from shared.ledger.pending import Patience, PendingWrite, pursue, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from shared.azure.workspace.compute import Cluster
     from shared.ledger.rows import Snapshot
@@ -38,6 +38,24 @@ _WITHOUT_RESERVE = tuple(
 )  # fmt: skip
 
 
+# GPUs of one machine, for a region whose sizes the app may not read: those that the registry's models allow.
+_GPUS = {
+    "standard_nc24ads_a100_v4": 1, "standard_nc48ads_a100_v4": 2, "standard_nc96ads_a100_v4": 4,
+    "standard_nc40ads_h100_v5": 1, "standard_nc80adis_h100_v5": 2,
+    "standard_nd40rs_v2": 8, "standard_nd96asr_v4": 8, "standard_nd96amsr_a100_v4": 8,
+    "standard_nd96is_h100_v5": 8, "standard_nd96isr_h100_v5": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFacts:
+    """Machine sizes and quota of the region. None is what the app's identity may not read; `unchecked` says why."""
+
+    sizes: Mapping[str, MachineSize] | None
+    usages: Mapping[str, QuotaUsage] | None
+    unchecked: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaNeed:
     """Cores of the quota that a snapshot takes. `held`: they count as used already, as far as they are used."""
@@ -54,11 +72,34 @@ def cluster(services: Services) -> Cluster | None:
     return None if name == SERVERLESS else services.workspace.compute.get(name)
 
 
+def region(services: Services, with_quota: bool = True) -> RegionFacts:
+    """What the region offers and allows, as far as the app's identity may read it: both are on the subscription."""
+    unchecked: list[str] = []
+
+    def known[T](read: Callable[[], T], instead: str) -> T | None:
+        try:
+            return read()
+        except AccessDenied as error:
+            unchecked.append(f"{error}; {instead}")
+            return None
+
+    sizes = known(services.workspace.compute.sizes, "sizes are checked by the registry's facts about the model only")
+    instead = "Azure says it when a job or a deployment takes too much"
+    usages = known(services.workspace.quota.usages, instead) if with_quota else None
+    return RegionFacts(sizes, usages, tuple(unchecked))
+
+
 def training_size(services: Services) -> MachineSize:
-    """The size that will train. Raises BadSnapshot when the region does not offer it."""
+    """The size that will train. Raises BadSnapshot when the region does not offer it.
+
+    Where the app may not read the region's sizes, it is a size as the public lists have it; one GPU if they do not.
+    """
     found = cluster(services)
     name = found.size if found else services.settings.training_instance_type
-    size = services.workspace.compute.sizes().get(name.lower())
+    sizes = region(services, with_quota=False).sizes
+    if sizes is None:
+        return MachineSize(name=name, gpus=_GPUS.get(name.lower(), 1), cores=0)
+    size = sizes.get(name.lower())
     if size is None:
         raise BadSnapshot(f"the workspace's region does not offer {name}")
     return size

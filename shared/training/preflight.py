@@ -1,11 +1,13 @@
 """What stands in a snapshot's way before any money is spent: all of it at once, so that nobody mends one thing a day.
 
 Called when a snapshot is validated (what will not pass by itself refuses it) and again right before a slot for its job
-is reserved (what may pass is waited for). It only reads, so it may be repeated.
+is reserved (what may pass is waited for). It only reads, so it may be repeated. Machine sizes and quota are read at the
+subscription: where the app's identity may not, what is left is checked, and the result says what was not.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.quota import TOTAL
@@ -31,29 +33,36 @@ class PreflightFailed(BadSnapshot):
         self.found, self.checks = found, checks(found)
 
 
+@dataclass(frozen=True, slots=True)
+class PreflightResult:
+    """What stands in the way, and what could not be checked, each with the role that is missing."""
+
+    blockers: list[Blocker]
+    unchecked: tuple[str, ...] = ()
+
+
 def check(
     services: Services, row: Snapshot, model: RegistryModel | None, mend: str = "change BASE_MODEL"
-) -> list[Blocker]:
+) -> PreflightResult:
     """What stands in the way and may pass by itself. Raises PreflightFailed for all that will not.
 
     `mend` says where the model is chosen; without a model all else is checked.
     """
-    found = blockers(services, row, model, mend)
-    if lasting := [blocker for blocker in found if blocker.poll_in is None]:
+    found = examine(services, row, model, mend)
+    if lasting := [blocker for blocker in found.blockers if blocker.poll_in is None]:
         raise PreflightFailed(lasting)
     return found
 
 
-def blockers(
+def examine(
     services: Services, row: Snapshot, model: RegistryModel | None, mend: str = "change BASE_MODEL"
-) -> list[Blocker]:
+) -> PreflightResult:
     """All that stands in the way, but for what a person excused."""
-    sizes = services.workspace.compute.sizes()
+    facts = compute.region(services, with_quota=Check.QUOTA not in row.overrides)
     found = base_model.blockers(services, model, mend) if model else []
-    found += _machines(services, model, sizes)
-    if Check.QUOTA not in row.overrides:
-        found += _quota(services, sizes)
-    return [blocker for blocker in found if blocker.check is None or blocker.check not in row.overrides]
+    found += [*_machines(services, model, facts.sizes), *_quota(services, facts)]
+    kept = [blocker for blocker in found if blocker.check is None or blocker.check not in row.overrides]
+    return PreflightResult(kept, facts.unchecked)
 
 
 def as_text(found: list[Blocker]) -> str:
@@ -68,8 +77,10 @@ def checks(found: Iterable[Blocker]) -> tuple[Check, ...]:
     return tuple(sorted({blocker.check for blocker in found if blocker.check is not None}))
 
 
-def _machines(services: Services, model: RegistryModel | None, sizes: Mapping[str, MachineSize]) -> Iterator[Blocker]:
-    """All sizes are checked: one that can train but not serve is not worth training on."""
+def _machines(
+    services: Services, model: RegistryModel | None, sizes: Mapping[str, MachineSize] | None
+) -> Iterator[Blocker]:
+    """All sizes are checked: one that can train but not serve is not worth training on. None: they are not known."""
     given, name = services.settings, services.settings.training_compute
     training, setting = given.training_instance_type, "TRAINING_INSTANCE_TYPE"
     cluster = compute.cluster(services)
@@ -83,12 +94,12 @@ def _machines(services: Services, model: RegistryModel | None, sizes: Mapping[st
         yield Blocker(text=text)
     yield from _size(model, sizes, training, setting, base_model.FINETUNE)
     yield from _size(model, sizes, given.serving_instance_type, "SERVING_INSTANCE_TYPE", base_model.INFERENCE)
-    if name == compute.SERVERLESS:
+    if name == compute.SERVERLESS and sizes is not None:
         yield from machines.too_small_to_prepare(model, sizes, given.preparation_instance_type)
 
 
 def _size(
-    model: RegistryModel | None, sizes: Mapping[str, MachineSize], name: str, setting: str, tag: str
+    model: RegistryModel | None, sizes: Mapping[str, MachineSize] | None, name: str, setting: str, tag: str
 ) -> Iterator[Blocker]:
     """Whether a size is in the model's allow list (a tag), offered in the region, and large enough."""
     what, allowed = f"{setting} = {name}", base_model.allowed(model, tag) if model else []
@@ -97,6 +108,8 @@ def _size(
         yield Blocker(text=f"{what}: this size is too old; use one of {use}", check=Check.SIZE)
     elif model and allowed and name.lower() not in (size.lower() for size in allowed):
         yield Blocker(text=f"{what}: {model.name}:{model.version} allows only {use}", check=Check.SIZE)
+    if sizes is None:
+        return
     size = sizes.get(name.lower())
     if size is None:
         yield Blocker(text=f"{what}: the workspace's region does not offer this size")
@@ -104,10 +117,10 @@ def _size(
         yield from machines.too_small(model, sizes, size, what, tag)
 
 
-def _quota(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[Blocker]:
+def _quota(services: Services, facts: compute.RegionFacts) -> Iterator[Blocker]:
     """Whether the region's quota has room for what the snapshot takes, as far as Azure says how much there is."""
-    usages = services.workspace.quota.usages() or {}
-    for need in compute.quota_needs(services, sizes):
+    usages = facts.usages or {}
+    for need in compute.quota_needs(services, facts.sizes or {}):
         bounds = ((need.size.family, compute.usage_of(need.size, usages)), ("all families together", usages.get(TOTAL)))
         for cores_of, usage in bounds:
             if usage is None:  # Azure will say when it is too much

@@ -45,12 +45,17 @@ class Reserve:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
         if Check.SUPERSEDED not in row.overrides and (newer := self.services.ledger.newer(row, _NEWER_WINS)):
             return self._supersede(row, newer)
-        job, found = attempt.job_name(self.services, row), self._preflight(row)
+        job, checked = attempt.job_name(self.services, row), self._preflight(row)
+        found = checked.blockers
         cluster, pending = compute.ensure_cluster(self.services, row)
         if cluster:
             found.append(Blocker(text=cluster, poll_in=self.services.settings.look_seconds))
         found += self.services.budget.blockers(row) if found else self.services.budget.reserve(row, job)
-        changes: dict[str, Any] = {"blocked": preflight.checks(found), "pending": pending}
+        changes: dict[str, Any] = {
+            "blocked": preflight.checks(found),
+            "unchecked": checked.unchecked,
+            "pending": pending,
+        }
         if found:
             poll_in = min(blocker.poll_in for blocker in found if blocker.poll_in is not None)
             changes["waiting"] = preflight.as_text(found)
@@ -70,7 +75,7 @@ class Reserve:
         keep = self.services.settings.keep_days * 86_400
         return StepResult(S.SUPERSEDED, f"{newer} is newer", changes, poll_in=keep)
 
-    def _preflight(self, row: Snapshot) -> list[Blocker]:
+    def _preflight(self, row: Snapshot) -> preflight.PreflightResult:
         """What is to be waited for. Raises PreflightFailed for what will not pass by itself."""
         pin = row.base_model
         assert pin is not None, "a validated snapshot has its model pinned"

@@ -52,8 +52,9 @@ class ChaosWorld:
         self.stage.on_wake = self.storage.lapse
         self.events: list[tuple[float, int, str]] = []
         kinds = {kind: Wire(self.stage, kind, getattr(self.workspace, kind)) for kind in KINDS}
-        # A help for people that never raises: it is not interrupted.
-        workspace = SimpleNamespace(**kinds, failure=self.workspace.failure)
+        # Helps for people, of which nothing depends: they are not interrupted.
+        helps = {"failure": self.workspace.failure, "location": self.workspace.location}
+        workspace = SimpleNamespace(**kinds, **helps)
         self._wires: dict[str, Any] = {"storage": Wire(self.stage, "storage", self.storage), "workspace": workspace}
         self.bare = self._services(self.storage, self.workspace)
         intake.accept_since(self.bare)

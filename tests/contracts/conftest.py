@@ -11,6 +11,7 @@ import pytest
 
 from shared.azure.storage import QUEUE, Storage
 from shared.azure.storage.connection import connect
+from tests.contracts.hierarchical import HierarchicalTransport
 from tests.contracts.workspaces import AzureSide, Shop
 from tests.contracts.workspaces import FakeSide as WorkspaceFake
 from tests.fakes import Clock, FakeStorage, Process
@@ -35,8 +36,8 @@ class StorageSide(Protocol):
 class FakeSide:
     """FakeStorage."""
 
-    def __init__(self) -> None:
-        self.fake = FakeStorage(Clock(), Process())
+    def __init__(self, hierarchical: bool = False) -> None:
+        self.fake = FakeStorage(Clock(), Process(), hierarchical)
         anything: Any = self.fake
         self.storage: Storage = anything
 
@@ -85,6 +86,19 @@ def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
         yield AzuriteSide(blobs, queues)
 
 
+@pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.services)])
+def hierarchical_side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
+    """Both sides in turn, as accounts with a hierarchical namespace."""
+    if request.param == "fake":
+        yield FakeSide(hierarchical=True)
+        return
+    text = request.getfixturevalue("azurite").connection_string
+    plain, _ = connect(text)
+    blobs, queues = connect(text, transport=HierarchicalTransport(plain))
+    with plain, blobs, queues:
+        yield AzuriteSide(blobs, queues)
+
+
 @pytest.fixture
 def storage(side: StorageSide) -> Storage:
     """The Storage of either side."""
@@ -114,12 +128,13 @@ USE_AZURE_ML = {
     "test_metrics.py",
     "test_bounds.py",
     "test_registry.py",
+    "test_roles.py",
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in USE_AZURE_ML:
+        if item.path.parent.name == "contracts" and item.path.name in USE_AZURE_ML:
             for warning in SDK_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 

@@ -1,4 +1,7 @@
-"""A proxy in front of Azurite that loses, delays, cuts off or refuses requests as a test asks for."""
+"""A proxy in front of Azurite that loses, delays, cuts off or refuses requests as a test asks for.
+
+Assumptions: `storage-errors`.
+"""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ import pytest
 from azure.storage.blob import BlobLeaseClient, LinearRetry
 
 import shared.azure.storage as edge
-from shared.azure.storage import LEASE_SECONDS, QUEUE, Lease, Storage, connection
+from shared.azure.storage import CONTAINERS, LEASE_SECONDS, QUEUE, Lease, Storage, connection
 from shared.azure.storage.connection import BACKOFF_SECONDS, JITTER_SECONDS, TRIES, connect
-from shared.errors import LeaseHeld, LedgerConflict, ServiceBusy
+from shared.errors import LeaseHeld, LedgerConflict, NotFound, ServiceBusy
 from tests.contracts.fault_proxy import Fault, FaultProxy, proxied
 
 # The SDK leaves the sockets of answers that were cut off to the collector.
@@ -282,6 +282,33 @@ def test_a_container_that_somebody_deleted_is_made_again_by_the_next_write(azuri
         queues.get_queue_client(QUEUE).delete_queue()
         storage.send(name)
         assert [message.content for message in queues.get_queue_client(QUEUE).peek_messages()]
+
+
+@pytest.mark.parametrize("box", CONTAINERS)
+def test_each_container_of_the_app_is_made_again_while_it_runs(azurite: Any, name: str, box: str) -> None:
+    """By what meets it first: a read finds nothing, a write makes it, and so does the preparation of each sweep."""
+    blobs, queues = connect(azurite.connection_string)
+    with blobs, queues:
+        storage = Storage(blobs, queues)
+        storage.prepare()
+        container = blobs.get_container_client(box)
+        container.delete_container()
+        assert list(storage.list(box)) == []
+        for look in (storage.head, storage.read):
+            with pytest.raises(NotFound):
+                look(box, name)
+        with pytest.raises(NotFound):
+            storage.open(box, name, '"0x1"')
+        storage.delete(box, name)
+        storage.delete_all(box, name)
+        if box == "locks":
+            storage.lease(name).release()
+        else:
+            storage.create(box, name, b"one")
+        assert container.exists()
+        container.delete_container()
+        storage.prepare()
+        assert container.exists()
 
 
 def test_a_lease_that_somebody_broke_is_lost_and_not_renewed(site: Site, azurite: Any, name: str) -> None:

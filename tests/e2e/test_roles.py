@@ -34,23 +34,24 @@ def test_with_the_roles_of_the_manual_a_dropped_file_is_served(app: Droptune, le
     assert app.ask("least-roles", "Where do I put my training data?").status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("missing", "role"),
-    [
-        ("workspace", "AzureML Data Scientist on the workspace"),
-        ("subscription", "Monitoring Reader on the subscription"),
-    ],
-)
-def test_a_role_that_is_missing_is_named_and_nothing_is_lost(
-    app: Droptune, least: AzureML, missing: str, role: str
+def test_without_a_role_on_the_subscription_a_dropped_file_is_served_and_says_what_was_not_checked(
+    app: Droptune, least: AzureML
 ) -> None:
-    _give(least, {scope: roles for scope, roles in LEAST.items() if scope != missing})
-    name = f"no-{missing}-role"
+    _give(least, {"workspace": ["AzureML Data Scientist", "Reader"]})
+    app.drop("no-subscription.jsonl", EXAMPLE)
+    ended = app.wait_for("no-subscription", "LIVE", "REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD")
+    assert ended["state"] == "LIVE", ended
+    assert ["Monitoring Reader on the subscription" in text for text in ended["unchecked"]] == [True, True]
+
+
+def test_a_role_that_is_missing_is_named_and_nothing_is_lost(app: Droptune, least: AzureML) -> None:
+    """Which calls name which role: tests/contracts/test_roles.py."""
+    _give(least, {"subscription": LEAST["subscription"]})
+    name, role = "no-workspace-role", "AzureML Data Scientist on the workspace"
     app.drop(f"{name}.jsonl", EXAMPLE)
 
     def told() -> str:
-        newest = next(iter(app.snapshots(name)), None) or {}
-        return str((newest.get("fault") or {}).get("message") or newest.get("waiting") or "")
+        return str((next(iter(app.snapshots(name)), None) or {}).get("waiting") or "")
 
     assert app.wait(lambda: role in told()), told()
     _give(least, LEAST)

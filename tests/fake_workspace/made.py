@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from tests.fake_workspace import FakeWorkspace
 
 
+DATA_SCIENTIST = "AzureML Data Scientist on the workspace"
+COMPUTE_OPERATOR = "AzureML Compute Operator on the workspace"
+READER = "Monitoring Reader on the subscription"
+
+
 @dataclass
 class Made:
     """Something that was started: what it is, when it is ready, when it is gone. `broken`: its last write failed."""

@@ -11,7 +11,7 @@ from shared.azure.workspace.models import RegisteredModel
 from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.azure.workspace.registry import RegistryModel
 from shared.errors import AzureRefused
-from tests.fake_workspace.made import Kind, Made
+from tests.fake_workspace.made import COMPUTE_OPERATOR, READER, Kind, Made
 
 if TYPE_CHECKING:
     from tests.fake_workspace import FakeWorkspace
@@ -48,11 +48,11 @@ class FakeRegistry(Kind):
             properties=dict(self.properties),
             kind=self.kind,
         )
-        return self.workspace.call(lambda: found if name == "Phi-4" and version in ("", "8") else None)
+        return self.workspace.call(lambda: found if name == "Phi-4" and version in ("", "8") else None, role="")
 
     def component(self, name: str, version: str) -> str | None:
         known = name == "chat_completion_pipeline" and version in ("", "0.0.82")
-        return self.workspace.call(lambda: "0.0.82" if known else None)
+        return self.workspace.call(lambda: "0.0.82" if known else None, role="")
 
 
 class FakeCompute(Kind):
@@ -68,7 +68,7 @@ class FakeCompute(Kind):
             MachineSize(name=GPU, gpus=1, cores=_CORES, family=FAMILY, memory_gb=220, disk_gb=64),
             MachineSize(name=PREPARATION, gpus=0, cores=8, family="standardESv3Family", memory_gb=64, disk_gb=128),
         )
-        return self.workspace.call(lambda: {size.name.lower(): size for size in sizes})
+        return self.workspace.call(lambda: {size.name.lower(): size for size in sizes}, role=READER)
 
     def get(self, name: str) -> Cluster | None:
         def act() -> Cluster | None:
@@ -88,7 +88,7 @@ class FakeCompute(Kind):
                 self.ready_at[name] = self.workspace.clock() + self.workspace.pace
             return operation
 
-        return self.workspace.write(act)
+        return self.workspace.write(act, role=COMPUTE_OPERATOR)
 
 
 class FakeQuota(Kind):
@@ -96,16 +96,15 @@ class FakeQuota(Kind):
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         super().__init__(workspace)
-        self.allowed: dict[str, QuotaUsage] | None = {family_key(FAMILY): QuotaUsage(used=0, limit=1000)}
+        self.allowed: dict[str, QuotaUsage] = {family_key(FAMILY): QuotaUsage(used=0, limit=1000)}
 
-    def usages(self) -> dict[str, QuotaUsage] | None:
-        def act() -> dict[str, QuotaUsage] | None:
+    def usages(self) -> dict[str, QuotaUsage]:
+        def act() -> dict[str, QuotaUsage]:
             deployments = self.workspace.deployments
             cores = _CORES * sum(1 for key in list(deployments.made) if deployments.find(*key))
-            allowed = self.allowed
-            return allowed and {k: QuotaUsage(used=u.used + cores, limit=u.limit) for k, u in allowed.items()}
+            return {k: QuotaUsage(used=u.used + cores, limit=u.limit) for k, u in self.allowed.items()}
 
-        return self.workspace.call(act)
+        return self.workspace.call(act, role=READER)
 
 
 class FakeJobs(Kind):

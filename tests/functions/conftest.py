@@ -33,6 +33,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World()
     monkeypatch.setattr(runtime, "_services", lambda: made.services)
     monkeypatch.setattr(runtime, "_MADE", [])
+    monkeypatch.setattr(runtime, "_DENIED", [])
     monkeypatch.setattr(runtime, "settings", lambda: made.services.settings)
     for remembered in (chat_requested._made_service, chat_requested._keys):
         remembered.cache_clear()

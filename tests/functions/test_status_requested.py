@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from functions import status_requested as status
 from shared import naming, runtime
-from shared.errors import ServiceBusy
+from shared.errors import DENIED, AccessDenied, ServiceBusy
 from shared.ledger.release import GateMetrics, Judgement
+from shared.ledger.rows import Fault
 from shared.operations import documents, sweep
 from shared.snapshots import intake
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
@@ -37,7 +38,8 @@ def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> No
 
 
 def test_nothing_dropped_is_an_empty_list(world: World, request_of: Make) -> None:
-    assert _body(status.list_snapshots(request_of(method="GET"))) == {"snapshots": [], "refused": [], "damaged": []}
+    nothing: dict[str, Any] = {"snapshots": [], "refused": [], "damaged": [], "not_allowed": []}
+    assert _body(status.list_snapshots(request_of(method="GET"))) == nothing
 
 
 def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: World, request_of: Make) -> None:
@@ -49,7 +51,8 @@ def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: Wo
     refused = _body(status.list_snapshots(request_of(method="GET")))["refused"]
     assert [upload["path"] for upload in refused] == ["notes.txt", "Support-Bot.jsonl"]
     assert all("<dataset>.jsonl" in upload["reason"] and upload["at"].endswith("Z") for upload in refused)
-    assert "refused" not in _body(status.list_snapshots(request_of(method="GET", params={"dataset": DATASET})))
+    of_one = _body(status.list_snapshots(request_of(method="GET", params={"dataset": DATASET})))["refused"]
+    assert [upload["path"] for upload in of_one] == ["Support-Bot.jsonl"], "those that may have been meant for it"
 
 
 @pytest.mark.parametrize("name", ["A", "a/b", "../x", "x" * 42, "ü"])
@@ -152,3 +155,31 @@ def test_kept_logs_are_served_by_what_wrote_them_and_only_their_ends(world: Worl
     }
     assert len(found["training, attempt 2"]) == documents.LOG_END
     assert _body(status.get_logs(request_of(method="GET", route={"id": NEWER})), 404)
+
+
+def test_a_missing_role_is_named_in_health_without_names_of_things_and_with_them_to_those_with_a_key(
+    world: World, request_of: Make
+) -> None:
+    fault = Fault(type="AccessDenied", message=f"job dt-1: {DENIED} do x: R", step="submit", count=5, since=1.0)
+    world.services.ledger.create(a_snapshot(fault=fault, attention=True))
+    sweep.sweep(world.services)
+    (told,) = _body(status.list_snapshots(request_of(method="GET")))["not_allowed"]
+    assert told["text"] == f"job dt-1: {DENIED} do x: R"
+    runtime.services()
+    found = {"status": "ok", "missing_roles": [f"{DENIED} do x: R"]}
+    assert _body(status.health(request_of(method="GET"))) == found
+
+
+def test_a_process_that_may_not_use_storage_says_so_in_health(
+    world: World, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> Any:
+        raise AccessDenied(f"ledger/x: {DENIED} use it (HTTP 403): it needs the roles R")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "_services", refused)
+        assert status.list_snapshots(request_of(method="GET")).status_code == 503
+    found = {"status": "ok", "missing_roles": [f"{DENIED} use it (HTTP 403): it needs the roles R"]}
+    assert _body(status.health(request_of(method="GET"))) == found
+    runtime.services()
+    assert _body(status.health(request_of(method="GET"))) == {"status": "ok"}

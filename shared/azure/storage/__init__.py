@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.azure.storage import listing
-from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder
+from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder_name, require_file
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.leases import Lease
 from shared.azure.storage.readahead import ReadAhead
@@ -88,9 +88,10 @@ class Storage:
     # --- blobs ---
 
     def read(self, container: str, name: str) -> tuple[bytes, str]:
-        """Content and ETag. Raises NotFound when there is no such blob."""
+        """Content and ETag. Raises NotFound when there is no such blob, or a folder."""
         with translated(f"{container}/{name}"):
             found = self._blob(container, name).download_blob(**_READ)
+            require_file(container, name, found.properties)
             return found.readall(), str(found.properties.etag)
 
     def head(self, container: str, name: str) -> Blob:
@@ -98,8 +99,7 @@ class Storage:
         with translated(f"{container}/{name}"):
             client = self._blob(container, name)
             found = client.get_blob_properties()
-        if is_folder(found):
-            raise NotFound(f"{container}/{name} is a folder")
+        require_file(container, name, found)
         return blob_of(found, client.url)
 
     def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
@@ -119,11 +119,17 @@ class Storage:
         return self._write(container, name, data, metadata, overwrite=True)
 
     def delete(self, container: str, name: str, etag: str = "") -> None:
-        """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine."""
+        """Deletes a blob, or only its version of this ETag (else LedgerConflict); none there is fine.
+
+        A folder is deleted if it is empty, and stays if it is not.
+        """
         client, condition = self._blob(container, name), _if_still(etag) if etag else {}
         try:
             with contextlib.suppress(NotFound), translated(f"{container}/{name}"):
                 client.delete_blob(**condition)
+        except AzureRefused as error:
+            if code_of(error.__cause__) != "DirectoryIsNotEmpty":
+                raise
         except ServiceBusy as error:
             if code_of(error.__cause__) != "SnapshotsPresent":
                 raise
@@ -144,15 +150,28 @@ class Storage:
                 for name in left:  # such as those with snapshots
                     self.delete(container, name)
 
+    def delete_all(self, container: str, folder: str) -> None:
+        """Deletes every blob below a folder, and the folders themselves where the account has any; may be repeated."""
+        below = list(self._listed(container, f"{folder}/", folders=True))
+        self.delete_many(container, [blob.name for blob in below if not is_folder_name(blob.metadata)])
+        folders = sorted((blob.name for blob in below if is_folder_name(blob.metadata)), reverse=True)
+        for name in (*folders, folder):
+            self.delete(container, name)
+
     def list(self, container: str, prefix: str = "") -> Iterator[Blob]:
         """Every blob under a prefix, with metadata, in the order of names; none in a container that was deleted.
 
-        Folders are left out, which accounts with a hierarchical namespace list as blobs.
+        Folders are left out, which accounts with a hierarchical namespace list as blobs. There names are compared part
+        by part: what is below a folder comes right behind it.
         """
+        return self._listed(container, prefix)
+
+    def _listed(self, container: str, prefix: str, folders: bool = False) -> Iterator[Blob]:
+        """Every blob under a prefix; with `folders` those as well."""
         if not can_be_asked_for(prefix):
             return
         with contextlib.suppress(ContainerNotFound), translated(f"{container}/{prefix}*"):
-            for page in listing.pages(self._blobs, container, prefix):
+            for page in listing.pages(self._blobs, container, prefix, folders):
                 yield from page
 
     def open(self, container: str, name: str, etag: str) -> io.BufferedReader:
@@ -170,7 +189,9 @@ class Storage:
                 return found
 
         with self._of_one_version(container, name):
-            size = client.get_blob_properties(**version).size
+            found = client.get_blob_properties(**version)
+        require_file(container, name, found)
+        size = found.size
         return io.BufferedReader(ReadAhead(fetch, size, self._read_block), READ_BUFFER)
 
     def stage(self, container: str, name: str, block: str, data: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.errors import BlobUnreadable
+from shared.errors import BlobUnreadable, NotFound
 
 LONGEST_NAME = 1024
 # Control characters, half a surrogate, and what XML has no way to say: a listing cannot show them.
@@ -89,6 +89,12 @@ def is_folder(properties: Any) -> bool:
 def is_folder_name(metadata: Mapping[str, str]) -> bool:
     """Whether this is the name of a folder, which accounts with a hierarchical namespace show as an empty blob."""
     return str(metadata.get("hdi_isfolder", "")).lower() == "true"
+
+
+def require_file(container: str, name: str, properties: Any) -> None:
+    """Raises NotFound for a folder: to the app there is no blob of its name."""
+    if is_folder(properties):
+        raise NotFound(f"{container}/{name} is a folder")
 
 
 def _why_unreadable(tier: str, kind: str, key: str) -> str:

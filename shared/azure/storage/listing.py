@@ -22,11 +22,14 @@ _MONTHS = {name: n for n, name in enumerate(calendar.month_abbr)}
 _TRIES = 2
 
 
-def pages(service: BlobServiceClient, container: str, prefix: str) -> Iterator[list[Blob]]:
-    """The blobs under a prefix with their metadata, without folders, up to 5,000 at a time. Raises the SDK's errors."""
+def pages(service: BlobServiceClient, container: str, prefix: str, folders: bool = False) -> Iterator[list[Blob]]:
+    """The blobs under a prefix with their metadata, up to 5,000 at a time; folders too, if asked for.
+
+    Raises the SDK's errors.
+    """
     marker = ""
     while True:
-        found, marker = parse(_body(service, container, prefix, marker))
+        found, marker = parse(_body(service, container, prefix, marker), folders)
         yield found
         if not marker:
             return
@@ -60,9 +63,9 @@ def _asked(service: BlobServiceClient, container: str, prefix: str, marker: str)
     return service._pipeline.run(request, stream=True).http_response
 
 
-def parse(page: bytes) -> tuple[list[Blob], str]:
-    """The blobs of one page of a listing, without folders, and the marker of the next page, empty after the last."""
-    reader = _Reader()
+def parse(page: bytes, folders: bool = False) -> tuple[list[Blob], str]:
+    """The blobs of one page of a listing (and its folders), and the marker of the next page, empty after the last."""
+    reader = _Reader(folders)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
@@ -74,7 +77,8 @@ def parse(page: bytes) -> tuple[list[Blob], str]:
 class _Reader:
     """Collects the texts of elements by name. What is in metadata, however it is called, is no property."""
 
-    def __init__(self) -> None:
+    def __init__(self, folders: bool) -> None:
+        self.folders = folders
         self.blobs: list[Blob] = []
         self.text: list[str] = []
         self.fields: dict[str, str] = {}
@@ -101,7 +105,7 @@ class _Reader:
             if self.depth:
                 self.metadata[name] = "".join(self.text)
         elif name == "Blob":
-            if not is_folder_name(self.metadata):
+            if self.folders or not is_folder_name(self.metadata):
                 self.blobs.append(_blob(self.fields, self.metadata, self.encoded))
         else:
             self.fields[name] = "".join(self.text)

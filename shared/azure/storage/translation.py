@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.azure.answered import retry_after, worth_another_try
 from shared.errors import (
+    DENIED,
     AccessDenied,
     AzureRefused,
     BlobUnreadable,
@@ -43,6 +44,11 @@ _LOCKED = {
     "BlobImmutableDueToPolicy": "is held by an immutability policy",
     "BlobImmutableDueToLegalHold": "is held by a legal hold",
     "LeaseIdMissing": "is leased by somebody else",
+    # With a hierarchical namespace a name is that of a file or of a folder.
+    "DirectoryIsNotEmpty": "is a folder that is not empty",
+    "OperationNotSupportedOnDirectory": "is a folder",
+    "PathConflict": "has a folder's name, or is in a folder that is a file",
+    "ResourceTypeMismatch": "has a folder's name",
 }
 _ROLES = "Storage Blob Data Contributor and Storage Queue Data Contributor on the storage account"
 
@@ -82,7 +88,7 @@ def _http_error(what: str, error: Any) -> Exception:
     if code in _CONFLICTS or status == 412:
         return LedgerConflict(f"{what} is not what was read: {code}")
     if isinstance(error, sdk.ClientAuthenticationError) or status in (401, 403):
-        return AccessDenied(f"the app's identity may not use {what}: HTTP {status} {code}; it needs {_ROLES}")
+        return AccessDenied(f"{what}: {DENIED} use it (HTTP {status} {code}): it needs the roles {_ROLES}")
     if worth_another_try(status):
         return ServiceBusy(f"storage is busy for {what}: HTTP {status} {code}", retry_after(error))
     return AzureRefused(f"storage refused {what}: HTTP {status} {code}")

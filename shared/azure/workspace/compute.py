@@ -42,7 +42,10 @@ class ComputeOperations:
         self._client = client
 
     def sizes(self) -> dict[str, MachineSize]:
-        """The machine sizes of the workspace's region, by name in lower case."""
+        """The machine sizes of the workspace's region, by name in lower case.
+
+        Raises AccessDenied without a role at the subscription.
+        """
         with reading("machine sizes"):
             found = list(self._client.workspace.compute.list_sizes())
         return {s.name.lower(): _machine_size(s) for s in found}

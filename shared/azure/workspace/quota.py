@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from shared.azure.workspace.translation import or_none, reading
+from shared.azure.workspace.translation import reading
 from shared.ledger.record import Struct
 
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient
 
-log = logging.getLogger(__name__)
 # The row over all families, which stands beside theirs under a name of its own.
 TOTAL = "total"
 
@@ -34,17 +32,16 @@ class QuotaOperations:
     def __init__(self, client: AzureMlClient) -> None:
         self._client = client
 
-    def usages(self) -> dict[str, QuotaUsage] | None:
-        """Dedicated cores in use and allowed, by machine family and in all (`TOTAL`); None when they may not be read.
+    def usages(self) -> dict[str, QuotaUsage]:
+        """Dedicated cores in use and allowed, by machine family and in all (`TOTAL`).
+
+        Raises AccessDenied without a role at the subscription.
 
         Rows of dedicated and low-priority cores have the same names and differ in their type only; so do rows of single
         workspaces. A limit of -1 is none. The SDK's entity has the cores in use under the service's own spelling.
         """
         with reading("quota"):
-            found = or_none(lambda: list(self._client.workspace.compute.list_usage()), status=403)
-        if found is None:
-            log.warning("quota is unknown: the app's identity may not read it (Reader on the subscription)")
-            return None
+            found = list(self._client.workspace.compute.list_usage())
         rows = ((u, str(u.type or "").lower(), (u.name or {}).get("value") or "") for u in found)
         return {
             _key(name): QuotaUsage(used=int(getattr(u, "currentValue", None) or 0), limit=int(u.limit))

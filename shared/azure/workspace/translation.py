@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from shared.azure.answered import retry_after, worth_another_try
-from shared.errors import AccessDenied, AzureRefused, EndpointNameTaken, ServiceBusy
+from shared.errors import DENIED, AccessDenied, AzureRefused, EndpointNameTaken, ServiceBusy
 from shared.ledger import fence
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -26,11 +26,14 @@ _PASSING = ("OperationCanceled",)
 _NO_WORKSPACE = re.compile(r"workspaces/[^/']+' under resource group", re.IGNORECASE)
 
 
+_MANUAL = "docs/operate.md has all roles"
+_CHECK_ROLES = "the app's identity: check its roles"
 # "... does not have authorization to perform action 'X' over scope 'Y' or the scope is invalid."
 _REFUSED = re.compile(r"to perform action '(?P<action>[^']+)' over scope")
 # Which role allows an action; the first pattern that fits counts.
 _ROLES = (
-    (r"Microsoft\.Insights/|locations/|workspaces/read$", "Monitoring Reader on the subscription"),
+    (r"Microsoft\.Insights/|locations/", "Monitoring Reader on the subscription"),
+    (r"workspaces/read$", "Reader on the workspace or Monitoring Reader on the subscription"),
     (r"workspaces/computes/(write|delete)$", "AzureML Compute Operator on the workspace"),
     (r"", "AzureML Data Scientist on the workspace"),
 )
@@ -57,14 +60,14 @@ def reading(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def asking(what: str) -> Iterator[None]:
-    """The same for the errors that every Azure client raises."""
+def asking(what: str, role: str = "") -> Iterator[None]:
+    """The same for the errors that every Azure client raises. `role`: what is missing if Azure does not say it."""
     from azure.core import exceptions as sdk
 
     try:
         yield
     except sdk.HttpResponseError as error:
-        raise _http_error(what, error) from error
+        raise _http_error(what, error, role) from error
     except sdk.AzureError as error:
         raise ServiceBusy(f"{what}: Azure ML could not be reached ({type(error).__name__})") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -73,28 +76,26 @@ def asking(what: str) -> Iterator[None]:
         raise ServiceBusy(f"{what}: {_NONSENSE} ({type(error).__name__})") from error
 
 
-def _http_error(what: str, error: Any) -> Exception:
+def _http_error(what: str, error: Any, role: str) -> Exception:
     from azure.core.exceptions import ClientAuthenticationError
 
     code, status = getattr(error.error, "code", "") or "", error.status_code
     message = f"{what}: HTTP {status} {code}: {_text(error)}"
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-        return AccessDenied(
-            _denied(what, _text(error)) or f"{message} (the app's identity: check its roles)", retry_after(error)
-        )
+        return AccessDenied(_denied(what, _text(error), role) or f"{message} ({_CHECK_ROLES})", retry_after(error))
     if worth_another_try(status) or code in _PASSING:
         return ServiceBusy(message, retry_after(error))
     return (EndpointNameTaken if _TAKEN.search(_text(error)) else AzureRefused)(message)
 
 
-def _denied(what: str, text: str) -> str:
-    """Which role is missing where, if Azure says which action was refused; short, because a row keeps its beginning."""
+def _denied(what: str, text: str, role: str) -> str:
+    """Which role is missing where, if that is known; short, because a row keeps its beginning."""
     found = _REFUSED.search(text)
     if not found:
-        return ""
+        return f"{what}: {DENIED} read them: it needs the role {role} ({_MANUAL})" if role else ""
     action = found["action"].removeprefix("Microsoft.MachineLearningServices/")
     role = next(role for pattern, role in _ROLES if re.match(pattern, action))
-    return f"{what}: the app's identity may not do {action}: it needs the role {role} (docs/operate.md has all roles)"
+    return f"{what}: {DENIED} do {action}: it needs the role {role} ({_MANUAL})"
 
 
 def or_none[T](call: Callable[[], T], status: int = 404) -> T | None:

@@ -104,3 +104,12 @@ def test_a_topic_that_is_not_there_stops_nothing(address: str, caplog: pytest.Lo
     _notifier(address)(*CHANGE)
     assert "was not told" in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(("status", "named"), [(401, True), (403, True), (404, False), (503, False)])
+def test_a_topic_that_does_not_know_the_app_names_the_role_that_is_missing(
+    topic: Topic, status: int, named: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic.status = status
+    _notifier(topic.address)(*CHANGE)
+    assert ("it needs the role EventGrid Data Sender on the topic" in caplog.text) is named

@@ -138,3 +138,15 @@ def test_directories_of_a_hierarchical_namespace_are_no_uploads(world: World) ->
     assert [file.path for file in row.files] == ["support-bot/one/train.jsonl"]
     assert row.passed_over == ()
     assert _recorded(world) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "dataset"),
+    [
+        ("Support_Bot.JSONL", "support-bot"), ("support bot.json", "support-bot"), ("support-bot/x/y", "support-bot"),
+        ("Support.Bot/1/train.jsonl", "support-bot"), ("-support-bot-.txt", "support-bot"), ("ü.jsonl", ""), ("", ""),
+        ("/x.jsonl", ""), ("a" * 3000, "a" * 64),
+    ],
+)  # fmt: skip
+def test_a_refused_path_is_found_under_the_dataset_that_it_may_have_been_meant_for(path: str, dataset: str) -> None:
+    assert refusals.meant_for(path) == dataset

@@ -11,6 +11,7 @@ from shared.errors import AzureFailed, BadSnapshot
 from shared.ledger.rows import Snapshot
 from shared.training import compute
 from tests.builders import a_snapshot
+from tests.fake_workspace import READER
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
@@ -32,6 +33,14 @@ def test_a_size_of_the_region_trains_however_it_is_spelled(spelling: str) -> Non
 def test_a_size_that_the_region_does_not_offer_cannot_train() -> None:
     with pytest.raises(BadSnapshot, match=f"does not offer {OTHER}"):
         compute.training_size(World(settings={"training_instance_type": OTHER}).services)
+
+
+@pytest.mark.parametrize(("size", "gpus"), [(GPU, 1), (OTHER, 8), (OTHER.lower(), 8), ("Standard_ND1_of_tomorrow", 1)])
+def test_where_sizes_may_not_be_read_a_size_trains_as_the_public_lists_have_it(size: str, gpus: int) -> None:
+    world = World(settings={"training_instance_type": size})
+    world.workspace.missing.add(READER)
+    found = compute.training_size(world.services)
+    assert (found.name, found.gpus) == (size, gpus)
 
 
 def test_a_cluster_trains_with_the_size_it_has() -> None:

@@ -11,7 +11,7 @@ from shared.azure.workspace.quota import TOTAL, QuotaUsage, family_key
 from shared.ledger.rows import Blocker, Check
 from shared.training import base_model, preflight
 from tests.builders import a_base_model, a_snapshot
-from tests.fake_workspace import FAMILY
+from tests.fake_workspace import FAMILY, READER
 from tests.fakes import GPU, World
 
 OTHER = "Standard_ND96asr_v4"
@@ -19,7 +19,7 @@ DATES = "{'finetuneRetirementDate': '2025-08-30T00:00:00.000000Z', 'inferenceRet
 
 
 def _found(world: World, model: Any = None, *overrides: str) -> list[Blocker]:
-    return preflight.blockers(world.services, a_snapshot(overrides=overrides), model or a_base_model())
+    return preflight.examine(world.services, a_snapshot(overrides=overrides), model or a_base_model()).blockers
 
 
 def _texts(world: World, model: Any = None, *overrides: str) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_missing_cluster_is_refused_unless_it_may_be_created() -> None:
 
 def test_what_is_wrong_is_found_where_there_is_no_model_to_go_by() -> None:
     world = World(settings={"training_instance_type": OTHER, "serving_instance_type": "Standard_NC6"})
-    texts = [problem.text for problem in preflight.blockers(world.services, a_snapshot(), None)]
+    texts = [problem.text for problem in preflight.examine(world.services, a_snapshot(), None).blockers]
     assert f"TRAINING_INSTANCE_TYPE = {OTHER}: the workspace's region does not offer this size" in texts
     assert any("SERVING_INSTANCE_TYPE = Standard_NC6: this size is too old" in text for text in texts)
 
@@ -170,11 +170,21 @@ def test_a_cluster_that_exists_holds_its_cores_already() -> None:
     assert [p.text.split()[0] for p in _found(world)] == ["serving"]
 
 
-@pytest.mark.parametrize("quota", [None, {}], ids=["may not be read", "says nothing of the family"])
-def test_quota_that_is_not_known_is_left_to_azure(quota: Any) -> None:
+def test_quota_that_says_nothing_of_the_family_is_left_to_azure() -> None:
     world = World()
-    world.workspace.quota.allowed = quota
+    world.workspace.quota.allowed = {}
     assert _found(world) == []
+
+
+def test_what_the_app_may_not_read_is_not_checked_and_that_is_said_with_the_role() -> None:
+    world = _with_quota(0, training_instance_type=OTHER)
+    world.workspace.missing.add(READER)
+    model = a_base_model(tags={base_model.FINETUNE: f"['{OTHER}']"})
+    found = preflight.examine(world.services, a_snapshot(), model)
+    assert found.blockers == []
+    assert [READER in text for text in found.unchecked] == [True, True]
+    (text,) = preflight.examine(world.services, a_snapshot(), a_base_model()).blockers
+    assert "allows only" in text.text, "the registry's facts are known all the same"
 
 
 def test_quota_that_is_excused_is_not_even_asked_for() -> None:
