@@ -1,4 +1,4 @@
-"""Every error of the app.
+"""The errors that rooms tell each other. What one room raises and catches by itself stands with it.
 
     PipelineError
     ├── TemporaryError(retry_after)     come back later: recorded as a fault, with growing delay

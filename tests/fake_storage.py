@@ -176,7 +176,7 @@ class FakeStorage:
 
         return self.process.call(lambda: io.BufferedReader(_Version(current), READ_BLOCK))
 
-    def stage(self, container: str, name: str, block: str, data: bytes) -> None:
+    def stage_block(self, container: str, name: str, block: str, data: bytes) -> None:
         def act() -> None:
             check_name(container, name)
             self._blocks(container, name)[block] = data
@@ -184,7 +184,7 @@ class FakeStorage:
 
         self.process.call(act)
 
-    def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
+    def commit_blocks(self, container: str, name: str, blocks: Iterable[str]) -> None:
         def act() -> None:
             staged, wanted = self._blocks(container, name), tuple(blocks)
             if any(block not in staged for block in wanted):

@@ -48,6 +48,6 @@ def step(services: Services, message: str) -> str:
     """
     key, _, number = message.partition("#")
     if number:
-        return admission.check_file(services, key, number)
+        return admission.check_dropped_file(services, key, number)
     engine = Engine(services.ledger, handlers(services), services.settings.fault_seconds, services.notify)
     return engine.advance(message)

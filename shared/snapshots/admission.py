@@ -132,7 +132,7 @@ class Validate:
         return StepResult(state, reason, changes or {}, poll_in=self.services.settings.keep_days * 86_400)
 
 
-def check_file(services: Services, key: str, number: str) -> str:
+def check_dropped_file(services: Services, key: str, number: str) -> str:
     """Checks one file of a snapshot that is being validated by several workers; returns what was done.
 
     Called by the queue function. A repeat does nothing for a file that is checked, or not wanted any more.
@@ -149,7 +149,7 @@ def check_file(services: Services, key: str, number: str) -> str:
         inputs = inputs_of(services, row, resolve(services, row).policy)
     except (PermanentError, LedgerConflict, NotFound):
         return "refused"  # by the step as well, with a reason on record
-    return DistributedValidation(services.ledger, services.storage, inputs).check(int(number))
+    return DistributedValidation(services.ledger, services.storage, inputs).check_one(int(number))
 
 
 def is_distributed(services: Services, row: Snapshot) -> bool:

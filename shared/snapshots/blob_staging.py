@@ -26,11 +26,11 @@ class BlobStaging:
 
     def stage(self, split: Split, block_id: str, data: bytes) -> None:
         """Uploads one block; block ids of one blob all have the same length."""
-        self.storage.stage("frozen", naming.frozen(self.snapshot, split), _encoded(block_id), data)
+        self.storage.stage_block("frozen", naming.frozen(self.snapshot, split), _encoded(block_id), data)
 
     def commit(self, split: Split, block_ids: tuple[str, ...]) -> None:
         """Makes the split's file of these blocks, in this order."""
-        self.storage.commit("frozen", naming.frozen(self.snapshot, split), [_encoded(id) for id in block_ids])
+        self.storage.commit_blocks("frozen", naming.frozen(self.snapshot, split), [_encoded(id) for id in block_ids])
 
 
 def _encoded(block_id: str) -> str:

@@ -97,7 +97,7 @@ class DistributedValidation:
     storage: Storage
     inputs: ValidationInputs
 
-    def check(self, number: int) -> str:
+    def check_one(self, number: int) -> str:
         """Checks one file, or stages it once more without the rows that earlier files have. Returns what was done.
 
         A file that cannot be read is no error here: the step learns of it, and knows what to do about it.

@@ -53,12 +53,12 @@ class Quarantine:
     def commit(self, blocks: Sequence[str]) -> None:
         """Makes the quarantine file of these blocks, those of all shares; without any there is none."""
         if blocks:
-            self._storage.commit("quarantine", self._name, blocks)
+            self._storage.commit_blocks("quarantine", self._name, blocks)
 
     def _flush(self) -> None:
         if self._lines:
             block = base64.b64encode(f"{self._number:05d}-{len(self._blocks):06d}".encode()).decode()
-            self._storage.stage("quarantine", self._name, block, b"".join(self._lines))
+            self._storage.stage_block("quarantine", self._name, block, b"".join(self._lines))
             self._blocks.append(block)
             self._lines, self._size = [], 0
 

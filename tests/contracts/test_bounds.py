@@ -66,8 +66,8 @@ def test_every_request_to_storage_is_bounded(azurite: Any, name: str, sent: Sent
         with storage.open("work", name, etag) as reader:
             reader.read()
         list(storage.list("work", name))
-        storage.stage("work", name, "MDAx", b"x")
-        storage.commit("work", name, ["MDAx"])
+        storage.stage_block("work", name, "MDAx", b"x")
+        storage.commit_blocks("work", name, ["MDAx"])
         storage.delete("work", name)
         lease = storage.lease(name)
         lease._renew()

@@ -38,7 +38,7 @@ def test_a_name_that_no_request_can_safely_carry_is_sent_nowhere(storage: Storag
         lambda: storage.create(BOX, path, b""),
         lambda: storage.replace(BOX, path, b"", "0x1"),
         lambda: storage.delete(BOX, path),
-        lambda: storage.stage(BOX, path, "MDAx", b"x"),
+        lambda: storage.stage_block(BOX, path, "MDAx", b"x"),
     ):
         with pytest.raises(BlobUnreadable) as refused:
             act()

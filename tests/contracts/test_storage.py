@@ -219,70 +219,70 @@ ONE, TWO, THREE = "MDAx", "MDAy", "MDAz"
 
 
 def test_blocks_are_no_blob_until_they_are_committed_in_the_order_given(storage: Storage, name: str) -> None:
-    storage.stage(BOX, name, TWO, b"two")
-    storage.stage(BOX, name, ONE, b"one")
+    storage.stage_block(BOX, name, TWO, b"two")
+    storage.stage_block(BOX, name, ONE, b"one")
     assert _names(storage, name) == []
     with pytest.raises(NotFound):
         storage.read(BOX, name)
-    storage.commit(BOX, name, [ONE, TWO])
+    storage.commit_blocks(BOX, name, [ONE, TWO])
     assert storage.read(BOX, name)[0] == b"onetwo"
 
 
 def test_a_block_staged_again_replaces_the_first(storage: Storage, name: str) -> None:
-    storage.stage(BOX, name, ONE, b"old")
-    storage.stage(BOX, name, ONE, b"new")
-    storage.commit(BOX, name, [ONE])
+    storage.stage_block(BOX, name, ONE, b"old")
+    storage.stage_block(BOX, name, ONE, b"new")
+    storage.commit_blocks(BOX, name, [ONE])
     assert storage.read(BOX, name)[0] == b"new"
 
 
 def test_blocks_that_are_not_named_are_left_out(storage: Storage, name: str) -> None:
     for block in (ONE, TWO, THREE):
-        storage.stage(BOX, name, block, block.encode())
-    storage.commit(BOX, name, iter([THREE, ONE]))
+        storage.stage_block(BOX, name, block, block.encode())
+    storage.commit_blocks(BOX, name, iter([THREE, ONE]))
     assert storage.read(BOX, name)[0] == b"MDAzMDAx"
 
 
 def test_committing_again_after_a_crash_leaves_the_content(storage: Storage, name: str) -> None:
-    storage.stage(BOX, name, ONE, b"one")
+    storage.stage_block(BOX, name, ONE, b"one")
     for _ in range(2):
-        storage.commit(BOX, name, [ONE])
+        storage.commit_blocks(BOX, name, [ONE])
     assert storage.read(BOX, name)[0] == b"one"
 
 
 def test_blocks_that_are_gone_leave_a_blob_of_other_blocks_as_it_is(storage: Storage, name: str) -> None:
     """Else the training file of an earlier attempt would be taken for that of this one."""
-    storage.stage(BOX, name, ONE, b"one")
-    storage.commit(BOX, name, [ONE])
+    storage.stage_block(BOX, name, ONE, b"one")
+    storage.commit_blocks(BOX, name, [ONE])
     for wanted in ([TWO], [ONE, TWO], [TWO, ONE]):
         with pytest.raises(BlocksMissing):
-            storage.commit(BOX, name, wanted)
+            storage.commit_blocks(BOX, name, wanted)
     assert storage.read(BOX, name)[0] == b"one"
 
 
 def test_staging_and_committing_again_leaves_the_same_content(storage: Storage, name: str) -> None:
     for _ in range(2):
-        storage.stage(BOX, name, ONE, b"one")
-        storage.stage(BOX, name, TWO, b"two")
-        storage.commit(BOX, name, [ONE, TWO])
+        storage.stage_block(BOX, name, ONE, b"one")
+        storage.stage_block(BOX, name, TWO, b"two")
+        storage.commit_blocks(BOX, name, [ONE, TWO])
     assert storage.read(BOX, name)[0] == b"onetwo"
 
 
 def test_staged_blocks_leave_a_blob_as_it_is_until_they_are_committed(storage: Storage, name: str) -> None:
     storage.put(BOX, name, b"old")
-    storage.stage(BOX, name, ONE, b"new")
+    storage.stage_block(BOX, name, ONE, b"new")
     assert storage.read(BOX, name)[0] == b"old"
-    storage.commit(BOX, name, [ONE])
+    storage.commit_blocks(BOX, name, [ONE])
     assert storage.read(BOX, name)[0] == b"new"
 
 
 def test_no_blocks_make_an_empty_file(storage: Storage, name: str) -> None:
-    storage.commit(BOX, name, [])
+    storage.commit_blocks(BOX, name, [])
     assert storage.read(BOX, name)[0] == b""
 
 
 def test_blocks_that_were_never_staged_make_nothing(storage: Storage, name: str) -> None:
     with pytest.raises(BlocksMissing, match=name):
-        storage.commit(BOX, name, [ONE])
+        storage.commit_blocks(BOX, name, [ONE])
     assert _names(storage, name) == []
 
 

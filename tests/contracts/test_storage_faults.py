@@ -90,7 +90,7 @@ def _written(site: Site, name: str) -> str:
 
 def _staged(site: Site, name: str) -> None:
     for block in (ONE, TWO):
-        site.sound.stage(BOX, name, block, block.encode())
+        site.sound.stage_block(BOX, name, block, block.encode())
 
 
 def _content(site: Site, name: str) -> bytes:
@@ -133,9 +133,11 @@ CALLS = {
     "delete one version": Call(
         lambda s, n, b: s.delete(BOX, n, b), _written, lambda site, n, r: not [*site.sound.list(BOX, n)]
     ),
-    "stage": Call(lambda s, n, b: s.stage(BOX, n, ONE, b"one")),
+    "stage": Call(lambda s, n, b: s.stage_block(BOX, n, ONE, b"one")),
     "commit": Call(
-        lambda s, n, b: s.commit(BOX, n, [ONE, TWO]), _staged, lambda site, n, r: _content(site, n) == b"MDAxMDAy"
+        lambda s, n, b: s.commit_blocks(BOX, n, [ONE, TWO]),
+        _staged,
+        lambda site, n, r: _content(site, n) == b"MDAxMDAy",
     ),
     "send": Call(lambda s, n, b: s.send(n)),
 }
@@ -273,8 +275,8 @@ def test_a_container_that_somebody_deleted_is_made_again_by_the_next_write(azuri
         for write in (
             lambda: storage.create(box, name, b"one"),
             lambda: storage.put(box, name, b"one"),
-            lambda: storage.stage(box, name, ONE, b"one"),
-            lambda: storage.commit(box, name, []),
+            lambda: storage.stage_block(box, name, ONE, b"one"),
+            lambda: storage.commit_blocks(box, name, []),
         ):
             assert list(storage.list(box)) == []
             write()

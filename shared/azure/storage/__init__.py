@@ -194,12 +194,12 @@ class Storage:
         size = found.size
         return io.BufferedReader(ReadAhead(fetch, size, self._read_block), READ_BUFFER)
 
-    def stage(self, container: str, name: str, block: str, data: bytes) -> None:
+    def stage_block(self, container: str, name: str, block: str, data: bytes) -> None:
         """Uploads one uncommitted block; the same block id again replaces it. It is kept for a week."""
         client = self._blob(container, name)
         self._remaking(container, name, lambda: client.stage_block(block, data))
 
-    def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
+    def commit_blocks(self, container: str, name: str, blocks: Iterable[str]) -> None:
         """Makes the staged blocks the blob's content; a repeat makes the same.
 
         Raises BlocksMissing when some are not there any more, unless the blob consists of these blocks already.

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.workspace.names import check_file, check_model_id, check_tags, check_text, named
+from shared.azure.workspace.names import check_data_path, check_model_id, check_tags, check_text, named
 from shared.azure.workspace.translation import or_none, plain, reading, writing
 from shared.ledger import fence
 from shared.ledger.record import Struct
@@ -44,7 +44,7 @@ def check_job(spec: JobSpec) -> None:
     check_model_id(spec.model_id)
     check_tags(spec.tags)
     for name, path in spec.files.items():
-        check_file(f"input {name}", path)
+        check_data_path(f"input {name}", path)
     for name, value in spec.inputs.items():
         check_text(f"input {name}", str(value))
 

@@ -41,7 +41,7 @@ def check_text(what: str, text: str) -> None:
     _match(_TEXT, what, text, "up to 256 printable characters, and no expression")
 
 
-def check_file(what: str, path: str) -> None:
+def check_data_path(what: str, path: str) -> None:
     """Raises InvalidName unless it is the address of a file below a datastore."""
     _match(_FILE, what, path, "a path below a datastore")
     _check_steps(what, path)

@@ -43,7 +43,7 @@ def _fails(world: World, call: str, error: Exception, container: str) -> None:
 
 
 @pytest.mark.parametrize("error", [NotFound("nothing is stored"), LedgerConflict("ContainerBeingDeleted")])
-@pytest.mark.parametrize(("call", "container"), [("stage", "frozen"), ("put", "reports"), ("open", "snapshots")])
+@pytest.mark.parametrize(("call", "container"), [("stage_block", "frozen"), ("put", "reports"), ("open", "snapshots")])
 def test_what_goes_wrong_beside_the_files_is_no_overwritten_file(call: str, container: str, error: Exception) -> None:
     """A container that is gone is a fault, which a person can mend: the upload is still the one that was dropped."""
     world = _world()
@@ -113,7 +113,7 @@ def test_a_note_is_kept_short_on_one_line_and_without_what_would_do_harm() -> No
 
 def test_staged_blocks_that_are_gone_have_the_files_read_again() -> None:
     world = _world()
-    real = world.storage.commit
+    real = world.storage.commit_blocks
     commits = []
 
     def commit(container: str, name: str, blocks: Any) -> None:
@@ -122,7 +122,7 @@ def test_staged_blocks_that_are_gone_have_the_files_read_again() -> None:
             world.storage.staged.clear()
         real(container, name, blocks)
 
-    world.storage.commit = commit  # type: ignore[method-assign]
+    world.storage.commit_blocks = commit  # type: ignore[method-assign]
     world.run()
     assert list(world.states().values()) == ["LIVE"]
     assert len(commits) > 3

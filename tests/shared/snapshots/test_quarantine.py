@@ -81,11 +81,11 @@ class Blocks:
         self.staged: list[str] = []
         self.committed: list[str] = []
 
-    def stage(self, container: str, name: str, block: str, data: bytes) -> None:
+    def stage_block(self, container: str, name: str, block: str, data: bytes) -> None:
         self.staged.append(block)
         self.largest, self.total = max(self.largest, len(data)), self.total + len(data)
 
-    def commit(self, container: str, name: str, blocks: Iterable[str]) -> None:
+    def commit_blocks(self, container: str, name: str, blocks: Iterable[str]) -> None:
         self.committed = list(blocks)
 
 
