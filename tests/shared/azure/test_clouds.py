@@ -1,4 +1,7 @@
-"""A national cloud is chosen by one address: everything else that differs there follows."""
+"""A national cloud is chosen by one address: everything else that differs there follows.
+
+Assumptions: `clouds`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ServiceRequestError
+from azure.core.pipeline.transport import RequestsTransport
 
 from shared.azure.clouds import NATIONAL, PUBLIC, AzureCloud, cloud_at
 from shared.azure.identity import identity
 from shared.azure.metrics import Metrics
 from shared.azure.workspace import Workspace
+from shared.errors import ServiceBusy
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::marshmallow.warnings.RemovedInMarshmallow4Warning",
@@ -59,3 +65,27 @@ def test_people_sign_in_where_the_cloud_has_them(cloud: AzureCloud, monkeypatch:
         monkeypatch.setenv(f"AZURE_{name}", value)
     chain: Any = identity(authority=cloud.authority)
     assert cloud.authority in str(vars(chain.credentials[0]._credential).values())
+
+
+REGISTRIES = {
+    "": "https://eastus.api.azureml.ms/",
+    "AzureUSGovernment": "https://usgovarizona.api.ml.azure.us/",
+    "AzureChinaCloud": "https://chinaeast2.api.ml.azure.cn/",
+}
+
+
+@pytest.mark.parametrize("cloud", [PUBLIC, *NATIONAL], ids=lambda cloud: cloud.name or "public")
+def test_the_registry_is_looked_for_where_the_cloud_has_it(cloud: AzureCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ARM_CLOUD_METADATA_URL", raising=False)
+    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", cloud.name or "AzureCloud")
+    asked: list[str] = []
+
+    def refuse(transport: Any, request: Any, **_: Any) -> Any:
+        asked.append(request.url)
+        raise ServiceRequestError("there is no network")
+
+    monkeypatch.setattr(RequestsTransport, "send", refuse)
+    credential: Any = _Credential()
+    with pytest.raises(ServiceBusy):
+        Workspace(credential, "s", "g", "w", "azureml", cloud).registry.model("Phi-4", "8")
+    assert asked[0].startswith(REGISTRIES[cloud.name])
