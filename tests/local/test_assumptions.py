@@ -28,7 +28,7 @@ PARTS = [
             "contracts/fault_proxy.py",
             "shared/azure/test_clouds.py",
         )
-    ),  # fmt: skip
+    ),
 ]
 
 
