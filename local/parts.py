@@ -93,6 +93,7 @@ def _azureml(wiring: Wiring) -> CloudProcess:
     command += ["--subscription", wiring.subscription_id, "--resource-group", wiring.resource_group]
     command += ["--workspace", wiring.workspace]
     command += ["--topic-url", f"{wiring.eventgrid_url}/topics/azureml/api/events"]
+    command += ["--app-url", wiring.app_url, "--host-keys", str(wiring.host_keys)]
     settings = wiring.folder / "azureml-settings.json"
     command += ["--settings", str(settings)] if settings.exists() else []
     identity = wiring.identity_endpoint.removesuffix("/msi/token")

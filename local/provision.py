@@ -6,9 +6,8 @@ Called by `Cloud` once all parts are ready. Repeated: finds what it made.
 from __future__ import annotations
 
 import contextlib
-import json
+import ssl
 from typing import Any
-from urllib.parse import urlencode
 
 import httpx
 from azure.core.exceptions import ResourceExistsError
@@ -22,35 +21,40 @@ CONTAINERS = (
     *("azureml", "deadletters"),
 )
 QUEUE = "due"
-# The service's first pauses, shortened: nobody waits minutes for a local retry.
-RETRY = {"delays": [1, 2, 5, 10, 30, 60]}
-SUBSCRIPTIONS: dict[str, dict[str, Any]] = {
-    "snapshot_uploaded": {
-        "topic": "storage",
-        "included_event_types": [
-            "Microsoft.Storage.BlobCreated",
-            "Microsoft.Storage.BlobRenamed",
-            "Microsoft.Storage.DirectoryRenamed",
-        ],
-        "subject_begins_with": "/blobServices/default/containers/snapshots/",
-        "advanced_filters": [
-            {
-                "operator": "StringIn",
-                "key": "data.api",
-                "values": [
-                    *("PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"),
-                    *("RenameFile", "RenameDirectory", "SftpRename"),
-                ],
-            }
-        ],
-    },
-    "run_changed": {
-        "topic": "azureml",
-        "included_event_types": [
-            "Microsoft.MachineLearningServices.RunCompleted",
-            "Microsoft.MachineLearningServices.RunStatusChanged",
-        ],
-    },
+# By the function that is told: the system topic, the subscription's name, and what it wants.
+SUBSCRIPTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "snapshot_uploaded": (
+        "droptune-uploads",
+        "droptune-uploads",
+        {
+            "includedEventTypes": [
+                "Microsoft.Storage.BlobCreated",
+                "Microsoft.Storage.BlobRenamed",
+                "Microsoft.Storage.DirectoryRenamed",
+            ],
+            "subjectBeginsWith": "/blobServices/default/containers/snapshots/",
+            "advancedFilters": [
+                {
+                    "operatorType": "StringIn",
+                    "key": "data.api",
+                    "values": [
+                        *("PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"),
+                        *("RenameFile", "RenameDirectory", "SftpRename"),
+                    ],
+                }
+            ],
+        },
+    ),
+    "run_changed": (
+        "droptune-runs",
+        "droptune-runs",
+        {
+            "includedEventTypes": [
+                "Microsoft.MachineLearningServices.RunCompleted",
+                "Microsoft.MachineLearningServices.RunStatusChanged",
+            ],
+        },
+    ),
 }
 
 
@@ -75,16 +79,37 @@ def make_storage(storage: str) -> None:
 
 
 def subscribe(wiring: Wiring) -> None:
-    """Point both topics at the app's functions, which must be running to agree."""
-    code = json.loads(wiring.host_keys.read_text())["system"]["eventgrid_extension"]
-    for name, wanted in SUBSCRIPTIONS.items():
-        query = urlencode({"functionName": name, "code": code})
-        described = {
-            **wanted,
-            "endpoint": f"{wiring.app_url}/runtime/webhooks/EventGrid?{query}",
-            "retry": RETRY,
-            "dead_letter": {"container": "deadletters"},
-        }
-        answer = httpx.put(f"{wiring.eventgrid_url}/subscriptions/{name}", json=described, timeout=40, trust_env=False)
-        if answer.status_code != 200:
-            raise ProvisioningFailed(f"the event subscription {name} was not accepted: {answer.text}")
+    """Point both topics at the functions, which must be running to agree; through the control plane, as in Azure."""
+    group = f"{wiring.azureml_url}/subscriptions/{wiring.subscription_id}/resourceGroups/{wiring.resource_group}"
+    trust = ssl.create_default_context(cafile=wiring.azureml_ca)
+    with httpx.Client(verify=trust, timeout=40, trust_env=False) as client:
+        client.headers["authorization"] = f"Bearer {_token(client, wiring)}"
+        for function, (topic, name, wanted) in SUBSCRIPTIONS.items():
+            path = f"providers/Microsoft.EventGrid/systemTopics/{topic}/eventSubscriptions/{name}"
+            body = {"properties": _properties(function, wiring, wanted)}
+            answer = client.put(f"{group}/{path}", params={"api-version": "2025-02-15"}, json=body)
+            if answer.status_code not in (200, 201):
+                raise ProvisioningFailed(f"the event subscription {name} was not accepted: {answer.text}")
+
+
+def _properties(function: str, wiring: Wiring, wanted: dict[str, Any]) -> dict[str, Any]:
+    site = f"{wiring.account_id.partition('/Microsoft.Storage/')[0]}/Microsoft.Web/sites/droptune"
+    dead_letters = {"resourceId": wiring.account_id, "blobContainerName": "deadletters"}
+    return {
+        "destination": {
+            "endpointType": "AzureFunction",
+            "properties": {"resourceId": f"{site}/functions/{function}", "maxEventsPerBatch": 1},
+        },
+        "eventDeliverySchema": "EventGridSchema",
+        "filter": wanted,
+        "deadLetterWithResourceIdentity": {
+            "identity": {"type": "SystemAssigned"},
+            "deadLetterDestination": {"endpointType": "StorageBlob", "properties": dead_letters},
+        },
+    }
+
+
+def _token(client: httpx.Client, wiring: Wiring) -> str:
+    header = {"x-identity-header": wiring.identity_header}
+    query = {"resource": wiring.azureml_url, "api-version": "2019-08-01"}
+    return str(client.get(wiring.identity_endpoint, params=query, headers=header).json()["access_token"])

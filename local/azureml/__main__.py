@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 
 from local.azureml.addresses import Addresses
 from local.azureml.app import control_plane, identity_plane
+from local.azureml.arm.models import Neighbours
 from local.azureml.certificates import Certificates
 from local.azureml.cloud import ControlPlane, Options
 from local.azureml.settings import read_settings
@@ -59,6 +60,8 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, int]:
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--topic-url")
     parser.add_argument("--settings", type=Path)
+    parser.add_argument("--app-url", default="", help="address of the Functions host")
+    parser.add_argument("--host-keys", type=Path, help="file with the host's keys")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     options = Options(
@@ -68,6 +71,7 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, int]:
         settings=read_settings(given.settings),
         topic_url=given.topic_url,
         topic_key=os.environ.get("TOPIC_KEY"),
+        neighbours=Neighbours(given.app_url, given.host_keys, (given.topic_url or "").partition("/topics/")[0]),
     )
     return options, given.identity_port
 

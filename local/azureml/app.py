@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from local.azureml.arm import urls as arm
 from local.azureml.cloud import ControlPlane
 from local.azureml.compute import urls as compute
 from local.azureml.control import urls as control
@@ -37,6 +38,7 @@ SERVICES = (
     endpoints,
     metrics,
     operations,
+    arm,
     control,
 )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 from starlette.requests import Request
 
 from local.azureml.addresses import Addresses
+from local.azureml.arm.models import Ended, EventSubscription, Neighbours, Surroundings
 from local.azureml.clock import Clock
 from local.azureml.compute.models import AmlCompute, Computes
 from local.azureml.control.faults import InjectedFaults
@@ -48,6 +49,7 @@ class Options:
     settings: CloudSettings
     topic_url: str | None = None
     topic_key: str | None = None
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
 
 class ControlPlane:
@@ -72,6 +74,13 @@ class ControlPlane:
         self._store = Store(options.folder / "state.sqlite")
         self.operations = Operations(self._store.table("operations", OperationStatus))
         self.metrics = EndpointMetrics(self._store.table("metrics", Bucket), self.clock)
+        self.around = Surroundings(
+            self.addresses,
+            options.neighbours,
+            session,
+            self._store.table("subscriptions", EventSubscription),
+            self._store.table("ended", Ended),
+        )
         self._wire_assets(options.folder)
         self._wire_endpoints(options.folder)
         self._background: list[asyncio.Task[None]] = []

@@ -45,10 +45,12 @@ def guarded(
     extra_audiences: Sequence[str] = (),
     action: str | None = None,
     refusal: type[NotAuthorized] = NotAuthorized,
+    after_its_end: bool = False,
 ) -> ArmRoute:
     """A route for callers with a token for this cloud and a role, inside this cloud's own workspace.
 
     `action` is what a role must allow, where it does not follow from method and path; empty: nothing is asked.
+    `after_its_end`: also when the workspace was deleted.
     """
     needed = action_of(method, path) if action is None else action
 
@@ -56,6 +58,11 @@ def guarded(
         cloud = request.app.state.cloud
         claims = cloud.tokens.check(request.headers.get("authorization", ""), extra_audiences)
         _check_scope(request, cloud.addresses)
+        if not after_its_end and "workspace" in request.path_params and cloud.around.workspace_state() != "there":
+            raise ResourceNotFound(
+                f"The Resource '{PROVIDER.partition('/')[2]}/workspaces/{cloud.addresses.workspace}' "
+                f"under resource group '{cloud.addresses.group}' was not found."
+            )
         assignments = cloud.pacer.settings.roles
         if needed and assignments is not None:
             scope: Scope = "workspace" if "workspace" in request.path_params else "subscription"
