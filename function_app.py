@@ -8,6 +8,7 @@ import azure.functions as func
 from functions import (
     action_requested,
     chat_requested,
+    doctor_requested,
     route_missed,
     run_changed,
     snapshot_uploaded,
@@ -26,3 +27,4 @@ app.register_functions(action_requested.blueprint)  #  somebody wants something 
 app.register_functions(chat_requested.blueprint)  #    somebody asks a model       (HTTP)
 app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)
+app.register_functions(doctor_requested.blueprint)  #  is anything wrong?          (HTTP)

@@ -63,6 +63,14 @@ def ledger(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
+@app.command(context_settings=PASS_ON)
+def doctor(context: typer.Context) -> None:
+    """Say what is wrong with an installation, and what mends it."""
+    from cli.doctor import main
+
+    raise typer.Exit(main(context.args))
+
+
 @app.command()
 def drop(
     source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder.")],

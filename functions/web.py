@@ -32,6 +32,8 @@ _CODES = {
     "missing": "missing_parameter",
 }
 
+# Whom the platform lets in; elsewhere it lets everybody in.
+_LEVELS = {"function": func.AuthLevel.FUNCTION, "admin": func.AuthLevel.ADMIN}
 # Every HTTP function of the app, in the order of its declaration.
 ROUTES: list[ApiRoute] = []
 
@@ -48,8 +50,7 @@ def route[F: Callable[..., Any]](
         summary = (handler.__doc__ or "").strip().split("\n")[0].rstrip(".")
         declared = ApiRoute(method, path, summary, **described)
         ROUTES.append(declared)
-        by_platform = declared.caller == "function"
-        level = func.AuthLevel.FUNCTION if by_platform else func.AuthLevel.ANONYMOUS
+        level = _LEVELS.get(declared.caller, func.AuthLevel.ANONYMOUS)
         decorated: F = blueprint.route(route=path, methods=[method], auth_level=level)(handler)
         return decorated
 

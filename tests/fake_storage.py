@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.azure.storage import LEASE_SECONDS, LONGEST_DELAY, READ_BLOCK, Blob
+from shared.azure.storage import CONTAINERS, LEASE_SECONDS, LONGEST_DELAY, QUEUE, READ_BLOCK, Blob
 from shared.azure.storage.blobs import check_name, why_unreadable_name
 from shared.errors import AzureRefused, BlobUnreadable, BlocksMissing, LeaseHeld, LedgerConflict, NotFound
 from tests.fake_process import Clock, Process
@@ -96,7 +96,14 @@ class FakeStorage:
         self.copying: set[tuple[str, str]] = set()
         self.leases: dict[str, tuple[int, float]] = {}
         self.messages: list[tuple[float, int, str]] = []
+        # What the doctor is to find: containers that are not there, and lengths of queues.
+        self.missing: set[str] = set()
+        self.queues: dict[str, int | None] = {}
         self._count = 0
+
+    @property
+    def account(self) -> str:
+        return "fakes"
 
     def prepare(self) -> None:
         """Nothing to prepare."""
@@ -214,6 +221,12 @@ class FakeStorage:
             return _Lease(self, name, self._count)
 
         return self.process.call(act)
+
+    def containers(self) -> set[str]:
+        return set(CONTAINERS) - self.missing
+
+    def queue_length(self, name: str = QUEUE) -> int | None:
+        return self.queues.get(name, len(self.messages) if name == QUEUE else None)
 
     def send(self, message: str, delay: float = 0) -> None:
         def act() -> None:

@@ -66,7 +66,7 @@ def record(services: Services, cards: Iterable[KeptCard], datasets: Iterable[Lis
     if not known.problems and known.at <= now < known.at + _EVERY_SECONDS:
         return
     since = {problem.text: problem.since for problem in known.problems}
-    texts = sorted({*_refused_reads(services), *_of_snapshots(cards), *_of_datasets(services, datasets)})
+    texts = sorted({*refused_reads(services), *_of_snapshots(cards), *_of_datasets(services, datasets)})
     for text in texts:
         log.error("%s", text)
     problems = tuple(AccessProblem(text=text, since=since.get(text, now)) for text in texts)
@@ -81,7 +81,7 @@ def _known(services: Services) -> AccessRecord:
         return AccessRecord()
 
 
-def _refused_reads(services: Services) -> Iterator[str]:
+def refused_reads(services: Services) -> Iterator[str]:
     """What is said of each read that is refused for want of a role."""
     reads: tuple[Callable[[], object], ...] = (
         services.workspace.location,

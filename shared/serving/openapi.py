@@ -53,6 +53,7 @@ _KEYS = {
 _SECURITY: dict[Caller, list[dict[str, list[str]]]] = {
     "ask": [{"bearer": []}, {"header": []}, {"query": []}],
     "function": [{"header": []}, {"query": []}],
+    "admin": [{"header": []}, {"query": []}],
     "anybody": [],
 }
 
@@ -126,7 +127,7 @@ def _answer(route: ApiRoute) -> dict[str, Any]:
 
 def _error(route: ApiRoute, code: int) -> dict[str, Any]:
     description, headers = _ERRORS[code], _HEADERS_OF.get(code, ())
-    if route.caller == "function" and code == 401:
+    if route.caller in ("function", "admin") and code == 401:
         description, headers = f"{description} {_PLATFORM}", ()
     own = ("x-request-id",) if route.caller == "ask" else ()
     return {"description": description, "headers": _headers(*own, *headers), "content": _json("ErrorBody")}

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-# Who may call: whoever has a key to ask with (`ask`), whoever has a function key (`function`), or anybody.
-type Caller = Literal["ask", "function", "anybody"]
+# Who may call: whoever has a key to ask with (`ask`), whoever has a function key (`function`), who
+# has the master key (`admin`), or anybody.
+type Caller = Literal["ask", "function", "admin", "anybody"]
 
 # Errors that routes of a kind have in common, by HTTP status.
 ASK_ERRORS = (400, 401, 404, 413, 415, 422, 429, 500, 502, 503, 504)

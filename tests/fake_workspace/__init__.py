@@ -7,6 +7,7 @@ from collections.abc import Callable
 from shared.errors import AccessDenied, ServiceBusy
 from shared.ledger import fence
 from tests.fake_process import Clock, Process
+from tests.fake_workspace.documents import FakeDocuments
 from tests.fake_workspace.made import COMPUTE_OPERATOR, DATA_SCIENTIST, READER
 from tests.fake_workspace.serving import FakeDeployments, FakeEndpoints
 from tests.fake_workspace.training import FAMILY, GPU, FakeCompute, FakeJobs, FakeModels, FakeQuota, FakeRegistry
@@ -38,6 +39,7 @@ class FakeWorkspace:
         self.deployments = FakeDeployments(self)
         self.compute = FakeCompute(self)
         self.quota = FakeQuota(self)
+        self.documents = FakeDocuments(self)
 
     def location(self) -> str:
         """The workspace's region."""

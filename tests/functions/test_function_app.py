@@ -34,6 +34,7 @@ ROUTES = {
     "get_dataset": ("GET", "datasets/{name}"),
     "health": ("GET", "health"),
     "describe_routes": ("GET", "openapi.json"),
+    "examine": ("GET", "doctor"),
 }
 # Takes what no route takes, with every method.
 FALLBACK = "explain_routes"

@@ -67,7 +67,7 @@ class Storage:
     def __init__(self, blobs: BlobServiceClient, queues: QueueServiceClient, read_block: int = READ_BLOCK) -> None:
         from azure.storage.queue import TextBase64EncodePolicy
 
-        self._blobs, self._read_block = blobs, read_block
+        self._blobs, self._queues, self._read_block = blobs, queues, read_block
         # Through the service client the encoding policy would be dropped.
         self._queue = queues.get_queue_client(QUEUE, message_encode_policy=TextBase64EncodePolicy())
 
@@ -76,14 +76,21 @@ class Storage:
         """The address of the ledger: it names the installation."""
         return f"{self._blobs.url.rstrip('/')}/ledger"
 
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return str(self._blobs.account_name or "")
+
     def prepare(self) -> None:
         """Creates the containers and the queue that do not exist yet; may be repeated."""
-        with translated("containers"):
-            existing = {c.name for c in self._blobs.list_containers()}
-        for name in CONTAINERS:
-            if name not in existing:
-                self._make_container(name)
+        for name in set(CONTAINERS) - self.containers():
+            self._make_container(name)
         self._make_queue()
+
+    def containers(self) -> set[str]:
+        """The containers of the account."""
+        with translated("containers"):
+            return {str(one.name) for one in self._blobs.list_containers()}
 
     # --- blobs ---
 
@@ -249,6 +256,13 @@ class Storage:
             self._make_queue()
             with translated(f"queue {QUEUE}"):
                 self._queue.send_message(message, visibility_timeout=seconds)
+
+    def queue_length(self, name: str = QUEUE) -> int | None:
+        """About how many messages are in a queue of the account; None when there is no such queue."""
+        client = self._queues.get_queue_client(name)
+        with contextlib.suppress(ContainerNotFound), translated(f"queue {name}"):
+            return int(client.get_queue_properties().approximate_message_count or 0)
+        return None
 
     # --- helpers ---
 

@@ -7,6 +7,7 @@
     workspace.deployments   what stands behind an endpoint
     workspace.compute       clusters and machine sizes
     workspace.quota         cores in use and allowed
+    workspace.documents     what the doctor looks at
 
 Reads return None where there is nothing; starts are create-or-get under the caller's derived name. Nothing here waits
 for a long operation: it is started, and its state is read at a later poll. Requests are sent once, in bounded time:
@@ -22,6 +23,7 @@ from shared.azure.clouds import PUBLIC, AzureCloud
 from shared.azure.workspace.client import AzureMlClient
 from shared.azure.workspace.compute import ComputeOperations
 from shared.azure.workspace.deployments import DeploymentOperations
+from shared.azure.workspace.documents import DocumentOperations
 from shared.azure.workspace.endpoints import EndpointOperations
 from shared.azure.workspace.jobs import JobOperations
 from shared.azure.workspace.models import ModelOperations
@@ -53,6 +55,7 @@ class Workspace:
         self.deployments = DeploymentOperations(client)
         self.compute = ComputeOperations(client)
         self.quota = QuotaOperations(client)
+        self.documents = DocumentOperations(client)
 
     def location(self) -> str:
         """The workspace's region."""

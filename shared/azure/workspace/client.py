@@ -89,6 +89,10 @@ class AzureMlClient:
             raise ServiceBusy(f"{method} {address}: expected an object, found {type(found).__name__}")
         return found
 
+    def token(self) -> str:
+        """A token for the control plane. Raises errors of azure-core."""
+        return self._credential.get_token(f"{self.resource_manager}/.default").token
+
     def failure(self, operation: str) -> str:
         """Code and message of an operation that failed, as the service tells them; a help for people: never raises.
 

@@ -1,0 +1,40 @@
+"""What is wrong with an installation, and what mends it: `python -m cli.doctor [--event]`.
+
+Runs on a laptop with the caller's own sign-in and the app's settings in the environment. In Azure, `GET /api/doctor`
+asks the same as the app itself, whose roles are the ones that count. Exit status: 0 nothing is wrong, 1 something is,
+2 the settings are wrong or storage cannot be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from shared import runtime
+from shared.config.settings import SettingsError
+from shared.errors import PipelineError
+from shared.operations import doctor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m cli.doctor", description="What is wrong, and what mends it.")
+    parser.add_argument(
+        "--event", action="store_true", help="also upload a probe and wait for Event Grid to tell of it"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        report = doctor.examine(runtime.services(), with_event=options.event)
+    except (PipelineError, SettingsError) as error:
+        print(f"the doctor cannot begin: {error}", file=sys.stderr)
+        return 2
+    for check in report.checks:
+        print(f"{check.result:>7}  {check.check}: {check.found}")
+        if check.mend:
+            print(f"         {check.mend}")
+    return 1 if report.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

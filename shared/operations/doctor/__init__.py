@@ -1,0 +1,49 @@
+"""What is wrong with an installation, and what mends it: asked by `GET /api/doctor`, `python -m cli.doctor` and after a
+deployment.
+
+Each check is a harmless call, made as the app; none stops another. Nothing is changed but scratch files, which are
+removed again. A repeat asks again.
+"""
+
+from __future__ import annotations
+
+from shared.errors import PipelineError
+from shared.operations.doctor import events, machines, places, versions
+from shared.operations.doctor.report import Check, CheckResult, DoctorReport, failed
+from shared.runtime import Services
+
+__all__ = ["CHECKS", "Check", "CheckResult", "DoctorReport", "examine"]
+
+CHECKS: tuple[Check, ...] = (
+    Check("versions", versions.versions),
+    Check("identity", places.identity),
+    Check("storage", places.storage),
+    Check("clock", places.clock),
+    Check("containers", places.containers),
+    Check("queue", places.queue),
+    Check("workspace", places.workspace),
+    Check("roles", places.roles),
+    Check("datastore", places.datastore),
+    Check("cluster", machines.cluster),
+    Check("model", machines.model),
+    Check("machines", machines.machines),
+    Check("metrics", machines.metrics),
+    Check("uploads", events.uploads),
+    Check("runs", events.runs),
+    Check("dead letters", events.dead_letters),
+)
+PROBE = Check("event", events.round_trip)
+
+
+def examine(services: Services, *, with_event: bool = False) -> DoctorReport:
+    """Every check's result. `with_event`: also uploads a file and waits until Event Grid tells of it."""
+    return DoctorReport([_result(services, check) for check in (*CHECKS, *((PROBE,) if with_event else ()))])
+
+
+def _result(services: Services, check: Check) -> CheckResult:
+    try:
+        return check.run(services).of(check.name)
+    except PipelineError as error:
+        return failed(error).of(check.name)
+    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide what the others find
+        return failed(error).of(check.name)

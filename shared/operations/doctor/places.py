@@ -1,0 +1,101 @@
+"""Where things are, and whether the app's identity gets there."""
+
+from __future__ import annotations
+
+import uuid
+
+from shared.azure.storage import CONTAINERS, QUEUE
+from shared.operations import access
+from shared.operations.doctor.report import CheckResult, well, wrong
+from shared.runtime import Services
+
+# Beyond, tokens are refused and leases are reckoned wrongly.
+_CLOCK_SECONDS = 60.0
+SCRATCH = "_doctor/"
+_ML = "2025-06-01"
+_BLOB_ROLE = "give the app's identity Storage Blob Data Contributor on the data account (infra/modules/roles.bicep)"
+
+
+def identity(services: Services) -> CheckResult:
+    """Who the app is to Azure."""
+    return well(f"signed in as {services.workspace.documents.identity()}")
+
+
+def storage(services: Services) -> CheckResult:
+    """Whether blobs can be written, read, leased and deleted."""
+    name = f"{SCRATCH}{uuid.uuid4().hex}"
+    services.storage.put("work", name, b"")
+    services.storage.read("work", name)
+    services.storage.delete("work", name)
+    services.storage.lease(f"{SCRATCH}lease").release()
+    return well(f"blobs are written, read, leased and deleted at {services.storage.address.removesuffix('/ledger')}")
+
+
+def clock(services: Services) -> CheckResult:
+    """Whether this clock and that of storage agree."""
+    name = f"{SCRATCH}{uuid.uuid4().hex}"
+    services.storage.put("work", name, b"")
+    here = services.clock()
+    (blob,) = services.storage.list("work", name)
+    services.storage.delete("work", name)
+    apart = here - blob.uploaded_at
+    if abs(apart) > _CLOCK_SECONDS:
+        return wrong(f"this clock is {apart:.0f} s from that of storage", "set the clock: sudo chronyc makestep")
+    return well(f"this clock is less than {_CLOCK_SECONDS:.0f} s from that of storage")
+
+
+def containers(services: Services) -> CheckResult:
+    """Whether every container is there; the app makes them when it starts."""
+    missing = sorted(set(CONTAINERS) - services.storage.containers())
+    if missing:
+        return wrong(
+            f"missing: {', '.join(missing)}", f"restart the app, which makes them; if that fails, {_BLOB_ROLE}"
+        )
+    return well(f"{', '.join(CONTAINERS)}")
+
+
+def queue(services: Services) -> CheckResult:
+    """Whether the queue is there, and nothing ended in its poison queue."""
+    waiting = services.storage.queue_length(QUEUE)
+    if waiting is None:
+        return wrong(f"there is no queue {QUEUE}", "restart the app, which makes it")
+    if poison := services.storage.queue_length(f"{QUEUE}-poison"):
+        return wrong(
+            f"{poison} messages in {QUEUE}-poison", "docs/operate.md, Poison queue: read, mend, then delete them"
+        )
+    return well(f"{waiting} messages in {QUEUE}")
+
+
+def workspace(services: Services) -> CheckResult:
+    """Whether the workspace is there, and its region known."""
+    return well(f"{services.settings.azureml_workspace} in {services.workspace.location()}")
+
+
+def datastore(services: Services) -> CheckResult:
+    """Whether the datastore points at the frozen rows of this account."""
+    name = services.settings.training_datastore
+    found = services.workspace.documents.get(f"datastores/{name}", _ML)
+    if found is None:
+        return wrong(
+            f"there is no datastore {name}", "azd provision, or docs/deploy.md#a-workspace-that-is-there-already"
+        )
+    properties = found.get("properties", {})
+    account, container = str(properties.get("accountName", "")), properties.get("containerName")
+    if account != services.storage.account or container != "frozen":
+        where = f"{account}/{container}, and the app freezes rows at {services.storage.address}"
+        return wrong(f"{name} points at {where.removesuffix('/ledger')}", f"point {name} at the container frozen there")
+    return well(f"{name} points at {account}/frozen, with {_credential(properties)}")
+
+
+def roles(services: Services) -> CheckResult:
+    """Whether each harmless read is allowed that stands for a role of the app's identity."""
+    refused = list(access.refused_reads(services))
+    if refused:
+        return wrong("; ".join(refused), "docs/security.md#who-may-do-what lists every role and where")
+    return well("every read that a role is needed for is allowed")
+
+
+def _credential(properties: dict[str, object]) -> str:
+    given = properties.get("credentials")
+    kind = str(given.get("credentialsType", "None")) if isinstance(given, dict) else "None"
+    return "no credential: the machines' identity reads it" if kind == "None" else f"a credential ({kind})"
