@@ -17,6 +17,7 @@ SHORT = (
     (f"/history/v1.0{WORKSPACE}", "{history}"),
     (WORKSPACE, "{ws}"),
     (LOCATION, "{location}"),
+    ("/subscriptions/{subscription}/resourceGroups/{group}/providers", "{providers}"),
     (OPERATIONS.replace("{key:path}", ""), "{operations}/"),
 )
 

@@ -9,30 +9,30 @@ from __future__ import annotations
 
 from shared.errors import PipelineError
 from shared.operations.doctor import events, machines, places, versions
-from shared.operations.doctor.report import Check, CheckResult, DoctorReport, failed
+from shared.operations.doctor.report import DoctorCheck, CheckResult, DoctorReport, failed
 from shared.runtime import Services
 
-__all__ = ["CHECKS", "Check", "CheckResult", "DoctorReport", "examine"]
+__all__ = ["CHECKS", "DoctorCheck", "CheckResult", "DoctorReport", "examine"]
 
-CHECKS: tuple[Check, ...] = (
-    Check("versions", versions.versions),
-    Check("identity", places.identity),
-    Check("storage", places.storage),
-    Check("clock", places.clock),
-    Check("containers", places.containers),
-    Check("queue", places.queue),
-    Check("workspace", places.workspace),
-    Check("roles", places.roles),
-    Check("datastore", places.datastore),
-    Check("cluster", machines.cluster),
-    Check("model", machines.model),
-    Check("machines", machines.machines),
-    Check("metrics", machines.metrics),
-    Check("uploads", events.uploads),
-    Check("runs", events.runs),
-    Check("dead letters", events.dead_letters),
+CHECKS: tuple[DoctorCheck, ...] = (
+    DoctorCheck("versions", versions.versions),
+    DoctorCheck("identity", places.identity),
+    DoctorCheck("storage", places.storage),
+    DoctorCheck("clock", places.clock),
+    DoctorCheck("containers", places.containers),
+    DoctorCheck("queue", places.queue),
+    DoctorCheck("workspace", places.workspace),
+    DoctorCheck("roles", places.roles),
+    DoctorCheck("datastore", places.datastore),
+    DoctorCheck("cluster", machines.cluster),
+    DoctorCheck("model", machines.model),
+    DoctorCheck("machines", machines.machines),
+    DoctorCheck("metrics", machines.metrics),
+    DoctorCheck("uploads", events.uploads),
+    DoctorCheck("runs", events.runs),
+    DoctorCheck("dead letters", events.dead_letters),
 )
-PROBE = Check("event", events.round_trip)
+PROBE = DoctorCheck("event", events.round_trip)
 
 
 def examine(services: Services, *, with_event: bool = False) -> DoctorReport:
@@ -40,7 +40,7 @@ def examine(services: Services, *, with_event: bool = False) -> DoctorReport:
     return DoctorReport([_result(services, check) for check in (*CHECKS, *((PROBE,) if with_event else ()))])
 
 
-def _result(services: Services, check: Check) -> CheckResult:
+def _result(services: Services, check: DoctorCheck) -> CheckResult:
     try:
         return check.run(services).of(check.name)
     except PipelineError as error:

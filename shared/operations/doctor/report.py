@@ -37,7 +37,7 @@ class DoctorReport(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DoctorCheck:
     """One check: its name, and what makes it."""
 
     name: str
