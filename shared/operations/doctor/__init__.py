@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from shared.errors import PipelineError
 from shared.operations.doctor import events, machines, places, versions
-from shared.operations.doctor.report import DoctorCheck, CheckResult, DoctorReport, failed
+from shared.operations.doctor.report import CheckResult, DoctorCheck, DoctorReport, failed
 from shared.runtime import Services
 
-__all__ = ["CHECKS", "DoctorCheck", "CheckResult", "DoctorReport", "examine"]
+__all__ = ["CHECKS", "CheckResult", "DoctorCheck", "DoctorReport", "examine"]
 
 CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck("versions", versions.versions),
