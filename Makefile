@@ -1,6 +1,6 @@
 # Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast nightly check up down status peers clients bench docs requirements clean
+.PHONY: help setup demo test test-fast nightly check up down status peers clients bench docs package az-lines requirements clean
 .NOTPARALLEL:
 # Where it is set, every process compiles all it imports once more: azure-ai-ml then takes three times as long to load.
 unexport PYTHONDONTWRITEBYTECODE
@@ -58,6 +58,14 @@ docs: setup ## write the generated parts of the pages anew
 	@$(python) -m scripts.rules_page > docs/validation-rules.md
 	@$(python) -m scripts.report_schema > docs/validation-report.schema.json
 
+package: setup ## make the zip that is deployed, with its dependencies, into dist
+	@$(python) -m scripts.package
+
+az-lines: setup ## have azure-cli itself read every az command of the pages (installs it into .tools/azure-cli)
+	@test -x .tools/azure-cli/bin/python || $(python) -m venv --without-pip .tools/azure-cli
+	@$(python) -m pip --python .tools/azure-cli install --quiet --disable-pip-version-check azure-cli
+	@.tools/azure-cli/bin/python scripts/az_lines.py
+
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt
 	@$(compile) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
@@ -67,5 +75,5 @@ requirements: setup ## compile requirements*.txt anew from pyproject.toml
 
 clean: ## remove everything the other targets made; stops the local cloud first
 	@if [ -f .local/cloud.json ] && [ -x $(python) ]; then $(python) -m local down; fi
-	@rm -rf .venv .tools .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis
+	@rm -rf .venv .tools .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .grimp_cache .hypothesis .python_packages dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from cli.__main__ import app
 from cli.failures import MEANINGS
+from scripts import costs
 from shared.config.settings import REMOVED, Settings, setting_name
 from shared.ledger.states import DATASET, SNAPSHOT
 from shared.serving.fields import HintField, NeutralField, TakenField, marked
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests", "command-line")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests", "command-line", "deploy")),
 )
 # What somebody decides who sets the app up; docs/settings.md has all.
 DECIDED_BY_USERS = (
@@ -60,6 +61,7 @@ def parts() -> dict[str, str]:
         "settings": all_settings(),
         "removed-settings": "\n".join(f"- `{name}`: {reason}." for name, reason in sorted(REMOVED.items())),
         "rooms": rooms(),
+        "costs": costs.table(),
         "request-fields": request_fields(),
         "commands": commands(),
     }

@@ -6,7 +6,6 @@ outputs) is its own, run as azd runs it.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import os
@@ -26,34 +25,11 @@ from local import parts, provision
 from local.cloud import Cloud
 from local.parts import CloudProcess, local_parts
 from local.wiring import Wiring
+from scripts.package import package
 from tests.infra import bicep
 
 ROOT = Path(__file__).parents[2]
 _IDENTITY = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/training"
-
-
-def packaged(root: Path, target: Path, dependencies: bool = True) -> list[str]:
-    """Zips a folder as azd does: all but what `.funcignore` names. The names in it."""
-    patterns = [line for line in (root / ".funcignore").read_text().splitlines() if line and line[0] != "#"]
-    names = []
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for path in sorted(walked(root, patterns)):
-            name = path.relative_to(root).as_posix()
-            if dependencies or not name.startswith(".python_packages/"):
-                archive.write(path, name)
-                names.append(name)
-    return names
-
-
-def walked(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """The files below a folder that no pattern names."""
-    found = []
-    for path in folder.iterdir():
-        name = f"{path.name}/" if path.is_dir() else path.name
-        if any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(path.name, p.rstrip("/")) for p in patterns):
-            continue
-        found += walked(path, patterns) if path.is_dir() else [path]
-    return found
 
 
 @dataclass
@@ -91,7 +67,7 @@ class Azd:
     def package(self) -> str:
         """A digest of what is in the zip; the first one is unpacked into an empty folder, as the platform does."""
         archive, site = self.folder / "app.zip", self.folder / "site"
-        packaged(ROOT, archive, self.dependencies)
+        package(ROOT, archive, dependencies=self.dependencies)
         with zipfile.ZipFile(archive) as opened:
             if self.cloud is None:
                 opened.extractall(site)

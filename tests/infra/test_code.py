@@ -302,3 +302,62 @@ def test_nothing_of_this_needs_more_than_the_standard_library() -> None:
         imported = re.findall(r"^(?:from|import) ([\w]+)", path.read_text("utf-8"), re.MULTILINE)
         assert set(imported) - own <= set(sys.stdlib_module_names) | {"__future__"}, path.name
     assert msgspec.json.decode((INFRA / "main.parameters.json").read_bytes())["contentVersion"] == "1.0.0.0"
+
+
+# --- pages ---
+
+
+def test_every_variable_of_the_template_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    variables = re.findall(r"\$\{([A-Z_]+)", (INFRA / "main.parameters.json").read_text("utf-8"))
+    assert [name for name in variables if f"`{name}`" not in page] == []
+
+
+def test_the_commands_of_the_page_make_what_the_hook_makes() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    for function, (name, wanted) in subscriptions.SUBSCRIPTIONS.items():
+        command = re.search(rf"event-subscription create --name {name} (?:.*\\\n)*.*", page)
+        assert command is not None
+        assert f"/functions/{function}" in command[0]
+        for kind in wanted["includedEventTypes"]:
+            assert kind in command[0]
+        for one in wanted.get("advancedFilters", ()):
+            assert f"{one['key']} {one['operatorType']} {' '.join(one['values'])}" in command[0]
+        assert wanted.get("subjectBeginsWith", "") in command[0]
+
+
+def test_the_page_of_security_lists_the_roles_that_are_assigned() -> None:
+    from tests.infra.test_roles import assignments
+
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    assert [one.role for one in assignments(INFRA) if one.role not in page] == []
+
+
+def test_every_test_that_the_page_of_security_names_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)`", (ROOT / "docs" / "security.md").read_text("utf-8"))
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_outputs_that_the_page_asks_for_are_written() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    outputs = bicep.read(INFRA / "main.bicep").outputs
+    assert set(re.findall(r"azd env get-value (\w+)", page)) <= set(outputs)
+
+
+def test_the_costs_of_a_month_are_added_up() -> None:
+    from scripts import costs
+
+    found = costs.table(dict.fromkeys(costs.EXAMPLE, 1.0))
+    assert f"**{sum(item.busy for item in costs.ITEMS):,.2f}**" in found
+    assert len(costs.table().splitlines()) == len(costs.ITEMS) + 2
+
+
+@pytest.mark.parametrize("name", ["check", "deploy"])
+def test_the_workflows_are_yaml_and_run_what_there_is(name: str) -> None:
+    found = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text("utf-8"))
+    steps = [step for job in found["jobs"].values() for step in job["steps"]]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    made = {word for step in steps for word in re.findall(r"^make ([a-z-]+)", step.get("run", ""), re.MULTILINE)}
+    assert made <= targets
+    assert all("uses" in step or "run" in step for step in steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.infra.azd import ROOT, Azd, packaged
+from scripts import package
+from tests.infra.azd import ROOT, Azd
 
 pytestmark = pytest.mark.services
 EXAMPLE = ROOT / "examples" / "support-bot.jsonl"
@@ -136,7 +138,7 @@ def test_a_workspace_that_was_deleted_without_being_purged_keeps_its_name(azd: A
 
 
 def test_the_package_has_the_app_and_nothing_of_development(tmp_path: Path) -> None:
-    names = packaged(ROOT, tmp_path / "app.zip", dependencies=False)
+    names = package.package(ROOT, tmp_path / "app.zip", dependencies=False)
     assert {name.split("/")[0] for name in names} == {
         "function_app.py",
         "functions",
@@ -144,6 +146,18 @@ def test_the_package_has_the_app_and_nothing_of_development(tmp_path: Path) -> N
         "host.json",
         "requirements.txt",
     }
+
+
+def test_each_large_dependency_has_its_reason(tmp_path: Path) -> None:
+    archive = tmp_path / "app.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name in ("pyarrow/libarrow.so", "torch/lib.so", "numpy.libs/blas.so"):
+            opened.writestr(f"{package.PACKAGES}{name}", bytes(package.LARGE + 1))
+        opened.writestr("function_app.py", b"x")
+    said = "\n".join(package.report(archive))
+    assert "pyarrow 20 MB: reads and writes Parquet" in said
+    assert "numpy 20 MB: looks through" in said
+    assert "torch 20 MB: NO REASON GIVEN" in said
 
 
 @pytest.mark.nightly
