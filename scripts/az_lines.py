@@ -26,10 +26,11 @@ _VARIABLE = re.compile(r"\$\{?([A-Z_]+)\}?|<[^<>|]+>")
 def commands(text: str) -> Iterator[str]:
     """Every command of a page's bash blocks that begins with `az `, on one line, with words in place of variables."""
     for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
-        lines = block.replace("\\\n", " ").splitlines()
-        for line in lines:
-            for found in re.findall(r"(?:^|\$\()(az (?:[^()]|\([^()]*\))*)", line.split(" #")[0].strip()):
-                yield _VARIABLE.sub("x", found.strip().rstrip(')"'))
+        for line in block.replace("\\\n", " ").splitlines():
+            inner = re.findall(r"\$\((az [^()]*)\)", line)
+            whole = re.sub(r"\$\([^()]*\)", "x", line).strip()
+            for command in (*inner, *([whole] if whole.startswith("az ") else ())):
+                yield _VARIABLE.sub("x", re.split(r" (?:>|\||#) ?", command)[0].strip())
 
 
 def refused(command: str) -> str:
