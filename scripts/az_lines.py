@@ -7,6 +7,7 @@ to be had here: its lines are listed as not looked at. Exit status 1 when a comm
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import re
@@ -35,12 +36,11 @@ def commands(text: str) -> Iterator[str]:
 
 def refused(command: str) -> str:
     """What the parser has to say against a command; nothing when it takes it."""
-    from azure.cli.core import get_default_cli  # type: ignore[import-not-found]
-
+    cli = importlib.import_module("azure.cli.core").get_default_cli()
     said = io.StringIO()
     with redirect_stderr(said), redirect_stdout(io.StringIO()):
         try:
-            code = get_default_cli().invoke(shlex.split(command)[1:])
+            code = cli.invoke(shlex.split(command)[1:])
         except SystemExit as error:
             code = error.code
         except Exception as error:  # noqa: BLE001 - it went on, to a sign-in that there is not
