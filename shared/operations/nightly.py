@@ -18,6 +18,7 @@ from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
 from shared.operations import damage, orphans, whole_ledger
 from shared.operations.rounds import run_part
+from shared.operations.times import utc
 from shared.releases import idle
 
 if TYPE_CHECKING:
@@ -184,4 +185,4 @@ def _unknown(lines: list[DatasetLine]) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{utc(seconds):%Y-%m-%dT%H:%M:%SZ}"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 import weakref
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +16,7 @@ from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.operations import access, damage
+from shared.operations.times import utc
 from shared.snapshots import refusals
 
 if TYPE_CHECKING:
@@ -259,4 +259,4 @@ def _plain(value: Any) -> Any:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -130,6 +130,28 @@ def test_azure_ml_that_is_busy_is_temporary(status: int) -> None:
     assert type(_mapped(translation.reading, _http(status))) is ServiceBusy
 
 
+@pytest.mark.parametrize(
+    ("action", "role"),
+    [
+        ("Microsoft.MachineLearningServices/workspaces/jobs/write", "AzureML Data Scientist on the workspace"),
+        ("Microsoft.MachineLearningServices/workspaces/onlineEndpoints/listKeys/action", "AzureML Data Scientist on"),
+        ("Microsoft.MachineLearningServices/workspaces/computes/write", "AzureML Compute Operator on the workspace"),
+        ("Microsoft.MachineLearningServices/workspaces/computes/read", "AzureML Data Scientist on the workspace"),
+        ("Microsoft.MachineLearningServices/workspaces/read", "Reader on the workspace or Monitoring Reader on the"),
+        ("Microsoft.MachineLearningServices/locations/usages/read", "Monitoring Reader on the subscription"),
+        ("Microsoft.MachineLearningServices/locations/mfeOperationsStatus/read", "Monitoring Reader on the subscripti"),
+        ("Microsoft.Insights/metrics/read", "Monitoring Reader on the subscription"),
+        ("Microsoft.MachineLearningServices/registries/assets/read", "AzureML Registry User on the registry"),
+    ],
+)
+def test_each_action_that_is_refused_names_the_role_that_allows_it(action: str, role: str) -> None:
+    refused: Any = _http(403)
+    refused.message = f"The client 'c' does not have authorization to perform action '{action}' over scope '/s'"
+    error = _mapped(translation.reading, refused)
+    assert type(error) is AccessDenied
+    assert f"it needs the role {role}" in str(error)
+
+
 @pytest.mark.parametrize("status", [400, 404, 405, 410, 412, 422])
 def test_what_azure_ml_refuses_is_permanent_with_its_words_and_without_colours(status: int) -> None:
     error = _mapped(translation.reading, _http(status))

@@ -33,6 +33,7 @@ _REFUSED = re.compile(r"to perform action '(?P<action>[^']+)' over scope")
 # Which role allows an action; the first pattern that fits counts.
 _ROLES = (
     (r"Microsoft\.Insights/|locations/", "Monitoring Reader on the subscription"),
+    (r"registries/", "AzureML Registry User on the registry"),
     (r"workspaces/read$", "Reader on the workspace or Monitoring Reader on the subscription"),
     (r"workspaces/computes/(write|delete)$", "AzureML Compute Operator on the workspace"),
     (r"", "AzureML Data Scientist on the workspace"),

@@ -11,7 +11,7 @@ from cli import ledger as command
 from shared.errors import NotFound
 from shared.ledger import budget
 from shared.ledger.states import SnapshotState as S
-from shared.operations import damage, nightly, orphans, status, sweep
+from shared.operations import access, damage, nightly, orphans, status, sweep
 from shared.snapshots import intake, lost_uploads
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_snapshot
 from tests.fakes import START, World, dialogues
@@ -62,6 +62,7 @@ KINDS = {
     "damaged orphans": (orphans.BLOB, _other),
     "a damaged first start": ("_installation.json", _other),
     "a damaged record of damage": (damage.BLOB, _other),
+    "damaged roles": (access.BLOB, _other),
 }
 
 
@@ -87,7 +88,7 @@ def test_a_damaged_blob_stops_no_sweep_and_is_named(damaged: tuple[World, str]) 
     world, name = damaged
     moved = sweep.sweep(world.services)
     assert f"snapshot/{NEWER}" in moved
-    named = [f"ledger/{name}"] if name != damage.BLOB else []  # which is written anew
+    named = [f"ledger/{name}"] if name not in (damage.BLOB, access.BLOB) else []  # which are written anew
     assert status.snapshots(world.services)
     nightly.every_night(world.services)
     assert [one.blob for one in damage.on_record(world.services)] == named
