@@ -156,6 +156,7 @@ module droptune 'modules/droptune.bicep' = {
     monthlyBudget: monthlyBudget
     budgetFrom: budgetFrom
     makeScoringKey: !scoringKeyMade
+    readerNeeded: !assignSubscriptionRole
     scoringKey: newScoringKey
   }
 }

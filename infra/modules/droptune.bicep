@@ -24,6 +24,7 @@ param endpointAgeDays int
 param monthlyBudget int
 param budgetFrom string
 param makeScoringKey bool
+param readerNeeded bool
 
 @secure()
 param scoringKey string
@@ -195,6 +196,7 @@ module workspaceRoles 'roles-workspace.bicep' = {
   params: {
     workspaceName: workspaceName
     appPrincipalId: appPrincipalId
+    readerNeeded: readerNeeded
   }
   dependsOn: [
     workspace

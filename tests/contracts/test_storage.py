@@ -36,6 +36,17 @@ def test_preparing_twice_is_preparing_once(storage: Storage) -> None:
     assert storage.address.endswith("/ledger")
 
 
+def test_containers_and_the_queue_are_seen_and_what_is_not_there_is_not(storage: Storage) -> None:
+    storage.prepare()
+    assert storage.containers() >= {"snapshots", "ledger", "work"}
+    before = storage.queue_length()
+    assert before is not None
+    storage.send("snapshot/x", 3600)
+    assert storage.queue_length() == before + 1
+    assert storage.queue_length("nobodys-queue") is None
+    assert storage.account
+
+
 def test_what_is_created_is_read_back_under_one_etag(storage: Storage, name: str) -> None:
     etag = storage.create(BOX, name, b"one", {"state": "LIVE"})
     data, read = storage.read(BOX, name)

@@ -76,6 +76,16 @@ def test_a_component_that_is_not_there_is_nothing(shop: Shop, name: str, version
     assert shop.workspace.registry.component(name, version) is None
 
 
+def test_a_document_is_found_as_it_comes_and_one_that_is_not_there_is_nothing(azure_shop: Shop) -> None:
+    documents = azure_shop.workspace.documents
+    store = documents.get("datastores/droptune_frozen", "2025-06-01")
+    assert store is not None
+    assert store["properties"]["containerName"] == "frozen"
+    assert documents.get("datastores/nobodys", "2025-06-01") is None
+    assert documents.event_subscriptions("2025-02-15", lambda source: True) == []  # no broker stands beside this one
+    assert documents.identity().startswith("object id ")
+
+
 def test_sizes_are_found_by_name_in_lower_case_with_their_gpus(shop: Shop) -> None:
     size = shop.workspace.compute.sizes()[GPU.lower()]
     assert (size.name.lower(), size.gpus, size.cores) == (GPU.lower(), 1, 24)

@@ -22,6 +22,7 @@ BUILT_IN = {
     "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
     "Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
     "AzureML Data Scientist": "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    "Reader": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
     "AzureML Compute Operator": "e503ece1-11d0-4e8e-8e2c-7a6c3bf38815",
     "Monitoring Reader": "43d0d8ad-25c7-4714-9337-8ba259a9fe05",
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
@@ -35,6 +36,7 @@ VARIABLES = {
     "queueContributor": "Storage Queue Data Contributor",
     "tableContributor": "Storage Table Data Contributor",
     "dataScientist": "AzureML Data Scientist",
+    "reader": "Reader",
     "monitoringReader": "Monitoring Reader",
     "metricsPublisher": "Monitoring Metrics Publisher",
     "secretsUser": "Key Vault Secrets User",
@@ -149,7 +151,7 @@ def asked() -> set[tuple[str, roles.Scope]]:
 
 def surplus_complaints(folder: Path) -> list[str]:
     """Roles that no call needs."""
-    needed = {*NEEDED, ("appPrincipalId", "AzureML Data Scientist", "workspace"),
+    needed = {*NEEDED, ("appPrincipalId", "AzureML Data Scientist", "workspace"), ("appPrincipalId", "Reader", "workspace"),
               ("appPrincipalId", "Monitoring Reader", "subscription")}  # fmt: skip
     people = {"deployerId"}
     return [f"{one.where}: {one.who} has {one.role} on {one.at}, which nothing needs" for one in assignments(folder)
