@@ -18,6 +18,7 @@ import orjson
 from shared.chatdata.formats import printable
 from shared.validation import scan
 from shared.validation.rules import Problem, shown
+from shared.validation.shapes import line_shape
 
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -114,9 +115,12 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
         found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
-        if text[: wrong.pos].endswith("\r"):
+        what, fix = line_shape(text, wrong.pos)
+        if what:
+            found = f"{what} at column {wrong.pos + 1}"
+        elif text[: wrong.pos].endswith("\r"):
             found += ", after a carriage return; lines end with a line feed"
-        return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where)]
+        return None, [Problem("invalid-json", f"column {wrong.pos + 1}", found, "one JSON object", where, fix)]
     except RecursionError as wrong:
         return None, [Problem("invalid-json", None, shown(str(wrong), 80), "one JSON object")]
     odd = parts.odd

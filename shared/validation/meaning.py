@@ -36,8 +36,8 @@ class _Secret(NamedTuple):
 
 
 # Each pattern is linear in the text, whatever it is: of one without a fixed length, a run of letters is gone over once,
-# from its start. A start at each piece of `eyJ-eyJ-eyJ...` would go over the rest once more each time. The fixed letters
-# come first, and only then what must be before them: so the search jumps from one to the next, ten times as fast.
+# from its start. A start at each piece of `eyJ-eyJ-eyJ...` would go over the rest once more each time. The fixed
+# letters come first, and only then what must be before them: so a search jumps from one to the next, ten times as fast.
 _SECRETS = (
     _Secret(
         "-",

@@ -31,9 +31,23 @@ _MAGIC = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ", "xz"),
     (b"SQLite format 3", "an SQLite database"),
+    (b"\xff\xfe\0\0", "text in UTF-32"),
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
     (b"ARROW1", "an Arrow file"),
+    (b"\xff\xff\xff\xff", "an Arrow stream"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x80\x04\x95", "a Python pickle"),
+    (b"\x80\x05\x95", "a Python pickle"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"ORC", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"{\\rtf", "rich text (RTF)"),
+    (b"# xet version", "an Xet pointer, which only names the file (`git xet checkout` or `hf download` gets it)"),
     (b"PARE", "an encrypted parquet file"),
     (
         b"version https://",
@@ -102,6 +116,8 @@ def is_bad(problems: list[Problem]) -> bool:
 
 def sniff(start: bytes, expected: str) -> None:
     """Raise if the first bytes of a file are those of some other format."""
+    if start[8:12] == b"DUCK":
+        raise FileRefused("file-format", "a DuckDB database", expected)
     for magic, name in _MAGIC:
         if start.startswith(magic) and name != expected:
             raise FileRefused("file-format", name, expected)

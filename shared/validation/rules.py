@@ -130,7 +130,7 @@ _TABLE = (
          "Write one JSON object per line, with a JSON library."),
     Rule("invalid-utf8", "line", "error",
          "The line holds bytes that are not UTF-8; the offset is that of the first one.",
-         "Save the file as UTF-8."),
+         "Save the file as UTF-8. One from Windows: iconv -f WINDOWS-1252 -t UTF-8 FILE > ROWS.jsonl."),
     Rule("byte-order-mark", "line", "warning",
          "The line starts with a byte order mark, which was skipped.",
          "Save the file as UTF-8 without signature."),

@@ -1,8 +1,8 @@
-"""What a file or a row is when it is not what it should be, and how to mend it: said once, before all that follows.
+"""What a file or a line is when it is not what it should be, and how to mend it: said once, before all that follows.
 
 `file_shape` looks at the start of a text file: one JSON document, objects over several lines, separated values, another
-encoding. `row_shape` looks at the fields of a row without messages: ShareGPT, Alpaca, a prompt and its completion. Both
-read a bounded start or a bounded number of names, never tell what a row says, and are asked by `jsonl` and `turns`.
+encoding. `line_shape` looks at a line that is no JSON: several objects, a comma or a comment behind one. Both read a
+bounded start and never tell what a row says. They are asked by `jsonl` and `decoding`; of rows, see `row_shapes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import orjson
@@ -19,7 +18,6 @@ HEAD_BYTES = 64 * 1024
 """So much of a file's start tells what it is."""
 FEWEST_LINES = 50
 """So many lines, none of which is JSON, are no accident."""
-_MOST_NAMES = 64
 
 
 class FileShape(NamedTuple):
@@ -31,16 +29,14 @@ class FileShape(NamedTuple):
     """Whether it is nothing better known than lines that are no JSON."""
 
 
-class RowShape(NamedTuple):
-    """The format whose fields a row has in place of messages, and how it becomes messages."""
-
-    found: str
-    fix: str
-
-
+_PYTHON = (
+    "`python3 -c \"import ast, json; [print(json.dumps(ast.literal_eval(row))) for row in open('FILE')]\" > ROWS.jsonl`"
+)
+_CSV = (
+    "`python3 -c \"import csv, json; [print(json.dumps(row)) for row in csv.DictReader(open('FILE'))]\" > ROWS.jsonl`"
+)
 _ROWS = "one JSON object a line"
 _ARRAY = f"{_ROWS}; `jq -c '.[]' FILE > ROWS.jsonl` writes them so"
-_PAIR = 'jq -c \'{messages: [{role: "user", content: .%s}, {role: "assistant", content: .%s}]}\' FILE > ROWS.jsonl'
 
 
 _CODINGS = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
@@ -54,8 +50,18 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
     start = head.lstrip()
     if not start:
         return None
+    if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
+        return FileShape(
+            "an Excel workbook (or another Office file)", f"{_ROWS}; save the sheet as CSV first, then {_CSV}"
+        )
+    if head[257:262] == b"ustar":
+        return FileShape("a TAR archive", f"{_ROWS}; `tar -xf FILE` gets what is in it")
     if coding := _coding(head):
-        return FileShape(f"text in {coding.upper()[:6]}", "UTF-8; save the file as UTF-8")
+        found, how = (
+            coding.upper()[:6],
+            f"iconv -f {coding[:-3].upper()}{coding[-2:].upper()} -t UTF-8 FILE > ROWS.jsonl",
+        )
+        return FileShape(f"text in {found}", f"UTF-8; `{how}` writes it so")
     if _MARKUP.match(start):
         kind = "XML" if start[:5].lower() == b"<?xml" else "HTML or XML"
         return FileShape(f"a page of {kind}", "the data itself; a download link may lead to a page instead of a file")
@@ -74,8 +80,14 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
 
 
 def _coding(head: bytes) -> str:
-    """UTF-16 or UTF-32 without a mark: of ASCII, every second byte, or three of four, are NUL."""
+    """UTF-16 or UTF-32 without a mark: of ASCII, every second byte, or three of four, are NUL.
+
+    Text of other letters has few of these, but its first character is a bracket, and its line feeds have one.
+    """
     sample = head[:4096]
+    for coding, bracket, feed in (("utf-16-le", b"{\0", b"\n\0"), ("utf-16-be", b"\0{", b"\0\n")):
+        if sample.startswith(bracket) and feed in head and sample[2:4] != b"\0\0":
+            return coding
     for coding, width, place in _CODINGS:
         kept = sample[place::width]
         nuls = sum(sample[at::width].count(0) for at in range(width) if at != place)
@@ -121,7 +133,7 @@ def _quotes(text: str) -> FileShape | None:
     """What is JSON but for its quotes."""
     quote = _KEY.match(text) if text[0] in "[{" else None
     if quote and quote[1] == "'":
-        return FileShape("Python dictionaries, with single quotes", f"{_ROWS}; write them with json.dumps")
+        return FileShape("Python dictionaries, with single quotes", f"{_ROWS}; {_PYTHON} writes them so")
     if quote and quote[1] != '"':
         return FileShape("typographic quotes around names", 'straight quotes ("); write the rows with a JSON library')
     return None
@@ -146,12 +158,17 @@ def _is_cut_off(wrong: Exception, text: str) -> bool:
 
 def _table(lines: list[bytes]) -> FileShape | None:
     """Separated values: a first line of several short names, and lines with as many separators."""
+    if lines and lines[0][:4].lower() == b"sep=":
+        lines = lines[1:]
     first = lines[0].decode("utf-8", "replace") if lines else ""
+    if len(lines) > 1 and lines[1].startswith((b'"[{""', b'"{""')):
+        return FileShape("separated values (CSV) with JSON in them", f"{_ROWS}; {_CSV} writes them so")
     for separator, kind in (("\t", "TSV"), (",", "CSV"), (";", "CSV")):
         names = [name.strip().strip('"') for name in first.split(separator)]
         short = all(0 < len(name) <= 40 and re.fullmatch(r"[\w .#/-]+", name) for name in names)
         if 2 <= len(names) <= 500 and short and len(lines) > 1:
-            return FileShape(f"separated values ({kind}) with {len(names)} columns", _ROWS)
+            how = _CSV if separator == "," else _CSV.replace("'))", f"'), delimiter={separator!r})")
+            return FileShape(f"separated values ({kind}) with {len(names)} columns", f"{_ROWS}; {how} writes them so")
     return None
 
 
@@ -161,72 +178,38 @@ def _no_json(lines: list[bytes]) -> FileShape | None:
     return FileShape(f"text: none of its first {len(lines)} lines is JSON", _ROWS, is_no_json=True)
 
 
-def row_shape(names: Iterable[object]) -> RowShape | None:
-    """The format that a row of these fields is in, if it is a known one."""
-    fields = {str(name).lower() for name, _ in zip(names, range(_MOST_NAMES), strict=False)}
-    return next((shape for signs, shape in _ROW_SHAPES if any(sign <= fields for sign in signs)), None)
+_COMMENT = re.compile(r"\s*(?://|#|/\*)")
+_BEFORE = re.compile(r"[^\s{}\[\]\"']{1,80}[:\t ] ?(?=\{)")
+_LITERAL = re.compile(r"(?:None|True|False)\b")
+_PLAIN_NAME = re.compile(r"\{\s*[A-Za-z_]\w*\s*:")
 
 
-def _fix(name: str, how: str, command: str) -> str:
-    return f"The rows are {name}: {how}. With jq: {command}"
+def line_shape(text: str, at: int) -> tuple[str, str]:
+    """What makes a line no JSON, seen from the place where reading it ended, and how to mend it; nothing if unknown."""
+    rest = text[at : at + 200].strip()
+    if text[:1] == "\x1e":
+        return "a record separator before the object", _sed("JSON text sequences have one", "s/^\\x1e//")
+    if text[:at].endswith("\r") and rest[:1] == "{":
+        return "", "Lines end with a line feed: tr '\\r' '\\n' < FILE > ROWS.jsonl"
+    if rest and not rest.strip(","):
+        return "a comma after the object", _sed("Rows have no comma behind them", "s/,[[:space:]]*$//")
+    if at and rest[:1] == "{" and text[:at].rstrip()[-1:] == "}":
+        return "another object in the same line", "Write each object into a line of its own: jq -c . FILE > ROWS.jsonl"
+    if at and text[:at].rstrip()[-1:] == "}" and _COMMENT.match(rest):
+        return "a comment after the object", "JSON has no comments: take them out."
+    if _COMMENT.match(text[:200]):
+        return (
+            "a comment",
+            "JSON has no comments: grep -vE '^[[:space:]]*(//|#|/\\*)' FILE > ROWS.jsonl leaves such lines out.",
+        )
+    if _BEFORE.match(text[:200]):
+        return "something before the object", _sed("Only the object is a row", "s/^[^{]*//")
+    if _LITERAL.match(rest):
+        return "None, True or False, as Python writes", f"JSON has null, true and false: {_PYTHON}"
+    if _PLAIN_NAME.match(text[:200]):
+        return "names without quotes, as JavaScript writes", "Write the rows with JSON.stringify, one in each line."
+    return "", ""
 
 
-_ROW_SHAPES: tuple[tuple[tuple[frozenset[str], ...], RowShape], ...] = (
-    (
-        (frozenset({"conversations"}), frozenset({"conversation"})),
-        RowShape(
-            "conversations, as ShareGPT writes",
-            _fix(
-                "ShareGPT",
-                "conversations becomes messages, from becomes role (human: user, gpt: assistant, system: system) and "
-                "value becomes content",
-                'jq -c \'{messages: [.conversations[] | {role: ({human: "user", gpt: "assistant"}[.from] // .from), '
-                "content: .value}]}' FILE > ROWS.jsonl",
-            ),
-        ),
-    ),
-    (
-        (frozenset({"instruction", "output"}), frozenset({"instruction", "response"})),
-        RowShape(
-            "instruction and output, as Alpaca writes",
-            _fix(
-                "Alpaca",
-                "instruction, with input after it where there is one, becomes the user turn of messages, and output "
-                "the assistant turn",
-                'jq -c \'{messages: [{role: "user", content: ([.instruction, .input // ""] | map(select(. != "")) | '
-                'join("\\n\\n"))}, {role: "assistant", content: .output}]}\' FILE > ROWS.jsonl',
-            ),
-        ),
-    ),
-    (
-        (frozenset({"prompt", "completion"}), frozenset({"prompt", "response"}), frozenset({"prompt", "chosen"})),
-        RowShape(
-            "prompt and completion",
-            _fix(
-                "prompts with their completions",
-                "prompt becomes the user turn of messages, and completion (or response, or chosen) the assistant turn",
-                _PAIR % ("prompt", "completion"),
-            ),
-        ),
-    ),
-    (
-        (frozenset({"question", "answer"}), frozenset({"query", "response"}), frozenset({"input", "output"})),
-        RowShape(
-            "a question and its answer",
-            _fix(
-                "questions with their answers",
-                "question (or query, or input) becomes the user turn of messages, and answer (or response, or output) "
-                "the assistant turn",
-                _PAIR % ("question", "answer"),
-            ),
-        ),
-    ),
-    (
-        (frozenset({"text"}),),
-        RowShape(
-            "text",
-            "The rows are plain text: cut each dialogue into its turns, and write them as messages with role and "
-            "content.",
-        ),
-    ),
-)
+def _sed(why: str, how: str) -> str:
+    return f"{why}: sed '{how}' FILE > ROWS.jsonl"

@@ -16,8 +16,17 @@ import xxhash
 
 from shared.validation import scan
 from shared.validation.policy import Policy
+from shared.validation.row_shapes import (
+    ALIASES,
+    PARTS_FIX,
+    ROLES_FIX,
+    RowShape,
+    list_shape,
+    messages_shape,
+    row_shape,
+    turn_shape,
+)
 from shared.validation.rules import Problem, kind_of, shown
-from shared.validation.shapes import row_shape
 
 _TOOL_ROLES = frozenset(
     {
@@ -26,18 +35,6 @@ _TOOL_ROLES = frozenset(
     }
 )
 _ROLES = ("system", "user", "assistant")
-_ALIASES = {
-    "human": "user",
-    "person": "user",
-    "customer": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "ai": "assistant",
-    "model": "assistant",
-    "chatbot": "assistant",
-    "developer": "system",
-}
 _KNOWN_PATTERNS = 10_000
 _MOST_NAMES = 100
 """Of so many fields the nearest name is looked for: a row may have a million."""
@@ -130,12 +127,13 @@ class TurnChecker:
         What the row is as a whole is said alone: another format, or a dialogue with tools.
         """
         if not isinstance(row, dict):
-            return None, [Problem("not-an-object", None, kind_of(row), 'an object with "messages"')]
+            return None, [_shaped("not-an-object", None, kind_of(row), 'an object with "messages"', list_shape(row))]
         if "messages" not in row:
             return None, [_without_messages(row)]
         messages = row["messages"]
         if not isinstance(messages, list):
-            return None, [Problem("messages-not-list", "messages", kind_of(messages), "a list of turns")]
+            shape = messages_shape(messages)
+            return None, [_shaped("messages-not-list", "messages", kind_of(messages), "a list of turns", shape)]
         if not messages:
             return None, [Problem("messages-empty", "messages", "a list of 0", "at least one question and answer")]
         if len(messages) > self._policy.max_messages:
@@ -150,6 +148,10 @@ class TurnChecker:
             path = f"messages[{at}]"
             if not isinstance(turn, dict):
                 problems.append(Problem("message-not-object", path, kind_of(turn), "an object with role and content"))
+                continue
+            if ("role" not in turn or "content" not in turn) and (shape := turn_shape(turn)) is not None:
+                rule = "content-missing" if "role" in turn else "role-missing"
+                problems.append(_shaped(rule, path, "", "role and content", shape))
                 continue
             role = self._examine_role(turn, path, problems)
             if role is not None:
@@ -182,8 +184,7 @@ class TurnChecker:
 
     def _examine_role(self, turn: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
         if "role" not in turn:
-            found = "from, as ShareGPT writes" if "from" in turn else f"fields {_names(turn)}"
-            problems.append(Problem("role-missing", path, found, "role"))
+            problems.append(Problem("role-missing", path, f"fields {_names(turn)}", "role"))
             return None
         role, path = turn["role"], f"{path}.role"
         if not isinstance(role, str):
@@ -197,7 +198,10 @@ class TurnChecker:
         elif role[:_MOST_LETTERS].strip().lower() in _TOOL_ROLES:
             problems.append(Problem("role-tool", path, shown(role), " or ".join(self._policy.roles)))
         else:
-            problems.append(Problem("role-unknown", path, shown(role), _likely_role(role)))
+            likely = _likely_role(role)
+            fix = ROLES_FIX if likely else ""
+            expected = f"{likely} (probably)" if likely else "user or assistant"
+            problems.append(Problem("role-unknown", path, shown(role), expected, fix=fix))
         return None
 
     def _examine_order(self, roles: list[str]) -> list[Problem]:
@@ -231,8 +235,7 @@ class TurnChecker:
 
 def _examine_content(turn: dict[str, Any], path: str, problems: list[Problem]) -> None:
     if "content" not in turn:
-        found = "value, as ShareGPT writes" if "value" in turn else f"fields {_names(turn)}"
-        problems.append(Problem("content-missing", path.rpartition(".")[0], found, "content"))
+        problems.append(Problem("content-missing", path.rpartition(".")[0], f"fields {_names(turn)}", "content"))
         return
     content = turn["content"]
     if content is None:
@@ -240,8 +243,11 @@ def _examine_content(turn: dict[str, Any], path: str, problems: list[Problem]) -
     elif isinstance(content, list):
         types = (part.get("type") for part in content if isinstance(part, dict))
         kinds = {kind for kind in types if isinstance(kind, str)}
-        found = f"a list of {len(content)} parts" + (f" ({', '.join(map(shown, sorted(kinds)[:4]))})" if kinds else "")
-        problems.append(Problem("content-multimodal", path, found, "a text"))
+        found = f"a list of {len(content)} part{'' if len(content) == 1 else 's'}" + (
+            f" ({', '.join(map(shown, sorted(kinds)[:4]))})" if kinds else ""
+        )
+        all_text = all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content) and content
+        problems.append(Problem("content-multimodal", path, found, "a text", fix=PARTS_FIX if all_text else ""))
     elif not isinstance(content, str):
         problems.append(Problem("content-not-text", path, kind_of(content), "a text"))
     elif not content:
@@ -293,10 +299,14 @@ def _without_messages(row: dict[str, Any]) -> Problem:
     return Problem("messages-missing", None, found, "messages")
 
 
-def _likely_role(role: str) -> str:
+def _shaped(rule: str, path: str | None, found: str, expected: str, shape: RowShape | None) -> Problem:
+    """A problem, with what the shape says of it where one is known."""
+    return Problem(rule, path, shape.found if shape else found, expected, fix=shape.fix if shape else "")
+
+
+def _likely_role(role: str) -> str | None:
     plain = role[:_MOST_LETTERS].strip().lower()
-    likely = _ALIASES.get(plain) or next(iter(difflib.get_close_matches(plain, _ROLES, n=1)), None)
-    return f"{likely} (probably)" if likely else "user or assistant"
+    return ALIASES.get(plain) or next(iter(difflib.get_close_matches(plain, _ROLES, n=1)), None)
 
 
 def _number(value: Any) -> str:
