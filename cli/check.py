@@ -19,7 +19,7 @@ from cli.processes import check
 from shared.chatdata.templates import ANY, TEMPLATES, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
-from shared.validation.policy import Policy
+from shared.validation.policy import FEWEST_TO_TRAIN_ON, Policy
 from shared.validation.sources import Source, files_of, local_source
 
 
@@ -83,6 +83,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         system_turns=options.system,
         max_bad_percent=options.max_bad_percent,
         min_rows=options.min_rows,
+        min_train_rows=FEWEST_TO_TRAIN_ON,
         context_tokens=options.context,
         places=options.places,
     )

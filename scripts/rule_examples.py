@@ -96,6 +96,11 @@ EXAMPLES: dict[str, RuleExample] = {
         "a `train.jsonl` that holds nothing but the rows of `test.jsonl`",
         lambda: [("train.jsonl", rows(0, 3)), ("test.jsonl", _good())],
     ),
+    "too-few-train-rows": RuleExample(
+        "a `train.jsonl` of 9 rows beside a `test.jsonl` of 30",
+        lambda: [("train.jsonl", rows(30, 39)), ("test.jsonl", _good())],
+        {"min_train_rows": 10},
+    ),
     "messages-column-missing": RuleExample(
         "`data.parquet` with the columns `question` and `answer`",
         lambda: [("data.parquet", _parquet(question=["Hi"] * 30, answer=["Hello."] * 30))],

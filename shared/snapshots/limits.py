@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shared.chatdata.formats import printable
 from shared.chatdata.templates import template_of
 from shared.errors import BadSnapshot
-from shared.validation.policy import LIMITS, Policy, setting_of
+from shared.validation.policy import FEWEST_TO_TRAIN_ON, LIMITS, Policy, setting_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], mod
     limits = _from_settings(settings)
     limits["roles"] = template_of(model.name).roles
     limits["context_tokens"] = settings.validation_context_tokens or context_of(model) or Policy().context_tokens
+    limits["min_train_rows"] = FEWEST_TO_TRAIN_ON
     if "bad_rows" in row.overrides:
         limits["max_bad_percent"] = 100.0
     stricter = options.get("validation", {})

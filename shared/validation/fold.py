@@ -20,7 +20,7 @@ from shared.validation.results import OrderedResults
 from shared.validation.rules import RULES, TOO_MANY_BAD
 from shared.validation.sources import Source
 
-_FOLLOWS = (TOO_MANY_BAD, "too-few-rows", "no-train-rows")
+_FOLLOWS = (TOO_MANY_BAD, "too-few-rows", "no-train-rows", "too-few-train-rows")
 """What mostly follows from other findings."""
 _READING_ORDER: tuple[Split, ...] = ("test", "validation", "train")
 
@@ -115,6 +115,9 @@ class Fold:
             )
         elif train_rows == 0:
             self.add("no-train-rows", "0 rows", "at least 1")
+        elif train_rows < policy.min_train_rows:
+            found = f"{train_rows} row{'' if train_rows == 1 else 's'} to train on"
+            self.add("too-few-train-rows", found, f"at least {policy.min_train_rows}")
         results = self._ordered.results
         answers = {result.answer for result in results if result.answer}
         differ = len(answers) > 1 or any(result.answers_differ for result in results)

@@ -15,6 +15,10 @@ from typing import Any, Literal
 SystemTurns = Literal["allow", "reject", "fold"]
 
 
+FEWEST_TO_TRAIN_ON = 10
+"""The training component ends with an error, on a GPU that is paid for, when it is given fewer rows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What is refused, and from which size on. What each limit is for: LIMITS."""
@@ -23,6 +27,7 @@ class Policy:
     roles: tuple[str, ...] = ("system", "user", "assistant")
     max_bad_percent: float = 0.0
     min_rows: int = 20
+    min_train_rows: int = 1
     max_rows: int = 5_000_000
     max_bad_rows: int = 1000
     max_file_bytes: int = 20 * 10**9
@@ -124,11 +129,18 @@ LIMITS: dict[str, PolicyLimit] = {
         tighter="higher",
         setting="MIN_ROWS",
     ),
+    "min_train_rows": PolicyLimit(
+        f"Fewer rows to train on, once the others are held out, are refused. The app and `cli.check` say "
+        f"{FEWEST_TO_TRAIN_ON}: the training component fails with fewer.",
+        tighter=None,
+        setting="-",
+    ),
     "max_rows": PolicyLimit("More rows stop the reading."),
     "max_bad_rows": PolicyLimit(
         "So many bad rows of a file are read in any case, and one more for each KiB that it has; more end its reading, "
         "as each takes long. Where `max_bad_percent` lets training go on with more, or `places` is 0, more are read.",
         least=0,
+        tighter=None,
         setting="-",
     ),
     "max_file_bytes": PolicyLimit("Largest file, as stored.", setting="MAX_SNAPSHOT_GB"),

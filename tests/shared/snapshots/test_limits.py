@@ -31,7 +31,7 @@ def test_every_limit_is_a_field_and_every_field_a_limit() -> None:
     assert set(LIMITS["system_turns"].choices) == set(get_args(SystemTurns))
 
 
-NO_SETTING = {"roles", "max_depth", "max_repeats", "places"}
+NO_SETTING = {"roles", "min_train_rows", "max_bad_rows", "max_depth", "max_repeats", "places"}
 
 
 def test_every_limit_that_is_a_setting_has_the_same_default_there() -> None:
@@ -51,6 +51,10 @@ def test_every_setting_reaches_the_policy(name: str) -> None:
     changed: Any = {"system_turns": "fold", "meaning": False, "min_rows": 31, "max_bad_percent": 2.5}.get(name, 77)
     settings = the_settings(**{setting_of(name).lower(): changed})
     assert getattr(policy_of(settings, a_snapshot(), {}, a_base_model()), name) == changed
+
+
+def test_fewer_rows_than_the_training_component_takes_are_refused() -> None:
+    assert policy_of(the_settings(min_rows=3), a_snapshot(), {}, a_base_model()).min_train_rows == 10
 
 
 def test_size_limit_bounds_one_file_and_all() -> None:

@@ -287,7 +287,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], dict[str, Any]]] = {
     "messages-column-type": ("train-{}.parquet", lambda: table(messages=["[]"]), {}),
 }
 # What is wrong with the snapshot as a whole.
-SNAPSHOTS = ["no-files", "no-train-split", "no-train-rows", "too-few-rows"]
+SNAPSHOTS = ["no-files", "no-train-split", "no-train-rows", "too-few-rows", "too-few-train-rows"]
 
 
 def a_folder(names: Sequence[str], *data: bytes) -> list[Source]:

@@ -70,7 +70,10 @@ def test_changes_break_every_rule() -> None:
     for seed in range(1200):
         broken.update({finding.rule for finding in judged(*a_snapshot(random.Random(seed))).findings})
     need_a_table = {"messages-column-missing", "messages-column-type"}
-    told_beside_all_places = {"too-many-bad-rows"}  # here every place is asked for, and then every row is read
+    told_beside_all_places = {
+        "too-many-bad-rows",
+        "too-few-train-rows",
+    }  # here every place is asked for, and then every row is read
     assert set(RULES) - set(broken) == {"file-expands", *need_a_table, *told_beside_all_places}
 
 
