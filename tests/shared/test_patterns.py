@@ -45,7 +45,7 @@ def _within(value: object) -> Iterator[re.Pattern[Any]]:
 
 def texts(pattern: re.Pattern[Any]) -> Iterator[str]:
     """Beginnings of a match, over and over: what makes a search start everywhere and fail late."""
-    example = "".join(_example(re._parser.parse(pattern.pattern, pattern.flags)))  # type: ignore[attr-defined]
+    example = "".join(_example(re._parser.parse(pattern.pattern, pattern.flags)))
     beginnings = {example[:length] for length in (1, 2, 3, 4, 5, 6, 8, 12, 20, 30, len(example) - 1, len(example))}
     for beginning in sorted(beginnings - {""}):
         yield beginning * (SIZE // len(beginning)) + "\0"
