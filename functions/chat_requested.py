@@ -76,12 +76,12 @@ async def _complete_chat(req: Request, body: bytes, request_id: str) -> Response
     asked = ChatRequest.model_validate(parse_body(body))
     call = _call(req, request_id, asked.model, asked)
     if asked.stream:
-        return _with_ignored(await _stream(call, asked), asked)
+        return _with_notes(await _stream(call, asked), call)
     found = await (await _service()).answer(call)
-    assert found.ended is not None
     assert found.usage is not None
-    choice = ChatChoice(message=AnswerMessage(content=found.text), finish_reason=found.ended)
-    return _with_ignored(web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage)), asked)
+    message = AnswerMessage(content=found.text)
+    choice = ChatChoice(message=message, finish_reason=found.ended, finish_reason_estimated=found.end_estimated)
+    return _with_notes(web.model(ChatCompletion(**_heading(found), choices=[choice], usage=found.usage)), call)
 
 
 async def _list_models(req: Request, body: bytes, request_id: str) -> Response:
@@ -100,8 +100,8 @@ async def _score(req: Request, body: bytes, request_id: str) -> Response:
     from shared.serving.requests import NativeRequest
 
     asked = NativeRequest.model_validate(parse_body(body))
-    found = await (await _service()).answer(_call(req, request_id, req.path_params["dataset"], asked))
-    assert found.ended is not None
+    call = _call(req, request_id, req.path_params["dataset"], asked)
+    found = await (await _service()).answer(call)
     assert found.usage is not None
     answer = NativeAnswer(
         output=found.text,
@@ -109,9 +109,10 @@ async def _score(req: Request, body: bytes, request_id: str) -> Response:
         release=found.release,
         deployment=found.deployment,
         finish_reason=found.ended,
+        finish_reason_estimated=found.end_estimated,
         usage=found.usage,
     )
-    return _with_ignored(web.model(answer), asked)
+    return _with_notes(web.model(answer), call)
 
 
 async def _stream(call: ChatCall, asked: ChatRequest) -> Response:
@@ -146,14 +147,15 @@ async def _events(
         last = await first
         heading = _heading(last)
 
-        def chunk(delta: ChatDelta, ended: Any = None) -> str:
-            return ChatChunk(**heading, choices=[ChunkChoice(delta=delta, finish_reason=ended)]).model_dump_json()
+        def chunk(delta: ChatDelta, **end: Any) -> str:
+            return ChatChunk(**heading, choices=[ChunkChoice(delta=delta, **end)]).model_dump_json()
 
         yield chunk(ChatDelta(role="assistant", content=last.text))
         async for last in pieces:
             if last.text:
                 yield chunk(ChatDelta(content=last.text))
-        yield chunk(ChatDelta(), last.ended)
+        # Some clients take a stream without any reason for one that was cut.
+        yield chunk(ChatDelta(), finish_reason=last.ended or "stop", finish_reason_estimated=last.end_estimated)
         if with_usage:
             yield ChatChunk(**heading, choices=[], usage=last.usage).model_dump_json()
         yield "[DONE]"
@@ -207,13 +209,15 @@ async def _act_with_api_errors(act: Act, req: Request, body: bytes, request_id: 
 def _call(req: Request, request_id: str, model: str, asked: ChatRequest | NativeRequest) -> ChatCall:
     from shared.serving.calls import ChatCall
 
-    return ChatCall(model, asked.turns(), asked.parameters(), asked.stops(), request_id, web.patience(req))
+    wait, extras = web.patience(req), asked.extras()
+    return ChatCall(model, asked.turns(), asked.parameters(), asked.stops(), request_id, wait, extras)
 
 
-def _with_ignored(response: Response, asked: ChatRequest | NativeRequest) -> Response:
-    """Names the hints that had no effect in the header."""
-    if names := asked.ignored():
-        response.headers["x-droptune-ignored"] = ", ".join(names)
+def _with_notes(response: Response, call: ChatCall) -> Response:
+    """Names in headers which hints had no effect, and what the deployment cannot give."""
+    for header in ("ignored", "unavailable"):
+        if names := getattr(call.notes, header):
+            response.headers[f"x-droptune-{header}"] = ", ".join(names)
     return response
 
 

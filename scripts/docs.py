@@ -23,7 +23,8 @@ from scripts import costs
 from shared.config.settings import REMOVED, Settings, setting_name
 from shared.ledger.states import DATASET, SNAPSHOT
 from shared.serving.fields import HintField, NeutralField, TakenField, marked
-from shared.serving.requests import ChatRequest, ChatTurn
+from shared.serving.requests import ChatRequest
+from shared.serving.turns import ChatTurn
 from shared.validation.policy import LIMITS, setting_of
 
 ROOT = Path(__file__).parent.parent
@@ -169,19 +170,34 @@ def rooms() -> str:
 def request_fields() -> str:
     """The fields of a chat request and of its turns, by how they are treated."""
     rows = ["| treated | fields of the request | fields of a turn |", "|---|---|---|"]
-    for treated, kind in (("used", None), ("taken, not used", TakenField), ("a hint, named in the header", HintField)):
-        rows.append(f"| {treated} | {_fields(ChatRequest, kind)} | {_fields(ChatTurn, kind)} |")
-    rows += ["", "| refused, but at these values | why |", "|---|---|"]
-    for name, mark in [*marked(ChatRequest), *((f"messages[].{name}", mark) for name, mark in marked(ChatTurn))]:
-        if isinstance(mark, NeutralField):
-            values = " ".join(f"`{json.dumps(value)}`" for value in mark.values) or "`null`"
-            rows.append(f"| `{name}`: {values} | {mark.why} |")
+    treatments = (
+        ("used", None, False),
+        ("taken, not used", TakenField, False),
+        ("a hint, passed on to an OpenAI route, else named in the header", HintField, True),
+        ("a hint, named in the header", HintField, False),
+    )
+    for treated, kind, passed in treatments:
+        rows.append(f"| {treated} | {_fields(ChatRequest, kind, passed)} | {_fields(ChatTurn, kind, passed)} |")
+    for passed, head in (
+        (True, "passed on to an OpenAI route; at `/score` refused, but at these values"),
+        (False, "refused, but at these values"),
+    ):
+        rows += ["", f"| {head} | why |", "|---|---|"]
+        for name, mark in [*marked(ChatRequest), *((f"messages[].{name}", mark) for name, mark in marked(ChatTurn))]:
+            if isinstance(mark, NeutralField) and mark.passed == passed:
+                values = " ".join(f"`{json.dumps(value)}`" for value in mark.values) or "`null`"
+                rows.append(f"| `{name}`: {values} | {mark.why} |")
     return "\n".join(rows)
 
 
-def _fields(model: type[BaseModel], kind: type | None) -> str:
+def _fields(model: type[BaseModel], kind: type | None, passed: bool) -> str:
     marks = dict(marked(model))
-    found = [name for name in model.model_fields if (type(marks[name]) if name in marks else None) is kind]
+    found = [
+        name
+        for name in model.model_fields
+        if (type(marks[name]) if name in marks else None) is kind
+        and getattr(marks.get(name), "passed", False) == passed
+    ]
     return ", ".join(f"`{name}`" for name in found)
 
 

@@ -67,7 +67,7 @@ def a_model(**changes: Any) -> ModelRef:
 
 def a_release(snapshot: str = SNAPSHOT, **changes: Any) -> Release:
     """A release with its deployment up."""
-    row = Release(snapshot=snapshot, model=a_model(), deployment=naming.deployment(snapshot, 1))
+    row = Release(snapshot=snapshot, model=a_model(), deployment=naming.deployment(snapshot, 1), api="score")
     return _with(row, changes)
 
 

@@ -67,19 +67,44 @@ class FakeMetrics:
         return Requests(max(self.rate, *map(float, minutes.values()), 0.0))
 
 
+def probe_answer(speaks: str, uri: str) -> inference.EndpointAnswer:
+    """What a container answers an empty object."""
+    if uri.endswith("/v1/chat/completions"):
+        status, detail = (422, "messages: Field required") if speaks == "openai" else (404, "Not Found")
+        return inference.EndpointAnswer(424, None, detail=detail, container_status=status)
+    if speaks == "mlflow":
+        return inference.EndpointAnswer(424, None, detail="no input_data", container_status=500)
+    return inference.EndpointAnswer(200, None)
+
+
 class FakeScorer:
-    """Answers every question with `text`, at `status`; `answers` may say otherwise by deployment and question."""
+    """Answers every question with `text`, at `status`; `answers` may say otherwise by deployment and question.
+
+    `speaks` is what its container speaks; `probes` says otherwise by address, as an answer. `asked` has deployments in
+    order, `probed` the addresses.
+    """
 
     def __init__(self, process: Process) -> None:
         self.process = process
         self.status, self.text = 200, "an answer"
         self.answers: Callable[[str, str], inference.EndpointAnswer | None] = lambda deployment, question: None
+        self.speaks = "score"
+        self.probes: Callable[[str], inference.EndpointAnswer | None] = lambda uri: None
         self.asked: list[str] = []
+        self.probed: list[str] = []
+
+    async def probe(self, uri: str, key: str, deployment: str, timeout: float) -> inference.EndpointAnswer:
+        def act() -> inference.EndpointAnswer:
+            self.probed.append(uri)
+            return self.probes(uri) or probe_answer(self.speaks, uri)
+
+        return self.process.call(act)
 
     async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.EndpointAnswer:
         def act() -> inference.EndpointAnswer:
             self.asked.append(more.get("deployment", ""))
-            question = body["input_data"]["input_string"][-1]["content"]
+            turns = body["messages"] if "messages" in body else body["input_data"]["input_string"]
+            question = turns[-1]["content"]
             if special := self.answers(more.get("deployment", ""), question):
                 return special
             good = self.status == 200

@@ -1,7 +1,8 @@
 """The shapes in which deployments answer, reduced to a text, why it ended, and the tokens where somebody counted them.
 
 Which shape comes depends on the model's flavour: an object with `output`, a list with one text, a list of records, or a
-chat completion. A deployment that streams sends the same in events, mostly as pieces of a chat completion.
+chat completion. A deployment that streams sends the same in events, mostly as pieces of a chat completion. What says
+with status 200 that it is no answer is none (`failed_answers`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shared.azure.failed_answers import failure, start
 from shared.errors import PipelineError
 
-_START_OF_BODY = 300
 _END = "[DONE]"
+# It ended for a reason that the protocol has no word for.
+OTHER_END = "other"
 
 
 class UnknownAnswer(PipelineError):
-    """The deployment answered in a shape nobody knows; the text holds the start of the body."""
+    """The deployment answered in a shape nobody knows, or said that it failed; the text holds the start of the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer, or a piece of one. `ended`: `stop`, `length`, `content_filter`, or nothing where it is not told.
+    """An answer, or a piece of one. `ended`: `stop`, `length`, `content_filter`, `other`, or nothing if it is not told.
 
     `tokens`: those of the call and of the answer, where the deployment counted them.
     """
@@ -41,6 +44,8 @@ def read(body: bytes) -> AnswerText:
         text = _text(found)
     except (ValueError, RecursionError) as error:
         raise UnknownAnswer(f"not JSON: {start(body)}") from error
+    if why := failure(found):
+        raise UnknownAnswer(why)
     if text is None:
         raise UnknownAnswer(f"none of the known shapes: {start(body)}")
     return AnswerText(without_surrogates(text), _ended(found), _tokens(found))
@@ -53,6 +58,8 @@ def read_piece(data: str) -> AnswerText:
         text = _piece(found)
     except (ValueError, RecursionError) as error:
         raise UnknownAnswer(f"an event that is not JSON: {start(data)}") from error
+    if why := failure(found):
+        raise UnknownAnswer(why)
     if text is None:
         raise UnknownAnswer(f"an event of none of the known shapes: {start(data)}")
     return AnswerText(text, _ended(found), _tokens(found))
@@ -119,12 +126,6 @@ def without_surrogates(text: str) -> str:
     return text
 
 
-def start(body: bytes | str) -> str:
-    """The start of a body, to be shown."""
-    found = body[:_START_OF_BODY]
-    return found if isinstance(found, str) else found.decode("utf-8", "replace")
-
-
 def _text(found: Any) -> str | None:
     match found:
         case str():
@@ -164,10 +165,6 @@ def _content_text(content: Any) -> str:
 
 def _piece(found: Any) -> str | None:
     match found:
-        case {"error": error} if error:
-            return None
-        case {"object": "error"}:
-            return None
         case {"choices": [{"delta": {"content": str() | list() as content}}, *_]}:
             return _content_text(content)
         case {"choices": [{"text": str(text)}, *_]}:
@@ -194,15 +191,17 @@ _REASONS = {
     "content_filter": "content_filter",
     "max_tokens": "length",
     "model_length": "length",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
 }
 
 
 def _ended(found: Any) -> str:
     match found:
         case {"choices": [{"finish_reason": str(reason)}, *_]} | {"details": {"finish_reason": str(reason)}}:
-            return _REASONS.get(reason, "stop")
+            return _REASONS.get(reason, OTHER_END)
         case [{"details": {"finish_reason": str(reason)}}, *_]:
-            return _REASONS.get(reason, "stop")
+            return _REASONS.get(reason, OTHER_END)
     return ""
 
 

@@ -1,29 +1,32 @@
-"""Asking a deployed model: the payload the serving code wants, and the client that asks.
+"""The client that asks deployed models.
 
-Used by the HTTP functions for callers and by the gate for candidates. A call is sent once; the answer tells whether
-trying again could ask twice. Keys are held in memory only and never leave it.
+Used by the HTTP functions for callers, by the gate for candidates, and by the probe of a deployment. A call is sent
+once; the answer tells whether trying again could ask twice. Keys are held in memory only and never leave it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.azure import answers
+from shared.azure import answers, failed_answers
 from shared.azure.answers import AnswerText, UnknownAnswer
 from shared.errors import PipelineError
 
 if TYPE_CHECKING:
     import aiohttp
 
-# The notebook's parameters, used where the caller gives none.
-DEFAULTS: Mapping[str, Any] = {"temperature": 0.6, "top_p": 0.9, "do_sample": True}
 _CONNECT_SECONDS = 10.0
+_REFUSAL_BYTES = 4096
 _EVENTS = "text/event-stream"
+# The status of the container itself, where the endpoint's front says 424.
+_CONTAINER_STATUS = "ms-azureml-model-error-statuscode"
+# Has the serving image of Phi-4's models pass fields on that it does not know; others take no notice.
+_PASS_THROUGH = {"extra-parameters": "pass-through"}
 
 type Lost = Literal["unsent", "late", "cut"]
 
@@ -42,7 +45,8 @@ class EndpointAnswer:
 
     Status 0 is no answer: `lost` says whether the call was never sent, no answer came in time, or the connection
     was cut after it was sent. `ended` and `tokens` are those of `AnswerText`. `pieces` is an answer that is
-    still coming, instead of `text`; reading it raises StreamBroken, and `aclose` ends it.
+    still coming, instead of `text`; reading it raises StreamBroken, and `aclose` ends it. `container_status`: what the
+    container itself answered, where the endpoint says 424; 0: not known.
     """
 
     status: int
@@ -53,6 +57,7 @@ class EndpointAnswer:
     lost: Lost | None = None
     ended: str = ""
     tokens: tuple[int, int] | None = None
+    container_status: int = 0
     pieces: AsyncIterator[AnswerText] | None = None
     hang_up: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
@@ -70,17 +75,6 @@ class EndpointAnswer:
     def good(self) -> bool:
         """An answer with something in it."""
         return self.status == 200 and bool(self.text and self.text.strip())
-
-
-def payload(messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe's request body: a flat list of turns and the generation parameters.
-
-    The serving code refuses to sample at a temperature of 0, and complains of one when it does not sample.
-    """
-    given = {**DEFAULTS, **parameters}
-    if not given["do_sample"] or given["temperature"] == 0 or given["top_p"] == 0:
-        given = {name: value for name, value in given.items() if name not in DEFAULTS} | {"do_sample": False}
-    return {"input_data": {"input_string": list(messages), "parameters": given}}
 
 
 class InferenceClient:
@@ -127,6 +121,10 @@ class InferenceClient:
         accept = f"{_EVENTS}, application/json"
         return await self._post(uri, key, body, (timeout, pause), deployment, request_id, accept)
 
+    async def probe(self, uri: str, key: str, deployment: str, timeout: float) -> EndpointAnswer:
+        """The answer to an empty object, which asks no model anything. As `ask`, at any path of the endpoint."""
+        return await self.ask(uri, key, {}, timeout, deployment=deployment)
+
     async def _post(
         self,
         uri: str,
@@ -139,7 +137,7 @@ class InferenceClient:
     ) -> EndpointAnswer:
         import aiohttp
 
-        headers = {"Authorization": f"Bearer {key}", "Accept": accept}
+        headers = {"Authorization": f"Bearer {key}", "Accept": accept, **_PASS_THROUGH}
         if deployment:
             headers["azureml-model-deployment"] = deployment
         if request_id:
@@ -177,14 +175,28 @@ class InferenceClient:
 
 async def _read(response: aiohttp.ClientResponse, limits: tuple[float, float | None]) -> EndpointAnswer:
     """The answer that a response holds; one that streams is not read yet."""
-    deployment = response.headers.get("azureml-model-deployment", "")
+    headers = response.headers
+    deployment = headers.get("azureml-model-deployment", "")
     if response.status != 200:
-        detail = answers.start(await response.content.read(1200))
-        return EndpointAnswer(response.status, None, deployment, detail, response.headers.get("Retry-After", ""))
+        detail = failed_answers.refusal(await response.content.read(_REFUSAL_BYTES))
+        container = headers.get(_CONTAINER_STATUS, "")
+        return EndpointAnswer(
+            response.status,
+            None,
+            deployment,
+            detail,
+            headers.get("Retry-After", ""),
+            container_status=int(container) if container.isdecimal() else 0,
+        )
     if response.content_type == _EVENTS:
         return EndpointAnswer(200, None, deployment, pieces=_pieces(response, limits), hang_up=response.close)
+    return answered(await response.read(), deployment)
+
+
+def answered(body: bytes, deployment: str = "") -> EndpointAnswer:
+    """What a whole body with status 200 says; an answer without a text says why it is none."""
     try:
-        found = answers.read(await response.read())
+        found = answers.read(body)
     except UnknownAnswer as error:
         return EndpointAnswer(200, None, deployment, str(error))
     return EndpointAnswer(200, found.text, deployment, ended=found.ended, tokens=found.tokens)

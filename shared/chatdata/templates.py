@@ -94,6 +94,12 @@ def template_of(model: str) -> ChatTemplate:
     return ANY
 
 
+def folds(policy: str, roles: Sequence[str], api: str) -> bool:
+    """Whether a system turn is put into the first user turn: by the setting SYSTEM_TURNS, by the roles of the template,
+    and by what the container speaks. The generic MLflow image wraps system turns in marks that no training knows."""
+    return policy == "fold" or (policy == "auto" and ("system" not in roles or api == "mlflow"))
+
+
 def fold_system_turn(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put the leading system turn before the first user turn, an empty line between."""
     system, user, *rest = turns

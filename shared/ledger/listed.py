@@ -12,11 +12,12 @@ from typing import Any
 
 from shared import naming
 from shared.errors import NotFound
+from shared.ledger.release import ServingApi
 from shared.ledger.rows import Dataset, Row
 from shared.ledger.states import DatasetState, SnapshotState
 
 # The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
-FORM = "2"
+FORM = "3"
 # The form of what was not listed but made of the row itself, because another version wrote that.
 READ = "read"
 
@@ -76,6 +77,17 @@ class ListedDataset(ListedRow):
     def live(self) -> str:
         """The snapshot that is live, awake or asleep, or nothing."""
         return self.shown.get("live", "")
+
+    @property
+    def api(self) -> ServingApi:
+        """What the container of the live release speaks."""
+        found: Any = self.shown.get("api", "")
+        return found  # type: ignore[no-any-return] # as it was written
+
+    @property
+    def to_probe(self) -> bool:
+        """Whether it is not on record what the container of its live release speaks."""
+        return "probe" in self.shown
 
     @property
     def candidate(self) -> str:
@@ -169,10 +181,12 @@ def _of_dataset(row: Dataset) -> dict[str, str]:
         "deployments": ",".join(release.deployment for release in releases),
         "askable": ",".join(release.snapshot for release in releases if row.can_be_asked(release)),
         "live": row.live.snapshot if row.live else "",
+        "api": row.live.api if row.live else "",
         "candidate": row.candidate.snapshot if row.candidate else "",
         "newest": row.newest_registered,
         "released": row.newest_released,
         "next": "1" if row.next_release else "",
+        "probe": "1" if row.to_probe else "",
         "asked": "1" if row.requested else "",
         "asleep": "1" if row.live and resting in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
         "since": repr(row.since),

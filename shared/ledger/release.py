@@ -12,6 +12,10 @@ from shared.ledger.states import ReleaseState
 
 type CallResult = Literal["answered", "failed", "refused", "busy", "left"]
 
+# What the container of a deployment speaks: the OpenAI route; `/score` alone; `/score` of the generic MLflow image.
+# Empty: not found out yet, as in the rows of older versions.
+type ServingApi = Literal["", "openai", "score", "mlflow"]
+
 
 class ModelRef(Struct, frozen=True, kw_only=True):
     """A registered model version in the workspace."""
@@ -145,7 +149,7 @@ class Release(Struct, frozen=True, kw_only=True):
 
     `stages` are those of its shift, the last one under way. `returned_by` says who asked to go back to it, while that
     is done. `log` is the blob with its last log lines: None before they were looked for, empty if there were none.
-    `operation` is where Azure tells of its deployment being made.
+    `api` is what its container speaks, found out once by probes; `probes` counts those that told nothing.
     """
 
     snapshot: str
@@ -158,7 +162,8 @@ class Release(Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...] = ()
     returned_by: str = ""
     log: str | None = None
-    operation: str = ""
+    api: ServingApi = ""
+    probes: int = 0
 
     @property
     def unjudged(self) -> bool:

@@ -279,6 +279,12 @@ class Dataset(Row, frozen=True, kw_only=True):
         newest, live = self.newest_registered, self.live.snapshot if self.live else ""
         return "" if newest in self.outcomes or newest <= live else newest
 
+    @property
+    def to_probe(self) -> bool:
+        """Whether it is not on record what the container of its live release speaks."""
+        live = self.live
+        return self.state == DatasetState.LIVE and live is not None and not live.api and bool(live.deployment)
+
     def with_registered(self, snapshot: str) -> Any:
         """The row once a snapshot has its model; repeating it changes nothing."""
         return self.but(newest_registered=snapshot) if snapshot > self.newest_registered else self

@@ -209,5 +209,7 @@ DATASET = LifeCycle(
         Step("confirm_sleep", (_D.LIVE,), (_D.LIVE,)),
         Step("sleep", (_D.LIVE,), (_D.ASLEEP, _D.LIVE), intent=_D.SLEEPING, asked=True),
         Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP), intent=_D.WAKING, asked=True),
+        # What serves already, deployed by a version that did not find out what its container speaks.
+        Step("probe", (_D.LIVE,), (_D.LIVE,)),
     ),
 )

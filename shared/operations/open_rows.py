@@ -76,7 +76,8 @@ def poll_snapshots(
 
 
 def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:
-    """Has every dataset polled that is due, or in which a release waits although nobody comes back to it.
+    """Has every dataset polled that is due, or in which a release waits although nobody comes back to it, or which went
+    live with an older version, that did not find out what its container speaks.
 
     A crash may have come between a snapshot's registration and the note of it in its dataset's row: it is made here.
     """
@@ -85,7 +86,8 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
         newest = ended.newest.get(found.name, "")
         noted = newest <= found.newest_registered
         older += found.is_outdated
-        stuck = found.state in _RESTING and not found.attention and found.poll_at is None and (found.waits or not noted)
+        waits = found.waits or found.to_probe or not noted
+        stuck = found.state in _RESTING and not found.attention and found.poll_at is None and waits
         try:
             if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
                 edit = partial(_put_right, newest=newest, now=now)
@@ -123,10 +125,10 @@ def close(services: Services, ended: EndedSnapshots) -> None:
 
 def _put_right(row: Dataset, newest: str, now: float) -> Dataset:
     """The row with the newest model on record, without a request that its state has answered long ago, and due now if
-    a release waits."""
+    a release or a probe waits."""
     changed: Dataset = row.with_registered(newest).settled()
     rests = changed.state in _RESTING and not changed.attention and changed.poll_at is None
-    if rests and (changed.next_release or changed.requested):
+    if rests and (changed.next_release or changed.requested or changed.to_probe):
         changed = changed.but(poll_at=now)
     return changed
 

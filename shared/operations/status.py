@@ -219,7 +219,8 @@ def _deployment(row: Snapshot, dataset: Dataset | None) -> dict[str, Any] | None
     for release in (dataset.candidate, dataset.live, dataset.previous) if dataset else ():
         if release and release.snapshot == row.id and release.deployment and dataset:
             traffic = dataset.traffic.get(release.deployment, 0)
-            return {"endpoint": dataset.endpoint, "name": release.deployment, "traffic": traffic}
+            named = {"endpoint": dataset.endpoint, "name": release.deployment, "traffic": traffic}
+            return {**named, "api": release.api or None}
     return None
 
 

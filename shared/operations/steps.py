@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.ledger.engine import Engine
-from shared.releases import deploy, sleep, traffic
+from shared.releases import deploy, probe, sleep, traffic
 from shared.snapshots import admission, cleanup
 from shared.training import finish, register, submit
 
@@ -37,6 +37,7 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
             "confirm_sleep": sleep.ConfirmSleep(services),
             "sleep": sleep.Sleep(services),
             "wake": sleep.Wake(services),
+            "probe": probe.Probe(services),
         },
     }
 

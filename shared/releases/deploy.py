@@ -16,7 +16,7 @@ from shared.ledger.engine import StepResult
 from shared.ledger.release import Judgement, Release, ReleaseOutcome
 from shared.ledger.rows import Check, Dataset, Request, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.releases import endpoints, gate
+from shared.releases import endpoints, gate, probe
 from shared.releases.endpoints import ReleaseFailure, ServingGone
 from shared.releases.rollout import RolloutStep, without_live
 
@@ -95,7 +95,10 @@ def _retried(row: Dataset) -> Request | None:
 
 @dataclass(frozen=True)
 class Watch(RolloutStep):
-    """DEPLOYING -> EVALUATING; or back when the deployment fails or takes longer than `DEPLOY_LIMIT_MINUTES`."""
+    """DEPLOYING -> EVALUATING, once it is known what the container speaks.
+
+    Back when the deployment fails or takes longer than `DEPLOY_LIMIT_MINUTES`.
+    """
 
     services: Services
 
@@ -112,7 +115,14 @@ class Watch(RolloutStep):
                 raise ReleaseFailure(f"deployment {candidate.deployment} was not ready within {limit} minutes")
             return self._poll(row, progress)
         uri = progress.endpoint.scoring_uri if progress.endpoint else ""
-        return StepResult(D.EVALUATING, f"deployment {candidate.deployment} is up", {"scoring_uri": uri})
+        found = probe.probed(self.services, row, uri, candidate)
+        if not found.api:
+            waiting = f"deployment {candidate.deployment} is up; what it speaks is not known yet"
+            return StepResult(
+                row.state, "", {"candidate": found, "waiting": waiting}, self.services.settings.look_seconds
+            )
+        reason = f"deployment {candidate.deployment} is up, and speaks {probe.spoken(found)}"
+        return StepResult(D.EVALUATING, reason, {"candidate": found, "scoring_uri": uri})
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ class ModelCatalog:
         if target.row.live is None:
             raise ApiError(404, "model_not_found", f"{target.row.name} has no release yet", param="model")
         found = _model(target.row)
-        return found if target.pinned is None else found.model_copy(update={"id": model})
+        pinned = target.pinned
+        return found if pinned is None else found.model_copy(update={"id": model, "api": pinned.api})
 
     async def _known(self, name: str) -> Dataset:
         try:
@@ -162,9 +163,10 @@ def _releases(row: Dataset) -> list[Release]:
 
 def _model(row: Dataset) -> ModelCard:
     there = [f"{row.name}@{r.snapshot}" for r in _releases(row) if row.can_be_asked(r)]
-    return ModelCard(id=row.name, created=int(row.since), state=str(row.state), releases=there)
+    api = row.live.api if row.live else ""
+    return ModelCard(id=row.name, created=int(row.since), state=str(row.state), api=api, releases=there)
 
 
 def _listed_model(row: ListedDataset) -> ModelCard:
     there = [f"{row.name}@{snapshot}" for snapshot in row.askable]
-    return ModelCard(id=row.name, created=int(row.since), state=row.state, releases=there)
+    return ModelCard(id=row.name, created=int(row.since), state=row.state, api=row.api, releases=there)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from shared.azure.answers import AnswerText
 from shared.chatdata.tokens import estimated_tokens
 from shared.serving.prompt import prompt_tokens
 from shared.serving.protocol import FinishReason, TokenUsage
-from shared.serving.requests import ChatTurn
+from shared.serving.turns import ChatTurn
 
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 _SENTENCE_ENDS = tuple(".!?:;)]}\"'`*…。！？」』”’»")
@@ -17,20 +18,29 @@ _SENTENCE_ENDS = tuple(".!?:;)]}\"'`*…。！？」』”’»")
 _MARGIN = 1.3
 
 
-def finish_reason(last: AnswerText, text: str, longest: int) -> FinishReason:
-    """Why an answer ended, of at most `longest` tokens. `last`: what the deployment told at its end.
+@dataclass(frozen=True, slots=True)
+class AnswerEnd:
+    """Why an answer ended; None: nobody knows. `estimated`: the deployment did not tell."""
+
+    reason: FinishReason | None
+    estimated: bool = False
+
+
+def answer_end(last: AnswerText, text: str, longest: int) -> AnswerEnd:
+    """Why an answer of at most `longest` tokens ended. `last` is what the deployment told at its end.
 
     Where it told neither a reason nor a count, an answer that is about as long as it may be counts as cut. So does one
-    that is nearly so long and ends in the middle of a sentence.
+    that is nearly so long and ends in the middle of a sentence. Of a shorter one nobody knows.
     """
     match last.ended:
         case "stop" | "length" | "content_filter" as reason:
-            return reason
+            return AnswerEnd(reason)
     if last.tokens and last.tokens[1]:
-        return "length" if last.tokens[1] >= longest else "stop"
+        return AnswerEnd("length" if last.tokens[1] >= longest else "stop")
     tokens = _answer_tokens(text)
     open_end = bool(text) and not text.rstrip().endswith(_SENTENCE_ENDS)
-    return "length" if tokens >= longest or (open_end and tokens * _MARGIN >= longest) else "stop"
+    cut = tokens >= longest or (open_end and tokens * _MARGIN >= longest)
+    return AnswerEnd("length" if cut else None, estimated=True)
 
 
 def answer_usage(turns: Sequence[ChatTurn], text: str, counted: tuple[int, int] | None) -> TokenUsage:

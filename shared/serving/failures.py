@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.ledger.release import CallResult, call_result
+from shared.ledger.release import CallResult, ServingApi, call_result
 from shared.serving.protocol import ApiError
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ def broken_off(dataset: str, broken: StreamBroken) -> ApiError:
     return ApiError(status, code, f"{dataset}: the answer broke off: {broken}", asked=True)
 
 
-def result_of(answer: EndpointAnswer, usable: bool) -> CallResult:
+def result_of(answer: EndpointAnswer, usable: bool, api: ServingApi) -> CallResult:
     """How a call counts for its deployment. A conversation that is too long for the model is not the model's fault."""
-    return "refused" if _is_overflow(answer) else call_result(answer.status, usable)
+    return "refused" if _is_overflow(answer) else call_result(_true_status(answer, api), usable)
 
 
 def context_exceeded(context: int, asked: int, wanted: int) -> ApiError:
@@ -35,12 +35,15 @@ def context_exceeded(context: int, asked: int, wanted: int) -> ApiError:
     return ApiError(400, "context_length_exceeded", text, param="messages")
 
 
-def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
+def not_answered(dataset: str, answer: EndpointAnswer, api: ServingApi) -> ApiError:
     """For an answer that is none."""
     if _is_overflow(answer):
         text = f"The messages exceed the maximum context length of {dataset}: {answer.detail}"
         return ApiError(400, "context_length_exceeded", text, param="messages")
-    match answer.status:
+    match _true_status(answer, api):
+        case 400 | 422 if answer.status == 424:
+            text = f"the model's server does not take this call: {answer.detail}"
+            return ApiError(400, "invalid_value", text)
         case 0 if answer.lost == "unsent":
             return ApiError(503, "unavailable", f"{dataset}: {answer.detail}; nobody was asked", 5)
         case 0 if answer.lost == "cut":
@@ -59,6 +62,12 @@ def not_answered(dataset: str, answer: EndpointAnswer) -> ApiError:
         case 404 | 503:
             return ApiError(503, "unavailable", f"{dataset} is not ready to answer", 10)
     return ApiError(502, "endpoint_error", f"{dataset}: the endpoint answered HTTP {answer.status}", asked=True)
+
+
+def _true_status(answer: EndpointAnswer, api: ServingApi) -> int:
+    """The status of the container, where it can be believed: its OpenAI route has true ones, `/score` has not."""
+    believed = api == "openai" and answer.container_status in (400, 413, 422, 429)
+    return answer.container_status if answer.status == 424 and believed else answer.status
 
 
 def _is_overflow(answer: EndpointAnswer) -> bool:

@@ -34,6 +34,7 @@ _PLATFORM = "The platform answers it before the app is asked, in Azure without a
 _HEADERS = {
     "x-request-id": "That of the request, or a new one.",
     "x-droptune-ignored": "Hints of the request that had no effect, with commas between.",
+    "x-droptune-unavailable": "What this deployment cannot give: `stream`, `finish_reason`, `usage`; commas between.",
     "x-should-retry": "`false`: the model may have been asked, so that another try may be a second answer.",
     "Retry-After": "Seconds after which another try may help.",
     "WWW-Authenticate": "How a key can be sent.",
@@ -121,7 +122,9 @@ def _answer(route: ApiRoute) -> dict[str, Any]:
         content["text/event-stream"] = {"schema": {"$ref": _REF.format(model=route.streams)}}
     found = {"description": "Taken." if route.status == 202 else "The answer.", "content": content}
     if route.caller == "ask":
-        found["headers"] = _headers("x-request-id", *(("x-droptune-ignored",) if route.body else ()))
+        found["headers"] = _headers(
+            "x-request-id", *(("x-droptune-ignored", "x-droptune-unavailable") if route.body else ())
+        )
     return found
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.azure import inference
+from shared.azure import payloads
 from shared.chatdata.tokens import estimated_tokens
 from shared.serving import failures
+from shared.serving.calls import ChatCall, PreparedCall
 from shared.serving.protocol import ApiError
-from shared.serving.requests import ChatTurn
+from shared.serving.turns import ChatTurn
 
 if TYPE_CHECKING:
     from shared.config.settings import Settings
-    from shared.serving.calls import ChatCall
+    from shared.ledger.release import ServingApi
     from shared.serving.catalog import ModelTraits
 
 
@@ -22,20 +23,28 @@ MOST_MESSAGES = 1000
 MOST_CHARACTERS = 200_000
 
 
-def request_body(call: ChatCall, traits: ModelTraits, settings: Settings) -> dict[str, Any]:
-    """The recipe's payload. Raises ApiError (400, 422) for turns that this model cannot take."""
+def prepare(call: ChatCall, api: ServingApi, traits: ModelTraits, settings: Settings) -> PreparedCall:
+    """What is sent. Raises ApiError (400, 422) for what this model, or its container, cannot take."""
     _check_count(call.turns)
-    turns = _templated(call.turns, traits, settings)
+    turns = _templated(call.turns, api, traits, settings)
     longest = settings.max_new_tokens
     if traits.context:
         longest = min(longest, _tokens_left(call, turns, traits.context))
     _check_length(call.turns)
-    return inference.payload(turns, {"max_new_tokens": longest, **call.parameters})
+    parameters = {"max_new_tokens": longest, **call.parameters}
+    if api == "openai":
+        more = {**({"stop": list(call.stops)} if call.stops else {}), **call.extras.more}
+        body, ignored = payloads.body(api, turns, parameters, more), call.extras.unused
+    else:
+        _check_demands(call)
+        body, ignored = payloads.body(api, turns, parameters), (*call.extras.unused, *call.extras.hints)
+    return PreparedCall(api, body, int(parameters["max_new_tokens"]), ignored)
 
 
-def longest_answer(body: Mapping[str, Any]) -> int:
-    """The most tokens that the answer to such a request may have."""
-    return int(body["input_data"]["parameters"]["max_new_tokens"])
+def _check_demands(call: ChatCall) -> None:
+    """Raises ApiError (400) for what only an OpenAI route can do."""
+    for name, (_, refusal) in call.extras.demands.items():
+        raise ApiError(400, "unsupported_parameter", f"{name}: {refusal}", param=name)
 
 
 def prompt_tokens(turns: Sequence[Mapping[str, Any]]) -> int:
@@ -56,14 +65,16 @@ def _check_length(turns: Sequence[ChatTurn]) -> None:
             raise ApiError(422, "message_too_long", text, param=f"messages[{at}].content")
 
 
-def _templated(turns: Sequence[ChatTurn], traits: ModelTraits, settings: Settings) -> list[dict[str, Any]]:
+def _templated(
+    turns: Sequence[ChatTurn], api: ServingApi, traits: ModelTraits, settings: Settings
+) -> list[dict[str, Any]]:
     """The turns with the system turn treated as it was in training."""
     plain: list[dict[str, Any]] = [{"role": turn.role, "content": turn.content} for turn in turns]
     if turns[0].role != "system":
         return plain
-    if settings.system_turns == "fold":
-        from shared.chatdata.templates import fold_system_turn
+    from shared.chatdata.templates import fold_system_turn, folds
 
+    if folds(settings.system_turns, traits.roles, api):
         return fold_system_turn(plain)
     if settings.system_turns == "reject":
         raise ApiError(400, "unsupported_role", "system turns are not taken here", param="messages[0].role")

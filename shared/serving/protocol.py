@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import PipelineError
+from shared.ledger.release import ServingApi
 
 
 class ApiError(PipelineError):
@@ -63,6 +64,10 @@ class ErrorBody(BaseModel):
 FinishReason = Literal["stop", "length", "content_filter"]
 
 
+def _is_false(value: object) -> bool:
+    return not value
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -84,12 +89,17 @@ class AnswerMessage(BaseModel):
     refusal: None = None
 
 
+_UNKNOWN = "Null: the deployment does not tell, and the answer may be shorter than the model would have made it."
+_ESTIMATED = "The deployment did not tell why the answer ended."
+
+
 class ChatChoice(BaseModel):
     """The one answer there is."""
 
     index: Literal[0] = 0
     message: AnswerMessage
-    finish_reason: FinishReason
+    finish_reason: FinishReason | None = Field(description=_UNKNOWN)
+    finish_reason_estimated: bool = Field(False, exclude_if=_is_false, description=_ESTIMATED)
     logprobs: None = None
 
 
@@ -117,6 +127,9 @@ class ChunkChoice(BaseModel):
     index: Literal[0] = 0
     delta: ChatDelta
     finish_reason: FinishReason | None = None
+    finish_reason_estimated: bool = Field(
+        False, exclude_if=_is_false, description=f"{_ESTIMATED} `stop` is then no more than that the stream is over."
+    )
     logprobs: None = None
 
 
@@ -138,7 +151,8 @@ class NativeAnswer(BaseModel):
     dataset: str
     release: str = Field(description="The snapshot whose model answered.")
     deployment: str
-    finish_reason: FinishReason
+    finish_reason: FinishReason | None = Field(description=_UNKNOWN)
+    finish_reason_estimated: bool = Field(False, exclude_if=_is_false, description=_ESTIMATED)
     usage: TokenUsage
 
 
@@ -150,6 +164,10 @@ class ModelCard(BaseModel):
     created: int = Field(description="When its state was entered, seconds since 1970.")
     owned_by: Literal["droptune"] = "droptune"
     state: str = Field(description="The dataset's state; ASLEEP: a call wakes it.")
+    api: ServingApi = Field(
+        description="What its container speaks: `openai` streams, counts tokens and says why an answer ended; `score` "
+        "and `mlflow` do not; empty: not known yet."
+    )
     releases: list[str] = Field(description="The names that pin one of its releases now.")
 
 

@@ -14,7 +14,7 @@ from shared.azure.answers import AnswerText
 from shared.azure.inference import EndpointAnswer, StreamBroken
 from shared.serving import failures
 from shared.serving.calls import AnswerPiece, ChatCall
-from shared.serving.endings import answer_usage, finish_reason
+from shared.serving.endings import AnswerEnd, answer_end, answer_usage
 from shared.serving.stops import StopFilter
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class AnswerRelay:
 
     def __init__(self, counts: Counts, call: ChatCall, resolved: ResolvedCall, started: float) -> None:
         self._counts, self._call, self._started = counts, call, started
-        self._target, self._longest = resolved.target, resolved.longest
+        self._target, self._prepared = resolved.target, resolved.prepared
 
     async def pieces(self, answer: EndpointAnswer) -> AsyncGenerator[AnswerPiece]:
         """The answer piece by piece; the last one says how it ended. Raises ApiError if it is none, or breaks off."""
@@ -53,11 +53,19 @@ class AnswerRelay:
         rest = stops.rest()
         whole = "".join([*sent, rest])
         usable = answer.status == 200 and (bool(whole) or stops.done or last.ended == "content_filter")
-        self._count(deployment, failures.result_of(answer, usable))
+        api = self._prepared.api
+        self._count(deployment, failures.result_of(answer, usable, api))
         if not usable:
-            raise failures.not_answered(dataset, answer)
-        ended = "stop" if stops.done else finish_reason(last, whole, self._longest)
-        yield AnswerPiece(rest, *who, ended, answer_usage(self._call.turns, whole, last.tokens))
+            raise failures.not_answered(dataset, answer, api)
+        end = AnswerEnd("stop") if stops.done else answer_end(last, whole, self._prepared.longest)
+        usage = answer_usage(self._call.turns, whole, last.tokens)
+        yield AnswerPiece(rest, *who, end.reason, end.estimated, usage)
+
+    def note_unavailable(self, answer: EndpointAnswer, streamed: bool) -> None:
+        """Notes what was asked for and this answer does not have; of one that still comes only its end tells."""
+        whole = answer.pieces is None
+        lacks = {"stream": streamed, "finish_reason": not answer.ended, "usage": answer.tokens is None}
+        self._call.notes.unavailable = tuple(name for name, lacking in lacks.items() if whole and lacking)
 
     def left(self) -> None:
         """The caller went away before the endpoint said anything."""

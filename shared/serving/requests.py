@@ -1,147 +1,26 @@
 """What callers may ask: the bodies of all routes that ask a model. The models are the one table of fields.
 
 What cannot change an answer is taken; hints without effect here are taken and named in the answer's header; what would
-change what the caller counts on is refused by name (`fields` has the marks). Fields that are in no table are refused
-by name as well: a misspelt one must not be lost in silence. Null means that a field is left out (`bodies`).
+change what the caller counts on is refused by name (`fields` has the marks). A deployment with an OpenAI route takes
+some of both, and is given them. Fields that are in no table are refused by name as well: a misspelt one must not be
+lost in silence. Null means that a field is left out (`bodies`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
-from shared.serving.fields import Hint, HintField, NeutralField, Taken, ignored
+from shared.serving.fields import Hint, HintField, NeutralField, PassedHint, RequestExtras, Taken, extras_of
+from shared.serving.turns import NO_TOOLS, ChatTurn, Conversation, NotebookConversation, RequestModel
 
 MOST_NEW_TOKENS = 16_384
 MOST_STOPS = 4
 _TEXT_ONLY = "a fine-tuned model answers with text only"
-_READS_TEXT = "the model reads text only"
-_PARTS = 'only parts like {"type": "text", "text": "..."} are taken: ' + _READS_TEXT
-# The latter two are those of the Responses API, which some clients keep their turns in.
-_TEXT_PARTS = ("text", "input_text", "output_text")
-_NO_TOOLS = "the model calls no tools"
 _ONE = "there is one answer to a call"
 _NO_SCORES = "deployments tell no probabilities"
 _FREE = "the form of an answer cannot be enforced"
-
-
-class RequestModel(BaseModel):
-    """What all bodies and their parts have in common."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
-
-
-# --- turns -----------------------------------------------------------------------------------------------------
-
-
-class TextPart(BaseModel):
-    """A part of a content that is given in parts. Marks for the caches of other services are passed over."""
-
-    type: Literal["text", "input_text", "output_text"]
-    text: str
-
-
-def _joined(content: object) -> object:
-    """Parts of text as one text: some clients always send parts."""
-    if not isinstance(content, list):
-        return content
-    for part in content:
-        if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS or not isinstance(part.get("text"), str):
-            raise PydanticCustomError("unsupported", _PARTS)
-    return "\n".join(part["text"] for part in content)
-
-
-def _role(role: object) -> object:
-    return "system" if role == "developer" else role
-
-
-# A user turn says something; blank turns of the other roles are left out.
-_SAYS_SOMETHING: JsonDict = {"if": {"type": "string"}, "then": {"pattern": r"\S"}}
-_USERS_TEXT: JsonDict = {
-    "if": {"properties": {"role": {"const": "user"}}, "required": ["role"]},
-    "then": {"required": ["content"], "properties": {"content": _SAYS_SOMETHING}},
-}
-
-
-class ChatTurn(RequestModel):
-    """One turn of a conversation. The newer role `developer` is taken for `system`."""
-
-    model_config = ConfigDict(json_schema_extra=_USERS_TEXT)
-
-    role: Annotated[
-        Literal["system", "user", "assistant"],
-        BeforeValidator(_role, json_schema_input_type=Literal["system", "developer", "user", "assistant"]),
-    ]
-    # A client may keep a blank answer as null, or leave its content out.
-    content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart])] = ""
-    # What clients add to the turns they keep, and send back.
-    name: Taken[str] = None
-    id: Taken[str | int] = None
-    refusal: Taken[str] = None
-    annotations: Taken[list[Any]] = None
-    reasoning: Taken[Any] = None
-    reasoning_content: Taken[Any] = None
-    reasoning_details: Taken[Any] = None
-    thinking: Taken[Any] = None
-    provider_specific_fields: Taken[dict[str, Any]] = None
-    metadata: Taken[dict[str, Any]] = None
-    timestamp: Taken[str | float] = None
-    created_at: Taken[str | float] = None
-    weight: Taken[float] = None
-    cache_control: Taken[dict[str, Any]] = None
-    finish_reason: Taken[str] = None
-    tool_calls: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
-    function_call: Annotated[Any, NeutralField(({},), _NO_TOOLS)] = None
-    tool_call_id: Annotated[Any, NeutralField(("",), _NO_TOOLS)] = None
-    audio: Annotated[Any, NeutralField(({},), _READS_TEXT)] = None
-    images: Annotated[Any, NeutralField(([],), _READS_TEXT)] = None
-    type: Annotated[Any, NeutralField(("text", "message"), _READS_TEXT)] = None
-    prefix: Annotated[Any, NeutralField((False,), "a model answers the last turn")] = None
-
-
-def _mergeable(turns: list[ChatTurn]) -> list[ChatTurn]:
-    """What a template can take: one system turn at most, first; then a user turn; a user turn at the end.
-
-    Leading system turns become one. Blank system turns, and blank answers that a client kept, are left out.
-    """
-    kept = [turn for turn in turns if turn.content.strip() or turn.role == "user"]
-    leading = 0
-    while leading < len(kept) and kept[leading].role == "system":
-        leading += 1
-    if any(turn.role == "system" for turn in kept[leading:]):
-        raise ValueError("system turns can only be the first ones")
-    if not kept[leading:]:
-        raise ValueError("must have a user turn at the end")
-    if kept[-1].role != "user":
-        raise ValueError(f"must end with a user turn, not with one of role {kept[-1].role}")
-    if kept[leading].role != "user":
-        raise ValueError("must begin with a user turn, which may have system turns before it")
-    for at, turn in enumerate(turns):
-        if turn.role == "user" and not turn.content.strip():
-            raise ValueError(f"the content of turn {at} is blank")
-    if leading > 1:
-        text = "\n\n".join(turn.content for turn in kept[:leading])
-        return [ChatTurn(role="system", content=text), *kept[leading:]]
-    return kept
-
-
-def _unwrapped(turns: object) -> object:
-    """The sample notebook sends a list within the list."""
-    return turns[0] if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list) else turns
-
-
-_ORDER = "Ends with a user turn, and begins with one after the system turns."
-_Turns = Annotated[list[ChatTurn], Field(min_length=1)]
-Conversation = Annotated[list[ChatTurn], Field(min_length=1, description=_ORDER), AfterValidator(_mergeable)]
-_NotebookConversation = Annotated[
-    list[ChatTurn],
-    Field(min_length=1),
-    AfterValidator(_mergeable),
-    BeforeValidator(_unwrapped, json_schema_input_type=_Turns | Annotated[list[_Turns], Field(max_length=1)]),
-]
 
 # --- stops -----------------------------------------------------------------------------------------------------
 
@@ -175,13 +54,13 @@ class NativeParameters(RequestModel):
     do_sample: bool | None = None
     max_new_tokens: NewTokens = None
     stop: Stops = None
-    seed: Hint[int] = None
-    top_k: Annotated[int | None, HintField((0, -1))] = None
-    min_p: Annotated[float | None, HintField((0,))] = None
-    repetition_penalty: Annotated[float | None, HintField((1,))] = None
+    seed: PassedHint[int] = None
+    top_k: Annotated[int | None, HintField((0, -1), True)] = None
+    min_p: Annotated[float | None, HintField((0,), True)] = None
+    repetition_penalty: Annotated[float | None, HintField((1,), True)] = None
     length_penalty: Annotated[float | None, HintField((1,))] = None
-    presence_penalty: Annotated[float | None, HintField((0,))] = None
-    frequency_penalty: Annotated[float | None, HintField((0,))] = None
+    presence_penalty: Annotated[float | None, HintField((0,), True)] = None
+    frequency_penalty: Annotated[float | None, HintField((0,), True)] = None
     return_full_text: Annotated[Any, NeutralField((False,), "the answer comes without the question")] = None
     num_beams: Annotated[Any, NeutralField((1,), _ONE)] = None
     num_return_sequences: Annotated[Any, NeutralField((1,), _ONE)] = None
@@ -191,7 +70,7 @@ class NativeParameters(RequestModel):
 class InputData(RequestModel):
     """The recipe's `input_data`."""
 
-    input_string: _NotebookConversation
+    input_string: NotebookConversation
     parameters: NativeParameters = NativeParameters()
 
 
@@ -215,9 +94,9 @@ class NativeRequest(RequestModel):
         """The texts that end the answer."""
         return tuple(self.input_data.parameters.stop or self.params.stop or ())
 
-    def ignored(self) -> list[str]:
-        """The hints that have no effect."""
-        return sorted({*ignored(self.params), *ignored(self.input_data.parameters)})
+    def extras(self) -> RequestExtras:
+        """What is passed on, ignored or refused, depending on who answers."""
+        return extras_of(self.params, self.input_data.parameters)
 
 
 # --- chat completions ------------------------------------------------------------------------------------------
@@ -266,15 +145,15 @@ class ChatRequest(RequestModel):
     cache_prompt: Taken[bool] = None
     usage: Taken[dict[str, Any]] = None
     # Hints for how to answer.
-    seed: Hint[int] = None
-    frequency_penalty: Annotated[float | None, HintField((0,))] = None
-    presence_penalty: Annotated[float | None, HintField((0,))] = None
-    repetition_penalty: Annotated[float | None, HintField((1,))] = None
+    seed: PassedHint[int] = None
+    frequency_penalty: Annotated[float | None, HintField((0,), True)] = None
+    presence_penalty: Annotated[float | None, HintField((0,), True)] = None
+    repetition_penalty: Annotated[float | None, HintField((1,), True)] = None
     repeat_penalty: Annotated[float | None, HintField((1,))] = None
     length_penalty: Annotated[float | None, HintField((1,))] = None
-    top_k: Annotated[int | None, HintField((0, -1))] = None
+    top_k: Annotated[int | None, HintField((0, -1), True)] = None
     top_a: Annotated[float | None, HintField((0,))] = None
-    min_p: Annotated[float | None, HintField((0,))] = None
+    min_p: Annotated[float | None, HintField((0,), True)] = None
     typical_p: Annotated[float | None, HintField((1,))] = None
     tfs_z: Annotated[float | None, HintField((1,))] = None
     mirostat: Annotated[int | None, HintField((0,))] = None
@@ -282,12 +161,12 @@ class ChatRequest(RequestModel):
     mirostat_eta: Hint[float] = None
     random_seed: Hint[int] = None
     safe_prompt: Annotated[bool | None, HintField((False,))] = None
-    min_tokens: Annotated[int | None, HintField((0,))] = None
-    ignore_eos: Annotated[bool | None, HintField((False,))] = None
-    skip_special_tokens: Annotated[bool | None, HintField((True,))] = None
-    spaces_between_special_tokens: Annotated[bool | None, HintField((True,))] = None
+    min_tokens: Annotated[int | None, HintField((0,), True)] = None
+    ignore_eos: Annotated[bool | None, HintField((False,), True)] = None
+    skip_special_tokens: Annotated[bool | None, HintField((True,), True)] = None
+    spaces_between_special_tokens: Annotated[bool | None, HintField((True,), True)] = None
     add_generation_prompt: Annotated[bool | None, HintField((True,))] = None
-    truncate_prompt_tokens: Hint[int] = None
+    truncate_prompt_tokens: PassedHint[int] = None
     priority: Annotated[int | None, HintField((0,))] = None
     reasoning_effort: Annotated[str | None, HintField(("none",))] = None
     reasoning: Hint[Any] = None
@@ -295,7 +174,7 @@ class ChatRequest(RequestModel):
     thinking: Hint[Any] = None
     enable_thinking: Annotated[bool | None, HintField((False,))] = None
     thinking_budget: Annotated[int | None, HintField((0,))] = None
-    chat_template_kwargs: Annotated[dict[str, Any] | None, HintField(({},))] = None
+    chat_template_kwargs: Annotated[dict[str, Any] | None, HintField(({},), True)] = None
     verbosity: Hint[str] = None
     prediction: Hint[dict[str, Any]] = None
     options: Annotated[dict[str, Any] | None, HintField(({},))] = None
@@ -306,18 +185,18 @@ class ChatRequest(RequestModel):
     n: Annotated[Any, NeutralField((1,), _ONE)] = None
     best_of: Annotated[Any, NeutralField((1,), _ONE)] = None
     use_beam_search: Annotated[Any, NeutralField((False,), _ONE)] = None
-    tools: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
-    tool_choice: Annotated[Any, NeutralField(("none", "auto"), _NO_TOOLS)] = None
-    functions: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
-    function_call: Annotated[Any, NeutralField(("none", "auto"), _NO_TOOLS)] = None
-    response_format: Annotated[Any, NeutralField(({"type": "text"}, {}), _FREE)] = None
+    tools: Annotated[Any, NeutralField(([],), NO_TOOLS)] = None
+    tool_choice: Annotated[Any, NeutralField(("none", "auto"), NO_TOOLS)] = None
+    functions: Annotated[Any, NeutralField(([],), NO_TOOLS)] = None
+    function_call: Annotated[Any, NeutralField(("none", "auto"), NO_TOOLS)] = None
+    response_format: Annotated[Any, NeutralField(({"type": "text"}, {}), _FREE, True)] = None
     guided_json: Annotated[Any, NeutralField(({},), _FREE)] = None
     guided_regex: Annotated[Any, NeutralField(("",), _FREE)] = None
     guided_choice: Annotated[Any, NeutralField(([],), _FREE)] = None
     guided_grammar: Annotated[Any, NeutralField(("",), _FREE)] = None
     structured_outputs: Annotated[Any, NeutralField(({}, False), _FREE)] = None
-    logit_bias: Annotated[Any, NeutralField(({}, []), _FREE)] = None
-    stop_token_ids: Annotated[Any, NeutralField(([],), "stop takes texts")] = None
+    logit_bias: Annotated[Any, NeutralField(({}, []), _FREE, True)] = None
+    stop_token_ids: Annotated[Any, NeutralField(([],), "stop takes texts", True)] = None
     include_stop_str_in_output: Annotated[Any, NeutralField((False,), "an answer ends before its stop")] = None
     echo: Annotated[Any, NeutralField((False,), "the answer comes without the question")] = None
     suffix: Annotated[Any, NeutralField(("",), "a model answers the last turn")] = None
@@ -327,8 +206,8 @@ class ChatRequest(RequestModel):
     prompt_logprobs: Annotated[Any, NeutralField((0, False), _NO_SCORES)] = None
     modalities: Annotated[Any, NeutralField((["text"], []), _TEXT_ONLY)] = None
     audio: Annotated[Any, NeutralField(({},), _TEXT_ONLY)] = None
-    web_search_options: Annotated[Any, NeutralField((), _NO_TOOLS)] = None
-    plugins: Annotated[Any, NeutralField(([],), _NO_TOOLS)] = None
+    web_search_options: Annotated[Any, NeutralField((), NO_TOOLS)] = None
+    plugins: Annotated[Any, NeutralField(([],), NO_TOOLS)] = None
 
     def turns(self) -> list[ChatTurn]:
         """The conversation."""
@@ -344,7 +223,7 @@ class ChatRequest(RequestModel):
         """The texts that end the answer."""
         return tuple(self.stop or ())
 
-    def ignored(self) -> list[str]:
-        """The hints that have no effect."""
-        options = self.stream_options
-        return [*ignored(self), *(f"stream_options.{name}" for name in (ignored(options) if options else ()))]
+    def extras(self) -> RequestExtras:
+        """What is passed on, ignored or refused, depending on who answers."""
+        found, options = extras_of(self), extras_of(self.stream_options, prefix="stream_options.")
+        return RequestExtras((*found.unused, *options.unused), found.hints, found.demands)

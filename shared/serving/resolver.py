@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from shared.azure import payloads
 from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState
 from shared.serving.cache import SingleFlightCache
-from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ChatCall, ResolvedCall
+from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ChatCall, PreparedCall, ResolvedCall
 from shared.serving.catalog import ChatTarget, ModelCatalog, is_up
-from shared.serving.prompt import longest_answer, request_body
+from shared.serving.prompt import prepare
 from shared.serving.protocol import ApiError
 
 if TYPE_CHECKING:
-    from shared.ledger.release import Release
+    from shared.ledger.release import Release, ServingApi
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
@@ -36,48 +37,60 @@ class CallResolver:
     def __init__(self, services: Services, catalog: ModelCatalog) -> None:
         self._services, self._catalog = services, catalog
         self._keys: SingleFlightCache[str] = SingleFlightCache(self._read_key, KEY_SECONDS, KEY_USABLE_SECONDS)
+        # Deployments that have no OpenAI route although their releases say so.
+        self._at_score: set[str] = set()
 
     async def resolve(self, progress: CallProgress) -> ResolvedCall:
         """Everything that is needed to ask. Raises ApiError: 400 to 422 for the call, 503 and 504 for the target."""
         try:
             async with asyncio.timeout(progress.left):
-                target, body = await self._fit(progress.call, await self._wait_until_up(progress))
+                target, release, prepared = await self._fit(progress.call, await self._wait_until_up(progress))
                 key = await self._keys.get(target.row.endpoint)
-                return ResolvedCall(target, body, key, longest_answer(body))
+                uri = payloads.address(target.row.scoring_uri, prepared.api)
+                return ResolvedCall(target, release, uri, prepared, key)
         except TimeoutError as error:
             raise ApiError(504, "timeout", "storage or Azure ML took too long; nobody was asked") from error
 
-    def forget(self, resolved: ResolvedCall, *, key: bool = False, row: bool = False) -> None:
-        """Have the key or the row read anew, unless another call has seen to it already."""
+    def forget(self, resolved: ResolvedCall, *, key: bool = False, row: bool = False, api: bool = False) -> None:
+        """Have the key or the row read anew, unless another call has seen to it already.
+
+        `api`: the deployment does not have the OpenAI route any more, and is asked at `/score` from now on.
+        """
+        if api:
+            self._at_score.add(resolved.release.deployment)
         if row:
             self._catalog.forget(resolved.target.row.name)
         if key:
             self._keys.forget(resolved.target.row.endpoint, resolved.key)
 
-    async def _fit(self, call: ChatCall, target: ChatTarget) -> tuple[ChatTarget, dict[str, Any]]:
+    async def _fit(self, call: ChatCall, target: ChatTarget) -> tuple[ChatTarget, Release, PreparedCall]:
         """Who is asked by name, and what is sent. Raises ApiError (400, 422) if no release can take the call.
 
         A call that only some of the releases can take is sent to one of these: a rollout must not refuse what the live
         release answers. Of several one is drawn by its share of the traffic, as Azure would: so it is known who was
         asked, even if no answer comes, and a rollout is judged by it.
         """
-        found: list[tuple[Release, dict[str, Any]]] = []
+        found: list[tuple[Release, PreparedCall]] = []
         refused: ApiError | None = None
         releases = target.may_answer()
         for release in releases:
             try:
                 traits = await self._catalog.traits(release)
-                found.append((release, request_body(call, traits, self._services.settings)))
+                found.append((release, prepare(call, self._api(release), traits, self._services.settings)))
             except ApiError as error:
                 refused = refused or error
         if not found:
             assert refused is not None, "somebody may answer"
             raise refused
         if len(releases) == 1:
-            return target, found[0][1]
+            return target, *found[0]
         shares = [target.row.traffic.get(release.deployment, 0) for release, _ in found]
-        ((release, body),) = random.choices(found, shares if any(shares) else None)
-        return ChatTarget(target.row, release), body
+        ((release, prepared),) = random.choices(found, shares if any(shares) else None)
+        return ChatTarget(target.row, release), release, prepared
+
+    def _api(self, release: Release) -> ServingApi:
+        """The better way to ask a release."""
+        return "score" if not release.api or release.deployment in self._at_score else release.api
 
     async def _wait_until_up(self, progress: CallProgress) -> ChatTarget:
         """Who is to be asked, once it is awake; waits for that as long as the caller is willing to."""

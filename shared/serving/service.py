@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.errors import PipelineError
@@ -54,7 +55,7 @@ class ChatService:
                 texts.append(piece.text)
                 last = piece
         assert last is not None, "an answer has a last piece"
-        return AnswerPiece("".join(texts), last.dataset, last.release, last.deployment, last.ended, last.usage)
+        return replace(last, text="".join(texts))
 
     def stream(self, call: ChatCall) -> AsyncGenerator[AnswerPiece]:
         """The answer piece by piece as the deployment gives it; in one piece where it does not stream.
@@ -73,6 +74,9 @@ class ChatService:
             while True:
                 resolved = await self._resolver.resolve(progress)
                 self._last_asked.note(resolved.target.row)
+                call.notes.ignored = resolved.prepared.ignored
+                if streamed and resolved.prepared.api != "openai":  # until the answer says more
+                    call.notes.unavailable = ("stream",)
                 relay = AnswerRelay(self.services.counts, call, resolved, time.monotonic())
                 try:
                     answer = await self._asker.ask(progress, resolved, streamed)
@@ -81,6 +85,7 @@ class ChatService:
                     raise
                 if answer.usable or not await self._asker.may_ask_again(progress, resolved, answer):
                     break
+            relay.note_unavailable(answer, streamed)
             async with aclosing(answer), aclosing(relay.pieces(answer)) as pieces:
                 async for piece in pieces:
                     yield piece

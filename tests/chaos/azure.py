@@ -22,11 +22,13 @@ from tests.fake_storage import FakeStorage, _Stored
 from tests.fake_workspace import FakeWorkspace
 from tests.fake_workspace.serving import FakeDeployments, FakeEndpoints
 from tests.fake_workspace.training import FakeJobs, FakeModels
+from tests.fakes import probe_answer
 
 _JOBS = ("Completed", "Failed", "Canceled", "NotResponding")
 _DEPLOYMENTS = ("Succeeded", "Failed", "Creating")
 _MODELS = ("good", "bad", "flaky")
 _SERVES = ("few", "well", "badly", "refusing")
+_SPEAKS = ("openai", "score", "mlflow")
 _WHY = "InternalServerError: accepted, and then it failed"
 
 
@@ -205,6 +207,7 @@ def ends(job: float, deployment: float, model: float, quota: float, write: float
         "quota": weights(1 - quota, quota),
         "traffic": weights(0.3, 0.5 - model / 2, 0.1 + model / 4, 0.1 + model / 4),
         "write": weights(1 - write, write) if write else weights(1.0),
+        "container": weights(0.5, 0.3, 0.2),
     }
 
 
@@ -214,11 +217,22 @@ class ChaosScorer:
     def __init__(self, stage: Stage, workspace: ChaosWorkspace) -> None:
         self.stage, self.workspace = stage, workspace
 
+    async def probe(self, uri: str, key: str, deployment: str, timeout: float) -> inference.EndpointAnswer:
+        def act() -> inference.EndpointAnswer:
+            found = self._answer(_endpoint_at(uri), key, deployment)
+            if found.status != 200:  # nothing is known of what a container speaks that fails at the moment
+                return found
+            speaks = self.workspace.fate("container", deployment, _SPEAKS)
+            return probe_answer(speaks, uri)
+
+        found: inference.EndpointAnswer = self.stage.call("scorer", "probe", (uri, deployment), act)
+        return found
+
     async def ask(self, uri: str, key: str, body: Any, timeout: float, **more: str) -> inference.EndpointAnswer:
         wanted = more.get("deployment", "")
 
         def act() -> inference.EndpointAnswer:
-            return self._answer(uri.split("/")[-2] if "/" in uri else "", key, wanted)
+            return self._answer(_endpoint_at(uri), key, wanted)
 
         found: inference.EndpointAnswer = self.stage.call("scorer", "ask", (uri, wanted), act)
         return found
@@ -240,6 +254,12 @@ class ChaosScorer:
 
     async def close(self) -> None:
         """Nothing is pooled."""
+
+
+def _endpoint_at(uri: str) -> str:
+    """The endpoint of an address, whatever the path behind it."""
+    parts = uri.split("/")
+    return parts[3] if len(parts) > 3 else ""
 
 
 class ChaosMetrics:

@@ -15,8 +15,8 @@ from shared.operations import actions
 from shared.releases import idle
 from shared.serving.calls import ChatCall
 from shared.serving.protocol import ApiError
-from shared.serving.requests import ChatTurn
 from shared.serving.service import ChatService
+from shared.serving.turns import ChatTurn
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
 from tests.fake_process import InlineExecutor
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+
+import aiohttp
 import pytest
 
+from shared.azure.inference import InferenceClient
+from shared.azure.probe import ProbeResult, find_api
 from shared.errors import AzureRefused, EndpointNameTaken, ServiceBusy
 from tests.contracts.workspaces import BROKEN, TAGS, Shop
 
@@ -226,3 +232,27 @@ def test_a_deployment_whose_removal_is_accepted_and_fails_is_there_and_says_why(
     workspace.deployments.delete(endpoint, "rel1")
     shop.side.settle()
     assert workspace.deployments.get(endpoint, "rel1") is None
+
+
+@pytest.mark.services
+def test_what_each_container_speaks_is_found_out_without_asking_its_model(azure_shop: Shop) -> None:
+    endpoint, server = azure_shop.served("rel1"), azure_shop.side.server  # type: ignore[attr-defined]
+    found = azure_shop.workspace.endpoints.get(endpoint)
+    assert found is not None
+    key = azure_shop.workspace.endpoints.key(endpoint)
+
+    async def probe(client: InferenceClient) -> ProbeResult:
+        # In the app the authority of the local cloud is trusted by the environment.
+        trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=server.ca))
+        client._pools[asyncio.get_running_loop()] = aiohttp.ClientSession(connector=trust)
+        try:
+            return await find_api(client, found.scoring_uri, key, "rel1")
+        finally:
+            await client.close()
+
+    speaks = {}
+    for container in ("fmi", "serve", "score", "mlflow"):
+        server.control("PUT", "/serving", {"*": {"container": container}})
+        speaks[container] = asyncio.run(probe(InferenceClient())).api
+    assert speaks == {"fmi": "openai", "serve": "openai", "score": "score", "mlflow": "mlflow"}
+    assert server.control("GET", "/serving")[f"{endpoint}/rel1"]["answered"] == 0

@@ -85,7 +85,8 @@ def test_the_recipes_payload_is_answered_with_the_text_and_who_gave_it(world: Wo
         "dataset": DATASET,
         "release": SNAPSHOT,
         "deployment": DEPLOYMENT,
-        "finish_reason": "stop",
+        "finish_reason": None,
+        "finish_reason_estimated": True,
         "usage": usage,
     }
     parameters = endpoint.asked[0]["body"]["input_data"]["parameters"]
@@ -102,7 +103,7 @@ def test_a_chat_completion_has_the_shape_that_clients_know(world: World, request
     assert body["model"] == f"{DATASET}@{SNAPSHOT}"
     (choice,) = body["choices"]
     assert choice["message"] == {"role": "assistant", "content": "Because.", "refusal": None}
-    assert (choice["index"], choice["finish_reason"]) == (0, "stop")
+    assert (choice["index"], choice["finish_reason"], choice["finish_reason_estimated"]) == (0, None, True)
     assert endpoint.asked[0]["body"]["input_data"]["parameters"]["max_new_tokens"] == 7
 
 

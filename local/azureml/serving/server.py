@@ -96,10 +96,13 @@ class InferenceServer:
         if serving.container not in containers.WITH_OPENAI:
             return JSONResponse({"detail": "Not Found"}, 404)
         self._counts["asked"] += 1
-        strict = not request.url.path.startswith("/v1/") and request.headers.get("extra-parameters") != "pass-through"
+        strict = not request.url.path.startswith("/v1/")
+        passes = request.headers.get("extra-parameters") == "pass-through"
         try:
             body = orjson.loads(await request.body() or b"null")
-            question = containers.at_openai(body, serving.context_words, strict=strict)
+            question = containers.at_openai(
+                serving.container, body, serving.context_words, strict=strict, passes=passes
+            )
         except orjson.JSONDecodeError as error:
             return JSONResponse(containers.Refused(f"Invalid JSON: {error}").body, 400)
         except containers.Refused as error:

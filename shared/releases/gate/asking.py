@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from shared.azure import inference
+from shared.azure import inference, payloads
+from shared.chatdata.templates import fold_system_turn, folds
 from shared.errors import LedgerConflict, ServiceBusy
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
@@ -31,7 +32,7 @@ from shared.releases.gate.prompts import CONTAINER, HeldOutPrompt, PromptSelecti
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
-    from shared.ledger.release import Release
+    from shared.ledger.release import Release, ServingApi
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
@@ -218,11 +219,13 @@ class _Round:
         self, asked: AskedRelease, prompt: HeldOutPrompt, key: str
     ) -> tuple[inference.EndpointAnswer, float]:
         started = time.perf_counter()
+        api, given = asked.release.api, self._services.settings
+        turns = fold_system_turn(prompt.turns) if _is_folded(prompt, api, given.system_turns) else prompt.turns
         answer = await self._services.inference.ask(
-            self._row.scoring_uri,
+            payloads.address(self._row.scoring_uri, api),
             key,
-            inference.payload(prompt.turns, self._selection.parameters),
-            self._services.settings.scoring_timeout_seconds,
+            payloads.body(api, turns, self._selection.parameters),
+            given.scoring_timeout_seconds,
             deployment=asked.release.deployment,
         )
         return answer, time.perf_counter() - started
@@ -252,6 +255,11 @@ class _Round:
                 CONTAINER, name, msgspec.json.encode(stored), {"again": "1"} if stored.again else {}
             )
         return stored
+
+
+def _is_folded(prompt: HeldOutPrompt, api: ServingApi, system_turns: str) -> bool:
+    """Whether a prompt's system turn is folded for this container. For the template it was, when it was frozen."""
+    return len(prompt.turns) > 1 and prompt.turns[0]["role"] == "system" and folds(system_turns, ("system",), api)
 
 
 def _retry_after(answer: inference.EndpointAnswer, usual: float) -> float:

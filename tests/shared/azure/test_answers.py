@@ -14,6 +14,18 @@ from hypothesis import strategies as st
 
 from shared.azure.answers import AnswerText, UnknownAnswer, events, read, read_piece, read_stream
 
+# Failures that containers answer with status 200; `boom` is what they say where they say anything.
+FAILURES_IN_200 = {
+    "{}": b"{}",
+    "None": b'{"output": "None"}',
+    "error": b'{"error": {"message": "boom"}}',
+    "error as text": b'{"error": "boom"}',
+    "error in a list": b'[{"error": "boom"}]',
+    "error beside a text": b'{"error": {"code": 500, "message": "boom"}, "content": "so far"}',
+    "error object": b'{"object": "error", "message": "boom", "code": 400}',
+    "engine gave up": b'{"choices": [{"message": {"content": "boom"}, "finish_reason": "error"}], "error": "boom"}',
+}
+
 
 @pytest.mark.parametrize(
     "body",
@@ -47,14 +59,16 @@ def test_every_known_shape_gives_its_text(body: str) -> None:
         b"null",
         b"5",
         b"true",
-        b"{}",
         b"[]",
         b'["a", "b"]',
         b'{"output": null}',
+        b'{"output": 5}',
         b'{"output": {"a": 1}}',
+        b'{"output": "It is on the tab',
         b'{"choices": []}',
         b'{"choices": [{"message": {"content": null}}]}',
-        b'{"error": {"message": "boom"}}',
+        b'{"choices": [{"message": {"content": null, "tool_calls": [{"id": "1"}]}, "finish_reason": "tool_calls"}]}',
+        b'{"detail": "Not Found"}',
         b"[" * 100_000,
         b"[" * 900 + b"]" * 900,
     ],
@@ -64,6 +78,28 @@ def test_any_other_shape_is_told_with_the_start_of_the_body(body: bytes) -> None
         read(body)
     assert body[:20].decode("utf-8", "replace") in str(unknown.value)
     assert len(str(unknown.value)) < 400
+
+
+@pytest.mark.parametrize(("name", "body"), FAILURES_IN_200.items())
+def test_a_failure_that_comes_with_status_200_is_no_answer_and_says_what_to_do(name: str, body: bytes) -> None:
+    with pytest.raises(UnknownAnswer) as failed:
+        read(body)
+    assert {"{}": "content safety", "None": "shorten them"}.get(name, "boom") in str(failed.value)
+    assert len(str(failed.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"output": "None."}',
+        b'{"output": "None", "tokens": 1}',
+        b'["None"]',
+        b'{"error": null, "output": "x"}',
+        b'{"choices": [{"message": {"content": "None"}, "finish_reason": "stop"}]}',
+    ],
+)
+def test_what_only_resembles_a_failure_is_an_answer(body: bytes) -> None:
+    assert read(body).text
 
 
 def test_a_chat_completion_tells_why_it_ended_and_what_it_took() -> None:
@@ -91,10 +127,16 @@ def test_every_known_event_gives_its_piece(data: object, piece: AnswerText) -> N
     assert read_piece(json.dumps(data)) == piece
 
 
-@pytest.mark.parametrize("data", ["{", "5", "{}", '{"error": {"message": "boom"}}', '{"output": null}'])
+@pytest.mark.parametrize("data", ["{", "5", '{"output": null}'])
 def test_any_other_event_is_told(data: str) -> None:
     with pytest.raises(UnknownAnswer, match="an event"):
         read_piece(data)
+
+
+@pytest.mark.parametrize("data", FAILURES_IN_200.values())
+def test_an_event_may_be_a_failure(data: bytes) -> None:
+    with pytest.raises(UnknownAnswer, match=r"boom|its serving image says"):
+        read_piece(data.decode())
 
 
 def _events(body: bytes, cuts: list[int]) -> list[str]:
@@ -205,7 +247,7 @@ def test_bytes_of_a_character_in_two_chunks_are_put_together() -> None:
 @pytest.mark.parametrize(
     ("reason", "ended"),
     [("stop", "stop"), ("length", "length"), ("max_tokens", "length"), ("content_filter", "content_filter"),
-     ("eos_token", "stop"), ("tool_calls", "stop"), (None, "")],
+     ("eos_token", "stop"), ("tool_calls", "other"), (None, "")],
 )  # fmt: skip
 def test_the_reason_of_an_end_is_one_of_the_protocols(reason: str | None, ended: str) -> None:
     choice = {"message": {"content": "x"}, "finish_reason": reason}

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from shared.azure.inference import EndpointAnswer, InferenceClient, StreamBroken, payload
+from shared.azure.inference import EndpointAnswer, InferenceClient, StreamBroken
+from shared.azure.payloads import native_body as payload
 
 KEY = "the-secret-key"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -292,3 +293,13 @@ def test_connections_are_kept_within_a_loop_and_never_shared_between_loops() -> 
     asyncio.run(run())
     assert pools[0] is not pools[1]
     assert all(pool.closed for pool in pools)
+
+
+def test_the_containers_own_status_comes_with_its_words() -> None:
+    async def act(request: web.Request) -> web.Response:
+        assert request.headers["extra-parameters"] == "pass-through"
+        headers = {"ms-azureml-model-error-statuscode": "422"}
+        return web.Response(status=424, body=b'{"error": {"message": "too high"}}', headers=headers)
+
+    answer = _ask(act)
+    assert (answer.status, answer.container_status, answer.detail) == (424, 422, "too high")

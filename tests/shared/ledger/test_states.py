@@ -42,6 +42,7 @@ DATASET_VERDICTS = {
     "confirm_sleep": "e d ddd rddd",
     "sleep": "e d ddd rrdd",
     "wake": "e d ddd ddrr",
+    "probe": "e d ddd rddd",
 }
 BOTH = pytest.mark.parametrize(("table", "states"), [(SNAPSHOT, S), (DATASET, D)], ids=["snapshot", "dataset"])
 
@@ -122,6 +123,7 @@ def test_steps_are_tried_in_the_order_of_the_table() -> None:
         "deploy",
         "confirm_sleep",
         "sleep",
+        "probe",
     ]
 
 

@@ -49,6 +49,9 @@ def read(key: str, content: Any) -> Any:
 def test_a_row_of_the_version_before_is_read_and_written_back_without_a_loss(blob: str, content: Any) -> None:
     row = read(key_of(blob), content)
     assert listed.blob_name(row.key) == blob
+    for release in ("live", "candidate", "previous"):
+        if content.get(release):  # where its deployment was made, which nothing has read for long
+            content[release].pop("operation", None)
     if request := content.get("requested"):
         request["origin"] = ORIGINS.get(request["by"], "person")
     assert json.loads(msgspec.json.encode(row)) == content

@@ -64,7 +64,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
             "studio_url": "https://ml.example.net/runs/1",
         },
         "model": {"name": "Phi-4-support-bot", "version": "20260921141320-0123abcd-1"},
-        "deployment": {"endpoint": ENDPOINT, "name": DEPLOYMENT, "traffic": 100},
+        "deployment": {"endpoint": ENDPOINT, "name": DEPLOYMENT, "traffic": 100, "api": "score"},
         "gate": None,
         "history": [{"state": "REGISTERED", "at": "2026-09-21T14:13:20.000Z", "reason": ""}],
         "next_look_at": None,
@@ -104,7 +104,7 @@ def test_a_candidate_shows_its_own_deployment_and_its_share_of_the_traffic() -> 
     dataset = a_dataset(D.SHIFTING, candidate=candidate, traffic={candidate.deployment: 20, DEPLOYMENT: 80})
     world = _world(a_trained_snapshot(), a_trained_snapshot(id=NEWER), dataset)
     newer, older = status.snapshots(world.services)
-    assert newer["deployment"] == {"endpoint": ENDPOINT, "name": candidate.deployment, "traffic": 20}
+    assert newer["deployment"] == {"endpoint": ENDPOINT, "name": candidate.deployment, "traffic": 20, "api": "score"}
     assert older["deployment"]["traffic"] == 80
 
 

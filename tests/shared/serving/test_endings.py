@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from shared.azure.answers import AnswerText
-from shared.serving.endings import answer_usage, finish_reason
-from shared.serving.requests import ChatTurn
+from shared.serving.endings import AnswerEnd, answer_end, answer_usage
+from shared.serving.turns import ChatTurn
 
 TURNS = [ChatTurn(role="user", content="Why?")]
 SENTENCE = "Put it into the container named snapshots, please."
@@ -22,19 +24,21 @@ SENTENCE = "Put it into the container named snapshots, please."
         ("", (5, 6), "anything", 7, "stop"),
         ("", (5, 0), "one two", 2, "length"),
         ("", None, "You can", 2, "length"),
-        ("", None, "I", 2, "stop"),
-        ("", None, SENTENCE, 200, "stop"),
+        ("other", None, "I", 2, None),
+        ("", None, "I", 2, None),
+        ("", None, SENTENCE, 200, None),
         ("", None, SENTENCE, 10, "length"),
         ("", None, "word " * 200, 200, "length"),
         ("", None, "word " * 140 + "and then", 200, "length"),
-        ("", None, "word " * 140 + "at last.", 200, "stop"),
+        ("", None, "word " * 140 + "at last.", 200, None),
         ("", None, "漢字" * 100, 150, "length"),
     ],
 )
-def test_an_answer_that_was_cut_never_says_that_it_ended_by_itself(
-    told: str, tokens: tuple[int, int] | None, text: str, longest: int, reason: str
+def test_an_answer_says_that_it_ended_by_itself_only_where_the_deployment_tells(
+    told: str, tokens: tuple[int, int] | None, text: str, longest: int, reason: Any
 ) -> None:
-    assert finish_reason(AnswerText("", told, tokens), text, longest) == reason
+    known = told in ("stop", "length", "content_filter") or bool(tokens and tokens[1])
+    assert answer_end(AnswerText("", told, tokens), text, longest) == AnswerEnd(reason, estimated=not known)
 
 
 @pytest.mark.parametrize(

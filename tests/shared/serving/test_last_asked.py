@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 from shared.serving.calls import ChatCall
-from shared.serving.requests import ChatTurn
 from shared.serving.service import ChatService
+from shared.serving.turns import ChatTurn
 from tests.builders import DATASET, ENDPOINT, a_dataset, an_answer
 from tests.fakes import World
 

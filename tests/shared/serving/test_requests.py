@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.serving.bodies import cleaned
-from shared.serving.fields import HintField, NeutralField, TakenField, marked
+from shared.serving.fields import HintField, NeutralField, RequestExtras, TakenField, marked
 from shared.serving.requests import ChatRequest, NativeRequest
 from tests.builders import DATASET
 
@@ -67,7 +67,6 @@ def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expe
         {"n": 2},
         {"tools": [{"type": "function"}]},
         {"tool_choice": "required"},
-        {"logit_bias": {"50256": -100}},
         {"top_logprobs": 2},
         {"temprature": 1},
         {"messages": [{**TURN, "tool_calls": [{"id": "x"}]}]},
@@ -76,7 +75,6 @@ def test_chat_parameters_get_the_serving_codes_names(given: dict[str, Any], expe
         {"messages": [{"role": "tool"}]},
         {"n": True},
         {"frequency_penalty": "much"},
-        {"response_format": {"type": "json_object"}},
         {"logprobs": True},
         {"stop": ["a"] * 5},
         {"stream": True, "stream_options": {"x": 1}},
@@ -103,18 +101,18 @@ def _chat(**more: Any) -> ChatRequest:
 
 @pytest.mark.parametrize("field", NEUTRAL, ids=str)
 def test_what_changes_nothing_is_taken_and_not_named(field: dict[str, Any]) -> None:
-    assert _chat(**field).ignored() == []
+    assert _chat(**field).extras() == RequestExtras()
 
 
 def test_zero_is_no_more_than_no_where_probabilities_are_asked_for() -> None:
     # Named here as well: a table that loses a value passes a test that is read from the table.
-    assert _chat(top_logprobs=0, logprobs=False, n=1, tools=[], logit_bias={}, store=False).ignored() == []
+    assert _chat(top_logprobs=0, logprobs=False, n=1, tools=[], logit_bias={}, store=False).extras() == RequestExtras()
 
 
 @pytest.mark.parametrize("value", [5, "x", True, 1.5, ["x"], {"a": [1]}], ids=str)
 @pytest.mark.parametrize("name", TAKEN)
 def test_what_says_nothing_to_the_model_is_taken_at_any_value(name: str, value: Any) -> None:
-    assert _chat(**{name: value}).ignored() == []
+    assert _chat(**{name: value}).extras() == RequestExtras()
 
 
 @pytest.mark.parametrize("name", [name for name in ChatRequest.model_fields if name not in ("model", "messages")])
@@ -122,7 +120,10 @@ def test_null_is_a_field_that_is_left_out(name: str) -> None:
     assert _chat(**{name: None}) == _chat()
 
 
-@pytest.mark.parametrize("name", [name for name, mark in marked(ChatRequest) if isinstance(mark, NeutralField)])
+DEMANDS = {name: mark for name, mark in marked(ChatRequest) if isinstance(mark, NeutralField)}
+
+
+@pytest.mark.parametrize("name", [name for name, mark in DEMANDS.items() if not mark.passed])
 def test_what_the_caller_counts_on_is_refused_by_name(name: str) -> None:
     with pytest.raises(ValidationError) as refused:
         _chat(**{name: {"something": ["else"]}})
@@ -132,9 +133,17 @@ def test_what_the_caller_counts_on_is_refused_by_name(name: str) -> None:
 
 def test_hints_without_effect_are_taken_and_named() -> None:
     asked = _chat(seed=1, top_k=40, frequency_penalty=0.5, presence_penalty=0, user="ada", metadata={"a": 1})
-    assert asked.ignored() == ["seed", "frequency_penalty", "top_k"]
+    assert asked.extras() == RequestExtras(hints={"seed": 1, "frequency_penalty": 0.5, "top_k": 40})
     options = {"include_usage": True, "include_obfuscation": True}
-    assert _chat(stream=True, stream_options=options).ignored() == ["stream_options.include_obfuscation"]
+    unused = _chat(stream=True, stream_options=options, verbosity="low").extras().unused
+    assert unused == ("verbosity", "stream_options.include_obfuscation")
+
+
+@pytest.mark.parametrize("name", [name for name, mark in DEMANDS.items() if mark.passed])
+def test_what_only_an_openai_route_can_do_is_kept_for_it_with_the_refusal_for_others(name: str) -> None:
+    found = _chat(**{name: {"something": ["else"]}}).extras()
+    assert found.more == {name: {"something": ["else"]}}
+    assert "is not supported here (only" in found.demands[name][1]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +217,7 @@ def test_the_native_payload_takes_nulls_stops_and_hints() -> None:
     parameters = {"temperature": 0, "do_sample": None, "stop": ["END"], "top_k": 50, "num_beams": 1}
     body = {"input_data": {"input_string": [TURN], "parameters": parameters}, "params": None}
     asked = NativeRequest.model_validate(cleaned(body))
-    assert (asked.parameters(), asked.stops(), asked.ignored()) == ({"temperature": 0}, ("END",), ["top_k"])
+    assert (asked.parameters(), asked.stops()) == ({"temperature": 0}, ("END",))
+    assert asked.extras() == RequestExtras(hints={"top_k": 50})
     no_parameters = {"input_data": {"input_string": [TURN], "parameters": None}}
     assert NativeRequest.model_validate(cleaned(no_parameters)).parameters() == {}

@@ -12,8 +12,8 @@ from shared.ledger.states import DatasetState as D
 from shared.serving.calls import CallProgress, ChatCall, ResolvedCall
 from shared.serving.catalog import ModelCatalog
 from shared.serving.protocol import ApiError
-from shared.serving.requests import ChatTurn
 from shared.serving.resolver import CallResolver
+from shared.serving.turns import ChatTurn
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release, a_trained_snapshot
 from tests.fakes import World
 
@@ -49,7 +49,7 @@ def test_of_two_releases_that_can_take_a_call_one_is_drawn_by_its_traffic_and_ge
     world = _world({"context": 200}, {"context": 100})
     found = [_resolved(world, USER) for _ in range(200)]
     fits = {DEPLOYMENT: 200 - 54, CANDIDATE: 100 - 54}
-    assert {(one.target.deployment, one.longest) for one in found} == set(fits.items())
+    assert {(one.target.deployment, one.prepared.longest) for one in found} == set(fits.items())
     shares = world.services.ledger.read(f"dataset/{DATASET}").row.traffic
     drawn = sum(one.target.deployment == CANDIDATE for one in found)
     assert abs(drawn / 200 - shares[CANDIDATE] / 100) < 0.15

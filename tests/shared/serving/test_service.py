@@ -17,8 +17,8 @@ from shared.serving.cache import _Kept
 from shared.serving.calls import AnswerPiece, ChatCall
 from shared.serving.last_asked import ASKED_SECONDS
 from shared.serving.protocol import ApiError, TokenUsage
-from shared.serving.requests import ChatTurn
 from shared.serving.service import ChatService
+from shared.serving.turns import ChatTurn
 from tests.builders import (
     DATASET,
     DEPLOYMENT,
@@ -81,7 +81,7 @@ class Office:
 def test_a_live_release_answers_and_is_named() -> None:
     office = Office(a_dataset(), an_answer(text=" because \n"))
     usage = TokenUsage(prompt_tokens=5, completion_tokens=1, total_tokens=6, estimated=True)
-    assert office.ask(temperature=0.1) == AnswerPiece("because", DATASET, SNAPSHOT, DEPLOYMENT, "stop", usage)
+    assert office.ask(temperature=0.1) == AnswerPiece("because", DATASET, SNAPSHOT, DEPLOYMENT, None, True, usage)
     (asked,) = office.endpoint.asked
     assert (asked["uri"], asked["key"], asked["request_id"]) == (URI, KEY, "request-1")
     assert asked["timeout"] == office.world.services.settings.scoring_timeout_seconds

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.azure.inference import EndpointAnswer
+from shared.azure.inference import EndpointAnswer, answered
 from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import ServiceBusy
 from shared.ledger.release import Judgement
@@ -22,6 +22,7 @@ from shared.releases.gate import GateReport, GateUnfinished, asking, prompts, re
 from tests.builders import DEPLOYMENT, ENDPOINT, NEWER, SNAPSHOT, URI, a_dataset, a_release
 from tests.fake_workspace.made import Made
 from tests.fakes import Killed, Process, World
+from tests.no_answers import NO_ANSWERS
 
 CANDIDATE = naming.deployment(NEWER, 1)
 LIVE = DEPLOYMENT
@@ -445,3 +446,12 @@ def test_a_prompt_that_nobody_could_send_is_not_asked() -> None:
     long = json.dumps({"messages": asked}).encode() + b"\n"
     gate.keep(NEWER, "test", long + lines(2))
     assert gate.judged().candidate.asked == 2
+
+
+@pytest.mark.parametrize(("body", "told"), NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_a_candidate_that_answers_with_status_200_and_nothing_is_withheld(body: bytes, told: str) -> None:
+    gate = Gate(count=4, candidate=lambda time: answered(body))
+    found = gate.judged()
+    assert (found.passed, found.candidate.failed) == (False, found.candidate.asked)
+    failures = [prompt.candidate.failed for prompt in gate.report(found).prompts if prompt.candidate]
+    assert told in failures[0]
