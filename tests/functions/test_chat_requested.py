@@ -300,7 +300,14 @@ def test_the_models_are_the_datasets_that_have_a_release(world: World, request_o
     world.services.ledger.dataset("not-trained-yet")
     status, found, _ = _answered(list_models, request_of(method="GET"))
     name = f"{DATASET}@{SNAPSHOT}"
-    expected = {"id": DATASET, "object": "model", "owned_by": "droptune", "state": "LIVE", "releases": [name]}
+    expected = {
+        "id": DATASET,
+        "object": "model",
+        "owned_by": "droptune",
+        "state": "LIVE",
+        "releases": [name],
+        "api": "score",
+    }
     assert (status, found["object"]) == (200, "list")
     (model,) = found["data"]
     assert model == {**expected, "created": model["created"]}
