@@ -9,13 +9,12 @@ the row (`pending`); a change that Azure accepts and never carries out raises Az
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
-from shared.errors import AzureRefused, EndpointNameTaken, PermanentError, ServiceBusy
+from shared.errors import AzureRefused, EndpointNameTaken, PermanentError
 from shared.ledger.pending import Patience, pursue, reached
 from shared.ledger.release import Judgement, Release, Stage
 from shared.ledger.rows import Dataset
@@ -144,24 +143,6 @@ def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTake
     return {"endpoint": naming.endpoint(services.installation, row.name, suffix), "endpoint_suffix": suffix}
 
 
-def save_log(services: Services, row: Dataset, release: Release) -> str:
-    """Keeps the last log lines of a deployment that is about to be removed. The blob in `evaluations`; empty: none."""
-    try:
-        logs = services.workspace.deployments.logs(row.endpoint, release.deployment)
-    except ServiceBusy:
-        logs = {}
-    if not logs:
-        return ""
-    name = f"{release.snapshot}/{release.deployment}.log.json"
-    services.storage.put("evaluations", name, json.dumps(logs, indent=1).encode())
-    return name
-
-
-def with_log(reason: str, log: str | None) -> str:
-    """A reason with the place of the log, if there is one."""
-    return f"{reason}; its log is in evaluations/{log}" if log else reason
-
-
 def _ensure_endpoint(services: Services, row: Dataset, release: Release) -> Progress:
     """Makes the endpoint if it is missing. Raises ReleaseFailure, EndpointNameTaken, AzureFailed.
 
@@ -246,5 +227,6 @@ def _deployment_spec(services: Services, row: Dataset, release: Release) -> Depl
         instances=given.serving_instances,
         concurrency=given.serving_concurrency,
         timeout_seconds=given.scoring_timeout_seconds,
+        start_seconds=given.serving_start_seconds,
         tags=naming.tags(services.installation, row.name, release.snapshot, release.attempt),
     )

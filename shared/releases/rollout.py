@@ -14,7 +14,7 @@ from shared.errors import AzureFailed
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.release import ReleaseOutcome
 from shared.ledger.states import DatasetState, ReleaseState
-from shared.releases import endpoints
+from shared.releases import endpoints, logs
 from shared.releases.endpoints import Progress, ReleaseFailure, ServingGone
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class RolloutStep:
             kept = candidate.but(failed="", failed_as=None, returned_by="")
             return StepResult(row.resting, candidate.failed, {"candidate": None, "previous": kept})
         if candidate.log is None:
-            logged = candidate.but(log=endpoints.save_log(self.services, row, candidate))
+            saved = logs.save(self.services, row, candidate)
+            logged = candidate.but(log=saved.blob, failed=logs.with_end(candidate, candidate.failed, saved))
             return StepResult(row.state, "", {"candidate": logged})
         progress = endpoints.ensure_removed(self.services, row, candidate, whole_endpoint=not was_up)
         if not progress.done:
@@ -110,7 +111,7 @@ class RolloutStep:
         outcome = ReleaseOutcome(
             part=candidate.failed_as or ReleaseState.DEPLOY_FAILED,
             at=self.services.clock(),
-            reason=endpoints.with_log(candidate.failed, candidate.log),
+            reason=logs.with_log(candidate.failed, candidate.log),
             attempt=candidate.attempt,
             gate=candidate.gate,
             stages=candidate.stages,

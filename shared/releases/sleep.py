@@ -15,7 +15,7 @@ from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.release import Release
 from shared.ledger.rows import Dataset, Origin, Request
 from shared.ledger.states import DatasetState
-from shared.releases import endpoints, idle
+from shared.releases import endpoints, idle, logs
 from shared.releases.endpoints import Progress, ReleaseFailure
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ class Wake:
         except EndpointNameTaken as error:
             return StepResult(row.state, "", endpoints.next_endpoint_name(self.services, row, error))
         except (ReleaseFailure, AzureFailed) as failure:
-            reason = endpoints.with_log(str(failure), endpoints.save_log(self.services, row, live))
+            saved = logs.save(self.services, row, live)
+            reason = logs.with_log(f"{failure}{logs.quoted(saved)}", saved.blob)
             return StepResult(row.state, "", {"live": live.but(failed=reason)})
 
     def failed(self, row: Dataset, error: PermanentError) -> None:

@@ -21,7 +21,7 @@ from shared.ledger.engine import StepResult
 from shared.ledger.release import CallComparison, Release, ReleaseOutcome, Stage
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
-from shared.releases import endpoints, health
+from shared.releases import endpoints, health, logs
 from shared.releases.deploy import Deploy
 from shared.releases.endpoints import ReleaseFailure, ServingGone
 from shared.releases.rollout import RolloutStep, without_live
@@ -176,7 +176,7 @@ class Retire:
         assert previous is not None
         outcome = row.outcomes.get(previous.snapshot)
         if previous.log is None and outcome and outcome.part == ReleaseState.ROLLED_BACK:
-            logged = previous.but(log=endpoints.save_log(self.services, row, previous))
+            logged = previous.but(log=logs.save(self.services, row, previous).blob)
             return StepResult(row.state, "", {"previous": logged})
         progress = endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False)
         if not progress.done:

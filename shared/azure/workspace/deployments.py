@@ -14,12 +14,16 @@ from shared.ledger.record import Struct
 if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient
 
-_PROBE_SECONDS = 600  # the notebook's: an image with a model of this size starts slowly
 _LOG_LINES = 200
+# The platform's own pace of probes, s, and how many may fail once a container has come up.
+_PROBE_PERIOD = 10
+_PROBE_FAILURES = 30
+# The serving image works on so many calls at once as it has processes, each of which takes memory of the machine.
+_MOST_WORKERS = 64
 
 
 class DeploymentSpec(Struct, frozen=True, kw_only=True):
-    """All that a deployment is made of."""
+    """All that a deployment is made of. `start_seconds`: how long its container may take to load the model."""
 
     endpoint: str
     name: str
@@ -28,6 +32,7 @@ class DeploymentSpec(Struct, frozen=True, kw_only=True):
     instances: int
     concurrency: int
     timeout_seconds: int
+    start_seconds: int = 1200
     tags: dict[str, str]
 
 
@@ -66,7 +71,10 @@ class DeploymentOperations:
         return [_deployment(one) for one in found or ()]
 
     def create(self, spec: DeploymentSpec) -> str:
-        """Starts creating a deployment with the notebook's probe and request settings.
+        """Starts creating a deployment with the notebook's request settings.
+
+        The serving image ignores how many calls the endpoint lets through: it answers as many at once as WORKER_COUNT
+        says. A container that loads is not restarted before `start_seconds`, and is ready as soon as it answers.
 
         Returns the address of the operation, for `Workspace.failure`; empty when the service names none.
         """
@@ -79,7 +87,13 @@ class DeploymentOperations:
             model=spec.model_id,
             instance_type=spec.instance_type,
             instance_count=spec.instances,
-            liveness_probe=ProbeSettings(initial_delay=_PROBE_SECONDS),
+            environment_variables={"WORKER_COUNT": str(min(spec.concurrency, _MOST_WORKERS))},
+            liveness_probe=ProbeSettings(
+                initial_delay=spec.start_seconds, period=_PROBE_PERIOD, failure_threshold=_PROBE_FAILURES
+            ),
+            readiness_probe=ProbeSettings(
+                period=_PROBE_PERIOD, failure_threshold=_PROBE_FAILURES + spec.start_seconds // _PROBE_PERIOD
+            ),
             request_settings=OnlineRequestSettings(
                 request_timeout_ms=spec.timeout_seconds * 1000,
                 max_concurrent_requests_per_instance=spec.concurrency,

@@ -14,7 +14,20 @@ class ServingGroup(BaseModel):
 
     serving_instance_type: str = Field("Standard_NC24ads_A100_v4", description="Machine size that serves.")
     serving_instances: int = Field(1, ge=1, le=50, description="Machines behind an endpoint.")
-    serving_concurrency: int = Field(1, ge=1, le=1000, description="Questions one machine answers at once.")
+    serving_concurrency: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Questions one machine answers at once; also the processes of its serving image (WORKER_COUNT, at "
+        "most 64), which each take memory.",
+    )
+    serving_start_seconds: int = Field(
+        1200,
+        ge=60,
+        le=3600,
+        description="How long a container may take to load its model before it is restarted; models of 14 billion "
+        "parameters take 10 to 20 minutes.",
+    )
     scoring_timeout_seconds: int = Field(90, ge=1, le=180, description="Longest wait for one answer.")
     max_new_tokens: int = Field(200, ge=1, le=16384, description="Longest answer when the caller names none.")
     scoring_keys: SecretStr | None = Field(
