@@ -16,7 +16,7 @@ from typing import Any
 
 from cli.console import ProgressBar, write
 from cli.processes import check
-from shared.chatdata.templates import ANY, TEMPLATES, template_of
+from shared.chatdata.templates import ANY, TEMPLATES, system_policy, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
 from shared.validation.policy import FEWEST_TO_TRAIN_ON, Policy
@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="", metavar="NAME", help="the base model, such as Phi-3-mini-4k-instruct")
     parser.add_argument(
         "--system",
-        choices=("allow", "reject", "fold"),
-        default=defaults.system_turns,
+        choices=("auto", "allow", "reject", "fold"),
+        default="auto",
         help="what to do with system turns",
     )
     parser.add_argument("--max-bad-percent", type=float, default=defaults.max_bad_percent, metavar="P")
@@ -80,7 +80,7 @@ def _policy(options: argparse.Namespace) -> Policy:
             raise ValueError(f"--model {options.model}: no model is named so; did you mean {near[0]}?")
     return Policy(
         roles=template.roles,
-        system_turns=options.system,
+        system_turns=system_policy(options.system, template.roles),
         max_bad_percent=options.max_bad_percent,
         min_rows=options.min_rows,
         min_train_rows=FEWEST_TO_TRAIN_ON,

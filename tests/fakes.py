@@ -81,7 +81,7 @@ class FakeScorer:
     """Answers every question with `text`, at `status`; `answers` may say otherwise by deployment and question.
 
     `speaks` is what its container speaks; `probes` says otherwise by address, as an answer. `asked` has deployments in
-    order, `probed` the addresses.
+    order, `turns` the conversations, `probed` the addresses.
     """
 
     def __init__(self, process: Process) -> None:
@@ -92,6 +92,7 @@ class FakeScorer:
         self.probes: Callable[[str], inference.EndpointAnswer | None] = lambda uri: None
         self.asked: list[str] = []
         self.probed: list[str] = []
+        self.turns: list[list[Any]] = []
 
     async def probe(self, uri: str, key: str, deployment: str, timeout: float) -> inference.EndpointAnswer:
         def act() -> inference.EndpointAnswer:
@@ -104,6 +105,7 @@ class FakeScorer:
         def act() -> inference.EndpointAnswer:
             self.asked.append(more.get("deployment", ""))
             turns = body["messages"] if "messages" in body else body["input_data"]["input_string"]
+            self.turns.append(list(turns))
             question = turns[-1]["content"]
             if special := self.answers(more.get("deployment", ""), question):
                 return special

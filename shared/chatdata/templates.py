@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _PLAIN = ("user", "assistant")
 _SYSTEM = ("system", "user", "assistant")
@@ -98,6 +98,13 @@ def folds(policy: str, roles: Sequence[str], api: str) -> bool:
     """Whether a system turn is put into the first user turn: by the setting SYSTEM_TURNS, by the roles of the template,
     and by what the container speaks. The generic MLflow image wraps system turns in marks that no training knows."""
     return policy == "fold" or (policy == "auto" and ("system" not in roles or api == "mlflow"))
+
+
+def system_policy(policy: str, roles: Sequence[str]) -> Literal["allow", "fold", "reject"]:
+    """What SYSTEM_TURNS means for the rows of a model with this template."""
+    if policy == "reject":
+        return "reject"
+    return "fold" if folds(policy, roles, "") else "allow"
 
 
 def fold_system_turn(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

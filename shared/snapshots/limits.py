@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.chatdata.formats import printable
-from shared.chatdata.templates import template_of
+from shared.chatdata.templates import system_policy, template_of
 from shared.errors import BadSnapshot
 from shared.validation.policy import FEWEST_TO_TRAIN_ON, LIMITS, Policy, setting_of
 
@@ -27,6 +27,7 @@ def policy_of(settings: Settings, row: Snapshot, options: Mapping[str, Any], mod
     """The policy of a snapshot. Raises BadSnapshot for what its `snapshot.json` may not ask for."""
     limits = _from_settings(settings)
     limits["roles"] = template_of(model.name).roles
+    limits["system_turns"] = system_policy(settings.system_turns, limits["roles"])
     limits["context_tokens"] = settings.validation_context_tokens or context_of(model) or Policy().context_tokens
     limits["min_train_rows"] = FEWEST_TO_TRAIN_ON
     if "bad_rows" in row.overrides:

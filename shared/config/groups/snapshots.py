@@ -37,10 +37,11 @@ class SnapshotGroup(BaseModel):
         description="Snapshots of several files, together at least so large, are checked a file at a time by as many "
         "instances as there are; in MB.",
     )
-    system_turns: Literal["allow", "fold", "reject"] = Field(
-        "allow",
+    system_turns: Literal["auto", "allow", "fold", "reject"] = Field(
+        "auto",
         description="What is done with system turns: kept (an error where the model's template has none), "
-        "folded into the first user turn, or refused.",
+        "folded into the first user turn, or refused; `auto` keeps them, and folds them where the template has none "
+        "or the serving image garbles them.",
     )
     accept_since: datetime | None = Field(
         None,

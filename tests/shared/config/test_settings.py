@@ -73,7 +73,7 @@ def test_every_missing_setting_is_named_with_its_help() -> None:
         ("MIN_ROWS", "two", "valid integer"),
         ("MIN_ROWS", "2", "greater than or equal to 3"),
         ("CREATE_COMPUTE", "perhaps", "valid boolean"),
-        ("SYSTEM_TURNS", "maybe", "'allow', 'fold' or 'reject'"),
+        ("SYSTEM_TURNS", "maybe", "'auto', 'allow', 'fold' or 'reject'"),
         ("ACCEPT_SINCE", "soon", "valid datetime"),
         ("SCORING_TIMEOUT_SECONDS", "181", "less than or equal to 180"),
         ("CALL_SECONDS", "226", "less than or equal to 225"),

@@ -155,6 +155,14 @@ def test_a_deployment_without_the_route_that_it_had_is_asked_at_score_from_then_
     assert served.counted == (2, 0, 0)
 
 
+def test_the_generic_image_gets_no_system_turn_and_turns_that_alternate() -> None:
+    served = OneRelease("mlflow")
+    served.call(SYSTEM, USER, USER)
+    ((_, body),) = served.asked
+    joined = {"role": "user", "content": "Be brief.\n\nWhy?\n\nWhy?"}
+    assert body["input_data"]["input_string"] == [joined]
+
+
 def test_of_two_releases_each_is_asked_as_it_can_be() -> None:
     candidate = a_release(NEWER, api="openai")
     rollout = {"candidate": candidate, "traffic": {DEPLOYMENT: 50, candidate.deployment: 50}}

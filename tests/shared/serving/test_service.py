@@ -501,8 +501,9 @@ def test_a_system_turn_that_the_models_template_would_drop_is_refused() -> None:
         office.world.services.ledger.create(row.but(base_model=row.base_model.but(name="Phi-3-mini-4k-instruct")))
         return office
 
-    assert "drops system turns" in str(_told(phi(), *SYSTEM))
-    assert _asked(phi(system_turns="fold"), *SYSTEM)[0]["role"] == "user"
+    assert "drops system turns" in str(_told(phi(system_turns="allow"), *SYSTEM))
+    for folding in ("fold", "auto"):
+        assert _asked(phi(system_turns=folding), *SYSTEM)[0]["role"] == "user"
     assert _asked(phi(), ("user", "Why?"))
 
 

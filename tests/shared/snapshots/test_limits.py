@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from shared.chatdata.templates import TEMPLATES, template_of
+from shared.chatdata.templates import TEMPLATES, system_policy, template_of
 from shared.config.settings import Settings
 from shared.errors import BadSnapshot
 from shared.snapshots.limits import policy_of
@@ -43,6 +43,8 @@ def test_every_limit_that_is_a_setting_has_the_same_default_there() -> None:
             told *= 1e9
         if name == "context_tokens":  # 0: what the model says
             told = told or 4096
+        if name == "system_turns":  # what `auto` means for most templates
+            told = system_policy(told, template_of("Phi-4").roles)
         assert told == getattr(Policy(), name), name
 
 
@@ -97,6 +99,21 @@ def test_snapshot_may_never_be_looser_nor_say_nonsense(name: str, value: Any, wh
         policy({"validation": {name: value}})
     assert str(refused.value).startswith("a/b/snapshot.json: validation: ")
     assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "model", "policy"),
+    [
+        ("auto", "Phi-4", "allow"),
+        ("auto", "Phi-3-mini-4k-instruct", "fold"),
+        ("allow", "Phi-3-mini-4k-instruct", "allow"),
+        ("fold", "Phi-4", "fold"),
+        ("reject", "Phi-3-mini-4k-instruct", "reject"),
+    ],
+)
+def test_system_turns_are_treated_as_the_models_template_can_take_them(setting: str, model: str, policy: str) -> None:
+    found = policy_of(the_settings(system_turns=setting), a_snapshot(), {}, a_base_model(name=model))
+    assert found.system_turns == policy
 
 
 def test_fold_cannot_be_undone_by_a_snapshot() -> None:

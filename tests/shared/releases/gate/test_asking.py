@@ -15,7 +15,7 @@ from shared import naming
 from shared.azure.inference import EndpointAnswer, answered
 from shared.azure.workspace.endpoints import Endpoint
 from shared.errors import ServiceBusy
-from shared.ledger.release import Judgement
+from shared.ledger.release import Judgement, ServingApi
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState as D
 from shared.releases.gate import GateReport, GateUnfinished, asking, prompts, read_report, run
@@ -455,3 +455,25 @@ def test_a_candidate_that_answers_with_status_200_and_nothing_is_withheld(body: 
     assert (found.passed, found.candidate.failed) == (False, found.candidate.asked)
     failures = [prompt.candidate.failed for prompt in gate.report(found).prompts if prompt.candidate]
     assert told in failures[0]
+
+
+@pytest.mark.parametrize(
+    ("api", "setting", "roles"),
+    [
+        ("openai", "auto", ["system", "user"]),
+        ("score", "auto", ["system", "user"]),
+        ("mlflow", "auto", ["user"]),
+        ("mlflow", "allow", ["system", "user"]),
+        ("score", "fold", ["user"]),
+    ],
+)
+def test_a_prompts_system_turn_is_asked_as_the_container_takes_it(
+    api: ServingApi, setting: str, roles: list[str]
+) -> None:
+    gate = Gate(resting=D.EMPTY, settings={"system_turns": setting})
+    row = {"messages": [{"role": "system", "content": "Be brief."}, *json.loads(lines(1))["messages"]]}
+    gate.keep(NEWER, "test", json.dumps(row).encode())
+    gate.judged(gate.row().but(candidate=a_release(NEWER, api=api)))
+    (asked,) = gate.world.inference.turns
+    assert [turn["role"] for turn in asked] == roles
+    assert "Be brief." in asked[0]["content"]
