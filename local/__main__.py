@@ -25,7 +25,7 @@ def main() -> int:
         case "demo":
             from local.demo import Demo
 
-            return Demo(folder / "demo").run()
+            return Demo(folder / "demo", dict(arguments.set)).run()
         case "supervise":
             from local.supervisor import supervise
 

@@ -14,7 +14,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ QUESTIONS = 3
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self.folder, self.console, self.started = folder, Console(highlight=False), time.monotonic()
+        self.settings = dict(settings or {})
 
     def say(self, text: str, style: str = "") -> None:
         """One line with the seconds since the start."""
@@ -54,7 +55,7 @@ class Demo:
     def _run(self) -> int:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.say("starting the local cloud: storage, Functions host, Event Grid, Azure ML ...", "bold")
-        with Cloud(self.folder) as cloud, Droptune(cloud.description) as app:
+        with Cloud(self.folder, self.settings) as cloud, Droptune(cloud.description) as app:
             self.say(f"it answers at {cloud.description['app_url']}")
             first = self._released(app)
             self._asked(app, first["id"])

@@ -30,6 +30,8 @@ SETTINGS = {
     "SWEEP_SCHEDULE": "*/20 * * * * *",
     "SLEEP_SCHEDULE": "0 0 2 * * *",
 }
+# The serving image of all deployments of the local Azure ML: `--set LOCAL_CONTAINER=score`. No setting of the app.
+CONTAINER = "LOCAL_CONTAINER"
 # The topic on which the app tells of every state change.
 TOPIC = "droptune"
 # A developer's own sign-in or proxy must not leak into the parts.
@@ -53,7 +55,7 @@ class CloudProcess:
 
 def local_parts(wiring: Wiring, settings: Mapping[str, str]) -> list[CloudProcess]:
     """Azurite, Event Grid, Azure ML and the Functions host with the app."""
-    return [_azurite(wiring), _eventgrid(wiring), _azureml(wiring), _host(wiring, settings)]
+    return [_azurite(wiring), _eventgrid(wiring), _azureml(wiring, settings), _host(wiring, settings)]
 
 
 def base_environment() -> dict[str, str]:
@@ -87,7 +89,7 @@ def _eventgrid(wiring: Wiring) -> CloudProcess:
     )
 
 
-def _azureml(wiring: Wiring) -> CloudProcess:
+def _azureml(wiring: Wiring, given: Mapping[str, str]) -> CloudProcess:
     command = _python("local.azureml", wiring.folder / "azureml", wiring.ports["azureml"])
     command += ["--identity-port", str(wiring.ports["identity"])]
     command += ["--subscription", wiring.subscription_id, "--resource-group", wiring.resource_group]
@@ -96,6 +98,7 @@ def _azureml(wiring: Wiring) -> CloudProcess:
     command += ["--app-url", wiring.app_url, "--host-keys", str(wiring.host_keys)]
     settings = wiring.folder / "azureml-settings.json"
     command += ["--settings", str(settings)] if settings.exists() else []
+    command += ["--container", given[CONTAINER]] if CONTAINER in given else []
     identity = wiring.identity_endpoint.removesuffix("/msi/token")
     return CloudProcess(
         "azureml",
@@ -147,7 +150,7 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         # One key opens all routes: those that the host checks, and those that the app checks itself.
         "SCORING_KEYS": keys.load(wiring.host_keys.parent).function,
         **SETTINGS,
-        **settings,
+        **{name: value for name, value in settings.items() if name != CONTAINER},
     }
 
 

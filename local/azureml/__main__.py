@@ -28,7 +28,7 @@ from local.azureml.app import control_plane, identity_plane
 from local.azureml.arm.models import Neighbours
 from local.azureml.certificates import Certificates
 from local.azureml.cloud import ControlPlane, Options
-from local.azureml.settings import read_settings
+from local.azureml.settings import PLAIN, changed, read_settings
 
 
 class QuietServer(uvicorn.Server):
@@ -62,13 +62,18 @@ def options_from(arguments: list[str] | None = None) -> tuple[Options, int]:
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--app-url", default="", help="address of the Functions host")
     parser.add_argument("--host-keys", type=Path, help="file with the host's keys")
+    containers = (PLAIN, "fmi", "serve", "score", "mlflow")
+    parser.add_argument("--container", choices=containers, help="the image of deployments for which nothing is set")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
+    settings = read_settings(given.settings)
+    if given.container:
+        settings = changed(settings, {"container": None if given.container == PLAIN else given.container})
     options = Options(
         folder=given.folder.resolve(),
         addresses=Addresses(given.port, given.subscription, given.resource_group, given.workspace),
         storage=os.environ["STORAGE_CONNECTION"],
-        settings=read_settings(given.settings),
+        settings=settings,
         topic_url=given.topic_url,
         topic_key=os.environ.get("TOPIC_KEY"),
         neighbours=Neighbours(given.app_url, given.host_keys, (given.topic_url or "").partition("/topics/")[0]),

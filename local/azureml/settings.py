@@ -43,13 +43,17 @@ class Pace(msgspec.Struct, forbid_unknown_fields=True):
     poll_hint_ms: int = 100
 
 
+type Container = Literal["fmi", "serve", "score", "mlflow"]
+PLAIN = "plain"
+
+
 class ServingSettings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """How a deployment answers. The model behind it stays the same; flavours and serving code differ in this."""
 
     # The image that a real deployment would run, mistakes included (see serving.containers): `fmi` is what Phi-4's
     # models get, `serve` its newer form, `score` one without OpenAI routes, `mlflow` the generic image. None: a plain
     # server that makes no mistakes.
-    container: Literal["fmi", "serve", "score", "mlflow"] | None = None
+    container: Container | None = None
     # The longest prompt and answer together, in words.
     context_words: int = 16384
     # As MLflow's flavours do: `{"output": text}`, `[text]`, `[{"0": text}]`; or as a chat completion.
@@ -78,6 +82,8 @@ class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     taken_endpoint_names: list[str] = msgspec.field(default_factory=list)
     # How deployments answer, by `endpoint/deployment`; the first pattern that fits counts.
     serving: dict[str, ServingSettings] = {}
+    # The image of deployments that no pattern fits: by default the one that Phi-4's models get.
+    container: Container | None = "fmi"
     # A container that does not answer by then is given up, whatever its probe allows.
     deployment_timeout_seconds: float = 60.0
     # Roles of the app's identity by scope (`subscription`, `workspace`); None: it may do everything.
@@ -89,10 +95,10 @@ class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     # NotResponding.
     interrupted_jobs: str = "retry"
 
-    def serving_of(self, deployment: str) -> ServingSettings | None:
-        """What is set for `endpoint/deployment`, if anything is."""
+    def serving_of(self, deployment: str) -> ServingSettings:
+        """How `endpoint/deployment` answers."""
         fitting = (how for pattern, how in self.serving.items() if fnmatchcase(deployment, pattern))
-        return next(fitting, None)
+        return next(fitting, None) or ServingSettings(container=self.container)
 
 
 def read_settings(path: Path | None) -> CloudSettings:

@@ -29,6 +29,8 @@ from local.parts import ROOT
 QUESTION = "Where should I put the file with my training data?"
 LONG = "word " * 30_000
 _MISSING = object()
+# Cases say how a deployment answers; where they do not, it makes none of the mistakes of the real images.
+PLAIN: dict[str, Any] = {"*": {}}
 _DROP = (
     "import sys; from azure.storage.blob import BlobClient; "
     "blob = BlobClient.from_connection_string(sys.argv[1], 'snapshots', 'support-bot.jsonl'); "
@@ -141,7 +143,7 @@ def differences(cloud: RunningCloud, case: Case, names: dict[str, str]) -> list[
     answers: list[Any] = []
     for path in ("faults", "requests"):
         cloud.control("DELETE", path)
-    cloud.control("PUT", "serving", case.get("serving", {}))
+    cloud.control("PUT", "serving", case.get("serving", PLAIN))
     for fault in case.get("faults", []):
         cloud.control("POST", "faults", {"path": "/score", "deployment": ".*", **fault})
     try:

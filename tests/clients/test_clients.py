@@ -38,6 +38,7 @@ def client(served: Served) -> Iterator[openai.OpenAI]:
 
 
 def test_whole_answer_names_the_release_that_gave_it(served: Served, client: openai.OpenAI) -> None:
+    served.serve(shape="completion")
     found = client.chat.completions.create(**ASKED)
     assert found.choices[0].message.content == served.answer
     assert found.choices[0].finish_reason == "stop"
@@ -74,6 +75,7 @@ def test_stream_passes_on_what_the_deployment_says(served: Served, client: opena
 
 
 def test_deployment_that_does_not_stream_gives_one_piece(served: Served, client: openai.OpenAI) -> None:
+    served.serve(container="score")
     chunks = list(client.chat.completions.create(**ASKED, stream=True))
     assert [c.choices[0].delta.content for c in chunks if c.choices[0].delta.content] == [served.answer]
 

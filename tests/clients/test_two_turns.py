@@ -60,9 +60,11 @@ def run(served: Served, tmp_path: Path) -> Any:
     return run
 
 
+@pytest.mark.parametrize("container", ["fmi", pytest.param("score", marks=pytest.mark.long)])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_two_turns_whole_and_streamed(served: Served, run: Any, client: str) -> None:
-    served.serve(streams=True)
+def test_two_turns_whole_and_streamed(served: Served, run: Any, client: str, container: str) -> None:
+    """Through the OpenAI route; and at `/score` alone, where nobody tells why an answer ended."""
+    served.serve(container=container)
     found = run(*CLIENTS[client])
     first, second = found["whole"]
     assert first == served.answer

@@ -74,6 +74,31 @@ def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live:
             )
 
 
+def test_the_deployment_is_asked_through_its_openai_route(app: Droptune, live: dict[str, object]) -> None:
+    assert app.get(f"snapshots/{live['id']}")["deployment"]["api"] == "openai"
+    answer = app.ask("support-bot", "Where do I put my training data?")
+    assert "x-droptune-unavailable" not in answer.headers
+    assert (answer.json()["finish_reason"], answer.json()["usage"]["estimated"]) == ("stop", False)
+
+
+def test_a_deployment_with_score_alone_is_released_and_says_what_it_cannot_give(
+    app: Droptune, azureml: AzureML, live: dict[str, object]
+) -> None:
+    azureml.http.put("serving", json={"score-alone*": {"container": "score"}}).raise_for_status()
+    try:
+        app.drop("score-alone.jsonl", EXAMPLES / "support-bot.jsonl")
+        row = app.wait_for("score-alone", "LIVE", "REJECTED", "TRAINING_FAILED", "DEPLOY_FAILED", "WITHHELD")
+        assert row["deployment"]["api"] == "score"
+        body = {"model": "score-alone", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+        headers = {"Authorization": f"Bearer {app.cloud['app_key']}"}
+        answer = httpx.post(f"{app.cloud['app_url']}/api/v1/chat/completions", json=body, headers=headers, timeout=60)
+        assert answer.headers["x-droptune-unavailable"] == "stream, finish_reason, usage"
+        assert '"finish_reason_estimated":true' in answer.text
+        assert answer.text.rstrip().endswith("[DONE]")
+    finally:
+        azureml.http.put("serving", json={}).raise_for_status()
+
+
 def test_the_native_payload_is_answered_with_who_answered(app: Droptune, live: dict[str, object]) -> None:
     answer = app.ask("support-bot", "Where do I put my training data?")
     assert answer.status_code == 200

@@ -71,7 +71,8 @@ class AzureMl:
         command = [sys.executable, "-m", "local.azureml", "--folder", str(self.folder)]
         command += ["--port", str(self.port), "--identity-port", str(self.identity_port)]
         command += ["--subscription", SUBSCRIPTION]
-        command += ["--resource-group", GROUP, "--workspace", WORKSPACE, *self._more]
+        # Most tests of the control plane want a server without the mistakes of the real images.
+        command += ["--resource-group", GROUP, "--workspace", WORKSPACE, "--container", "plain", *self._more]
         secrets = {"IDENTITY_HEADER": "known-to-the-app-only", "STORAGE_CONNECTION": self.connection_string}
         environment = {**os.environ, "TOPIC_KEY": "k", **secrets}
         with (self.folder / "server.log").open("a") as log:

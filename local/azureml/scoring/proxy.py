@@ -179,8 +179,8 @@ async def _ask_model(call: ScoringRequest, body: bytes, held: AsyncExitStack) ->
     # After a restart of the cloud the process may still be starting: the request waits for it.
     await replica.ready.wait()
     headers = {"Content-Type": "application/json", "Accept": call.accept, **call.passed}
-    if serving := call.cloud.pacer.settings.serving_of(deployment.key):
-        headers[SERVING_HEADER] = msgspec.json.encode(serving).decode()
+    serving = call.cloud.pacer.settings.serving_of(deployment.key)
+    headers[SERVING_HEADER] = msgspec.json.encode(serving).decode()
     asking = call.cloud.session.post(f"http://127.0.0.1:{replica.port}/{call.path}", data=body, headers=headers)
     try:
         answer = await held.enter_async_context(asking)

@@ -42,7 +42,7 @@ class InferenceServer:
         self._model = model
         self._threads = ThreadPoolExecutor(concurrency)
         self._log = log
-        # `/score` of the real images answers so many questions at once, whatever the deployment allows.
+        # The real images give so many whole answers at once, whatever the deployment allows.
         self._workers = asyncio.Semaphore(workers)
         # `left`: by a caller who did not wait for the end. `words`: events of all streams.
         self._counts: Counter[str] = Counter(asked=0, answered=0, left=0, words=0)
@@ -107,9 +107,11 @@ class InferenceServer:
             return JSONResponse(containers.Refused(f"Invalid JSON: {error}").body, 400)
         except containers.Refused as error:
             return JSONResponse(error.body, error.status)
-        answer = await self._ask(question, serving)
         if question.stream:
+            answer = await self._ask(question, serving)
             return StreamingResponse(self._said(answer["output"], question, serving), media_type=EVENTS)
+        async with self._workers:  # its handler waits for the engine, and no other call of its process is answered
+            answer = await self._ask(question, serving)
         self._counts["answered"] += 1
         return JSONResponse(shaped("completion", answer["output"], question))
 
