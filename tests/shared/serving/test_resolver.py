@@ -25,7 +25,7 @@ SYSTEM = [ChatTurn(role="system", content="Be kind."), ChatTurn(role="user", con
 
 def _world(live: dict[str, Any], candidate: dict[str, Any], row: Any = ROLLING) -> World:
     """A rollout of two releases whose base models differ in `name` or `context`."""
-    world = World()
+    world = World(settings={"system_turns": "allow"})
     world.services.ledger.create(row)
     world.workspace.endpoints.write(ENDPOINT, {}, {})
     for snapshot, traits in ((SNAPSHOT, live), (NEWER, candidate)):
