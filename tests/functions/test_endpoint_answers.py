@@ -256,7 +256,7 @@ def test_a_question_whose_connection_was_cut_is_not_asked_again(
 def test_an_answer_that_does_not_come_in_time_is_504_and_not_asked_for_again(
     world: World, request_of: Make, route: str
 ) -> None:
-    world.services.settings = world.services.settings.model_copy(update={"call_seconds": 0.8})
+    world.services.settings = world.services.settings.model_copy(update={"scoring_timeout_seconds": 1})
     endpoint = Endpoint(_silent)
     got = _asked(world, request_of, endpoint, route)
     assert (got.status, got.body["error"]["code"], endpoint.asked) == (504, "timeout", 1)
