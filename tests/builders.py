@@ -75,7 +75,7 @@ def a_dataset(state: DatasetState = DatasetState.LIVE, **changes: Any) -> Datase
     """A dataset; from LIVE on with a release that takes all the traffic."""
     row = Dataset(name=DATASET, state=state, seed=7, history=(HistoryEntry(state=state, at=START),))
     if state != DatasetState.EMPTY:
-        row = row.but(live=a_release(), endpoint=ENDPOINT, resting=DatasetState.LIVE)
+        row = row.but(live=a_release(), endpoint=ENDPOINT, before_rollout=DatasetState.LIVE)
     if state == DatasetState.LIVE:
         row = row.but(scoring_uri=URI, traffic={DEPLOYMENT: 100})
     return _with(row, changes)

@@ -76,7 +76,7 @@ class OldLedger:
         metrics = GateMetrics(asked=20, likeness=61.2, p50_seconds=0.8, p95_seconds=1.9)
         gate = Judgement(passed=True, against_live="not worse", candidate=metrics, live=metrics, notes=(_REASON,))
         stages = tuple(Stage(percent=share, since=START, verdict="healthy", why=_REASON) for share in (10, 50, 100))
-        outcome = ReleaseOutcome(part=ReleaseState.RETIRED, at=START, reason=_REASON, gate=gate, stages=stages)
+        outcome = ReleaseOutcome(state=ReleaseState.RETIRED, at=START, reason=_REASON, gate=gate, stages=stages)
         live = Release(
             snapshot=ids[-1], model=ModelRef(name=name, version="1"), deployment=naming.deployment(ids[-1], 1),
             gate=gate, stages=stages,

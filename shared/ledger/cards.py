@@ -111,7 +111,7 @@ def card_of(row: Snapshot) -> Card:
     ended = row.outcome if row.state == SnapshotState.REGISTERED else None
     return Card(
         id=row.id,
-        state=str(ended.part if ended else row.state),
+        state=str(ended.state if ended else row.state),
         since=ended.at if ended else row.since,
         reason=(ended.reason if ended else row.reason)[:_LONGEST],
         waiting=row.waiting[:_LONGEST],

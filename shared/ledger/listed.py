@@ -175,7 +175,7 @@ _STATES: Mapping[str, Any] = {"snapshot": SnapshotState, "dataset": DatasetState
 
 def _of_dataset(row: Dataset) -> dict[str, str]:
     releases = [release for release in (row.live, row.candidate, row.previous) if release and release.deployment]
-    resting = row.resting if row.candidate else row.state
+    without_rollout = row.before_rollout if row.candidate else row.state
     found = {
         "endpoint": row.endpoint,
         "deployments": ",".join(release.deployment for release in releases),
@@ -188,7 +188,7 @@ def _of_dataset(row: Dataset) -> dict[str, str]:
         "next": "1" if row.next_release else "",
         "probe": "1" if row.to_probe else "",
         "asked": "1" if row.requested else "",
-        "asleep": "1" if row.live and resting in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
+        "asleep": "1" if row.live and without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
         "since": repr(row.since),
     }
     return {"form": FORM, **{name: value for name, value in found.items() if value}}

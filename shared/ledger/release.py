@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from shared.ledger.record import Struct
 from shared.ledger.states import ReleaseState
 
@@ -65,7 +67,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     against_live: Literal["first", "not worse", "worse", "in doubt", "unjudged"]
     candidate: GateMetrics
     live: GateMetrics | None = None
-    lead: LikenessGap | None = None
+    gap: LikenessGap | None = msgspec.field(default=None, name="lead")
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     evaluation: str = ""
@@ -174,7 +176,7 @@ class Release(Struct, frozen=True, kw_only=True):
 class ReleaseOutcome(Struct, frozen=True, kw_only=True):
     """How a snapshot's release ended, kept so that its state can be told for ever."""
 
-    part: ReleaseState
+    state: ReleaseState = msgspec.field(name="part")
     at: float
     reason: str = ""
     attempt: int = 1

@@ -232,7 +232,9 @@ class Dataset(Row, frozen=True, kw_only=True):
 
     `previous` is what was live before; its deployment stays until `kept_until`, so that one can go back to it. After a
     wake that failed, no call wakes the dataset before `wake_not_before`; a person does. `newest_registered` is the
-    newest snapshot that has a model; it never goes down.
+    newest snapshot that has a model; it never goes down. `before_rollout`, stored as `resting`, is what the dataset was
+    when its rollout began (EMPTY, LIVE or ASLEEP), and is again if the rollout is undone; without a rollout it says
+    nothing.
     """
 
     name: str
@@ -247,7 +249,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     candidate: Release | None = None
     previous: Release | None = None
     kept_until: float = 0.0
-    resting: DatasetState = DatasetState.EMPTY
+    before_rollout: DatasetState = msgspec.field(default=DatasetState.EMPTY, name="resting")
     traffic: dict[str, int] = msgspec.field(default_factory=dict)
     requested: Request | None = None
     outcomes: dict[str, ReleaseOutcome] = msgspec.field(default_factory=dict)
@@ -291,7 +293,7 @@ class Dataset(Row, frozen=True, kw_only=True):
 
     def settled(self) -> Any:
         """The row without a request that its state has answered, or made void: asleep when asked to sleep, ..."""
-        asleep = self.resting in (DatasetState.EMPTY, DatasetState.ASLEEP) if self.candidate else True
+        asleep = self.before_rollout in (DatasetState.EMPTY, DatasetState.ASLEEP) if self.candidate else True
         answered = {
             DatasetState.EMPTY: ("sleep", "wake", "roll_back"),
             DatasetState.ASLEEP: ("sleep", "roll_back"),

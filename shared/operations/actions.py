@@ -106,7 +106,7 @@ def _override_gate(services: Services, row: Snapshot, by: str, what: set[str]) -
         return ActionAnswer(False, text)
     dataset: Dataset = services.ledger.dataset(row.dataset).row
     ended = dataset.outcomes.get(row.id)
-    if ended is None or ended.part != ReleaseState.WITHHELD:
+    if ended is None or ended.state != ReleaseState.WITHHELD:
         return ActionAnswer(False, f"{row.id} was not withheld: there is nothing to override")
     _carry_out(services, row.key, partial(decisions.on_excuse_of_gate, by=by, now=services.clock()))
     return _retry_release(services, row, by)

@@ -111,8 +111,8 @@ def on_retry_of_release(row: Dataset, request: Request) -> ActionDecision:
     """The release of a snapshot is to be tried again. No other request is forgotten for it, but one of the timer's or
     the sweep's that nothing was done about yet."""
     ended, other = row.outcomes.get(request.snapshot), row.requested
-    if ended is None or ended.part not in _FAILED:
-        what = f"is {ended.part}" if ended else "has not failed"
+    if ended is None or ended.state not in _FAILED:
+        what = f"is {ended.state}" if ended else "has not failed"
         return Declined(f"{request.snapshot} {what}: there is nothing to retry")
     text = f"{request.snapshot} will be released again"
     if other and other.wanted == request.wanted:

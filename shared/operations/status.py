@@ -39,12 +39,12 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
     if dataset.candidate and dataset.candidate.snapshot == snapshot.id:
         return dataset.state.value, dataset.candidate.failed or dataset.reason
     if dataset.live and dataset.live.snapshot == snapshot.id:
-        resting = dataset.resting if dataset.candidate else dataset.state
-        asleep = resting in (DatasetState.ASLEEP, DatasetState.WAKING)
+        without_rollout = dataset.before_rollout if dataset.candidate else dataset.state
+        asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
         return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason
     ended = dataset.outcomes.get(snapshot.id) or snapshot.outcome
     if ended:
-        return ended.part.value, ended.reason
+        return ended.state.value, ended.reason
     newest = dataset.newest_released
     if newest > snapshot.id:
         return ReleaseState.SUPERSEDED.value, f"{newest} is newer and had its turn first"
@@ -247,7 +247,7 @@ def _entry(entry: HistoryEntry) -> dict[str, Any]:
 
 def _outcome(outcome: ReleaseOutcome) -> dict[str, Any]:
     return {
-        "state": outcome.part.value,
+        "state": outcome.state.value,
         "at": _time(outcome.at),
         "reason": outcome.reason,
         "gate": _plain(outcome.gate),

@@ -60,7 +60,7 @@ class Deploy:
         )
         changes: dict[str, Any] = {
             "candidate": candidate,
-            "resting": row.state,
+            "before_rollout": row.state,
             "endpoint": row.endpoint or naming.endpoint(self.services.installation, row.name),
             "outcomes": {other: outcome for other, outcome in row.outcomes.items() if other != name},
         }
@@ -84,7 +84,7 @@ class Deploy:
         reason = f"{name} has no registered model any more"
         if _retried(row):
             return StepResult(row.state, reason, {"requested": None})
-        outcome = ReleaseOutcome(part=ReleaseState.DEPLOY_FAILED, at=self.services.clock(), reason=reason)
+        outcome = ReleaseOutcome(state=ReleaseState.DEPLOY_FAILED, at=self.services.clock(), reason=reason)
         return StepResult(row.state, reason, {"outcomes": {**row.outcomes, name: outcome}})
 
 

@@ -137,7 +137,7 @@ def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTake
     Raises ReleaseFailure when all names were tried, or when an endpoint of the dataset serves: it keeps its name.
     """
     suffix = row.endpoint_suffix + 1
-    serves = row.live and row.resting == DatasetState.LIVE and row.state != DatasetState.WAKING
+    serves = row.live and row.before_rollout == DatasetState.LIVE and row.state != DatasetState.WAKING
     if suffix > _OTHER_NAMES or serves:
         raise ReleaseFailure(str(taken)) from taken
     return {"endpoint": naming.endpoint(services.installation, row.name, suffix), "endpoint_suffix": suffix}
@@ -151,7 +151,7 @@ def _ensure_endpoint(services: Services, row: Dataset, release: Release) -> Prog
     """
     endpoint, what = services.workspace.endpoints.get(row.endpoint), f"endpoint {row.endpoint}"
     if endpoint is None:
-        if row.candidate is not None and row.resting == DatasetState.LIVE:
+        if row.candidate is not None and row.before_rollout == DatasetState.LIVE:
             raise ServingGone(f"{what} is gone")
         tags = {naming.TAG_INSTALLATION: services.installation, naming.TAG_DATASET: row.name}
         write = services.workspace.endpoints.write

@@ -67,7 +67,7 @@ class RolloutStep:
 
         Raises AzureFailed when Azure will not do one of them: the rest of the rollout stays until a person looks.
         """
-        was_up = row.resting == D.LIVE
+        was_up = row.before_rollout == D.LIVE
         try:
             if was_up and (waiting := self._return_traffic(row, candidate)):
                 return waiting
@@ -75,7 +75,7 @@ class RolloutStep:
             return self._undo_without_live(row, candidate, gone)
         if candidate.returned_by:  # it was kept since it was live: this rollout has not made it
             kept = candidate.but(failed="", failed_as=None, returned_by="")
-            return StepResult(row.resting, candidate.failed, {"candidate": None, "previous": kept})
+            return StepResult(row.before_rollout, candidate.failed, {"candidate": None, "previous": kept})
         if candidate.log is None:
             saved = logs.save(self.services, row, candidate)
             logged = candidate.but(log=saved.blob, failed=logs.with_end(candidate, candidate.failed, saved))
@@ -84,8 +84,8 @@ class RolloutStep:
         if not progress.done:
             return self._poll(row, progress)
         if was_up:
-            return self._close(row, candidate, row.resting)
-        return self._close(row, candidate, row.resting, traffic={}, scoring_uri="")
+            return self._close(row, candidate, row.before_rollout)
+        return self._close(row, candidate, row.before_rollout, traffic={}, scoring_uri="")
 
     def _return_traffic(self, row: Dataset, candidate: Release) -> StepResult | None:
         """None once what is live has the traffic back. A candidate without any is removed even if Azure will not write
@@ -109,7 +109,7 @@ class RolloutStep:
     def _close(self, row: Dataset, candidate: Release, state: D, note: str = "", **changes: Any) -> StepResult:
         """The dataset without the candidate, whose outcome is kept with its reason."""
         outcome = ReleaseOutcome(
-            part=candidate.failed_as or ReleaseState.DEPLOY_FAILED,
+            state=candidate.failed_as or ReleaseState.DEPLOY_FAILED,
             at=self.services.clock(),
             reason=logs.with_log(candidate.failed, candidate.log),
             attempt=candidate.attempt,
@@ -121,12 +121,12 @@ class RolloutStep:
             "outcomes": {**row.outcomes, candidate.snapshot: outcome},
             "requested": None if _is_taken_back(row) else row.requested,
         }
-        return StepResult(state, f"{candidate.snapshot}: {outcome.part}: {outcome.reason}{note}", changes)
+        return StepResult(state, f"{candidate.snapshot}: {outcome.state}: {outcome.reason}{note}", changes)
 
 
 def without_live(row: Dataset) -> dict[str, Any]:
     """What changes in a row whose live release has no endpoint any more: the rollout goes on as after a sleep."""
-    return {"resting": D.ASLEEP, "previous": None, "traffic": {}, "scoring_uri": ""}
+    return {"before_rollout": D.ASLEEP, "previous": None, "traffic": {}, "scoring_uri": ""}
 
 
 def _record_failure(row: Dataset, candidate: Release, failure: ReleaseFailure) -> StepResult:
@@ -137,7 +137,7 @@ def _record_failure(row: Dataset, candidate: Release, failure: ReleaseFailure) -
         gate=failure.gate or candidate.gate,
         stages=failure.stages or candidate.stages,
     )
-    traffic = {row.live.deployment: 100} if row.live and row.resting == D.LIVE else {}
+    traffic = {row.live.deployment: 100} if row.live and row.before_rollout == D.LIVE else {}
     return StepResult(row.state, "", {"candidate": failed, "traffic": traffic})
 
 
@@ -165,4 +165,4 @@ def _is_taken_back(row: Dataset) -> bool:
 def _state_of_failed(row: Dataset, candidate: Release) -> ReleaseState:
     """What the snapshot of a failed candidate becomes: one that had traffic beside what is live was rolled back."""
     had_traffic = any(stage.since for stage in candidate.stages)
-    return ReleaseState.ROLLED_BACK if had_traffic and row.resting == D.LIVE else ReleaseState.DEPLOY_FAILED
+    return ReleaseState.ROLLED_BACK if had_traffic and row.before_rollout == D.LIVE else ReleaseState.DEPLOY_FAILED

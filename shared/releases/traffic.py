@@ -40,7 +40,7 @@ class Shift(RolloutStep):
     services: Services
 
     def _go_on(self, row: Dataset, candidate: Release, lease: HeldLease) -> StepResult:
-        compared = row.live is not None and row.resting == D.LIVE and not candidate.returned_by
+        compared = row.live is not None and row.before_rollout == D.LIVE and not candidate.returned_by
         if not candidate.stages:
             return self._enter(row, candidate, self.services.settings.rollout_stages[0] if compared else 100)
         try:
@@ -115,7 +115,7 @@ class Shift(RolloutStep):
         changes: dict[str, Any] = {
             "live": candidate.but(returned_by=""),
             # A release that slept has no deployment any more: only one that was up can be gone back to.
-            "previous": old if old and row.resting == D.LIVE else None,
+            "previous": old if old and row.before_rollout == D.LIVE else None,
             "kept_until": now + (0.0 if by else self.services.settings.rollback_keep_hours * 3600),
             "candidate": None,
             "outcomes": outcomes,
@@ -149,7 +149,7 @@ class RollBack:
         changes = {
             "candidate": back.but(returned_by=by, stages=(), failed="", failed_as=None, log=None),
             "previous": None,
-            "resting": D.LIVE,
+            "before_rollout": D.LIVE,
             "requested": None,
         }
         return StepResult(D.SHIFTING, f"{by} goes back to {back.snapshot}", changes)
@@ -175,7 +175,7 @@ class Retire:
         previous = row.previous
         assert previous is not None
         outcome = row.outcomes.get(previous.snapshot)
-        if previous.log is None and outcome and outcome.part == ReleaseState.ROLLED_BACK:
+        if previous.log is None and outcome and outcome.state == ReleaseState.ROLLED_BACK:
             logged = previous.but(log=logs.save(self.services, row, previous).blob)
             return StepResult(row.state, "", {"previous": logged})
         progress = endpoints.ensure_removed(self.services, row, previous, whole_endpoint=False)
@@ -197,7 +197,7 @@ def _replaced(old: Release, candidate: Release, now: float) -> ReleaseOutcome:
     """How the release ended that the candidate takes the place of."""
     by = candidate.returned_by
     return ReleaseOutcome(
-        part=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
+        state=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
         at=now,
         reason=f"{by} went back to {candidate.snapshot}" if by else "",
         attempt=old.attempt,

@@ -172,7 +172,7 @@ def test_a_breach_puts_all_traffic_back_in_one_write_and_removes_the_candidate(
     assert story.written[written:] == [{story.first.deployment: 100}]
     assert (row.live.snapshot, row.traffic) == (story.first.snapshot, {story.first.deployment: 100})
     ended = row.outcomes[candidate.snapshot]
-    assert ended.part == ReleaseState.ROLLED_BACK
+    assert ended.state == ReleaseState.ROLLED_BACK
     assert f"rolled back at {percent} % of the traffic" in ended.reason
     assert told in ended.reason
     assert ended.stages[-1].verdict == "breach"
@@ -229,7 +229,7 @@ def test_one_call_goes_back_to_the_release_before() -> None:
     row = story.row
     assert (row.state, row.live.snapshot) == (D.LIVE, story.first.snapshot)
     assert story.written[written:] == [{story.first.deployment: 100}]
-    assert row.outcomes[bad.snapshot].part == ReleaseState.ROLLED_BACK
+    assert row.outcomes[bad.snapshot].state == ReleaseState.ROLLED_BACK
     assert "ada went back to" in row.outcomes[bad.snapshot].reason
     assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]
     assert ("evaluations", f"{bad.snapshot}/{bad.deployment}.log.json") in story.world.storage.blobs
@@ -255,7 +255,7 @@ def test_during_a_rollout_the_call_takes_the_candidate_back() -> None:
     assert actions.ask(story.world.services, NAME, "roll_back", "ada").done
     row = story.until(lambda r: r.state == D.LIVE)
     assert row.live.snapshot == story.first.snapshot
-    assert row.outcomes[candidate.snapshot].part == ReleaseState.ROLLED_BACK
+    assert row.outcomes[candidate.snapshot].state == ReleaseState.ROLLED_BACK
     assert "taken back by ada" in row.outcomes[candidate.snapshot].reason
     assert row.requested is None
     assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]
@@ -304,7 +304,7 @@ def test_an_endpoint_that_vanishes_during_a_shift_leaves_the_dataset_asleep() ->
     after = story.row
     assert (after.state, after.live.snapshot, after.traffic) == (D.ASLEEP, story.first.snapshot, {})
     assert "is gone" in after.reason
-    assert after.outcomes[row.candidate.snapshot].part == ReleaseState.ROLLED_BACK
+    assert after.outcomes[row.candidate.snapshot].state == ReleaseState.ROLLED_BACK
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])

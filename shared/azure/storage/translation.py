@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from shared.azure.answered import retry_after, worth_another_try
+from shared.azure.retries import retry_after, worth_another_try
 from shared.errors import (
     DENIED,
     AccessDenied,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shared.azure.answered import retry_after, worth_another_try
+from shared.azure.retries import retry_after, worth_another_try
 from shared.errors import DENIED, AccessDenied, AzureRefused, EndpointNameTaken, ServiceBusy
 from shared.ledger import fence
 

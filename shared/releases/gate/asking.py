@@ -140,7 +140,7 @@ def _pending(services: Services, row: Dataset, release: Release, selection: Prom
             if _has_failed(services, selection, found):
                 return []
             prompts = found.unsettled(selection.prompts, 1 if late else limit)
-        elif row.resting != DatasetState.LIVE or late:
+        elif row.before_rollout != DatasetState.LIVE or late:
             prompts = []
         else:
             prompts = found.unsettled([p for p in selection.prompts if p.comparable], limit)

@@ -59,11 +59,11 @@ def judge(
     reasons = _broken(candidate, thresholds)
     notes: list[str] = []
     against: AgainstLive = "first"
-    lead = None
+    gap = None
     if live is not None:
-        lead = interval(differences) if len(differences) >= thresholds.min_compared else None
-        against = _against(lead, thresholds.margin)
-        said = _comparison(against, lead, len(differences), thresholds)
+        gap = interval(differences) if len(differences) >= thresholds.min_compared else None
+        against = _against(gap, thresholds.margin)
+        said = _comparison(against, gap, len(differences), thresholds)
         fails = against == "worse" or (against == "in doubt" and thresholds.in_doubt == "withhold")
         (reasons if fails else notes).append(said)
     return Judgement(
@@ -71,7 +71,7 @@ def judge(
         against_live=against,
         candidate=candidate,
         live=live,
-        lead=lead,
+        gap=gap,
         reasons=tuple(reasons),
         notes=tuple(notes),
     )
@@ -110,20 +110,20 @@ def _broken(found: GateMetrics, given: Thresholds) -> list[str]:
     return reasons
 
 
-def _against(lead: LikenessGap | None, margin: float) -> AgainstLive:
-    if lead is None:
+def _against(gap: LikenessGap | None, margin: float) -> AgainstLive:
+    if gap is None:
         return "unjudged"
-    if lead.high <= margin:
+    if gap.high <= margin:
         return "not worse"
-    return "worse" if lead.low > margin else "in doubt"
+    return "worse" if gap.low > margin else "in doubt"
 
 
-def _comparison(against: AgainstLive, lead: LikenessGap | None, prompts: int, given: Thresholds) -> str:
-    if lead is None:
+def _comparison(against: AgainstLive, gap: LikenessGap | None, prompts: int, given: Thresholds) -> str:
+    if gap is None:
         return f"unjudged against live: {prompts} prompts to compare on, {given.min_compared} needed"
     numbers = (
-        f"live is {lead.mean:+.1f} points of likeness ahead on {lead.prompts} prompts "
-        f"(95 % interval {lead.low:+.1f} to {lead.high:+.1f}, margin {given.margin:g})"
+        f"live is {gap.mean:+.1f} points of likeness ahead on {gap.prompts} prompts "
+        f"(95 % interval {gap.low:+.1f} to {gap.high:+.1f}, margin {given.margin:g})"
     )
     more = "; more held-out rows would tell" if against == "in doubt" else ""
     return f"{against}: {numbers}{more}" if against == "in doubt" else f"{against} than live: {numbers}"

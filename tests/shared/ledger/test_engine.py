@@ -261,6 +261,6 @@ def test_a_request_that_the_step_fulfilled_is_over(world: LedgerWorld) -> None:
 
 
 def test_a_request_that_a_transition_answers_is_void(world: LedgerWorld) -> None:
-    key = str(world.keep(a_dataset(D.SHIFTING, requested=a_request("wake"), resting=D.ASLEEP)).key)
+    key = str(world.keep(a_dataset(D.SHIFTING, requested=a_request("wake"), before_rollout=D.ASLEEP)).key)
     world.advance({"shift": FakeHandler(lambda row: StepResult(D.LIVE, "it serves", poll_in=None))}, f"{key}?")
     assert (world.row(key).state, world.row(key).requested) == (D.LIVE, None)

@@ -168,7 +168,7 @@ def test_a_request_is_void_in_a_state_that_answers_it(what: str, state: D) -> No
     assert (row.settled().requested is None) == (state in VOID[what])
 
 
-@pytest.mark.parametrize(("resting", "void"), [(D.LIVE, True), (D.ASLEEP, False), (D.EMPTY, False)])
-def test_a_wake_outlives_a_rollout_beside_what_sleeps(resting: D, void: bool) -> None:
-    row = a_dataset(D.SHIFTING, requested=a_request("wake"), candidate=a_release(NEWER), resting=resting)
+@pytest.mark.parametrize(("before_rollout", "void"), [(D.LIVE, True), (D.ASLEEP, False), (D.EMPTY, False)])
+def test_a_wake_outlives_a_rollout_beside_what_sleeps(before_rollout: D, void: bool) -> None:
+    row = a_dataset(D.SHIFTING, requested=a_request("wake"), candidate=a_release(NEWER), before_rollout=before_rollout)
     assert (row.settled().requested is None) == void

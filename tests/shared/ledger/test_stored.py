@@ -14,12 +14,13 @@ import msgspec
 import pytest
 
 from shared.ledger import budget, counts, listed, store
+from shared.ledger.release import GateMetrics, Judgement, LikenessGap, ReleaseOutcome
 from shared.ledger.rows import Dataset, Snapshot
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.ledger.states import SnapshotState as S
 from shared.operations import orphans
 from shared.snapshots import intake, refusals
-from tests.builders import NEWER, a_snapshot
+from tests.builders import NEWER, a_dataset, a_snapshot
 from tests.fakes import World
 
 STORED = Path(__file__).parent / "stored"
@@ -88,3 +89,15 @@ def test_every_state_and_every_field_was_recorded() -> None:
     told = {field for row in (*snapshots, *datasets) for field in row}
     known = {field.encode_name for kind in (Snapshot, Dataset) for field in msgspec.structs.fields(kind)}
     assert told <= known
+
+
+def test_attributes_with_plain_names_are_stored_under_the_names_they_had() -> None:
+    numbers = GateMetrics(asked=1)
+    gap = LikenessGap(mean=1, low=0, high=2, prompts=8)
+    judgement = Judgement(passed=True, against_live="not worse", candidate=numbers, gap=gap)
+    outcome = ReleaseOutcome(state=ReleaseState.WITHHELD, at=1, gate=judgement)
+    row = a_dataset(before_rollout=DatasetState.ASLEEP, outcomes={NEWER: outcome})
+    stored = json.loads(msgspec.json.encode(row))
+    assert (stored["resting"], stored["outcomes"][NEWER]["part"]) == ("ASLEEP", "WITHHELD")
+    assert stored["outcomes"][NEWER]["gate"]["lead"]["prompts"] == 8
+    assert read(row.key, stored) == row

@@ -170,7 +170,7 @@ def test_of_two_retries_at_once_one_wins_and_one_is_told() -> None:
 
 @pytest.mark.parametrize("part", ReleaseState)
 def test_a_release_is_retried_only_after_it_failed(part: ReleaseState) -> None:
-    ended = ReleaseOutcome(part=part, at=START)
+    ended = ReleaseOutcome(state=part, at=START)
     app = ActionWorld(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
     answer = actions.retry(app.services, SNAPSHOT, "me")
     failed = part in (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK)

@@ -31,7 +31,7 @@ def test_a_snapshot_without_a_model_ends_and_stands_in_nobodys_way(rows: tuple[A
     row = a_dataset(newest_registered=NEWER)
     result = _act(row, *rows)
     after = row.but(state=result.state, **result.changes)
-    assert (after.state, after.outcomes[NEWER].part, after.next_release) == (D.LIVE, ReleaseState.DEPLOY_FAILED, "")
+    assert (after.state, after.outcomes[NEWER].state, after.next_release) == (D.LIVE, ReleaseState.DEPLOY_FAILED, "")
     assert NEWER in result.reason
 
 

@@ -34,13 +34,13 @@ def test_a_registered_snapshot_shows_so_until_its_turn_comes() -> None:
 
 
 @pytest.mark.parametrize("state", ROLLOUT)
-@pytest.mark.parametrize("resting", [D.EMPTY, D.LIVE, D.ASLEEP])
-def test_a_candidate_shows_what_its_dataset_does_and_live_shows_where_it_rests(state: D, resting: D) -> None:
-    live = None if resting == D.EMPTY else a_release()
-    dataset = a_dataset(state, live=live, candidate=a_release(NEWER), resting=resting)
+@pytest.mark.parametrize("before_rollout", [D.EMPTY, D.LIVE, D.ASLEEP])
+def test_a_candidate_shows_what_its_dataset_does_and_live_shows_where_it_rests(state: D, before_rollout: D) -> None:
+    live = None if before_rollout == D.EMPTY else a_release()
+    dataset = a_dataset(state, live=live, candidate=a_release(NEWER), before_rollout=before_rollout)
     assert _seen(dataset, id=NEWER) == state.value
     if live:
-        assert _seen(dataset) == resting.value
+        assert _seen(dataset) == before_rollout.value
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_what_was_released_is_live_or_asleep(state: D, part: str) -> None:
     "part", [ReleaseState.WITHHELD, ReleaseState.DEPLOY_FAILED, ReleaseState.ROLLED_BACK, ReleaseState.RETIRED]
 )
 def test_how_a_release_ended_stays_with_its_snapshot_and_its_reason(part: ReleaseState) -> None:
-    ended = {SNAPSHOT: ReleaseOutcome(part=part, at=START, reason="why")}
+    ended = {SNAPSHOT: ReleaseOutcome(state=part, at=START, reason="why")}
     dataset = a_dataset(live=a_release(NEWER), outcomes=ended)
     assert visible_state(a_trained_snapshot(), dataset) == (part.value, "why")
 
 
 def test_a_retried_release_shows_its_new_turn_not_its_old_end() -> None:
-    ended = {SNAPSHOT: ReleaseOutcome(part=ReleaseState.WITHHELD, at=START)}
+    ended = {SNAPSHOT: ReleaseOutcome(state=ReleaseState.WITHHELD, at=START)}
     dataset = a_dataset(D.DEPLOYING, live=None, candidate=a_release(), outcomes=ended)
     assert _seen(dataset) == "DEPLOYING"
 

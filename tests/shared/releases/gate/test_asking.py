@@ -55,10 +55,10 @@ def lines(count: int, answer: str = REFERENCE) -> bytes:
 
 @dataclass
 class Gate:
-    """A candidate to be judged beside what is live (or asleep: `resting`); `live` and `candidate` answer as said."""
+    """A candidate to be judged beside what is live, or asleep (`before_rollout`); both answer as said."""
 
     count: int = 10
-    resting: D = D.LIVE
+    before_rollout: D = D.LIVE
     candidate: Says = field(default_factory=says)
     live: Says = field(default_factory=says)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -86,8 +86,13 @@ class Gate:
 
     def row(self) -> Dataset:
         """The dataset while its candidate is evaluated."""
-        live = None if self.resting == D.EMPTY else a_release()
-        changes = {"candidate": a_release(NEWER), "live": live, "resting": self.resting, "scoring_uri": URI}
+        live = None if self.before_rollout == D.EMPTY else a_release()
+        changes = {
+            "candidate": a_release(NEWER),
+            "live": live,
+            "before_rollout": self.before_rollout,
+            "scoring_uri": URI,
+        }
         return a_dataset(D.EVALUATING, **changes)
 
     def visit(self, row: Dataset | None = None) -> Any:
@@ -122,7 +127,7 @@ class Gate:
 
 def first(**changes: Any) -> Gate:
     """A candidate with nothing live."""
-    return Gate(resting=D.EMPTY, **changes)
+    return Gate(before_rollout=D.EMPTY, **changes)
 
 
 # --- each prompt once ---
@@ -273,7 +278,7 @@ def test_errors_of_live_are_asked_again_after_a_pause_and_then_compared(status: 
 def test_errors_of_live_beyond_the_limit_are_unknown_and_no_win(live: Says) -> None:
     gate = Gate(live=live)
     found = gate.judged()
-    assert (found.against_live, found.lead, found.passed) == ("unjudged", None, True)
+    assert (found.against_live, found.gap, found.passed) == ("unjudged", None, True)
     assert max(gate.times("live")) == 3
     assert "10 prompts were not compared, e.g. live gave no answer" in found.notes[1]
     worse = Gate(live=live, candidate=says("<|im_end|>"))
@@ -289,8 +294,8 @@ def test_a_few_errors_of_live_leave_out_their_prompts_only() -> None:
         else answer(deployment, question)
     )
     found = gate.judged()
-    assert found.lead is not None
-    assert (found.against_live, found.lead.prompts, found.candidate.asked) == ("not worse", 16, 20)
+    assert found.gap is not None
+    assert (found.against_live, found.gap.prompts, found.candidate.asked) == ("not worse", 16, 20)
 
 
 def test_a_gate_that_takes_too_long_goes_on_without_the_rest_of_live() -> None:
@@ -320,11 +325,11 @@ def test_a_gate_that_takes_too_long_still_asks_the_candidate_once() -> None:
 def test_a_worse_candidate_is_withheld_with_the_numbers() -> None:
     found = Gate(candidate=says("I do not know.")).judged()
     assert (found.passed, found.against_live) == (False, "worse")
-    assert found.lead is not None
+    assert found.gap is not None
     assert found.live is not None
     assert found.live.likeness == 100
-    assert found.lead.low > 10
-    assert found.reasons[0].startswith(f"worse than live: live is {found.lead.mean:+.1f} points of likeness ahead")
+    assert found.gap.low > 10
+    assert found.reasons[0].startswith(f"worse than live: live is {found.gap.mean:+.1f} points of likeness ahead")
 
 
 def test_the_same_flaw_on_both_sides_is_nobodys_gain() -> None:
@@ -333,14 +338,14 @@ def test_the_same_flaw_on_both_sides_is_nobodys_gain() -> None:
         candidate=marked, live=marked, settings={"gate_max_unusable_percent": 99.9, "gate_prompts": 9}
     ).judged()
     assert found.against_live == "not worse"
-    assert found.lead is not None
-    assert found.lead.mean == 0
+    assert found.gap is not None
+    assert found.gap.mean == 0
 
 
 def _released() -> Gate:
     """A gate whose live release was judged by a gate of its own."""
     gate = Gate()
-    row = a_dataset(D.EVALUATING, live=None, candidate=a_release(), resting=D.EMPTY, scoring_uri=URI)
+    row = a_dataset(D.EVALUATING, live=None, candidate=a_release(), before_rollout=D.EMPTY, scoring_uri=URI)
     assert gate.judged(row).passed
     gate.asked.clear()
     return gate
@@ -348,7 +353,7 @@ def _released() -> Gate:
 
 def test_of_what_is_asleep_the_stored_answers_are_compared() -> None:
     gate = _released()
-    gate.resting = D.ASLEEP
+    gate.before_rollout = D.ASLEEP
     gate.candidate = says("I do not know.")
     found = gate.judged()
     assert (found.passed, found.against_live) == (False, "worse")
@@ -357,7 +362,7 @@ def test_of_what_is_asleep_the_stored_answers_are_compared() -> None:
 
 
 def test_what_is_asleep_and_has_no_stored_answers_is_not_judged_by() -> None:
-    gate = Gate(resting=D.ASLEEP)
+    gate = Gate(before_rollout=D.ASLEEP)
     found = gate.judged()
     assert (found.passed, found.against_live) == (True, "unjudged")
     assert "10 prompts were not compared, e.g. no stored answer of live" in found.notes
@@ -383,8 +388,8 @@ def test_prompts_that_a_model_was_trained_on_are_left_out_of_the_comparison(snap
     gate = Gate(count=20, candidate=says("I do not know."))
     gate.keep(snapshot, "train", lines(5, "another answer"))
     found = gate.judged()
-    assert found.lead is not None
-    assert (found.candidate.asked, found.lead.prompts) == (20, 15)
+    assert found.gap is not None
+    assert (found.candidate.asked, found.gap.prompts) == (20, 15)
     assert gate.times("live") == {1: 15}
     left_out = [line.left_out for line in gate.report(found).prompts if line.left_out]
     assert left_out == [f"trained on by {snapshot}"] * 5
@@ -400,8 +405,8 @@ def test_training_files_are_searched_in_bounded_pieces(monkeypatch: pytest.Monke
         assert not gate.asked
         visits += 1
     assert visits >= 4
-    assert found.lead is not None
-    assert found.lead.prompts == 15
+    assert found.gap is not None
+    assert found.gap.prompts == 15
 
 
 def test_training_files_that_are_gone_are_told() -> None:
@@ -470,7 +475,7 @@ def test_a_candidate_that_answers_with_status_200_and_nothing_is_withheld(body: 
 def test_a_prompts_system_turn_is_asked_as_the_container_takes_it(
     api: ServingApi, setting: str, roles: list[str]
 ) -> None:
-    gate = Gate(resting=D.EMPTY, settings={"system_turns": setting})
+    gate = Gate(before_rollout=D.EMPTY, settings={"system_turns": setting})
     row = {"messages": [{"role": "system", "content": "Be brief."}, *json.loads(lines(1))["messages"]]}
     gate.keep(NEWER, "test", json.dumps(row).encode())
     gate.judged(gate.row().but(candidate=a_release(NEWER, api=api)))

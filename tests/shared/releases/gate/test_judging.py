@@ -106,7 +106,7 @@ def test_few_prompts_that_differ_much_are_a_doubt_that_more_of_the_same_resolve(
 def test_too_few_prompts_are_not_judged_and_the_thresholds_decide() -> None:
     for numbers, passes in ((GOOD, True), (GOOD.but(failed=9), False)):
         found = judge(numbers, _thresholds(), GOOD, [100.0] * 7)
-        assert (found.passed, found.against_live, found.lead) == (passes, "unjudged", None)
+        assert (found.passed, found.against_live, found.gap) == (passes, "unjudged", None)
         assert found.notes == ("unjudged against live: 7 prompts to compare on, 8 needed",)
 
 
