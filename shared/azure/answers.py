@@ -17,6 +17,8 @@ from shared.azure.failed_answers import failure, start
 from shared.errors import PipelineError
 
 _END = "[DONE]"
+# Streams of events with these fields have one that says that the answer is over.
+_TELL_THEIR_END = ('"choices"', '"token"')
 # It ended for a reason that the protocol has no word for.
 OTHER_END = "other"
 
@@ -73,7 +75,7 @@ async def read_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[AnswerText]
             ended = True
             break
         piece = read_piece(data)
-        chunked, ended = chunked or '"choices"' in data, ended or bool(piece.ended)
+        chunked, ended = chunked or any(name in data for name in _TELL_THEIR_END), ended or bool(piece.ended)
         yield replace(piece, text=joiner.feed(piece.text))
     if rest := joiner.rest():
         yield AnswerText(rest)
@@ -82,18 +84,20 @@ async def read_stream(chunks: AsyncIterator[bytes]) -> AsyncIterator[AnswerText]
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of server-sent events, up to and with `[DONE]`. Bytes that are no UTF-8 are replaced."""
+    """The data of server-sent events that have any, up to and with `[DONE]`. Bytes that are no UTF-8 are replaced."""
     from axio_sse import Decoder
 
     text, decoder = codecs.getincrementaldecoder("utf-8")("replace"), Decoder()
     async for chunk in chunks:
         for event in decoder.decode(text.decode(chunk)):
-            yield event.data
-            if event.data == _END:
+            if data := event.data.strip():
+                yield data
+            if data == _END:
                 return
     # Some servers leave out the blank line after the last event.
     for event in decoder.decode(text.decode(b"", True) + "\n\n"):
-        yield event.data
+        if data := event.data.strip():
+            yield data
 
 
 class SurrogateJoiner:
@@ -130,7 +134,7 @@ def _text(found: Any) -> str | None:
     match found:
         case str():
             return found
-        case {"output": output}:
+        case {"output": output} | {"predictions": output}:
             return _text(output)
         case {"choices": [choice, *_]}:
             return _choice_text(choice)
@@ -173,6 +177,8 @@ def _piece(found: Any) -> str | None:
             return ""
         case {"token": {"text": str(text)}}:
             return text
+        case {"usage": {}} if len(found) == 1:
+            return ""
     return _text(found)
 
 
@@ -199,9 +205,11 @@ _REASONS = {
 def _ended(found: Any) -> str:
     match found:
         case {"choices": [{"finish_reason": str(reason)}, *_]} | {"details": {"finish_reason": str(reason)}}:
-            return _REASONS.get(reason, OTHER_END)
+            return _REASONS.get(reason.lower(), OTHER_END)
+        case {"token": {}, "generated_text": str()}:
+            return OTHER_END
         case [{"details": {"finish_reason": str(reason)}}, *_]:
-            return _REASONS.get(reason, OTHER_END)
+            return _REASONS.get(reason.lower(), OTHER_END)
     return ""
 
 

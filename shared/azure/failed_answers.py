@@ -12,6 +12,8 @@ from typing import Any
 
 _START_OF_BODY = 300
 _MOST_NESTED = 8
+# Ends that are no end of an answer.
+_GIVEN_UP = ("error", "abort")
 _ASK_THE_LOG = "the log of the deployment says more"
 _EMPTY = f"{{}}, by which its serving image says that the call failed, or that content safety blocks it: {_ASK_THE_LOG}"
 _NONE = (
@@ -31,8 +33,8 @@ def failure(found: Any) -> str:
             return f"an error with status 200: {_words(found) or start(json.dumps(found))}"
         case {"object": "error"}:
             return f"an error with status 200: {_words(found) or start(json.dumps(found))}"
-        case {"choices": [{"finish_reason": "error"}, *_]}:
-            return f"an answer that its engine gave up (finish_reason error): {_ASK_THE_LOG}"
+        case {"choices": [{"finish_reason": str(reason)}, *_]} if reason.lower() in _GIVEN_UP:
+            return f"an answer that its engine gave up (finish_reason {reason}): {_ASK_THE_LOG}"
         case [first, *_]:
             return failure(first) if isinstance(first, dict) else ""
     return ""

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 
 # What serving codes say of a conversation that does not fit.
-_OVERFLOW = ("context length", "maximum model length", "max_model_len", "is longer than the max")
+_OVERFLOW = (
+    "context length",
+    "context size",
+    "maximum model length",
+    "max_model_len",
+    "is longer than the max",
+    "`max_new_tokens` must be <=",
+)
 
 
 def broken_off(dataset: str, broken: StreamBroken) -> ApiError:

@@ -33,6 +33,10 @@ ROUTE = {"dataset": DATASET}
 BOTH = pytest.mark.parametrize("act", [score, chat_completions], ids=["score", "chat"])
 
 
+def _gzip(plain: bytes) -> bytes:
+    return gzip.compress(plain, mtime=0)
+
+
 class Endpoint:
     """Answers every question alike, in `pieces` if it has any, and keeps what it was asked."""
 
@@ -471,11 +475,23 @@ def test_nothing_is_sampled_at_a_temperature_of_0(
 
 
 @BOTH
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
-def test_a_compressed_body_is_read(world: World, request_of: Make, act: Any, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", _gzip),
+        ("deflate", zlib.compress),
+        ("identity", bytes),
+        ("identity, gzip", _gzip),
+        pytest.param("deflate", lambda plain: zlib.compress(plain, wbits=-15), id="deflate without a frame"),
+        pytest.param("gzip", lambda plain: _gzip(plain[:20]) + _gzip(plain[20:]), id="gzip of two members"),
+    ],
+)
+def test_a_compressed_body_is_read(
+    world: World, request_of: Make, act: Any, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
     _live(world)
     plain = b"\xef\xbb\xbf" + json.dumps(NATIVE if act is score else CHAT).encode()
-    body = {"gzip": gzip.compress(plain, mtime=0), "deflate": zlib.compress(plain), "identity": plain}[encoding]
+    body = compress(plain)
     assert _answered(act, request_of(body, route=ROUTE, headers={"Content-Encoding": encoding}))[0] == 200
 
 
@@ -486,6 +502,9 @@ def test_a_compressed_body_is_read(world: World, request_of: Make, act: Any, enc
         (b"{}", "gzip", 400, "invalid_body"),
         (gzip.compress(b"{}", mtime=0)[:-9], "gzip", 400, "invalid_body"),
         (gzip.compress(b" " * 2_000_000, mtime=0), "gzip", 413, "too_large"),
+        (gzip.compress(b" " * 600_000, mtime=0) * 2, "gzip", 413, "too_large"),
+        (gzip.compress(b"", mtime=0) * 1000, "gzip", 400, "invalid_body"),
+        (b"{}", "gzip, deflate", 415, "unsupported_encoding"),
         (gzip.compress(b"{}", mtime=0), "", 400, "invalid_json"),
     ],
 )

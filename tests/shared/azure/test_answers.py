@@ -247,7 +247,7 @@ def test_bytes_of_a_character_in_two_chunks_are_put_together() -> None:
 @pytest.mark.parametrize(
     ("reason", "ended"),
     [("stop", "stop"), ("length", "length"), ("max_tokens", "length"), ("content_filter", "content_filter"),
-     ("eos_token", "stop"), ("tool_calls", "other"), (None, "")],
+     ("eos_token", "stop"), ("LENGTH", "length"), ("tool_calls", "other"), (None, "")],
 )  # fmt: skip
 def test_the_reason_of_an_end_is_one_of_the_protocols(reason: str | None, ended: str) -> None:
     choice = {"message": {"content": "x"}, "finish_reason": reason}
@@ -262,3 +262,40 @@ def test_a_filtered_answer_is_one_though_it_is_empty() -> None:
 def test_an_error_in_a_stream_is_told() -> None:
     with pytest.raises(UnknownAnswer, match="boom"):
         _stream(_chunk("x"), {"object": "error", "message": "boom"})
+
+
+_TOKEN: dict[str, Any] = {"token": {"text": "Hello"}, "generated_text": None}
+_STOPPED: dict[str, Any] = {"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([_TOKEN], id="tokens without an end"),
+        pytest.param([{"choices": [{"delta": {"content": "so far"}, "finish_reason": "abort"}]}], id="given up"),
+        pytest.param([{"choices": [{"delta": {}, "finish_reason": "ERROR"}]}], id="an error"),
+    ],
+)
+def test_a_stream_that_has_no_end_of_its_own_is_broken(events: list[Any]) -> None:
+    with pytest.raises(UnknownAnswer):
+        _stream(*events, end=b"")
+
+
+@pytest.mark.parametrize(
+    ("sent", "end"),
+    [
+        ([_TOKEN | {"generated_text": "Hello"}], b""),
+        ([_TOKEN, {"token": {"text": ""}, "generated_text": "Hello", "details": {"finish_reason": "eos_token"}}], b""),
+        (
+            [{"choices": [{"delta": {"content": "Hello"}, "finish_reason": "stop"}]}, {"usage": {"prompt_tokens": 1}}],
+            b"",
+        ),
+        ([{"choices": [{"delta": {"content": "Hello"}}]}], b"data:\n\ndata: [DONE] \n\n"),
+    ],
+)
+def test_what_servers_send_besides_does_not_break_a_good_stream(sent: list[Any], end: bytes) -> None:
+    assert _said(_stream(*sent, end=end)) == "Hello"
+
+
+def test_mlflows_own_server_is_understood() -> None:
+    assert read(b'{"predictions": ["Hello"]}').text == read(b'{"predictions": [{"0": "Hello"}]}').text == "Hello"

@@ -174,3 +174,18 @@ def test_of_two_releases_each_is_asked_as_it_can_be() -> None:
     for _ in range(10):
         served.call(extras=EXTRAS)
     assert {uri for uri, _ in served.asked} == {CHAT}
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "This model's maximum context length is 4096 tokens.",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+        "the request exceeds the available context size",
+    ],
+)
+def test_a_conversation_that_is_too_long_is_told_in_the_words_that_clients_know(detail: str) -> None:
+    served = OneRelease("openai", EndpointAnswer(424, None, DEPLOYMENT, detail, container_status=422))
+    refused = served.refused()
+    assert (refused.status, refused.code, served.counted) == (400, "context_length_exceeded", (1, 0, 1))
+    assert "maximum context length" in str(refused)
