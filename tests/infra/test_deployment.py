@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.parts import app_environment, base_environment
 from scripts import package
 from tests.infra.azd import ROOT, Azd
 
@@ -58,6 +61,17 @@ def test_the_doctor_is_for_whoever_has_the_master_key(azd: Azd) -> None:
     record = azd.cloud.record
     assert httpx.get(f"{record.app_url}/api/doctor").status_code == 401
     assert httpx.get(f"{record.app_url}/api/doctor", headers={"x-functions-key": record.app_key}).status_code == 401
+
+
+def test_the_doctor_is_asked_from_a_laptop_too(azd: Azd) -> None:
+    assert azd.cloud is not None
+    environment = app_environment(azd.cloud.wiring, azd.settings())
+    command = [sys.executable, "-m", "cli", "doctor"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**base_environment(), **environment}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "   well  uploads: droptune-uploads tells snapshot_uploaded" in done.stdout
 
 
 def test_an_event_goes_through_event_grid_and_comes_back(azd: Azd) -> None:
