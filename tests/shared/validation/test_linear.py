@@ -6,6 +6,7 @@ tells them apart without looking at a clock.
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -96,3 +97,23 @@ report = freeze([Source(path="data.jsonl.gz", open=lambda: io.BytesIO(data), siz
 print(report.blank_lines, report.rows)
 """
     assert run(program, 30_000_000) == "30000000 1"
+
+
+GZIPS = {
+    "a long name in the header": lambda data, n: data[:3] + b"\x08" + data[4:10] + b"n" * n + b"\0" + data[10:],
+    "a long comment in a later header": lambda data, n: data + data[:3] + b"\x10" + data[4:10] + b"c" * n,
+    "zeros behind the data": lambda data, n: data + bytes(n),
+}
+
+
+@pytest.mark.parametrize("name", GZIPS)
+def test_what_gzip_reads_byte_by_byte_is_bounded(name: str) -> None:
+    program = """
+import io, json, sys
+from shared.validation import Policy, Source, freeze
+data = json.load(sys.stdin).encode("latin-1")
+report = freeze([Source(path="data.jsonl.gz", open=lambda: io.BytesIO(data), size=len(data))], Policy()).report
+print(report.findings[0].rule)
+"""
+    row = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    assert run(program, GZIPS[name](gzip.compress(row), 6_000_000).decode("latin-1")) == "file-unreadable"
