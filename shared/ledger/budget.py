@@ -15,7 +15,7 @@ import msgspec
 from shared import naming
 from shared.config.settings import Settings
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Blocker, Check, Dataset, Snapshot
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.storage import BlobStore
@@ -221,7 +221,7 @@ class Budget:
             return Reservations(), ""
         try:
             return _DECODER.decode(data), etag
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
 
     def _change(self, edit: Callable[[Reservations], Reservations]) -> None:

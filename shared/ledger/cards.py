@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from shared import naming
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
@@ -128,6 +128,6 @@ def is_open(row: Snapshot) -> bool:
 def _read(text: str, snapshot: str) -> Card | None:
     try:
         card = _CARD.decode(unquote(text))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return card if card.id == snapshot else None

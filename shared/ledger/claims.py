@@ -87,7 +87,7 @@ class Claims:
         data, etag = self._storage.read(CONTAINER, name)
         try:
             return str(json.loads(data)["snapshot"]), etag
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise Damaged.named(f"{CONTAINER}/{name}", error) from error
 
 

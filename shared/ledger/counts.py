@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared.errors import NotFound, PipelineError
+from shared.ledger.record import UNREADABLE
 from shared.ledger.release import CallResult, CallStats
 from shared.ledger.storage import BlobStore
 
@@ -144,7 +145,7 @@ def _seconds(storage: BlobStore, name: str, since: float) -> Iterator[_Second]:
         minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
     except NotFound:  # forgotten meanwhile
         return
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         log.error("%s/%s is damaged and not counted: %s", CONTAINER, name, error)
         return
     yield from (second for at, second in minute.items() if at + 1 > since)

@@ -18,6 +18,7 @@ import msgspec
 
 from shared.errors import LedgerConflict, NotFound
 from shared.ledger.cards import Card
+from shared.ledger.record import UNREADABLE
 from shared.ledger.storage import BlobStore
 
 CONTAINER = "ledger"
@@ -116,7 +117,7 @@ def _card(text: bytes) -> Card | None:
     """A card, unless somebody damaged its line: the next nightly round writes it anew."""
     try:
         return _CARD.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+# What decoding a damaged blob raises: msgspec goes into fields that it does not know as deep as they go.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all records: immutable, compared by value."""

@@ -21,6 +21,7 @@ from shared.ledger import listed
 from shared.ledger.cards import Cards, card_of, is_open
 from shared.ledger.index import EndedIndex
 from shared.ledger.listed import ListedDataset, ListedRow, blob_name, key_of, metadata
+from shared.ledger.record import UNREADABLE
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
@@ -192,12 +193,18 @@ class Ledger:
             self.storage.send(key, delay)
 
 
+# The year 9999, in seconds since 1970.
+_END_OF_TIME = 253_370_764_800.0
+
+
 def decode(key: str, data: bytes) -> AnyRow:
     """The row that a blob holds; the key says of which kind it is. Raises Damaged."""
     try:
         row: AnyRow = (_SNAPSHOT if key.startswith("snapshot/") else _DATASET).decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Damaged.named(f"{CONTAINER}/{blob_name(key)}", error) from error
+    if row.poll_at is not None and not 0 <= row.poll_at < _END_OF_TIME:
+        raise Damaged.named(f"{CONTAINER}/{blob_name(key)}", f"next_look_at {row.poll_at:g} is no time")
     if row.key != key:
         raise Damaged.named(f"{CONTAINER}/{blob_name(key)}", f"it is the row of {row.key[:100]}")
     return row

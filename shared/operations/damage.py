@@ -18,7 +18,7 @@ from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, TemporaryError
 from shared.ledger import budget, listed, store
 from shared.ledger.cards import ENDED
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.store import CONTAINER
 from shared.operations import access, orphans, rebuild
 from shared.snapshots import lost_uploads
@@ -57,7 +57,7 @@ def on_record(services: Services) -> tuple[DamagedBlob, ...]:
     """What the last sweep found."""
     try:
         return _RECORD.decode(services.storage.read(CONTAINER, BLOB)[0]).blobs
-    except (NotFound, msgspec.DecodeError):
+    except (NotFound, *UNREADABLE):
         return ()
 
 
@@ -254,6 +254,6 @@ def _wrong(services: Services, name: str) -> str:
         return ""
     except Damaged as error:
         return error.why
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"[:200]
     return ""

@@ -21,7 +21,7 @@ from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence, listed
 from shared.ledger.listed import ListedDataset
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.store import CONTAINER
@@ -225,7 +225,7 @@ def _read(services: Services) -> _Kept:
         return _Kept(Orphans(), "")
     try:
         return _Kept(_ORPHANS.decode(data), etag)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
 
 

@@ -131,7 +131,7 @@ def accept_since(services: Services) -> float:
 def _first_start(name: str, data: bytes) -> float:
     try:
         return float(json.loads(data)["first_start"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Damaged.named(f"ledger/{name}", error) from error
 
 

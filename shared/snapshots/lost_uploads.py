@@ -17,7 +17,7 @@ import msgspec
 
 from shared.errors import Damaged, NotFound
 from shared.ledger.listed import blob_name
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.store import CONTAINER as LEDGER
 from shared.snapshots import refusals
 from shared.snapshots.intake import CONTAINER, accept_since, receive_listed, snapshot_of
@@ -83,7 +83,7 @@ def on_record(services: Services) -> UploadsLook:
         return _LOOK.decode(services.storage.read(LEDGER, BLOB)[0])
     except NotFound:
         return UploadsLook()
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Damaged.named(f"{LEDGER}/{BLOB}", error) from error
 
 

@@ -109,18 +109,23 @@ def _quoted(path: str, reason: str, at: float) -> str:
 def _shown(blob: Blob) -> RefusedUpload | None:
     """A refusal as the listing shows it; None for those of older versions."""
     try:
-        return RefusedUpload(**json.loads(unquote(blob.metadata["refusal"])))
-    except (KeyError, ValueError, TypeError):
+        return _refusal(unquote(blob.metadata["refusal"]))
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
+
+
+def _refusal(text: str | bytes) -> RefusedUpload:
+    found = json.loads(text)
+    return RefusedUpload(str(found["path"]), str(found["reason"]), float(found["at"]))
 
 
 def _read(services: Services, name: str) -> RefusedUpload | None:
     """One refusal; None for one that was forgotten meanwhile, or is damaged."""
     try:
-        return RefusedUpload(**json.loads(services.storage.read("ledger", name)[0]))
+        return _refusal(services.storage.read("ledger", name)[0])
     except NotFound:
         return None
-    except (ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         log.warning("ledger/%s is damaged and passed over; it can be deleted", name)
         return None
 

@@ -43,6 +43,20 @@ def _bad_metadata(name: str, value: str) -> Any:
     return do
 
 
+def _nest(world: World, name: str) -> None:
+    deep = b'{"of a later version": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    stored = world.storage.blobs.get(("ledger", name))
+    world.storage._set("ledger", name, deep, stored.metadata if stored else None)
+
+
+def _look_at(at: float) -> Any:
+    def do(world: World, name: str) -> None:
+        stored = world.storage.blobs["ledger", name]
+        stored.data = json.dumps({**json.loads(stored.data), "next_look_at": at}).encode()
+
+    return do
+
+
 def _stray(world: World, name: str) -> None:
     world.storage.put("ledger", name, b"?")
 
@@ -54,6 +68,12 @@ def _other(world: World, name: str) -> None:
 KINDS = {
     "a truncated snapshot": (ROW, _truncate),
     "a truncated dataset": (SET, _truncate),
+    "a deeply nested snapshot": (ROW, _nest),
+    "a deeply nested dataset": (SET, _nest),
+    "deeply nested slots": (budget.BLOB, _nest),
+    "deeply nested orphans": (orphans.BLOB, _nest),
+    "a look after the end of time": (ROW, _look_at(1e308)),
+    "a look before its beginning": (ROW, _look_at(-1e308)),
     "an unknown state": (ROW, _bad_metadata("state", "FLYING")),
     "a wrong next_look_at": (ROW, _bad_metadata("next_look_at", "soon")),
     "a stray blob": ("snapshots/notes.txt", _stray),

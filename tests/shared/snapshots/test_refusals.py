@@ -79,11 +79,12 @@ def test_a_refusal_is_forgotten_after_the_keep_time(world: World) -> None:
 
 
 def test_a_damaged_refusal_hides_no_other(world: World) -> None:
-    for name in ("one.csv", "two.csv", "three.csv", "four.csv"):
-        world.drop(name, b"x")
+    untold = (b"", b'{"path": 1', b'{"other": 1}', b'{"path": "x", "reason": "y", "at": "soon"}', b"[" * 100_000)
+    for number in range(len(untold) + 1):
+        world.drop(f"{number}.csv", b"x")
     _sweep(world)
     names = sorted(name for _, name in world.storage.blobs if name.startswith("_refused/"))
-    for name, data in zip(names, (b"", b'{"path": 1', b'{"other": 1}'), strict=False):
+    for name, data in zip(names, untold, strict=False):
         world.storage._set("ledger", name, data, {"uploaded_at": "never"})
     assert len(refusals.newest(world.services, 100)) == 1
     assert _sweep(world) == []
