@@ -16,9 +16,11 @@ from typing import Any
 
 from cli.console import ProgressBar, write
 from cli.processes import check
+from shared.chatdata.formats import printable
 from shared.chatdata.templates import ANY, TEMPLATES, system_policy, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
+from shared.snapshots.paths import MARKER
 from shared.validation.policy import FEWEST_TO_TRAIN_ON, Policy
 from shared.validation.sources import Source, files_of, local_source
 
@@ -94,10 +96,19 @@ def _sources(paths: Iterable[str]) -> list[Source]:
     for path in map(Path, paths):
         if path.is_dir():
             files += [(file, False) for file in files_of(path)]
+            _tell_passed_over(path, {file.name for file, _ in files})
         else:
             files.append((path, True))
     alone = len(files) == 1
     return [local_source(file, alone=alone and by_itself) for file, by_itself in files]
+
+
+def _tell_passed_over(folder: Path, read: set[str]) -> None:
+    """Names the files of a folder that are not read, as the app does in the snapshot's `passed_over`."""
+    known = {MARKER, NAME, *read}
+    if others := sorted(printable(file.name) for file in folder.iterdir() if file.name not in known):
+        more = f" and {len(others) - 20} more" if len(others) > 20 else ""
+        print(f"not read: {', '.join(others[:20])}{more}", file=sys.stderr)
 
 
 def _own_limits(paths: Iterable[str]) -> dict[str, Any]:

@@ -15,7 +15,24 @@ _FORMATS: tuple[tuple[str, Format], ...] = (
 EXTENSIONS = tuple(ending for ending, _ in _FORMATS)
 _TABLES = {
     *("jsonl", "ndjson", "jsonlines", "json", "parquet", "pq", "csv", "tsv", "psv", "arrow", "feather", "orc", "avro"),
-    *("xls", "xlsx", "ods", "pkl", "pickle", "npy", "npz", "h5", "hdf5", "tfrecord", "tfrecords", "sqlite", "db"),
+    *(
+        "jl",
+        "msgpack",
+        "lance",
+        "xls",
+        "xlsx",
+        "ods",
+        "pkl",
+        "pickle",
+        "npy",
+        "npz",
+        "h5",
+        "hdf5",
+        "tfrecord",
+        "tfrecords",
+        "sqlite",
+        "db",
+    ),
 }
 _ARCHIVES = {"zip", "gz", "gzip", "bz2", "xz", "zst", "zstd", "lz4", "br", "tar", "tgz", "7z", "rar"}
 _TEXTS = {"json", "txt"}
@@ -42,9 +59,10 @@ def seems_to_hold_rows(path: str) -> bool:
     stem, *endings = name.split(".")
     if name in _ABOUT or name.startswith((".", "_")):
         return False
-    if splits_in(name) or {ending.rstrip("~").split(" ")[0] for ending in endings} & (
-        _TABLES | _ARCHIVES | _UNFINISHED
-    ):
+    found = {ending.rstrip("~").split(" ")[0] for ending in endings}
+    if splits_in(name) or found & (_TABLES | _ARCHIVES | _UNFINISHED):
+        return True
+    if any(ending.startswith("json") for ending in found):  # `data.jsonl_`, `data.jsonl5`
         return True
     return not endings and stem not in _PAPERS
 

@@ -26,6 +26,9 @@ _Z = 1.96
 _FEWEST_FAILURES = 3
 # What may speak against a candidate: fields of CallStats, and how that is said.
 _WRONG = (("failed", "fail"), ("refused", "be refused"), ("left", "be given up by callers"))
+# Points by which more calls may be turned away as busy than live turns away. How many call at once is nobody's fault;
+# but a release that turns most of them away serves nobody.
+_BUSY_POINTS = 50.0
 # A difference of latencies up to this (s) is noticed by nobody, whatever the ratio is.
 _NOTICEABLE = 0.1
 
@@ -72,6 +75,8 @@ def _judge_source(found: CallComparison, limits: HealthLimits) -> HealthVerdict:
         allowed = usual + limits.max_error_points
         if calls >= _FEWEST_FAILURES and 100 * _lower_end(calls, candidate.judged) > allowed:
             return HealthVerdict("bad", f"{numbers}; {allowed:.1f} % may {word}")
+    if busy := _turns_away(candidate, live):
+        return HealthVerdict("bad", f"{numbers}; {busy}")
     if slow := _slower(candidate, live, limits):
         return HealthVerdict("bad", f"{numbers}; {slow}")
     if candidate.answered < limits.min_requests:
@@ -91,6 +96,14 @@ def _lower_end(failed: int, asked: int) -> float:
     middle = share + z2 / (2 * asked)
     half = _Z * math.sqrt(share * (1 - share) / asked + z2 / (4 * asked**2))
     return max(0.0, (middle - half) / (1 + z2 / asked))
+
+
+def _turns_away(candidate: CallStats, live: CallStats) -> str:
+    """How many more calls the candidate turns away as busy (429) than live does, or nothing."""
+    allowed = _BUSY_POINTS + (100 * live.busy / live.asked if live.asked else 0.0)
+    if candidate.busy < _FEWEST_FAILURES or 100 * _lower_end(candidate.busy, candidate.asked) <= allowed:
+        return ""
+    return f"{candidate.busy} of {candidate.asked} calls were turned away as busy; {allowed:.0f} % may be"
 
 
 def _slower(candidate: CallStats, live: CallStats, limits: HealthLimits) -> str:

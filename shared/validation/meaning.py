@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from shared.validation import scan
 from shared.validation.policy import Policy
-from shared.validation.rules import Problem
+from shared.validation.rules import Problem, kind_of
 from shared.validation.turns import Dialogue, DialogueBatch
 
 MARKERS = (
@@ -104,7 +104,7 @@ def _prompt(prompt: Any, dialogue: Dialogue) -> Problem | None:
     first = dialogue.contents[dialogue.roles.index("user")]
     if prompt == first or prompt.strip() == first.strip():
         return None
-    return Problem("prompt-differs", "prompt", f"a text of {len(prompt)} characters", "the first user turn")
+    return Problem("prompt-differs", "prompt", kind_of(prompt), "the first user turn")
 
 
 def _loop(dialogue: Dialogue, times: int) -> Problem | None:

@@ -44,6 +44,14 @@ def test_command_line_reads_a_folder_as_one_snapshot(tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)["splits"]["test"] == 10
 
 
+def test_command_line_names_what_it_does_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "part-0.jsonl").write_bytes(jsonl([a_row(number) for number in range(20)]))
+    for name in ("_SUCCESS", "snapshot.json", "notes.md", "_part-1.jsonl"):
+        (tmp_path / name).write_bytes(b"{}")
+    assert main([str(tmp_path)]) == 0
+    assert "not read: _part-1.jsonl, notes.md" in capsys.readouterr().err
+
+
 def test_command_line_says_what_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nothing.jsonl")]) == 2
     assert main([str(tmp_path), "--min-rows", "1"]) == 2

@@ -12,6 +12,7 @@ from shared.chatdata.formats import inner_ending, seems_to_hold_rows
     [
         "part-0.jsonl", "part-1.json", "a.jsonl.txt", "a.jsonl.part", "a.crdownload", "b.pq", "c.csv", "d.ndjson.gz",
         "train.txt", "eval", "part-00000", "more.JSONL", "x.jsonl~", "x.jsonl (1)", "x.parquet.tmp", "data.zip",
+        "more.jl", "more.jsonl_", "more.jsonl5",
     ],
 )  # fmt: skip
 def test_what_may_be_data_is_not_passed_over(name: str) -> None:

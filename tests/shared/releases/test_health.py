@@ -74,7 +74,10 @@ def test_latency_counts_by_its_ratio_to_live(
         ("left", 50, 0, "bad"),  # it hangs until callers leave
         ("left", 2, 4, "good"),
         ("busy", 30, 0, "good"),  # says how many called, not how good it is
-        ("busy", 50, 0, "few"),
+        ("busy", 50, 0, "bad"),  # it serves nobody
+        ("busy", 45, 0, "bad"),
+        ("busy", 50, 200, "few"),  # everybody is turned away, by both
+        ("busy", 45, 150, "few"),
     ],
 )
 def test_only_answered_calls_speak_for_a_candidate_and_others_against_it_beyond_lives_share(
