@@ -15,24 +15,8 @@ _FORMATS: tuple[tuple[str, Format], ...] = (
 EXTENSIONS = tuple(ending for ending, _ in _FORMATS)
 _TABLES = {
     *("jsonl", "ndjson", "jsonlines", "json", "parquet", "pq", "csv", "tsv", "psv", "arrow", "feather", "orc", "avro"),
-    *(
-        "jl",
-        "msgpack",
-        "lance",
-        "xls",
-        "xlsx",
-        "ods",
-        "pkl",
-        "pickle",
-        "npy",
-        "npz",
-        "h5",
-        "hdf5",
-        "tfrecord",
-        "tfrecords",
-        "sqlite",
-        "db",
-    ),
+    *("xls", "xlsx", "ods", "pkl", "pickle", "npy", "npz", "h5", "hdf5", "tfrecord", "tfrecords", "sqlite", "db"),
+    *("jl", "msgpack", "lance"),
 }
 _ARCHIVES = {"zip", "gz", "gzip", "bz2", "xz", "zst", "zstd", "lz4", "br", "tar", "tgz", "7z", "rar"}
 _TEXTS = {"json", "txt"}
