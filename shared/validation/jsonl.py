@@ -18,7 +18,7 @@ from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
 from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
-from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape
+from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, text_kind
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.turns import Dialogue, TurnChecker
 
@@ -203,7 +203,8 @@ def _unzipped(file: WatchedFile, meter: ByteMeter) -> Callable[[int], bytes]:
             file.raise_failure()
             if not b"\x1f\x8b".startswith(file.start[:2]):
                 sniff(file.start + file.read(_TELLING), "gzip")
-                raise FileRefused("file-format", f"bytes {file.start[:2].hex(' ')}", "gzip (bytes 1f 8b)") from damage
+                found = text_kind(file.beginning(HEAD_BYTES)) or f"bytes {file.start[:2].hex(' ')}"
+                raise FileRefused("file-format", found, "gzip (bytes 1f 8b)") from damage
             raise FileRefused("file-unreadable", str(damage)[:120].rstrip("."), "a whole gzip file") from damage
         if len(first) < _TELLING:  # the first member may hold a few bytes only
             first += data[:_TELLING]

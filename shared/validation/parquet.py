@@ -25,6 +25,7 @@ from shared.validation.rows import (
     too_long,
 )
 from shared.validation.rules import Problem
+from shared.validation.shapes import HEAD_BYTES, text_kind
 from shared.validation.sources import Chunk, Readable, WatchedFile
 from shared.validation.turns import TurnChecker
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
 _BUFFER = 2 * 2**20  # holds the dictionary of a page of a megabyte, so that it is not read twice
+_MAGIC = b"PAR1"
 _READ_BESIDES = ("prompt", "prompt_id")
 
 
@@ -61,6 +63,8 @@ def parquet_rows(
         yield from _rows(chunk, file, turns, policy, meter)
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as damage:
         file.raise_failure()
+        if not file.start.startswith(_MAGIC) and (found := text_kind(file.beginning(HEAD_BYTES))):
+            raise FileRefused("file-format", found, "parquet") from damage
         raise FileRefused("file-unreadable", _first_line(damage), "a whole parquet file") from damage
 
 

@@ -79,6 +79,14 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
     return _quotes(text) or _table(lines) or _no_json(lines)
 
 
+def text_kind(head: bytes) -> str:
+    """What a file is that should not be text, if its start is text after all; else empty."""
+    if shape := file_shape(head, len(head) < HEAD_BYTES):
+        return shape.found
+    lines = _whole_lines(head, len(head) < HEAD_BYTES)
+    return "one JSON value a line, as in JSONL" if lines and _is_row(lines[0]) else ""
+
+
 def _coding(head: bytes) -> str:
     """UTF-16 or UTF-32 without a mark: of ASCII, every second byte, or three of four, are NUL.
 

@@ -177,6 +177,12 @@ class WatchedFile:
         self.bytes_read += len(data)
         return data
 
+    def beginning(self, size: int) -> bytes:
+        """The first bytes once more; where the file is read next is not where it was."""
+        self._again = b""
+        self.seek(0)
+        return self.read(size)
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move as `io` does, and say where."""
         try:

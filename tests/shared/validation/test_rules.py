@@ -258,6 +258,25 @@ def test_file_that_cannot_be_used(rule: str, path: str, data: bytes) -> None:
     assert {name for name, *_ in found(report)} - {"too-few-rows"} == {rule}
 
 
+TEXTS = {
+    "one JSON value a line": b"\n".join(map(a_row, range(3000))),
+    "one JSON array of 2 values": b"[" + a_row(1) + b", " + a_row(2) + b"]",
+    "JSON objects over several lines each": b'{\n"messages": [\n]\n}\n' * 5000,
+    "separated values (CSV)": b"prompt,completion\na,b\n",
+    "a page of HTML or XML": b"<!doctype html>\n<p>Not found</p>",
+    "a page of XML": b'<?xml version="1.0"?><Error></Error>',
+    "text: none of its first": b"One more line.\n" * 60,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("path", ["data.parquet", "data.jsonl.gz"])
+def test_text_under_another_name_is_named_for_what_it_is(kind: str, path: str) -> None:
+    report = check(TEXTS[kind], path)
+    assert [finding.rule for finding in report.findings] == ["file-format"]
+    assert kind in report.findings[0].places[0].found
+
+
 @pytest.mark.parametrize(("rule", "path", "data"), [case for case in FILES if case[0] == "file-unreadable"])
 def test_summary_of_an_unreadable_file_names_it_and_ends_in_one_full_stop(rule: str, path: str, data: bytes) -> None:
     summary = check(data, path).summary
