@@ -15,7 +15,7 @@ import msgspec
 
 from shared.config.settings import Settings
 from shared.errors import LedgerConflict, NotFound
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState
 from shared.ledger.storage import BlobStore
@@ -85,6 +85,6 @@ class EndpointSlots:
             return TakenSlots(), ""
         try:
             return _DECODER.decode(data), etag
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             log.warning("%s/%s cannot be read and is written anew: %s", CONTAINER, BLOB, error)
             return TakenSlots(), etag

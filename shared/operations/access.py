@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import AccessDenied, Damaged, NotFound, PipelineError
-from shared.ledger.record import Struct
+from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.store import CONTAINER
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def on_record(services: Services) -> AccessRecord:
         return _RECORD.decode(services.storage.read(CONTAINER, BLOB)[0])
     except NotFound:
         return AccessRecord()
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
 
 
