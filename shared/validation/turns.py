@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import accumulate, islice, pairwise
 from typing import Any, NamedTuple
 
@@ -292,17 +291,11 @@ def _examine_weights(messages: list[dict[str, Any]]) -> list[Problem]:
 
 
 def _without_messages(row: dict[str, Any]) -> Problem:
-    """Rows of a file mostly have the same fields: what they are is found out once."""
-    names = tuple(str(name)[:_MOST_LETTERS] for name in islice(row, _MOST_NAMES))
-    return _instead_of_messages(names, ", ".join(shown(str(name)) for name in islice(row, 5)) or "none")
-
-
-@lru_cache(256)
-def _instead_of_messages(names: tuple[str, ...], shown_names: str) -> Problem:
-    if shape := row_shape(names):
+    if shape := row_shape(row):
         return Problem("messages-missing", None, shape.found, "messages", fix=shape.fix)
+    names = [str(name)[:_MOST_LETTERS] for name in islice(row, _MOST_NAMES)]
     near = difflib.get_close_matches("messages", names, n=1, cutoff=0.6)
-    found = f"no messages, but {shown(near[0])}" if near else f"fields {shown_names}"
+    found = f"no messages, but {shown(near[0])}" if near else f"fields {_names(row)}"
     return Problem("messages-missing", None, found, "messages")
 
 
