@@ -11,6 +11,7 @@ import configparser
 import json
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ DECIDED_BY_USERS = (
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[a-z-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
+@cache
 def parts() -> dict[str, str]:
     """Every generated part by its name."""
     return {

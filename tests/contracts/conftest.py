@@ -11,8 +11,9 @@ import pytest
 
 from shared.azure.storage import QUEUE, Storage
 from shared.azure.storage.connection import connect
+from shared.azure.workspace import Workspace
 from tests.contracts.hierarchical import HierarchicalTransport
-from tests.contracts.workspaces import AzureSide, Shop
+from tests.contracts.workspaces import AzureSide, Shop, workspace_at
 from tests.contracts.workspaces import FakeSide as WorkspaceFake
 from tests.fakes import Clock, FakeStorage, Process
 from tests.local.azureml_server import AzureMl
@@ -152,12 +153,18 @@ def contract_azureml(azurite: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def azure_workspace(contract_azureml: AzureMl) -> Workspace:
+    """The app's clients, one set for a file: making them costs more than most tests do with them."""
+    return workspace_at(contract_azureml)
+
+
 @pytest.fixture
-def azure_shop(contract_azureml: AzureMl) -> Iterator[Shop]:
+def azure_shop(contract_azureml: AzureMl, azure_workspace: Workspace) -> Iterator[Shop]:
     """The local Azure ML's side; the server is left as it was."""
     settings = contract_azureml.control("GET", "/settings")
     with contract_azureml.environment():
-        yield Shop(AzureSide(contract_azureml), contract_azureml.connection_string)
+        yield Shop(AzureSide(contract_azureml, azure_workspace), contract_azureml.connection_string)
     contract_azureml.control("DELETE", "/faults")
     contract_azureml.control("PUT", "/settings", settings)
     contract_azureml.wait_until_idle()

@@ -90,16 +90,18 @@ class FakeSide:
         self.fake.endpoints.taken.add(endpoint)
 
 
+def workspace_at(server: AzureMl) -> Workspace:
+    """The app's clients of a local Azure ML, as a newly started process has them."""
+    return Workspace(DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", cloud_at(server.base))
+
+
 class AzureSide:
     """The unmodified SDK over the local Azure ML."""
 
     archived = ARCHIVED
 
-    def __init__(self, server: AzureMl) -> None:
-        self.server = server
-        self.workspace = Workspace(
-            DefaultAzureCredential(), SUBSCRIPTION, GROUP, WORKSPACE, "azureml", cloud_at(server.base)
-        )
+    def __init__(self, server: AzureMl, workspace: Workspace) -> None:
+        self.server, self.workspace = server, workspace
         self._pace: dict[str, Any] = {}
 
     def settle(self) -> None:

@@ -14,6 +14,7 @@ from shared.errors import LeaseHeld, ServiceBusy
 from shared.operations import actions, steps
 from shared.validation.digests import RowSet
 from tests.fakes import Killed, Process, World, dialogues
+from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 FOLDER = "support-bot/2026-11-25"
 
@@ -138,9 +139,10 @@ def validated(process: Process) -> World:
     return world
 
 
+@EVERY_THIRD_CALL
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_kill_at_any_call_ends_the_same(before: bool) -> None:
-    for call in range(1, validated(Process()).process.calls + 1, 2):  # after one call is before the next
+def test_a_kill_at_any_call_ends_the_same(before: bool, first: int) -> None:
+    for call in range(first, validated(Process()).process.calls + 1, STEP):
         world = validated(Process(die_at=call, before=before))
         try:
             same(world, ONE)

@@ -10,6 +10,7 @@ from shared.ledger.states import DatasetState
 from shared.operations import actions, status
 from shared.releases import idle
 from tests.fakes import GPU, Process, World, dialogues
+from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 DROP = "support-bot.jsonl"
 
@@ -137,8 +138,9 @@ def test_a_release_that_fails_leaves_only_what_was_there(first: bool, cut: bool)
     assert any(name.endswith(".log.json") for container, name in world.storage.blobs if container == "evaluations")
 
 
+@EVERY_THIRD_CALL
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool) -> None:
+def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool, first: int) -> None:
     def run(process: Process) -> World:
         world = World(process)
         world.workspace.deployments.outcome = lambda name: "Failed"
@@ -147,7 +149,7 @@ def test_a_failed_release_leaves_nothing_wherever_it_is_killed(before: bool) -> 
         return world
 
     calls = run(Process()).process.calls
-    for call in range(1, calls + 1):
+    for call in range(first, calls + 1, STEP):
         world = run(Process(die_at=call, before=before))
         assert list(world.states().values()) == ["DEPLOY_FAILED"], call
         assert not world.workspace.endpoints.made, call

@@ -11,6 +11,7 @@ import random
 import pytest
 
 from tests.fakes import Process, World, dialogues
+from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 DROP = "support-bot.jsonl"
 
@@ -50,9 +51,10 @@ def test_a_drop_goes_live() -> None:
     assert 50 < CALLS < 400
 
 
+@EVERY_THIRD_CALL
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_kill_at_any_call_ends_the_same(before: bool) -> None:
-    for call in range(1, CALLS + 1):
+def test_a_kill_at_any_call_ends_the_same(before: bool, first: int) -> None:
+    for call in range(first, CALLS + 1, STEP):
         world = _run(Process(die_at=call, before=before))
         try:
             _once(world)

@@ -10,6 +10,7 @@ from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
 from tests.fakes import Process, World, dialogues
+from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 
 def _world(process: Process | None = None, **settings: Any) -> World:
@@ -227,15 +228,16 @@ def test_a_job_that_stays_missing_has_failed_and_a_retry_trains_under_a_new_name
     assert [name[-2:] for name in world.workspace.jobs.submitted] == ["-1", "-2"]
 
 
+@EVERY_THIRD_CALL
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_no_place_is_lost_wherever_a_failing_training_is_killed(before: bool) -> None:
+def test_no_place_is_lost_wherever_a_failing_training_is_killed(before: bool, first: int) -> None:
     def run(process: Process) -> World:
         world = _world(process, max_runs=1)
         world.workspace.jobs.outcome = lambda name: "Failed"
         world.run()
         return world
 
-    for call in range(1, run(Process()).process.calls + 1):
+    for call in range(first, run(Process()).process.calls + 1, STEP):
         world = run(Process(die_at=call, before=before))
         assert list(world.states().values()) == ["TRAINING_FAILED"], call
         assert len(world.workspace.jobs.submitted) == 1, call

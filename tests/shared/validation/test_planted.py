@@ -124,15 +124,29 @@ def test_fault_across_the_border_of_two_parts_is_found_at_its_place(rule_id: str
     assert told(cut([file], everywhere, policy)) == [place(rule_id, data)]
 
 
+# Where in the last line of a fault the border of two blocks lies.
+BORDERS = ["middle", "before the line feed"]
+MORE_BORDERS = ["before", "after one byte", "behind"]
+
+
 @ROW
-def test_fault_across_the_border_of_two_blocks_is_found_at_its_place(rule_id: str) -> None:
+@pytest.mark.parametrize("border", [*BORDERS, *(pytest.param(one, marks=pytest.mark.nightly) for one in MORE_BORDERS)])
+def test_fault_across_the_border_of_two_blocks_is_found_at_its_place(rule_id: str, border: str) -> None:
     fault = FAULTS[rule_id]
     policy = Policy(**fault.limits)
     length = len(fault.lines[-1])
-    for into in (0, 1, length // 2, length, length + 1):  # so many bytes of the line lie before the border
-        data = filled(READ_SIZE - into, fault.lines[:-1]) + b"\n".join([fault.lines[-1], *GOOD[:5]])
-        assert data.rfind(fault.lines[-1]) == READ_SIZE - into
-        assert told(freeze([source(data)], policy).report) == [place(rule_id, data)]
+    into = {"before": 0, "after one byte": 1, "middle": length // 2, "before the line feed": length}.get(
+        border, length + 1
+    )
+    data = filled(READ_SIZE - into, fault.lines[:-1]) + b"\n".join([fault.lines[-1], *GOOD[:5]])
+    assert data.rfind(fault.lines[-1]) == READ_SIZE - into
+    assert told(freeze([source(data)], policy).report) == [place(rule_id, data)]
+
+
+@ROW
+def test_fault_is_found_however_little_storage_gives_at_a_time(rule_id: str) -> None:
+    fault = FAULTS[rule_id]
+    policy = Policy(**fault.limits)
     data = b"\n".join([*GOOD[:15], *fault.lines, *GOOD[15:30]])
     for at_a_time in (1, 7):  # storage may give less than it was asked for
         assert told(freeze([source(data, at_a_time=at_a_time)], policy).report) == [place(rule_id, data)]

@@ -1,4 +1,7 @@
-"""The engine and the reference say the same of 20,000 snapshots and rows that were changed at random."""
+"""The engine and the reference say the same of snapshots and rows that were changed at random.
+
+`make test` tries 2,000 snapshots and 4,000 rows, `make nightly` 6,000 and 16,000.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,16 @@ from tests.shared.validation.reference import File, Finding, Verdict, judged
 from tests.shared.validation.test_planted import source
 
 SHARES = [1, 0.3, 0.03]
-SNAPSHOTS, ROWS = 6_000, 16_000
-"""The cases: so many snapshots of a few rows, and so many rows of large files. A failure names the seed of its case."""
+SNAPSHOTS, ROWS, PARQUET = 6_000, 16_000, 24
+"""The cases: so many snapshots of a few rows, rows of large files, and parquet files. A failure names the seed of its
+case."""
+
+
+def firsts(count: int, step: int, by_default: int) -> list[Any]:
+    """Where the tests begin, of which each tries `step` cases; those from `by_default` on are nightly."""
+    nightly = pytest.mark.nightly
+    return [pytest.param(first, marks=[nightly] if first >= by_default else []) for first in range(0, count, step)]
+
 
 TEXTS = [
     "Hi", "Ho", "Hello.", 'say "no"', "\\", 'a\\"b', "", " \n", "\u2003", "a\0b", "é\U0001f600", "\ud83d", "\x1b[0m",
@@ -77,7 +88,7 @@ def test_changes_break_every_rule() -> None:
     assert set(RULES) - set(broken) == {"file-expands", *need_a_table, *told_beside_all_places}
 
 
-@pytest.mark.parametrize("first", range(0, SNAPSHOTS, 500))
+@pytest.mark.parametrize("first", firsts(SNAPSHOTS, 500, 2_000))
 def test_engine_agrees_with_the_reference_on_snapshots(first: int) -> None:
     for seed in range(first, first + 500):
         rng = random.Random(seed)
@@ -90,7 +101,7 @@ def test_engine_agrees_with_the_reference_on_snapshots(first: int) -> None:
             assert in_pieces(files, policy, rng.randint(1, 600)) == expected, f"seed {seed}, in pieces"
 
 
-@pytest.mark.parametrize("first", range(0, ROWS, 4000))
+@pytest.mark.parametrize("first", firsts(ROWS, 4000, 4_000))
 def test_engine_agrees_with_the_reference_on_rows(first: int) -> None:
     for seed in range(first, first + 4000, 400):
         rng = random.Random(f"rows {seed}")
@@ -103,7 +114,7 @@ def test_engine_agrees_with_the_reference_on_rows(first: int) -> None:
         assert in_pieces(files, policy, rng.randint(1, 30_000)) == expected, f"seed {seed}, in pieces"
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", firsts(PARQUET, 1, 8))
 def test_engine_agrees_with_the_reference_on_rows_of_parquet(seed: int) -> None:
     rng = random.Random(f"parquet {seed}")
     share = rng.choice(SHARES)
