@@ -52,7 +52,7 @@ def run(served: Served, tmp_path: Path) -> Any:
         given = {"APP": served.app_url, "KEY": served.key, "MODEL": DATASET, "QUESTION": QUESTION}
         environment = {"PATH": os.environ["PATH"], **home, **given}
         done = subprocess.run(
-            [program, file], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            [program, file], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.strip().splitlines()[-1])

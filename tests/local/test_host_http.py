@@ -16,9 +16,22 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.local.host_apps.harness"]
 
 
+@pytest.fixture(scope="module")
+def shared_host(start_once: Starter) -> HostProcess:
+    return start_once("http_app").ready()
+
+
 @pytest.fixture
-def host(start: Starter) -> HostProcess:
-    return start("http_app").ready()
+def host(shared_host: HostProcess) -> HostProcess:
+    """The file's host; what it logged for other tests is forgotten."""
+    shared_host.lines.clear()
+    return shared_host
+
+
+@pytest.fixture
+def witness(ear: Witness) -> Witness:
+    """The one that the file's host speaks to."""
+    return ear
 
 
 def test_a_request_reaches_its_function_whole(host: HostProcess) -> None:
@@ -130,7 +143,8 @@ def test_app_logs_carry_the_invocation(host: HostProcess, kind: str) -> None:
         host.logged(rf"\[{invocation}\] from a thread of {invocation}")
 
 
-def test_there_is_one_line_for_each_invocation(host: HostProcess) -> None:
+def test_there_is_one_line_for_each_invocation(start: Starter) -> None:
+    host = start("http_app").ready()
     for _ in range(3):
         host.client.get("/api/items/5")
     host.client.get("/api/log/sync")

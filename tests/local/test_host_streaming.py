@@ -19,9 +19,22 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.local.host_apps.harness"]
 
 
+@pytest.fixture(scope="module")
+def shared_host(start_once: Starter) -> HostProcess:
+    return start_once("streaming_app").ready()
+
+
 @pytest.fixture
-def host(start: Starter) -> HostProcess:
-    return start("streaming_app").ready()
+def host(shared_host: HostProcess) -> HostProcess:
+    """The file's host; what it logged for other tests is forgotten."""
+    shared_host.lines.clear()
+    return shared_host
+
+
+@pytest.fixture
+def witness(ear: Witness) -> Witness:
+    """The one that the file's host speaks to."""
+    return ear
 
 
 def test_parts_arrive_as_they_are_made(host: HostProcess, witness: Witness) -> None:
@@ -33,6 +46,8 @@ def test_parts_arrive_as_they_are_made(host: HostProcess, witness: Witness) -> N
         for _ in range(3):  # the next one is made only once this one was read
             assert witness.hear() == {"at": "name"}
             assert next(parts) == b"part"
+    while witness.hear() != {"at": "closed"}:
+        pass  # the part it was about to make
 
 
 def test_a_client_that_leaves_ends_the_generator(host: HostProcess, witness: Witness) -> None:

@@ -18,9 +18,22 @@ pytest_plugins = ["tests.local.host_apps.harness"]
 Post = Callable[..., httpx.Response]
 
 
+@pytest.fixture(scope="module")
+def shared_host(start_once: Starter) -> HostProcess:
+    return start_once("event_app").ready()
+
+
 @pytest.fixture
-def host(start: Starter) -> HostProcess:
-    return start("event_app").ready()
+def host(shared_host: HostProcess) -> HostProcess:
+    """The file's host; what it logged for other tests is forgotten."""
+    shared_host.lines.clear()
+    return shared_host
+
+
+@pytest.fixture
+def witness(ear: Witness) -> Witness:
+    """The one that the file's host speaks to."""
+    return ear
 
 
 @pytest.fixture

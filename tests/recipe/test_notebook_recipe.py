@@ -61,7 +61,7 @@ def run_recipe(cloud: AzureMl, files: dict[str, str], folder: Path, **more: str)
     }
     command = [sys.executable, "-W", "ignore", str(RECIPE)]
     ended = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=500, check=False
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -1,5 +1,6 @@
 """Runs the local host as a child process, and listens to what happens in the app (fixtures for test_host_*.py)."""
 
+import contextlib
 import json
 import os
 import queue
@@ -161,6 +162,28 @@ Starter = Callable[..., HostProcess]
 
 @pytest.fixture
 def start(tmp_path: Path, witness: Witness) -> Iterator[Starter]:
+    """Starts hosts for one test, and ends them."""
+    with starter(tmp_path, witness) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def ear() -> Iterator[Witness]:
+    """The witness of a host that the tests of a file share."""
+    witness = Witness()
+    yield witness
+    witness.close()
+
+
+@pytest.fixture(scope="module")
+def start_once(tmp_path_factory: pytest.TempPathFactory, ear: Witness) -> Iterator[Starter]:
+    """Starts a host that the tests of a file share: those that only call it, and leave nothing running."""
+    with starter(tmp_path_factory.mktemp("host"), ear) as begin:
+        yield begin
+
+
+@contextlib.contextmanager
+def starter(folder: Path, witness: Witness) -> Iterator[Starter]:
     """Starts hosts: an app's name (or its source), host.json, app settings, more arguments. Ends them all."""
     hosts: list[HostProcess] = []
 
@@ -169,10 +192,10 @@ def start(tmp_path: Path, witness: Witness) -> Iterator[Starter]:
         *arguments: str,
         source: str | None = None,
         host_json: dict[str, Any] | None = None,
-        folder: str = "state",
+        state_in: str = "state",
         **settings: str,
     ) -> HostProcess:
-        code = tmp_path / f"app{len(hosts)}"
+        code = folder / f"app{len(hosts)}"
         if app:
             shutil.copytree(APPS / app, code, ignore=shutil.ignore_patterns("__pycache__"))
         else:
@@ -181,7 +204,7 @@ def start(tmp_path: Path, witness: Witness) -> Iterator[Starter]:
             (code / "function_app.py").write_text(source)
         if host_json is not None:
             (code / "host.json").write_text(json.dumps({"version": "2.0", **host_json}))
-        state = tmp_path / folder
+        state = folder / state_in
         command = [sys.executable, "-m", "local.host", "--app", str(code), "--port", "0"]
         host = HostProcess([*command, "--folder", str(state), *arguments], _environment(witness, settings), state)
         hosts.append(host)
