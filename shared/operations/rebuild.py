@@ -140,7 +140,12 @@ def _up(services: Services, fields: dict[str, Any], endpoint: Endpoint, kept: di
     state = D.LIVE if other is None else D.SHIFTING
     failed = other.but(failed=WHY, failed_as=ReleaseState.DEPLOY_FAILED, returned_by="") if other else None
     fields |= {"endpoint": endpoint.name, "scoring_uri": endpoint.scoring_uri, "traffic": {live.deployment: 100}}
-    fields |= {"state": state, "resting": D.EMPTY if other is None else D.LIVE, "live": live, "candidate": failed}
+    fields |= {
+        "state": state,
+        "before_rollout": D.EMPTY if other is None else D.LIVE,
+        "live": live,
+        "candidate": failed,
+    }
     return Dataset(**fields, history=(HistoryEntry(state=state, at=now, reason=WHY),))
 
 
