@@ -26,7 +26,8 @@ from shared.azure.storage import Storage
 from shared.chatdata.splits import Cuts, Shares, Split
 from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Policy, Source, ValidationReport, freeze, local_source
-from shared.validation.freezing import Assembly, check_file, plan_of
+from shared.validation.chunks import whole_files
+from shared.validation.freezing import Assembly, check_chunk, plan_of
 
 CONCURRENCY = (1, 2, 4, 8)
 FILES = 8
@@ -72,7 +73,7 @@ def compare_parts(folder: Path, rounds: int) -> None:
     """One pass over several paced files, and one worker a file; the reports must be equal."""
     paths = [generate(folder, 10, part=number)["jsonl"] for number in range(1, FILES + 1)]
     sources = [_paced(path) for path in paths]
-    policy, nowhere = Policy(), _NoStaging()
+    policy, nowhere, chunks = Policy(), _NoStaging(), whole_files(sources)
     reports: list[ValidationReport] = []
 
     def one_pass() -> None:
@@ -82,8 +83,10 @@ def compare_parts(folder: Path, rounds: int) -> None:
         started = time.perf_counter()
         plan = plan_of(sources, 0, Cuts(), Shares())
         with ProcessPoolExecutor(workers) as pool:
-            left = pool.map(partial(check_file, sources, policy=policy, plan=plan, staging=nowhere), range(FILES))
-            assembly = Assembly(sources, list(left), policy, plan)
+            left = pool.map(
+                partial(check_chunk, sources, chunks, policy=policy, plan=plan, staging=nowhere), range(FILES)
+            )
+            assembly = Assembly(sources, chunks, list(left), policy, plan)
         reports.append(assembly.freeze(nowhere, time.perf_counter() - started).report)
 
     ways = {"one pass": one_pass} | {f"{count} workers": partial(spread, count) for count in (1, 2, 4, 8)}

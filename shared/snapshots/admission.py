@@ -106,7 +106,7 @@ class Validate:
 
     def _distributed(self, row: Snapshot, config: TrainingConfig) -> DistributedValidation:
         inputs = inputs_of(self.services, row, config.policy)
-        return DistributedValidation(self.services.ledger, self.services.storage, inputs)
+        return DistributedValidation(self.services.ledger, self.services.storage, inputs, inputs.parts())
 
     def _admit(self, row: Snapshot, frozen: FrozenSnapshot, changes: dict[str, Any]) -> StepResult:
         """Claims the content and makes the training files; DUPLICATE when another snapshot has the claim."""
@@ -133,9 +133,9 @@ class Validate:
 
 
 def check_dropped_file(services: Services, key: str, number: str) -> str:
-    """Checks one file of a snapshot that is being validated by several workers; returns what was done.
+    """Checks one part of a snapshot that is being validated by several workers; returns what was done.
 
-    Called by the queue function. A repeat does nothing for a file that is checked, or not wanted any more.
+    Called by the queue function. A repeat does nothing for a part that is checked, or not wanted any more.
     """
     try:
         row: Snapshot = services.ledger.read(key).row
@@ -147,15 +147,17 @@ def check_dropped_file(services: Services, key: str, number: str) -> str:
         return "unknown"
     try:
         inputs = inputs_of(services, row, resolve(services, row).policy)
+        parts = inputs.parts()
     except (PermanentError, LedgerConflict, NotFound):
         return "refused"  # by the step as well, with a reason on record
-    return DistributedValidation(services.ledger, services.storage, inputs).check_one(int(number))
+    return DistributedValidation(services.ledger, services.storage, inputs, parts).check_one(int(number))
 
 
 def is_distributed(services: Services, row: Snapshot) -> bool:
-    """Whether the snapshot's files are checked one by one, by several workers."""
-    least = services.settings.validation_spread_from_mb * 1e6
-    return len(row.files) > 1 and sum(file.size for file in row.files) >= least
+    """Whether the snapshot is checked part by part, by several workers: a file each, or a range of a large file."""
+    settings, size = services.settings, sum(file.size for file in row.files)
+    is_cut = len(row.files) > 1 or size > settings.validation_part_mb * 1e6
+    return is_cut and size >= settings.validation_spread_from_mb * 1e6
 
 
 def _require_unchanged(services: Services, row: Snapshot) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from shared.chatdata.splits import Cuts, Shares
 from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Source
+from shared.validation.chunks import cut_into_chunks, whole_files
 from shared.validation.freezing import plan_of
 
 if TYPE_CHECKING:
@@ -20,18 +21,30 @@ if TYPE_CHECKING:
     from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
     from shared.validation import Policy, Staging
+    from shared.validation.sources import Chunk
     from shared.validation.stage import SplitPlan
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationInputs:
-    """The files of one snapshot, and how they are validated. A file's number is its place in reading order."""
+    """The files of one snapshot, and how they are validated. `part_bytes`: a larger file may be checked in parts."""
 
     snapshot: str
     sources: Sequence[Source]
     policy: Policy
     plan: SplitPlan
     staging: Staging
+    part_bytes: int
+
+    def parts(self) -> list[Chunk]:
+        """The parts that several workers check, in reading order: always the same for the same files.
+
+        Where bad rows are left out, the quarantine tells their numbers, which only a look at the whole file knows: then
+        each file is one part.
+        """
+        if self.policy.max_bad_percent:
+            return whole_files(self.sources)
+        return list(cut_into_chunks(self.sources, self.part_bytes))
 
 
 def inputs_of(services: Services, row: Snapshot, policy: Policy) -> ValidationInputs:
@@ -48,4 +61,5 @@ def inputs_of(services: Services, row: Snapshot, policy: Policy) -> ValidationIn
         for file in row.files
     ]
     plan = plan_of(sources, dataset.seed, Cuts(dataset.cut_test, dataset.cut_validation), Shares())
-    return ValidationInputs(row.id, sources, policy, plan, BlobStaging(storage, row.id))
+    part_bytes = int(services.settings.validation_part_mb * 1e6)
+    return ValidationInputs(row.id, sources, policy, plan, BlobStaging(storage, row.id), part_bytes)

@@ -8,9 +8,9 @@ What it promises when repeated: same files, policy, seed and cuts give the same 
 digest, cuts and blocks. Memory does not grow with the size of a file, but for the 28 bytes a row that find
 duplicates (twice that while staging).
 
-Several workers share the work of one snapshot by `check_file`, which may run anywhere, in any order, any number of
+Several workers share the work of one snapshot by `check_chunk`, which may run anywhere, in any order, any number of
 times; `Assembly` puts together what each of them left. The one thing that a worker cannot know is whether a row was in
-an earlier file too: an accepted snapshot with such rows has the files concerned staged once more without them.
+an earlier chunk too: an accepted snapshot with such rows has the chunks concerned staged once more without them.
 """
 
 from __future__ import annotations
@@ -120,8 +120,9 @@ def count_splits(fold: Fold, plan: SplitPlan) -> tuple[Cuts, dict[Split, int]]:
     return cutter.finish(), rows
 
 
-def check_file(
+def check_chunk(
     sources: Sequence[Source],
+    chunks: Sequence[Chunk],
     number: int,
     policy: Policy,
     plan: SplitPlan,
@@ -131,15 +132,15 @@ def check_file(
     quarantine: Callable[[BadRow], None] | None = None,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> ChunkResult:
-    """Check and stage one of the files, by its number in reading order; rows in `without` are not staged.
+    """Check and stage one of the chunks that the files were cut into, in reading order; rows in `without` are not
+    staged.
 
-    The same file leaves the same result and the same blocks. Errors of opener, heartbeat and staging come through.
+    The same chunk leaves the same result and the same blocks. Errors of opener, heartbeat and staging come through.
     """
     stager = Stager(plan, policy, staging, beat=heartbeat, chunk=number, without=without or ())
     if any(listing_problems(sources)):
         stager.stop()
-    chunk = whole_files(sources)[number]
-    result = inspect_chunk(chunk, policy, stager=stager, quarantine=quarantine, heartbeat=heartbeat)
+    result = inspect_chunk(chunks[number], policy, stager=stager, quarantine=quarantine, heartbeat=heartbeat)
     if result.fault:
         stager.stop()
     result.staged = stager.leave()
@@ -147,18 +148,18 @@ def check_file(
 
 
 class Assembly:
-    """What all files left, looked at together. Its report is that of one pass over all of them."""
+    """What all chunks left, looked at together. Its report is that of one pass over all of them."""
 
     def __init__(
         self,
         sources: Sequence[Source],
+        chunks: Sequence[Chunk],
         results: Sequence[ChunkResult],
         policy: Policy,
         plan: SplitPlan,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._results, self._policy, self._plan = results, policy, plan
-        chunks = whole_files(sources)
         left = dict(zip(chunks, results, strict=True))
 
         def again(chunk: Chunk, room: Allowance) -> ChunkResult:
@@ -171,7 +172,7 @@ class Assembly:
         self._fold.judge(self._rows["train"])
 
     def repeated(self) -> Mapping[int, RowSet]:
-        """By file, the rows that must not be staged because an earlier file has them; nothing unless accepted."""
+        """By chunk, the rows that must not be staged because an earlier chunk has them; nothing unless accepted."""
         if not self._fold.is_accepted:
             return {}
         return {chunk: self._fold.repeats[chunk] for chunk in self._fold.repeat_others}
@@ -179,7 +180,7 @@ class Assembly:
     def freeze(
         self, staging: Staging, seconds: float, without: Mapping[int, ChunkResult] | None = None
     ) -> FrozenSnapshot:
-        """Stage the last rows, and report. `without`: what files left that were staged again, by number.
+        """Stage the last rows, and report. `without`: what chunks left that were staged again, by number.
 
         Raises ValueError if what was staged is not what was counted.
         """
@@ -188,13 +189,15 @@ class Assembly:
             results = {**dict(enumerate(self._results)), **(without or {})}
             rows, blocks = self._stage([results[chunk] for chunk in range(len(results))], staging)
             if rows != self._rows:
-                raise ValueError(f"staged {rows}, but counted {self._rows}: the files' partials do not fit together")
+                raise ValueError(
+                    f"staged {rows}, but counted {self._rows}: the results of the chunks do not fit together"
+                )
         return FrozenSnapshot(self._fold.report(rows, seconds), self._fold.digest(), self._cuts, rows, blocks)
 
     def _stage(
         self, results: Sequence[ChunkResult], staging: Staging
     ) -> tuple[dict[Split, int], dict[Split, tuple[str, ...]]]:
-        """Assign the rows that no file could assign by itself; all rows and blocks in the order of buckets."""
+        """Assign the rows that no chunk could assign by itself; all rows and blocks in the order of buckets."""
         writers = {split: writer(split, staging, chunk=len(results)) for split in SPLITS}
         cutter = self._plan.cutter(lambda split, place, data: writers[split].add(place, data))
         left = [result.staged for result in results]

@@ -24,6 +24,7 @@ _MARKER_SIGNS = (("|", b"<|"), ("]", b"INST]"), (">", b"SYS>>"), (">", b"_of_tur
 _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 _CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
 _TAIL = 24
+_PIECE, _LONGEST_SECRET = 1 << 18, 1 << 14  # characters
 
 
 class _Secret(NamedTuple):
@@ -83,12 +84,18 @@ def remarks(
                 yield at, problem
         for secret in suspected:
             for turn, content in enumerate(dialogue.contents):
-                if secret.pattern.search(content):
+                if _holds(secret.pattern, content):
                     path, found = f"messages[{turn}].content", f"what looks like {secret.name}"
                     yield at, Problem("likely-secret", path, found, "no secrets")
         for remark in (_prompt(prompts[at], dialogue), _loop(dialogue, policy.max_repeats)):
             if remark is not None:
                 yield at, remark
+
+
+def _holds(pattern: re.Pattern[str], content: str) -> bool:
+    """Whether a text holds a secret. Each search keeps all other threads waiting, so it goes over a piece at a time."""
+    starts = range(0, len(content), _PIECE)
+    return any(pattern.search(content, start, start + _PIECE + _LONGEST_SECRET) for start in starts)
 
 
 def _each(dialogue: Dialogue, pattern: re.Pattern[str], rule: str, expected: str, *, named: bool) -> Iterator[Problem]:

@@ -371,3 +371,56 @@ def test_a_set_of_rows_is_the_same_after_the_journey() -> None:
         rows.add(row)
     again = RowSet.unpacked(rows.packed())
     assert [row for row in range(101) if row in again] == [1, 8, 99]
+
+
+# One large file, in parts
+
+
+def large(rows: int = 400) -> dict[str, bytes]:
+    """Files that are cut: rows that come again in a later part, and in another file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lines, twice = dialogues(rows, "large"), dialogues(3, "twice")
+    parquet = io.BytesIO()
+    table = pa.Table.from_pylist([json.loads(line) for line in (dialogues(rows, "table") + twice).splitlines()])
+    pq.write_table(table, parquet, row_group_size=50)
+    return {"train-0.jsonl": twice + lines + twice, "train-1.parquet": parquet.getvalue()}
+
+
+LARGE = large()
+
+
+def test_a_large_file_is_checked_in_parts_and_makes_what_one_pass_makes() -> None:
+    world = dropped(LARGE, validation_part_mb=0.01)
+    world.run()
+    same(world, alone(LARGE))
+    assert list(world.states().values()) == ["LIVE"]
+    assert len([name for name in checked_files(world) if name.endswith(".checked")]) > 8
+
+
+def test_a_single_large_file_is_checked_in_parts_as_well() -> None:
+    files = {"train-0.jsonl": LARGE["train-0.jsonl"]}
+    world = dropped(files, validation_part_mb=0.01)
+    world.run()
+    same(world, alone(files))
+    assert len([name for name in checked_files(world) if name.endswith(".checked")]) > 4
+
+
+def test_a_bad_row_of_a_later_part_is_told_with_its_number_in_the_file() -> None:
+    data = LARGE["train-0.jsonl"]
+    at = data.index(b"\n", len(data) * 3 // 4) + 1
+    files = {"train-0.jsonl": data[:at] + b"{}\n" + data[at:]}
+    world = dropped(files, validation_part_mb=0.01)
+    world.run()
+    assert report(world) == report(alone(files))
+    (place,) = report(world)["findings"][0]["places"]
+    assert (place["row"], place["byte_offset"]) == (data[:at].count(b"\n") + 1, at)
+
+
+def test_files_are_not_cut_where_bad_rows_are_left_out() -> None:
+    """The quarantine tells the numbers of bad rows, which only a look at the whole file knows."""
+    files = {"train-0.jsonl": LARGE["train-0.jsonl"] + b"{}\n"}
+    world = dropped(files, validation_part_mb=0.01, validation_max_bad_percent=10.0)
+    world.run()
+    same(world, alone(files, validation_max_bad_percent=10.0))

@@ -34,8 +34,13 @@ class SnapshotGroup(BaseModel):
     validation_spread_from_mb: float = Field(
         256.0,
         ge=0,
-        description="Snapshots of several files, together at least so large, are checked a file at a time by as many "
-        "instances as there are; in MB.",
+        description="Snapshots at least so large are checked part by part, by as many instances as there are; in MB.",
+    )
+    validation_part_mb: float = Field(
+        256.0,
+        gt=0,
+        description="A larger file is checked in parts of about this size, each of which is begun again by itself when "
+        "it is cut off; in MB. A gzip file is one part.",
     )
     system_turns: Literal["auto", "allow", "fold", "reject"] = Field(
         "auto",
