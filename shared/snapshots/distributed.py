@@ -154,11 +154,11 @@ class DistributedValidation:
         if not missing:
             return
         troubles = {number: self._trouble(number) for number in missing if _trouble(number) in recorded}
-        for number, trouble in troubles.items():
-            if trouble.lost >= MOST_LOST:
-                self.storage.delete("work", self._folder + _trouble(number))  # a person may ask for it once more
-                part = _named(self.parts[number])
-                raise WorkerLost(f"{part}: its check ended the worker {trouble.lost} times; split the file, or mend it")
+        if lost := [number for number, trouble in troubles.items() if trouble.lost >= MOST_LOST]:
+            for number in lost:  # a person may ask for them once more
+                self.storage.delete("work", self._folder + _trouble(number))
+            part, times = _named(self.parts[lost[0]]), troubles[lost[0]].lost
+            raise WorkerLost(f"{part}: its check ended the worker {times} times; split the file, or mend it")
         new = [number for number, trouble in troubles.items() if trouble.failed > trouble.reported]
         for number in new:
             troubles[number].reported = troubles[number].failed

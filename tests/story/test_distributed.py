@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -396,7 +397,7 @@ def test_a_large_file_is_checked_in_parts_and_makes_what_one_pass_makes() -> Non
     world.run()
     same(world, alone(LARGE))
     assert list(world.states().values()) == ["LIVE"]
-    assert len([name for name in checked_files(world) if name.endswith(".checked")]) > 8
+    assert len([name for name in checked_files(world) if name.endswith(".checked")]) >= 8
 
 
 def test_a_single_large_file_is_checked_in_parts_as_well() -> None:
@@ -424,3 +425,34 @@ def test_files_are_not_cut_where_bad_rows_are_left_out() -> None:
     world = dropped(files, validation_part_mb=0.01, validation_max_bad_percent=10.0)
     world.run()
     same(world, alone(files, validation_max_bad_percent=10.0))
+
+
+def test_a_row_that_ends_its_worker_is_named_by_its_part_and_the_other_parts_are_kept() -> None:
+    files = {"train-0.jsonl": LARGE["train-0.jsonl"]}
+    world = dropped(files, validation_part_mb=0.01)
+    opened, deadly_at = world.storage.open, len(files["train-0.jsonl"]) // 2
+    read: list[int] = []
+
+    class Deadly(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            start = self.tell()
+            read.append(start)
+            if start > 0 and start <= deadly_at < start + 10_000:
+                world.process.alive = False
+                raise Killed
+            return super().read(min(size or 0, 10_000) if size and size > 0 else size)
+
+    def unsteady(container: str, name: str, etag: str) -> Any:
+        return (
+            Deadly(opened(container, name, etag).read()) if name.endswith(".jsonl") else opened(container, name, etag)
+        )
+
+    world.storage.open = unsteady  # type: ignore[method-assign]
+    world.run(until=86_400)
+    (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
+    assert row.state == "REJECTED"
+    assert re.search(r"train-0.jsonl \(bytes \d+ to \d+\): its check ended the worker 5 times", row.reason)
+    world.storage.open = opened  # type: ignore[method-assign]
+    actions.override(world.services, row.id, "me", ["superseded"])
+    world.run()
+    same(world, alone(files))
