@@ -156,7 +156,15 @@ def mend(services: Services, damaged: DamagedBlob) -> str:
 
     A row that can be read is written again, which mends its metadata; another one is made anew (`rebuild`). Of the
     slots for jobs those are made anew that a row still counts on. All else is set aside: what is lost with it is said.
+    What somebody changed meanwhile is left to the next look.
     """
+    try:
+        return _mend(services, damaged)
+    except LedgerConflict:
+        return f"{damaged.blob} was changed meanwhile: look again"
+
+
+def _mend(services: Services, damaged: DamagedBlob) -> str:
     name = damaged.blob.removeprefix(f"{CONTAINER}/")
     try:
         data, etag = services.storage.read(CONTAINER, name)

@@ -230,3 +230,28 @@ def test_of_a_ledger_that_was_deleted_as_a_whole_what_costs_money_is_told_and_no
         world.clock.now += 86_400
     assert [orphan.endpoint for orphan in orphans.on_record(world.services).found] == [endpoint]
     assert world.workspace.endpoints.get(endpoint) is not None
+
+
+@pytest.mark.parametrize("name", [SET, "snapshot"], ids=["made anew", "set aside"])
+def test_of_two_who_mend_at_once_one_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    world = _served()
+    (snapshot,) = world.states()
+    name = SET if name == SET else f"snapshots/{DATASET}/{snapshot}.json"
+    _damage(world, name, "an unknown state" if name == SET else "no text")
+    reading, found = world.storage.read, list[str]()
+
+    def read(container: str, blob: str) -> tuple[bytes, str]:
+        given = reading(container, blob)
+        if blob == name and not found:
+            found.append(blob)
+            assert command.look(world.services, mend=True) == 0
+        return given
+
+    world.storage.read = read  # type: ignore[method-assign]
+    one = damage.DamagedBlob(blob=f"ledger/{name}", why="x")
+    said = damage.mend(world.services, one)
+    assert ("was changed meanwhile: look again" if name == SET else "is set aside") in said
+    sweep.sweep(world.services)
+    world.run()
+    assert list(world.states().values()) == ["LIVE"]
+    assert len(world.workspace.jobs.submitted) == 1
