@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shared.ledger.states import DatasetState
-from shared.operations import actions, status
+from shared.operations import actions, nightly, status
 from shared.releases import idle
 from tests.fakes import GPU, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
@@ -217,10 +217,12 @@ def test_a_busy_service_is_waited_for() -> None:
 
 def test_after_five_faults_a_person_is_needed_and_can_go_on() -> None:
     world = _world()
-    world.workspace.busy = 5
+    world.workspace.busy = 99
     world.run()
+    world.workspace.busy = 0
     row = _only(world)
     assert row["needs_attention"]
+    assert row["fault"]["count"] == 5
     assert row["state"] == "VALIDATING"
     assert actions.retry(world.services, str(row["id"]), "me").done
     world.run()
@@ -283,7 +285,7 @@ def test_files_of_a_refused_snapshot_are_cleaned_after_the_keep_time() -> None:
     world.drop(DROP, dialogues(40) + b"{}\n")
     world.run()
     world.clock.now += 31 * 86_400
-    world._sweep()
+    nightly.every_night(world.services)  # which has looked at what ended long ago
     world.run()
     assert _only(world)["state"] == "CLEANED"
     assert ("snapshots", DROP) in world.storage.blobs

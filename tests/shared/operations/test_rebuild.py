@@ -247,7 +247,7 @@ def test_of_two_who_mend_at_once_one_does(name: str, capsys: pytest.CaptureFixtu
             assert command.look(world.services, mend=True) == 0
         return given
 
-    world.storage.read = read  # type: ignore[method-assign]
+    world.storage.read = read  # type: ignore[method-assign, assignment]
     one = damage.DamagedBlob(blob=f"ledger/{name}", why="x")
     said = damage.mend(world.services, one)
     assert ("was changed meanwhile: look again" if name == SET else "is set aside") in said
