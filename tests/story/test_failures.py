@@ -222,7 +222,7 @@ def test_after_five_faults_a_person_is_needed_and_can_go_on() -> None:
     world.workspace.busy = 0
     row = _only(world)
     assert row["needs_attention"]
-    assert row["fault"]["count"] == 5
+    assert "'count': 5" in str(row["fault"])
     assert row["state"] == "VALIDATING"
     assert actions.retry(world.services, str(row["id"]), "me").done
     world.run()

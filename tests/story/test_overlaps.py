@@ -10,7 +10,7 @@ import pytest
 from shared.errors import LeaseHeld
 from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
-from shared.operations import actions, status
+from shared.operations import actions, status, whole_ledger
 from shared.releases import idle
 from shared.snapshots import intake, refusals
 from tests.fakes import World, dialogues
@@ -179,6 +179,7 @@ def _failed(world: World) -> str:
     world.workspace.jobs.outcome = lambda name: "Failed"
     world.run()
     world.clock.now += MONTH
+    whole_ledger.look(world.services)  # as the night does: what ended long ago is due to be cleaned
     return str(_only(world)["id"])
 
 
