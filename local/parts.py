@@ -6,6 +6,7 @@ made here: it is all that tells the app that it is not in Azure.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import sys
@@ -17,7 +18,7 @@ import httpx
 
 from local import azurite
 from local.host import keys
-from local.wiring import Wiring
+from local.wiring import Wiring, write_private
 
 ROOT = Path(__file__).parent.parent
 # What would take days in Azure must be seen while one waits: how often the app looks, on this machine.
@@ -32,6 +33,9 @@ SETTINGS = {
 }
 # The serving image of all deployments of the local Azure ML: `--set LOCAL_CONTAINER=score`. No setting of the app.
 CONTAINER = "LOCAL_CONTAINER"
+# The cluster that trains, by the app's default; and the datastores of the workspace, which have no credential.
+CLUSTER = "droptune-gpu"
+DATASTORES = ("droptune_frozen", "workspaceblobstore")
 # The topic on which the app tells of every state change.
 TOPIC = "droptune"
 # A developer's own sign-in or proxy must not leak into the parts.
@@ -96,8 +100,7 @@ def _azureml(wiring: Wiring, given: Mapping[str, str]) -> CloudProcess:
     command += ["--workspace", wiring.workspace]
     command += ["--topic-url", f"{wiring.eventgrid_url}/topics/azureml/api/events"]
     command += ["--app-url", wiring.app_url, "--host-keys", str(wiring.host_keys)]
-    settings = wiring.folder / "azureml-settings.json"
-    command += ["--settings", str(settings)] if settings.exists() else []
+    command += ["--settings", str(_azureml_settings(wiring))]
     command += ["--container", given[CONTAINER]] if CONTAINER in given else []
     identity = wiring.identity_endpoint.removesuffix("/msi/token")
     return CloudProcess(
@@ -112,6 +115,19 @@ def _azureml(wiring: Wiring, given: Mapping[str, str]) -> CloudProcess:
             "TOPIC_KEY": wiring.eventgrid_key,
         },
     )
+
+
+def _azureml_settings(wiring: Wiring) -> Path:
+    """What a template makes in the workspace: a cluster with an identity, and datastores that only this may read.
+
+    A file `azureml-settings.json` in the cloud's folder says otherwise.
+    """
+    own, used = wiring.folder / "azureml-settings.json", wiring.folder / "azureml" / "settings.json"
+    readers = {key: [wiring.training_identity] for key in DATASTORES}
+    furnished = {"clusters": {CLUSTER: wiring.training_identity}, "datastore_readers": readers}
+    given = json.loads(own.read_text()) if own.exists() else {}
+    write_private(used, json.dumps({**furnished, **given}).encode())
+    return used
 
 
 def _host(wiring: Wiring, settings: Mapping[str, str]) -> CloudProcess:
@@ -137,6 +153,7 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         "AZURE_RESOURCE_GROUP": wiring.resource_group,
         "AZUREML_WORKSPACE": wiring.workspace,
         "TRAINING_DATASTORE": "droptune_frozen",
+        "TRAINING_IDENTITY": wiring.training_identity,
         "METRICS_ENDPOINT": wiring.azureml_url,
         "RESOURCE_MANAGER": wiring.azureml_url,
         "IDENTITY_ENDPOINT": wiring.identity_endpoint,

@@ -57,6 +57,12 @@ class Wiring(msgspec.Struct, frozen=True):
         return f"{group}/providers/Microsoft.Storage/storageAccounts/devstoreaccount1"
 
     @property
+    def training_identity(self) -> str:
+        """Resource id of the identity as which the cluster reads training files and writes models."""
+        group = f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+        return f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/droptune-training"
+
+    @property
     def eventgrid_url(self) -> str:
         """The broker."""
         return f"http://127.0.0.1:{self.ports['eventgrid']}"

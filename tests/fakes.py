@@ -160,6 +160,7 @@ class World:
             "azure_resource_group": "g",
             "azureml_workspace": "w",
             "min_rows": 10,
+            "training_compute": "serverless",
             **QUICK,
             "scoring_keys": KEY,
             **self.settings,

@@ -88,6 +88,7 @@ class ControlPlane:
     def _wire_assets(self, folder: Path) -> None:
         store = self._store
         self.computes = Computes(store.table("computes", AmlCompute), self.operations, self.pacer, self.clock)
+        self.computes.furnish(self.pacer.settings.clusters)
         self.data = DataAssets(store.table("data", DataVersion), self.clock)
         self.jobs = Jobs(store.table("jobs", PipelineJob), self.registry, self.data, self.clock)
         self.runner = Runner(

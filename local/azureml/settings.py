@@ -91,6 +91,9 @@ class CloudSettings(msgspec.Struct, forbid_unknown_fields=True):
     # Identities that may read (and write) a datastore, by its name: `serverless`, or `cluster/<name>`, or the client id
     # of a user-assigned identity. A datastore not named here has an account key, so every job may.
     datastore_readers: dict[str, list[str]] = {}
+    # Clusters that a template made before anything ran: the user-assigned identity of each, by name. They have one
+    # machine at most of Standard_NC24ads_A100_v4, and none while nothing trains.
+    clusters: dict[str, str] = {}
     # `retry`: a job interrupted by a stop of this process goes on at the interrupted step; `fail`:
     # NotResponding.
     interrupted_jobs: str = "retry"

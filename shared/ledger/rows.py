@@ -117,6 +117,7 @@ class Check(StrEnum):
     MODEL = "model"
     SIZE = "size"
     GPUS = "gpus"
+    DATASTORE = "datastore"
     QUOTA = "quota"
     CONCURRENT_RUNS = "concurrent_runs"
     DAILY_RUNS = "daily_runs"

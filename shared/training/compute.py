@@ -118,7 +118,8 @@ def ensure_cluster(services: Services, row: Snapshot) -> tuple[str, dict[str, Pe
 
     def create() -> str:
         tags = {naming.TAG_INSTALLATION: services.installation}
-        return services.workspace.compute.create(name, given.training_instance_type, given.training_nodes, tags)
+        size, nodes = given.training_instance_type, given.training_nodes
+        return services.workspace.compute.create(name, size, nodes, tags, given.training_identity)
 
     pending = pursue(
         row.pending,

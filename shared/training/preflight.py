@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from shared.azure.workspace.quota import TOTAL
 from shared.errors import BadSnapshot
 from shared.ledger.rows import Blocker, Check
-from shared.training import base_model, compute, machines
+from shared.training import base_model, compute, data_access, machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,6 +92,10 @@ def _machines(
     if cluster is None and name != compute.SERVERLESS and not given.create_compute:
         text = f"TRAINING_COMPUTE = {name}: there is no such cluster; create it, set CREATE_COMPUTE, or use serverless"
         yield Blocker(text=text)
+    if cluster is not None and 0 < cluster.most_nodes < given.training_nodes:
+        text = f"it has {cluster.most_nodes} machines at most and TRAINING_NODES is {given.training_nodes}"
+        yield Blocker(text=f"TRAINING_COMPUTE = {name}: {text}")
+    yield from data_access.blockers(services, cluster)
     yield from _size(model, sizes, training, setting, base_model.FINETUNE)
     yield from _size(model, sizes, given.serving_instance_type, "SERVING_INSTANCE_TYPE", base_model.INFERENCE)
     if name == compute.SERVERLESS and sizes is not None:

@@ -26,7 +26,7 @@ def settings(max_runs: int, max_runs_per_day: int) -> Settings:
     """The app's settings in a history."""
     return Settings(
         data="fake", azure_subscription_id="s", azure_resource_group="g", azureml_workspace="w",
-        min_rows=10, gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
+        min_rows=10, training_compute="serverless", gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
         rollout_stages="20,100", rollout_bake_minutes=3, rollout_wait_minutes=3, rollback_keep_hours=3,
         orphan_grace_hours=1, look_seconds=100,
         max_runs=max_runs, max_runs_per_day=max_runs_per_day,
@@ -34,7 +34,7 @@ def settings(max_runs: int, max_runs_per_day: int) -> Settings:
 
 
 # The kinds of resources of a workspace.
-KINDS = ("registry", "jobs", "models", "endpoints", "deployments", "compute", "quota")
+KINDS = ("registry", "jobs", "models", "endpoints", "deployments", "compute", "datastores", "quota")
 
 
 class ChaosWorld:

@@ -9,11 +9,12 @@ from azure.identity import DefaultAzureCredential
 
 from shared.azure.clouds import cloud_at
 from shared.azure.workspace import Workspace
+from shared.azure.workspace.datastores import Datastore
 from shared.azure.workspace.quota import TOTAL, QuotaUsage
 from shared.training import base_model
 from shared.training.base_model import FINETUNE, INFERENCE, MinimumSize
-from tests.contracts.workspaces import AzureSide, Shop
-from tests.fakes import START
+from tests.contracts.workspaces import TAGS, AzureSide, Shop
+from tests.fakes import GPU, START
 from tests.local.azureml_server import GROUP, SUBSCRIPTION, WORKSPACE, AzureMl
 
 RETIRED = {"finetuneRetirementDate": "2025-08-30T00:00:00.000000Z", "inferenceRetirementDate": "2025-09-30"}
@@ -94,3 +95,40 @@ def test_the_total_of_all_families_is_found_beside_them_where_it_is_bounded(azur
     assert usages is not None
     assert usages[TOTAL].limit == 24
     assert usages["standardncadsa100v4family"] == QuotaUsage(used=0, limit=1000)
+
+
+# --- who reads the data ---
+
+IDENTITY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+    "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/trainer"
+)
+
+
+def test_a_datastore_says_whether_it_has_a_credential(azure_shop: Shop) -> None:
+    stores = azure_shop.workspace.datastores
+    assert stores.get("droptune_frozen") == Datastore(name="droptune_frozen", container="frozen", credential=True)
+    assert stores.get("") == Datastore(name="workspaceblobstore", container="azureml", credential=True)
+    assert stores.get("no_such_store") is None
+    _server(azure_shop).control("PUT", "/settings", {"datastore_readers": {"droptune_frozen": [IDENTITY]}})
+    assert stores.get("droptune_frozen") == Datastore(name="droptune_frozen", container="frozen", credential=False)
+
+
+@pytest.mark.parametrize("identity", [IDENTITY, ""])
+def test_a_cluster_that_the_app_makes_reads_the_data_as_the_identity_it_was_given(
+    azure_shop: Shop, identity: str
+) -> None:
+    readers = {key: [IDENTITY] for key in ("droptune_frozen", "workspaceblobstore")}
+    _server(azure_shop).control("PUT", "/settings", {"datastore_readers": readers})
+    azure_shop.workspace.compute.create(azure_shop.id, GPU, 2, TAGS, identity)
+    azure_shop.side.settle()
+    cluster = azure_shop.workspace.compute.get(azure_shop.id)
+    assert cluster is not None
+    assert (cluster.identities, cluster.most_nodes) == ((IDENTITY,) if identity else (), 2)
+    spec = azure_shop.spec()
+    steps = dict.fromkeys(("compute_model_import", "compute_preprocess", "compute_finetune"), azure_shop.id)
+    azure_shop.workspace.jobs.submit(spec.but(inputs={**spec.inputs, **steps}, compute=azure_shop.id))
+    azure_shop.side.settle()
+    job = azure_shop.workspace.jobs.get(spec.name)
+    assert job is not None
+    assert job.status == ("Completed" if identity else "Failed")

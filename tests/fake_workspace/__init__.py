@@ -10,7 +10,16 @@ from tests.fake_process import Clock, Process
 from tests.fake_workspace.documents import FakeDocuments
 from tests.fake_workspace.made import COMPUTE_OPERATOR, DATA_SCIENTIST, READER
 from tests.fake_workspace.serving import FakeDeployments, FakeEndpoints
-from tests.fake_workspace.training import FAMILY, GPU, FakeCompute, FakeJobs, FakeModels, FakeQuota, FakeRegistry
+from tests.fake_workspace.training import (
+    FAMILY,
+    GPU,
+    FakeCompute,
+    FakeDatastores,
+    FakeJobs,
+    FakeModels,
+    FakeQuota,
+    FakeRegistry,
+)
 
 __all__ = ["COMPUTE_OPERATOR", "DATA_SCIENTIST", "FAMILY", "GPU", "READER", "FakeWorkspace"]
 
@@ -38,6 +47,7 @@ class FakeWorkspace:
         self.endpoints = FakeEndpoints(self)
         self.deployments = FakeDeployments(self)
         self.compute = FakeCompute(self)
+        self.datastores = FakeDatastores(self)
         self.quota = FakeQuota(self)
         self.documents = FakeDocuments(self)
 

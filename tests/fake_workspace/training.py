@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.compute import Cluster, MachineSize
+from shared.azure.workspace.datastores import Datastore
 from shared.azure.workspace.jobs import Job, JobSpec, RunFailure
 from shared.azure.workspace.models import RegisteredModel
 from shared.azure.workspace.quota import QuotaUsage, family_key
@@ -80,15 +81,31 @@ class FakeCompute(Kind):
 
         return self.workspace.call(act)
 
-    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
+    def create(self, name: str, size: str, nodes: int, tags: dict[str, str], identity: str = "") -> str:
         def act() -> str:
             operation, reason = self.workspace.accept("cluster", name)
             if not reason:
-                self.clusters[name] = Cluster(name=name, size=size, state="Succeeded")
+                identities = (identity,) if identity else ()
+                made = Cluster(name=name, size=size, state="Succeeded", identities=identities, most_nodes=nodes)
+                self.clusters[name] = made
                 self.ready_at[name] = self.workspace.clock() + self.workspace.pace
             return operation
 
         return self.workspace.write(act, role=COMPUTE_OPERATOR)
+
+
+class FakeDatastores(Kind):
+    """The datastore of the training files and the default one, `""`; each with a key unless it is said otherwise."""
+
+    def __init__(self, workspace: FakeWorkspace) -> None:
+        super().__init__(workspace)
+        self.made: dict[str, Datastore] = {
+            "droptune_frozen": Datastore(name="droptune_frozen", container="frozen", credential=True),
+            "": Datastore(name="workspaceblobstore", container="azureml", credential=True),
+        }
+
+    def get(self, name: str) -> Datastore | None:
+        return self.workspace.call(lambda: self.made.get(name))
 
 
 class FakeQuota(Kind):

@@ -19,6 +19,8 @@ from local.azureml.store import ResourceTable
 from local.azureml.wire.documents import Times
 from local.azureml.wire.errors import BadArgument
 
+_FURNISHED = "Standard_NC24ads_A100_v4"
+
 
 class AmlCompute(msgspec.Struct):
     """One AmlCompute cluster."""
@@ -50,6 +52,21 @@ class Computes:
     clock: Clock
     # Clusters whose provisioning is to fail: name to message (control API).
     to_fail: dict[str, str] = field(default_factory=dict)
+
+    def furnish(self, clusters: dict[str, str]) -> None:
+        """Have these clusters, by name, with these identities, as a template would have made them."""
+        for name, identity in clusters.items():
+            if self.table.get(name) is None:
+                now = self.clock.stamp()
+                scale = {"minNodeCount": 0, "maxNodeCount": 1, "nodeIdleTimeBeforeScaleDown": "PT2M"}
+                cluster = AmlCompute(
+                    name=name,
+                    state="Succeeded",
+                    properties={"vmSize": _FURNISHED, "vmPriority": "Dedicated", "scaleSettings": scale},
+                    times=Times(now, now),
+                    identity={"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
+                )
+                self.table.put(name, cluster)
 
     def get(self, name: str) -> AmlCompute:
         """The cluster, or NoSuchCompute."""

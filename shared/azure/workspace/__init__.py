@@ -6,6 +6,7 @@
     workspace.endpoints     online endpoints: traffic, keys
     workspace.deployments   what stands behind an endpoint
     workspace.compute       clusters and machine sizes
+    workspace.datastores    where jobs read and write, and as whom
     workspace.quota         cores in use and allowed
     workspace.documents     what the doctor looks at
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from shared.azure.clouds import PUBLIC, AzureCloud
 from shared.azure.workspace.client import AzureMlClient
 from shared.azure.workspace.compute import ComputeOperations
+from shared.azure.workspace.datastores import DatastoreOperations
 from shared.azure.workspace.deployments import DeploymentOperations
 from shared.azure.workspace.documents import DocumentOperations
 from shared.azure.workspace.endpoints import EndpointOperations
@@ -54,6 +56,7 @@ class Workspace:
         self.endpoints = EndpointOperations(client)
         self.deployments = DeploymentOperations(client)
         self.compute = ComputeOperations(client)
+        self.datastores = DatastoreOperations(client)
         self.quota = QuotaOperations(client)
         self.documents = DocumentOperations(client)
 

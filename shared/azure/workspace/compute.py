@@ -27,12 +27,17 @@ class MachineSize(Struct, frozen=True, kw_only=True):
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
-    """A compute cluster of the workspace."""
+    """A compute cluster of the workspace: the managed identities that its machines have, and how many there may be.
+
+    `most_nodes` 0: not known. A system-assigned identity is `system`.
+    """
 
     name: str
     size: str
     state: str
     errors: str = ""
+    identities: tuple[str, ...] = ()
+    most_nodes: int = 0
 
 
 class ComputeOperations:
@@ -57,15 +62,21 @@ class ComputeOperations:
         if found is None:
             return None
         errors = getattr(found, "provisioning_errors", None)
-        size = getattr(found, "size", "") or ""
-        return Cluster(name=name, size=size, state=state_of(found), errors=str(errors) if errors else "")
+        return Cluster(
+            name=name,
+            size=getattr(found, "size", "") or "",
+            state=state_of(found),
+            errors=str(errors) if errors else "",
+            identities=_identities(getattr(found, "identity", None)),
+            most_nodes=int(getattr(found, "max_instances", None) or 0),
+        )
 
-    def create(self, name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
-        """Starts creating a cluster that scales to zero.
+    def create(self, name: str, size: str, nodes: int, tags: dict[str, str], identity: str = "") -> str:
+        """Starts creating a cluster that scales to zero, with a user-assigned identity (its resource id) or none.
 
         Returns the address of the operation, for `Workspace.failure`; empty when the service names none.
         """
-        from azure.ai.ml.entities import AmlCompute
+        from azure.ai.ml.entities import AmlCompute, IdentityConfiguration, ManagedIdentityConfiguration
 
         what = named("compute", name)
         named("machine size", size)
@@ -77,9 +88,21 @@ class ComputeOperations:
             max_instances=nodes,
             idle_time_before_scale_down=_IDLE_SECONDS,
             tags=tags,
+            identity=IdentityConfiguration(
+                type="UserAssigned", user_assigned_identities=[ManagedIdentityConfiguration(resource_id=identity)]
+            )
+            if identity
+            else None,
         )
         with writing(what):
             return operation_of(self._client.workspace.compute.begin_create_or_update(cluster))
+
+
+def _identities(found: Any) -> tuple[str, ...]:
+    """The resource ids of user-assigned identities, and `system`."""
+    kind = str(getattr(found, "type", "") or "").lower().replace("_", "")
+    assigned = [str(each.resource_id) for each in getattr(found, "user_assigned_identities", None) or []]
+    return (*(("system",) if "systemassigned" in kind else ()), *assigned)
 
 
 def _machine_size(found: Any) -> MachineSize:

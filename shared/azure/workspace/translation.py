@@ -35,6 +35,7 @@ _ROLES = (
     (r"Microsoft\.Insights/|locations/", "Monitoring Reader on the subscription"),
     (r"registries/", "AzureML Registry User on the registry"),
     (r"workspaces/read$", "Reader on the workspace or Monitoring Reader on the subscription"),
+    (r"Microsoft\.ManagedIdentity/", "Managed Identity Operator on the identity"),
     (r"workspaces/computes/(write|delete)$", "AzureML Compute Operator on the workspace"),
     (r"", "AzureML Data Scientist on the workspace"),
 )

@@ -21,8 +21,19 @@ class TrainingGroup(BaseModel):
     base_model_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
     component: str = Field("chat_completion_pipeline", description="Pipeline component that trains.")
     component_version: str = Field("", description="Its version; empty: the latest, pinned per snapshot.")
-    training_compute: str = Field("serverless", description="`serverless`, or the name of a compute cluster.")
+    training_compute: str = Field(
+        "droptune-gpu",
+        description="Name of a compute cluster with a managed identity, or `serverless`, which reads no datastore "
+        "without a credential.",
+    )
     create_compute: bool = Field(False, description="Whether a missing cluster is created.")
+    training_identity: str = Field(
+        "",
+        pattern=r"^(/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/Microsoft\.ManagedIdentity"
+        r"/userAssignedIdentities/[\w-]+)?$",
+        description="Resource id of the user-assigned identity that a cluster gets which the app creates; it reads the "
+        "training files.",
+    )
     training_instance_type: str = Field("Standard_NC24ads_A100_v4", description="GPU size that trains.")
     training_nodes: int = Field(1, ge=1, le=64, description="Number of machines that train.")
     preparation_instance_type: str = Field(

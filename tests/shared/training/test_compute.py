@@ -83,20 +83,22 @@ def test_a_cluster_that_azure_accepts_and_never_makes_is_given_up_after_some_tri
 
 
 def test_a_missing_cluster_is_created_once_with_the_training_size_and_our_tag() -> None:
-    world = World(settings={"training_compute": "gpus", "create_compute": True, "training_nodes": 3})
+    identity = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/trainer"
+    settings = {"training_compute": "gpus", "create_compute": True, "training_nodes": 3, "training_identity": identity}
+    world = World(settings=settings)
     started = []
     start = world.workspace.compute.create
 
-    def starts(name: str, size: str, nodes: int, tags: dict[str, str]) -> str:
-        started.append((name, size, nodes, tags))
-        return start(name, size, nodes, tags)
+    def starts(name: str, size: str, nodes: int, tags: dict[str, str], identity: str = "") -> str:
+        started.append((name, size, nodes, tags, identity))
+        return start(name, size, nodes, tags, identity)
 
     world.workspace.compute.create = starts  # type: ignore[method-assign]
     assert _waits_for(world) == "cluster gpus is being created"
     assert _waits_for(world) == "cluster gpus is Creating"
     world.clock.now += 600
     assert _waits_for(world) == ""
-    assert started == [("gpus", GPU, 3, {"droptune.installation": world.services.installation})]
+    assert started == [("gpus", GPU, 3, {"droptune.installation": world.services.installation}, identity)]
 
 
 @pytest.mark.parametrize(("instances", "cores"), [(1, 32), (2, 48), (5, 96), (10, 192)])

@@ -137,6 +137,79 @@ def test_what_is_wrong_is_found_where_there_is_no_model_to_go_by() -> None:
     assert any("SERVING_INSTANCE_TYPE = Standard_NC6: this size is too old" in text for text in texts)
 
 
+def test_a_cluster_with_fewer_machines_than_training_takes_is_refused() -> None:
+    world = World(settings={"training_compute": "gpus", "training_nodes": 3})
+    world.workspace.compute.clusters["gpus"] = Cluster(name="gpus", size=GPU, state="Succeeded", most_nodes=2)
+    assert "TRAINING_COMPUTE = gpus: it has 2 machines at most and TRAINING_NODES is 3" in _texts(world)
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+IDENTITY = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/trainer"
+
+
+def _bare(*stores: str, **settings: Any) -> World:
+    """A world whose datastores of these names have no credential."""
+    world = World(settings={"training_compute": "gpus", **settings})
+    made = world.workspace.datastores.made
+    for name in stores:
+        made[name] = made[name].but(credential=False)
+    return world
+
+
+def _cluster(world: World, *identities: str) -> World:
+    found = Cluster(name="gpus", size=GPU, state="Succeeded", identities=identities, most_nodes=1)
+    world.workspace.compute.clusters["gpus"] = found
+    return world
+
+
+def test_serverless_compute_cannot_read_a_datastore_without_a_credential() -> None:
+    (problem,) = _found(_bare("droptune_frozen", training_compute="serverless"))
+    assert problem.text.startswith(
+        "TRAINING_COMPUTE = serverless: serverless compute has no identity, and the datastore droptune_frozen is "
+        "without a credential; give the cluster that trains a user-assigned identity"
+    )
+    assert (problem.check, problem.poll_in) == (Check.DATASTORE, None)
+    assert _found(_bare("droptune_frozen", training_compute="serverless"), None, "datastore") == []
+
+
+def test_a_cluster_without_an_identity_cannot_either_and_one_with_it_can() -> None:
+    (text,) = _texts(_cluster(_bare("droptune_frozen", "")))
+    assert "the cluster has no managed identity, and the datastores droptune_frozen and workspaceblobstore are" in text
+    assert _found(_cluster(_bare("droptune_frozen", ""), IDENTITY)) == []
+    assert _found(_cluster(_bare("droptune_frozen", ""), "system")) == []
+
+
+def test_the_default_datastore_where_models_are_left_counts_as_well() -> None:
+    (text,) = _texts(_cluster(_bare("")))
+    assert "the datastore workspaceblobstore is without a credential" in text
+
+
+def test_with_credentials_any_compute_will_do() -> None:
+    assert _found(_cluster(_bare())) == _found(_bare(training_compute="serverless")) == []
+
+
+@pytest.mark.parametrize(("identity", "refused"), [("", True), (IDENTITY, False)])
+def test_a_cluster_that_is_to_be_made_needs_an_identity_to_be_made_with(identity: str, refused: bool) -> None:
+    world = _bare("droptune_frozen", create_compute=True, training_identity=identity)
+    texts = _texts(world)
+    assert ["TRAINING_COMPUTE = gpus: it would be made without an identity" in text for text in texts] == [
+        True
+    ] * refused
+    assert len(texts) == int(refused)
+
+
+def test_a_datastore_that_is_missing_or_of_another_container_is_refused() -> None:
+    world = _bare(training_compute="serverless")
+    store = world.workspace.datastores.made["droptune_frozen"]
+    world.workspace.datastores.made["droptune_frozen"] = store.but(container="snapshots")
+    (problem,) = _found(world)
+    assert problem.check is None
+    assert "it points at the container snapshots, and training files are in frozen" in problem.text
+    del world.workspace.datastores.made["droptune_frozen"]
+    assert _texts(world) == ["TRAINING_DATASTORE = droptune_frozen: there is no such datastore in the workspace"]
+
+
 # --- quota ----------------------------------------------------------------------------------------------------
 
 
