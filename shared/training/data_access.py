@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shared.azure.workspace.compute import Cluster
-    from shared.azure.workspace.datastores import Datastore
+    from shared.azure.workspace.datastores import WorkspaceDatastore
     from shared.runtime import Services
 
 CONTAINER = "frozen"
@@ -56,6 +56,6 @@ def _nobody(services: Services, cluster: Cluster | None) -> str:
     return ""
 
 
-def _named(stores: list[Datastore]) -> str:
+def _named(stores: list[WorkspaceDatastore]) -> str:
     names = list(dict.fromkeys(store.name for store in stores))
     return f"the datastore {names[0]} is" if len(names) == 1 else f"the datastores {' and '.join(names)} are"

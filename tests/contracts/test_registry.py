@@ -9,7 +9,7 @@ from azure.identity import DefaultAzureCredential
 
 from shared.azure.clouds import cloud_at
 from shared.azure.workspace import Workspace
-from shared.azure.workspace.datastores import Datastore
+from shared.azure.workspace.datastores import WorkspaceDatastore
 from shared.azure.workspace.quota import TOTAL, QuotaUsage
 from shared.training import base_model
 from shared.training.base_model import FINETUNE, INFERENCE, MinimumSize
@@ -107,11 +107,15 @@ IDENTITY = (
 
 def test_a_datastore_says_whether_it_has_a_credential(azure_shop: Shop) -> None:
     stores = azure_shop.workspace.datastores
-    assert stores.get("droptune_frozen") == Datastore(name="droptune_frozen", container="frozen", credential=True)
-    assert stores.get("") == Datastore(name="workspaceblobstore", container="azureml", credential=True)
+    assert stores.get("droptune_frozen") == WorkspaceDatastore(
+        name="droptune_frozen", container="frozen", credential=True
+    )
+    assert stores.get("") == WorkspaceDatastore(name="workspaceblobstore", container="azureml", credential=True)
     assert stores.get("no_such_store") is None
     _server(azure_shop).control("PUT", "/settings", {"datastore_readers": {"droptune_frozen": [IDENTITY]}})
-    assert stores.get("droptune_frozen") == Datastore(name="droptune_frozen", container="frozen", credential=False)
+    assert stores.get("droptune_frozen") == WorkspaceDatastore(
+        name="droptune_frozen", container="frozen", credential=False
+    )
 
 
 @pytest.mark.parametrize("identity", [IDENTITY, ""])

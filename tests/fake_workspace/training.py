@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shared.azure.workspace.compute import Cluster, MachineSize
-from shared.azure.workspace.datastores import Datastore
+from shared.azure.workspace.datastores import WorkspaceDatastore
 from shared.azure.workspace.jobs import Job, JobSpec, RunFailure
 from shared.azure.workspace.models import RegisteredModel
 from shared.azure.workspace.quota import QuotaUsage, family_key
@@ -99,12 +99,12 @@ class FakeDatastores(Kind):
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         super().__init__(workspace)
-        self.made: dict[str, Datastore] = {
-            "droptune_frozen": Datastore(name="droptune_frozen", container="frozen", credential=True),
-            "": Datastore(name="workspaceblobstore", container="azureml", credential=True),
+        self.made: dict[str, WorkspaceDatastore] = {
+            "droptune_frozen": WorkspaceDatastore(name="droptune_frozen", container="frozen", credential=True),
+            "": WorkspaceDatastore(name="workspaceblobstore", container="azureml", credential=True),
         }
 
-    def get(self, name: str) -> Datastore | None:
+    def get(self, name: str) -> WorkspaceDatastore | None:
         return self.workspace.call(lambda: self.made.get(name))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shared.azure.workspace.client import AzureMlClient
 
 
-class Datastore(Struct, frozen=True, kw_only=True):
+class WorkspaceDatastore(Struct, frozen=True, kw_only=True):
     """A datastore. `credential`: whether it has a key or SAS of its own; else a job reads as its compute's identity."""
 
     name: str
@@ -26,7 +26,7 @@ class DatastoreOperations:
     def __init__(self, client: AzureMlClient) -> None:
         self._client = client
 
-    def get(self, name: str) -> Datastore | None:
+    def get(self, name: str) -> WorkspaceDatastore | None:
         """A datastore of the workspace; an empty name is its default one, where jobs leave their models."""
         from azure.ai.ml.entities import NoneCredentialConfiguration
 
@@ -36,7 +36,7 @@ class DatastoreOperations:
         if found is None:
             return None
         credentials = getattr(found, "credentials", None)
-        return Datastore(
+        return WorkspaceDatastore(
             name=str(found.name),
             container=str(getattr(found, "container_name", "") or ""),
             credential=credentials is not None and not isinstance(credentials, NoneCredentialConfiguration),
