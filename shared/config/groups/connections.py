@@ -35,7 +35,7 @@ class ConnectionGroup(BaseModel):
         "", description="Address of Azure Monitor's metrics; empty: that of the workspace's region."
     )
     training_datastore: str = Field(
-        "droptune_frozen", description="WorkspaceDatastore of the workspace that points at the container `frozen`."
+        "droptune_frozen", description="Datastore of the workspace that points at the container `frozen`."
     )
     notify_topic: str = Field("", description="Event Grid topic that is told of every state change; empty: none.")
     notify_key: SecretStr | None = Field(
