@@ -134,6 +134,28 @@ def check_together(values: Hyperparameters) -> None:
             raise BadSnapshot(f"hyperparameters: {names}: {why}; change one of them")
 
 
+# Hyperparameters that can have a limit; -1 of these two is no bound at all, and so above any limit.
+NUMBERS = tuple(name for name, field in Hyperparameters.model_fields.items() if field.annotation in (int, float))
+_ENDLESS = ("max_seq_length", "save_total_limit")
+
+
+def check_limits(source: str, values: Mapping[str, Any], limits: Mapping[str, float]) -> None:
+    """Raises BadSnapshot for all that is asked for beyond the operator's limits: name, found, allowed.
+
+    `max_steps` trains on whatever `num_train_epochs` says, so a limit on epochs alone rules it out.
+    """
+    bounds = {**({"max_steps": -1.0} if "num_train_epochs" in limits else {}), **limits}
+    asked, found = Hyperparameters(**values), []
+    for name in values:
+        number = getattr(asked, name)
+        if name in bounds and (number > bounds[name] or (number == -1 and name in _ENDLESS)):
+            endless = ", without a bound" if number == -1 else ""
+            most = f"at most {bounds[name]:g}" if name in limits else "only -1, to go by num_train_epochs"
+            found.append(f"{name} = {number:g}{endless} (allowed: {most})")
+    if found:
+        raise BadSnapshot(f"{source}: {', '.join(found)}; the limits are those of HYPERPARAMETER_LIMITS")
+
+
 def from_tag(text: str | None) -> tuple[dict[str, Any], list[str]]:
     """The base model's tag `model_specific_defaults` (JSON as text, a Python dict before 2026), and names left out.
 

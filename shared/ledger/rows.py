@@ -89,7 +89,10 @@ class SnapshotFile(Struct, frozen=True, kw_only=True):
 
 
 class ReportSummary(Struct, frozen=True, kw_only=True):
-    """What validation found, in brief; the whole report is the blob `reports/<blob>`."""
+    """What validation found, in brief; the whole report is the blob `reports/<blob>`.
+
+    `tokens_per_row` is the mean of the good rows, by estimate; 0: not known.
+    """
 
     blob: str
     verdict: Literal["accepted", "rejected"]
@@ -98,6 +101,22 @@ class ReportSummary(Struct, frozen=True, kw_only=True):
     warnings: int
     bad_rows: int = 0
     notes: tuple[str, ...] = ()
+    tokens_per_row: float = 0.0
+
+
+class TrainingEstimate(Struct, frozen=True, kw_only=True):
+    """What a training job will take: tokens, and so many hours of so many machines. None: not known.
+
+    `basis` says where the speed is from: `set` by the operator, `measured` in earlier jobs, or empty.
+    """
+
+    tokens: int
+    size: str
+    machines: int
+    hours: float | None = None
+    cost: float | None = None
+    currency: str = ""
+    basis: str = ""
 
 
 class ModelPin(Struct, frozen=True, kw_only=True):
@@ -119,6 +138,7 @@ class Check(StrEnum):
     GPUS = "gpus"
     DATASTORE = "datastore"
     QUOTA = "quota"
+    COST = "cost"
     CONCURRENT_RUNS = "concurrent_runs"
     DAILY_RUNS = "daily_runs"
     SUPERSEDED = "superseded"
@@ -213,6 +233,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
     duplicate_of: str = ""
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     report: ReportSummary | None = None
+    estimate: TrainingEstimate | None = None
     note: str = ""
     job: str = ""
     job_status: str = ""

@@ -175,6 +175,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "note": row.note or None,
         "report": _plain(row.report),
         "rows": row.counts,
+        "estimate": _plain(row.estimate),
         "duplicate_of": row.duplicate_of or None,
         "blocked": [Check.GATE.value] if state == ReleaseState.WITHHELD else list(row.blocked),
         "overrides": list(row.overrides),

@@ -189,6 +189,9 @@ def _store_report(services: Services, row: Snapshot, report: ValidationReport) -
         warnings=sum(finding.count for finding in report.findings if finding.severity != "error"),
         bad_rows=report.bad_rows,
         notes=tuple(report.notes),
+        tokens_per_row=round(
+            report.statistics.estimated_tokens.total / max(1, report.good_rows + report.duplicate_rows), 1
+        ),
     )
 
 

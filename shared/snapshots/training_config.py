@@ -136,5 +136,8 @@ def _hyperparameters(
         ("HYPERPARAMETERS", services.settings.hyperparameters),
         (_options_path(row), options.get("hyperparameters", {})),
     )
+    hyperparameters.check_limits(
+        _options_path(row), options.get("hyperparameters", {}), services.settings.hyperparameter_limits
+    )
     hyperparameters.check_together(values)
     return values

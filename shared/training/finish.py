@@ -14,7 +14,7 @@ from shared import naming
 from shared.ledger.engine import StepResult
 from shared.ledger.pending import WRITES, Patience, PendingWrite, pursue
 from shared.ledger.states import SnapshotState
-from shared.training import attempt
+from shared.training import attempt, estimate
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
@@ -49,12 +49,13 @@ class Finish:
         status = job.status if job else MISSING
         if status == "Completed":
             self.services.budget.release(row.job)
+            estimate.measure(self.services, row)
             return StepResult(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_RESPONDS})
         if status in _FAILED:
             return self._fail(row, status)
         if status in _SILENT:
             return self._wait_for_sign(row, status)
-        if self.services.clock() - row.since >= self._limit:
+        if self.services.clock() - row.since >= self._limit(row)[0]:
             return self._end(row, {"job_status": status, "silent_since": None}, self._too_long(row))
         return self._poll({"job_status": status, **_RESPONDS})
 
@@ -92,12 +93,18 @@ class Finish:
             return self._poll(changes)
         return self._end(row, changes, f"job {row.job} did not respond for {(now - since) // 60:.0f} minutes")
 
-    @property
-    def _limit(self) -> float:
-        return self.services.settings.training_limit_hours * 3600
+    def _limit(self, row: Snapshot) -> tuple[float, str]:
+        """How many seconds the job may run, and the setting that says so: by time, or by what the time costs."""
+        given = self.services.settings
+        limit, why = given.training_limit_hours, f"TRAINING_LIMIT_HOURS ({given.training_limit_hours:g} h)"
+        price = estimate.price_per_hour(self.services, row.estimate.size) if row.estimate else None
+        if price and given.max_run_cost and given.max_run_cost / price < limit:
+            limit = given.max_run_cost / price
+            why = f"MAX_RUN_COST allows ({given.max_run_cost:g} at {price:g} an hour: {limit:.1f} h)"
+        return limit * 3600, why
 
     def _too_long(self, row: Snapshot) -> str:
-        return f"job {row.job} ran longer than TRAINING_LIMIT_HOURS ({self._limit / 3600:g} h)"
+        return f"job {row.job} ran longer than {self._limit(row)[1]}"
 
     def _end(self, row: Snapshot, changes: dict[str, Any], why: str) -> StepResult:
         """Cancels the job, again and again: Azure may accept that and not do it. The job is given up, for the reason

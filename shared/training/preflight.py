@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from shared.azure.workspace.quota import TOTAL
 from shared.errors import BadSnapshot
 from shared.ledger.rows import Blocker, Check
-from shared.training import base_model, compute, data_access, machines
+from shared.training import base_model, compute, data_access, estimate, machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -60,7 +60,7 @@ def examine(
     """All that stands in the way, but for what a person excused."""
     facts = compute.region(services, with_quota=Check.QUOTA not in row.overrides)
     found = base_model.blockers(services, model, mend) if model else []
-    found += [*_machines(services, model, facts.sizes), *_quota(services, facts)]
+    found += [*_machines(services, model, facts.sizes), *estimate.blockers(services, row), *_quota(services, facts)]
     kept = [blocker for blocker in found if blocker.check is None or blocker.check not in row.overrides]
     return PreflightResult(kept, facts.unchecked)
 

@@ -16,7 +16,7 @@ from shared.errors import AzureRefused, NotReady, PermanentError, RowUnwritable,
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
-from shared.training import attempt, compute, preflight
+from shared.training import attempt, compute, estimate, preflight
 
 if TYPE_CHECKING:
     from shared.azure.workspace.jobs import Job
@@ -55,6 +55,7 @@ class Reserve:
             "blocked": preflight.checks(found),
             "unchecked": checked.unchecked,
             "pending": pending,
+            "estimate": estimate.estimate(self.services, row),
         }
         if found:
             poll_in = min(blocker.poll_in for blocker in found if blocker.poll_in is not None)

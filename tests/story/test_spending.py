@@ -9,7 +9,7 @@ import pytest
 from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.operations import actions, status
 from tests.fake_workspace import FAMILY
-from tests.fakes import Process, World, dialogues
+from tests.fakes import GPU, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 
@@ -252,3 +252,43 @@ def test_hyperparameters_that_fail_together_are_refused_before_a_job_is_made() -
     assert row["state"] == "REJECTED"
     assert "apply_deepspeed = true with auto_find_batch_size = true" in str(row["reason"])
     assert not world.workspace.jobs.submitted
+
+
+def test_an_uploader_gets_no_more_epochs_than_the_operator_allows() -> None:
+    world = World(settings={"hyperparameter_limits": {"num_train_epochs": 3}})
+    world.drop("support-bot/one/snapshot.json", b'{"hyperparameters": {"num_train_epochs": 4}}')
+    world.drop("support-bot/one/train.jsonl", dialogues(40))
+    world.drop("support-bot/one/_SUCCESS", b"")
+    world.run()
+    (row,) = status.snapshots(world.services)
+    assert row["state"] == "REJECTED"
+    assert "support-bot/one/snapshot.json: num_train_epochs = 4 (allowed: at most 3)" in str(row["reason"])
+    assert not world.workspace.jobs.submitted
+
+
+def test_the_estimate_is_shown_measured_and_held_against_the_next_job() -> None:
+    world = World(settings={"prices": {GPU: 60.0}, "currency": "EUR"})
+    world.drop("support-bot.jsonl", dialogues(40))
+    world.run()
+    (first,) = status.snapshots(world.services)
+    assert not {"basis", "cost"} & first["estimate"].keys()
+    assert first["estimate"]["tokens"] > 0
+    world.services = world.new_process()
+    world.services.settings = world.services.settings.model_copy(update={"max_run_cost": 0.01})
+    world.drop("support-bot.jsonl", dialogues(41, "more"))
+    world.run()
+    second = status.snapshots(world.services)[0]
+    assert second["state"] == "TRAINING_FAILED"
+    assert "not submitted: by estimate training costs" in str(second["reason"])
+    assert second["blocked"] == ["cost"]
+    assert len(world.workspace.jobs.submitted) == 1
+
+
+def test_a_job_whose_time_costs_more_than_it_may_is_canceled() -> None:
+    world = World(settings={"prices": {GPU: 3.0}, "max_run_cost": 6})
+    world.workspace.jobs.outcome = lambda name: "Running"
+    world.drop("support-bot.jsonl", dialogues(40))
+    world.run(until=5 * 3600)
+    (row,) = status.snapshots(world.services)
+    assert row["state"] == "TRAINING_FAILED"
+    assert "ran longer than MAX_RUN_COST allows (6 at 3 an hour: 2.0 h)" in str(row["reason"])

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from shared.config.hyperparameters import Hyperparameters, check_together, display_name, from_tag, merged
+from shared.config.hyperparameters import (
+    NUMBERS,
+    Hyperparameters,
+    check_limits,
+    check_together,
+    display_name,
+    from_tag,
+    merged,
+)
 from shared.errors import BadSnapshot
 
 # The registry's own facts, written down for the other side of the wire: two readings, compared here.
@@ -219,3 +227,50 @@ def test_an_unknown_name_is_shown_short_and_without_harm(key: str) -> None:
         merged(("snapshot.json", {key: 1}))
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "limits", "refused"),
+    [
+        ({"num_train_epochs": 4}, {"num_train_epochs": 3}, "num_train_epochs = 4 (allowed: at most 3)"),
+        ({"num_train_epochs": "4"}, {"num_train_epochs": 3}, "num_train_epochs = 4 (allowed: at most 3)"),
+        ({"learning_rate": 0.5}, {"learning_rate": 0.01}, "learning_rate = 0.5 (allowed: at most 0.01)"),
+        ({"max_seq_length": 8192}, {"max_seq_length": 4096}, "max_seq_length = 8192 (allowed: at most 4096)"),
+        (
+            {"max_seq_length": -1},
+            {"max_seq_length": 4096},
+            "max_seq_length = -1, without a bound (allowed: at most 4096)",
+        ),
+        ({"max_steps": 9}, {"num_train_epochs": 3}, "max_steps = 9 (allowed: only -1, to go by num_train_epochs)"),
+        ({"max_steps": 9}, {"num_train_epochs": 3, "max_steps": 5}, "max_steps = 9 (allowed: at most 5)"),
+    ],
+)
+def test_what_is_asked_for_beyond_a_limit_is_refused_with_name_found_and_allowed(
+    asked: dict[str, Any], limits: dict[str, float], refused: str
+) -> None:
+    with pytest.raises(BadSnapshot) as error:
+        check_limits("snapshot.json", asked, limits)
+    assert str(error.value) == f"snapshot.json: {refused}; the limits are those of HYPERPARAMETER_LIMITS"
+
+
+def test_all_that_is_beyond_the_limits_is_said_at_once() -> None:
+    with pytest.raises(BadSnapshot, match=r"num_train_epochs = 9 .*, lora_r = 512 "):
+        check_limits("s", {"num_train_epochs": 9, "lora_r": 512}, {"lora_r": 64, "num_train_epochs": 3})
+
+
+@pytest.mark.parametrize(
+    ("asked", "limits"),
+    [
+        ({}, {"num_train_epochs": 1}),
+        ({"num_train_epochs": 3, "max_steps": -1}, {"num_train_epochs": 3}),
+        ({"max_steps": 5}, {"max_steps": 5}),
+        ({"max_seq_length": -1, "optim": "adafactor"}, {}),
+    ],
+)
+def test_what_keeps_to_the_limits_is_taken(asked: dict[str, Any], limits: dict[str, float]) -> None:
+    check_limits("snapshot.json", asked, limits)
+
+
+def test_every_number_can_have_a_limit_and_nothing_else() -> None:
+    assert {"num_train_epochs", "max_seq_length", "learning_rate", "seed"} <= set(NUMBERS)
+    assert not {"apply_lora", "precision", "optim"} & set(NUMBERS)
