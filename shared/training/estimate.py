@@ -42,6 +42,9 @@ class MeasuredRuns(Struct, frozen=True, kw_only=True):
     runs: dict[str, MeasuredRun] = msgspec.field(default_factory=dict)
 
 
+_DECODER = msgspec.json.Decoder(MeasuredRuns)
+
+
 def estimate(services: Services, row: Snapshot) -> TrainingEstimate | None:
     """What the job of a validated snapshot will take; hours and cost are None where speed or price is not known.
 
@@ -134,7 +137,7 @@ def _measured(services: Services) -> dict[str, MeasuredRun]:
     """The latest jobs; none where the record is not there, or cannot be read."""
     try:
         data, _ = services.storage.read(CONTAINER, BLOB)
-        return msgspec.json.decode(data, type=MeasuredRuns).runs
+        return _DECODER.decode(data).runs
     except (NotFound, msgspec.MsgspecError, UnicodeDecodeError):
         return {}
 

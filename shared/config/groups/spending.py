@@ -31,7 +31,7 @@ class SpendingGroup(BaseModel):
         "earlier jobs.",
     )
     hyperparameter_limits: Annotated[dict[str, float], NoDecode, json_object('{"num_train_epochs": 3}')] = Field(
-        default_factory=lambda: {"num_train_epochs": 10},
+        default={"num_train_epochs": 10},
         description="Most that a `snapshot.json` may ask for, as a JSON object by hyperparameter. A limit on "
         "`num_train_epochs` rules `max_steps` out, unless that has one of its own.",
     )
