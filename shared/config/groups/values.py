@@ -21,6 +21,17 @@ def json_object(example: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+# How App Service writes that a value is in a vault. Where it could not be read, the app gets these words themselves.
+_REFERENCE = "@microsoft.keyvault("
+
+
 def keys_in(given: SecretStr | None) -> tuple[str, ...]:
-    """The keys in a setting that holds several."""
-    return tuple(given.get_secret_value().replace(",", " ").split()) if given else ()
+    """The keys in a setting that holds several; none in a reference to a vault that was not read: that is no secret."""
+    if given is None or is_unread(given):
+        return ()
+    return tuple(given.get_secret_value().replace(",", " ").split())
+
+
+def is_unread(given: SecretStr | None) -> bool:
+    """Whether a setting is a reference to a vault that the platform could not read."""
+    return given is not None and _REFERENCE in given.get_secret_value().lower()

@@ -21,6 +21,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck("clock", places.clock),
     DoctorCheck("containers", places.containers),
     DoctorCheck("queue", places.queue),
+    DoctorCheck("scoring keys", places.scoring_keys),
     DoctorCheck("workspace", places.workspace),
     DoctorCheck("roles", places.roles),
     DoctorCheck("datastore", places.datastore),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from shared.azure.storage import CONTAINERS, QUEUE
+from shared.config.groups.values import is_unread, keys_in
 from shared.operations import access
 from shared.operations.doctor.report import CheckResult, well, wrong
 from shared.runtime import Services
@@ -93,6 +94,21 @@ def roles(services: Services) -> CheckResult:
     if refused:
         return wrong("; ".join(refused), "docs/security.md#who-may-do-what lists every role and where")
     return well("every read that a role is needed for is allowed")
+
+
+def scoring_keys(services: Services) -> CheckResult:
+    """Whether somebody can ask: there is a key, and the vault that has it could be read."""
+    given = services.settings.scoring_keys
+    if is_unread(given):
+        return wrong(
+            "SCORING_KEYS is in a vault that the platform could not read",
+            "give the app's identity Key Vault Secrets User on the vault (infra/modules/roles.bicep), then restart the app",
+        )
+    if not (keys := keys_in(given)):
+        return wrong(
+            "nobody can ask: there is no key", "put a key into the vault's secret scoring-keys, restart the app"
+        )
+    return well(f"{len(keys)} keys")
 
 
 def _credential(properties: dict[str, object]) -> str:

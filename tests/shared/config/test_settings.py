@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from shared.config import settings
+from shared.config.groups.values import keys_in
 from shared.config.settings import Settings, SettingsError, load, setting_name
 
 CONFIG_AS_SHIPPED = settings.CONFIG
@@ -263,3 +264,10 @@ def test_settings_cannot_be_changed() -> None:
     found = Settings(**given)
     with pytest.raises(ValidationError):
         found.min_rows = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("reference", ["SecretUri=https://v.vault.azure.net/secrets/k", "VaultName=v;SecretName=k, x"])
+def test_a_reference_to_a_vault_that_was_not_read_is_no_key(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The platform then hands the words over as they are, and anybody can guess them."""
+    _environment(monkeypatch, SCORING_KEYS=f"@Microsoft.KeyVault({reference})")
+    assert keys_in(load().scoring_keys) == ()
