@@ -102,7 +102,7 @@ def scoring_keys(services: Services) -> CheckResult:
     if is_unread(given):
         return wrong(
             "SCORING_KEYS is in a vault that the platform could not read",
-            "give the app's identity Key Vault Secrets User on the vault (infra/modules/roles.bicep), then restart the app",
+            "give the app's identity Key Vault Secrets User on the vault (infra/modules/roles.bicep), restart the app",
         )
     if not (keys := keys_in(given)):
         return wrong(
