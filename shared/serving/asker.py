@@ -49,7 +49,7 @@ class EndpointAsker:
             case 401 if progress.first("key"):
                 self._resolver.forget(resolved, key=True)
             case 424 if _has_no_route(resolved, answer) and progress.first("route"):
-                log.warning("%s has no OpenAI route any more: it is asked at /score", resolved.release.deployment)
+                log.warning("%s has no OpenAI route now: it is asked at /score", resolved.release.deployment)
                 self._resolver.forget(resolved, api=True)
             case 404 if progress.first("address"):
                 self._resolver.forget(resolved, key=True, row=True)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 KEY_SECONDS = 300.0
 # While Azure ML does not answer, a key that was read is good for so long.
 KEY_USABLE_SECONDS = 3600.0
+# A deployment whose OpenAI route was missing is asked there again after so long.
+NO_ROUTE_SECONDS = 60.0
 WAKE_RETRY_SECONDS = 30
 _POLL_SECONDS = 1.0
 
@@ -37,8 +39,8 @@ class CallResolver:
     def __init__(self, services: Services, catalog: ModelCatalog) -> None:
         self._services, self._catalog = services, catalog
         self._keys: SingleFlightCache[str] = SingleFlightCache(self._read_key, KEY_SECONDS, KEY_USABLE_SECONDS)
-        # Deployments that have no OpenAI route although their releases say so.
-        self._at_score: set[str] = set()
+        # Deployments that have no OpenAI route although their releases say so, and until when that is believed.
+        self._at_score: dict[str, float] = {}
 
     async def resolve(self, progress: CallProgress) -> ResolvedCall:
         """Everything that is needed to ask. Raises ApiError: 400 to 422 for the call, 503 and 504 for the target."""
@@ -54,10 +56,10 @@ class CallResolver:
     def forget(self, resolved: ResolvedCall, *, key: bool = False, row: bool = False, api: bool = False) -> None:
         """Have the key or the row read anew, unless another call has seen to it already.
 
-        `api`: the deployment does not have the OpenAI route any more, and is asked at `/score` from now on.
+        `api`: the deployment does not have the OpenAI route now, and is asked at `/score` for a while.
         """
         if api:
-            self._at_score.add(resolved.release.deployment)
+            self._at_score[resolved.release.deployment] = time.monotonic() + NO_ROUTE_SECONDS
         if row:
             self._catalog.forget(resolved.target.row.name)
         if key:
@@ -90,7 +92,8 @@ class CallResolver:
 
     def _api(self, release: Release) -> ServingApi:
         """The better way to ask a release."""
-        return "score" if not release.api or release.deployment in self._at_score else release.api
+        missing = time.monotonic() < self._at_score.get(release.deployment, 0.0)
+        return "score" if not release.api or missing else release.api
 
     async def _wait_until_up(self, progress: CallProgress) -> ChatTarget:
         """Who is to be asked, once it is awake; waits for that as long as the caller is willing to."""

@@ -147,12 +147,15 @@ def test_the_status_behind_score_is_the_deployments_own_failure() -> None:
     assert (served.refused().status, served.counted) == (502, (1, 1, 0))
 
 
-def test_a_deployment_without_the_route_that_it_had_is_asked_at_score_from_then_on() -> None:
+def test_a_deployment_without_the_route_that_it_had_is_asked_at_score_for_a_while() -> None:
     served = OneRelease("openai", NO_ROUTE, an_answer())
     assert served.call()[0].text == "an answer"
     served.call()
     assert [uri for uri, _ in served.asked] == [CHAT, URI, URI]
-    assert served.counted == (2, 0, 0)
+    served.service._resolver._at_score[DEPLOYMENT] = 0.0  # the time is over
+    served.call()
+    assert served.asked[-1][0] == CHAT
+    assert served.counted == (3, 0, 0)
 
 
 def test_the_generic_image_gets_no_system_turn_and_turns_that_alternate() -> None:
