@@ -27,11 +27,11 @@ from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
 from local.processes import ChildProcess
 from shared.ledger import counts
-from shared.operations import nightly, status, steps, sweep
+from shared.operations import damage, nightly, pages, status, steps, sweep
 from shared.serving.catalog import ModelCatalog
 from shared.serving.last_asked import LastAsked
 from shared.snapshots import intake
-from tests.counted_storage import told
+from tests.counted_storage import in_words
 from tests.fake_process import InlineExecutor
 from tests.old_ledger import OldLedger
 
@@ -82,9 +82,10 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
 
 
 def _page(services: Any, dataset: str = "") -> None:
-    status.snapshots(services, dataset, limit=PAGE)
-    status.refused(services)
-    status.damaged(services)
+    pages.snapshots(services, dataset, limit=PAGE)
+    if not dataset:
+        status.refused(services)
+        damage.on_record(services)
 
 
 def counting(datasets: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -156,7 +157,7 @@ def main() -> int:
     print(f"|---|{'---|' * (len(found) + 1)}")
     for what in found[least]:
         cells = [
-            f"{told(c[what].requests)}, {c[what].milliseconds(blob):.0f} ms, {c[what].bytes:,} B"
+            f"{in_words(c[what].requests)}, {c[what].milliseconds(blob):.0f} ms, {c[what].bytes:,} B"
             for c in found.values()
         ]
         power = exponent(found[least][what].requests.total(), found[most][what].requests.total(), most / least)

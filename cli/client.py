@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _SECONDS = 60.0
 
 
+# The most that the app lists on one page.
+MOST_LISTED = "200"
+
+
 class AppClient:
     """A client of one running app; use it as a context manager."""
 
@@ -67,7 +71,9 @@ class AppClient:
 
     def snapshots(self, dataset: str = "") -> list[dict[str, Any]]:
         """The newest snapshots, newest first; of one dataset, if it is named."""
-        found: list[dict[str, Any]] = self.get("snapshots", **({"dataset": dataset} if dataset else {}))["snapshots"]
+        found: list[dict[str, Any]] = self.get(
+            "snapshots", limit=MOST_LISTED, **({"dataset": dataset} if dataset else {})
+        )["snapshots"]
         return found
 
     def snapshot_id(self, name: str) -> str:

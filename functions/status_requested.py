@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import azure.functions as func
 
@@ -15,27 +15,56 @@ from shared.serving.routes import STATUS_ERRORS
 blueprint = func.Blueprint()
 
 
-@web.route(blueprint, "GET", "snapshots", errors=(400, 401, 503), query=(("dataset", "Its name."),))
+@web.route(
+    blueprint,
+    "GET",
+    "snapshots",
+    errors=(400, 401, 503),
+    query=(
+        ("dataset", "Its name: only snapshots of this dataset."),
+        ("state", "Only snapshots in this state."),
+        ("before", "The `next` of the page before."),
+        ("limit", "How many at most, up to 200; 50 without it."),
+    ),
+)
 def list_snapshots(req: Request) -> Response:
-    """The newest snapshots and refused uploads; `?dataset=` for those of one dataset."""
-    from shared import naming
-    from shared.operations import status
+    """A page of the newest snapshots, of one dataset or in one state; the first one has the newest refused uploads."""
+    from shared.operations import damage, pages, status
 
-    dataset = req.query_params.get("dataset", "")
-    if dataset and not naming.DATASET.fullmatch(dataset):
-        return web.refusal(400, "invalid_request", "dataset: 2 to 41 of a-z, 0-9 and '-'")
+    asked = {name: req.query_params.get(name, "") for name in ("dataset", "state", "before", "limit")}
+    if wrong := _wrong_query(asked):
+        return web.refusal(400, "invalid_request", wrong)
 
     def found() -> dict[str, object]:
-        services = runtime.services()
-        shown: dict[str, object] = {
-            "snapshots": status.snapshots(services, dataset),
-            "refused": status.refused(services, dataset),
-        }
-        if not dataset:
-            shown |= {"damaged": status.damaged(services), "not_allowed": status.not_allowed(services)}
-        return shown
+        services, limit = runtime.services(), int(asked["limit"] or pages.LIMIT)
+        if asked["state"] or asked["before"]:
+            return pages.snapshots(services, asked["dataset"], asked["state"], asked["before"], limit)
+        refused = status.refused(services, asked["dataset"])
+        if asked["dataset"]:
+            return {**pages.snapshots(services, asked["dataset"], limit=limit), "refused": refused}
+        wrong = damage.on_record(services)
+        page = pages.snapshots(services, limit=limit, damaged=damage.damaged_snapshots(wrong))
+        more = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
+        return {**page, "refused": refused, **more}
 
     return _answered(found, "")
+
+
+def _wrong_query(asked: Mapping[str, str]) -> str:
+    """What is wrong with what is asked of the list of snapshots, or nothing."""
+    from shared import naming
+    from shared.operations import pages
+
+    if asked["dataset"] and not naming.DATASET.fullmatch(asked["dataset"]):
+        return "dataset: 2 to 41 of a-z, 0-9 and '-'"
+    if asked["state"] and asked["state"] not in pages.STATES:
+        return f"state: one of {', '.join(sorted(pages.STATES))}"
+    if asked["before"] and not naming.SNAPSHOT_ID.fullmatch(asked["before"]):
+        return "before: the id of a snapshot, as the page before gives it in `next`"
+    limit = asked["limit"]
+    if limit and not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:6]) <= pages.MOST):
+        return f"limit: 1 to {pages.MOST}"
+    return ""
 
 
 @web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)

@@ -68,9 +68,9 @@ class Droptune:
         return self.http.post(path, json=body)
 
     def snapshots(self, dataset: str = "") -> list[dict[str, Any]]:
-        """The newest snapshots, newest first."""
-        found: list[dict[str, Any]] = self.get(f"snapshots?dataset={dataset}")["snapshots"]
-        return found
+        """Everything about the newest snapshots, newest first."""
+        listed = self.get(f"snapshots?dataset={dataset}")["snapshots"]
+        return [self.get(f"snapshots/{row['id']}") for row in listed]
 
     def ask(self, dataset: str, question: str) -> httpx.Response:
         """One question through the recipe's own payload."""

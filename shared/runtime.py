@@ -54,7 +54,7 @@ class Services:
         self.budget = Budget(self.storage, self.ledger, self.clock, self.settings)
         self.endpoint_slots = EndpointSlots(self.storage, self.ledger, self.clock, self.settings)
         self.claims = Claims(self.storage, self.ledger)
-        self.counts = Counts(self.storage, self.clock)
+        self.counts = Counts(self.storage, self.clock, watched_seconds=max(1.0, self.settings.look_seconds / 4))
 
     @cached_property
     def installation(self) -> str:

@@ -101,7 +101,7 @@ class CountedStorage:
         return counted
 
 
-def told(requests: Mapping[str, int]) -> str:
+def in_words(requests: Mapping[str, int]) -> str:
     """Counts in words: `12 (3 list, 9 read)`."""
     parts = ", ".join(f"{count} {kind}" for kind, count in sorted(requests.items()) if count)
     return f"{sum(requests.values())} ({parts})" if parts else "0"

@@ -146,6 +146,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.clock = Clock()
+        self.next_night = self.clock() + 86_400
         self.storage = FakeStorage(self.clock, self.process, self.hierarchical)
         self.workspace = FakeWorkspace(self.clock, self.process)
         self.metrics, self.inference = FakeMetrics(self.workspace), FakeScorer(self.process)
@@ -205,9 +206,13 @@ class World:
         self._guarded(lambda: intake.receive(self.services, path), lambda: self.events.append(path))
 
     def _sweep(self) -> None:
-        from shared.operations import sweep
+        """A sweep, and once a day the look at the whole ledger that the nightly round makes."""
+        from shared.operations import sweep, whole_ledger
 
         sweep.sweep(self.services)
+        if self.clock() >= self.next_night:
+            whole_ledger.look(self.services)
+            self.next_night = self.clock() + 86_400
 
     def _step(self, message: str) -> None:
         from shared.operations import steps
@@ -235,9 +240,15 @@ class World:
 
     def states(self) -> dict[str, str]:
         """Every snapshot's state as people see it."""
+        return {row["id"]: row["state"] for row in self.snapshots()}
+
+    def snapshots(self, dataset: str = "") -> list[dict[str, Any]]:
+        """Everything that people see of every snapshot, newest upload first."""
         from shared.operations import status
 
-        return {row["id"]: row["state"] for row in status.snapshots(self.services)}
+        names = [found.name for found in self.services.ledger.list("snapshot", dataset)]
+        newest_first = sorted(names, key=lambda name: name.rsplit("-", 2)[1:], reverse=True)
+        return [status.snapshot(self.services, name) for name in newest_first]
 
 
 def dialogues(count: int, seed: str = "") -> bytes:

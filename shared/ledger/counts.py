@@ -1,9 +1,10 @@
 """How calls ended, per release: counted where they are answered, read by the shift that compares candidate and live.
 
-Every process counts in memory and writes what it counted to the container `work`, one blob for a minute and a process:
-`counts/<dataset>/<deployment>/<minute>-<process>.json`. A blob always holds all that its process counted in that
-minute, so writing it again adds nothing. A process that dies loses what it counted since its last flush: the calls of
-`FLUSH_SECONDS`, and more only if storage did not take them; those are written with the next call's.
+Every process counts in memory and writes what it counted to the container `work`, one blob for a minute and a process,
+of all datasets together: `calls/<minute>-<process>.json`. So counting costs a fixed amount for each process. A blob
+always holds all that its process counted in that minute, so writing it again adds nothing. A process that dies loses
+what it counted since its last flush: the calls of `FLUSH_SECONDS`, or of a few seconds while a rollout watches, and
+more only if storage did not take them; those are written with the next call's.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -27,10 +29,12 @@ from shared.ledger.storage import BlobStore
 
 log = logging.getLogger(__name__)
 
-CONTAINER = "work"
-FLUSH_SECONDS = 15.0
-# While a rollout looks at the counts between its stages, they are not to be older than this.
-WATCHED_SECONDS = 1.0
+CONTAINER, FOLDER = "work", "calls/"
+# Where the version before had its counts, which nobody reads any more.
+OLD_FOLDER = "counts/"
+FLUSH_SECONDS = 60.0
+# So many minutes of a process are kept as they were read: those that are over do not change.
+_READ_KEPT = 2000
 # Latencies are kept as powers of this: a percentile is off by 5 % at most, and counts of many processes add up.
 _STEP = 1.1
 
@@ -49,34 +53,43 @@ class _Second(msgspec.Struct):
 _RESULTS: tuple[CallResult, ...] = ("answered", "failed", "refused", "busy", "left")
 
 type _Minute = dict[int, _Second]
+# What one process counted in one minute: by dataset and deployment.
+type _Calls = dict[str, dict[str, _Minute]]
 
-_MINUTE = msgspec.json.Decoder(dict[int, _Second])
+_CALLS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OF_DATASET = msgspec.json.Decoder(dict[str, dict[int, _Second]])
 
 
 @dataclass
 class Counts:
-    """What this process counts. `clock` gives seconds since 1970, UTC; `note` is called from an event loop."""
+    """What this process counts. `clock` gives seconds since 1970, UTC; `note` is called from an event loop.
+
+    `watched_seconds`: so much later at most is written what a rollout looks at.
+    """
 
     storage: BlobStore
     clock: Callable[[], float]
     process: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
-    _minutes: dict[tuple[str, str, int], _Minute] = field(default_factory=dict)
-    _unwritten: set[tuple[str, str, int]] = field(default_factory=set)
+    watched_seconds: float = 15.0
+    _minutes: dict[int, _Calls] = field(default_factory=dict)
+    _unwritten: set[int] = field(default_factory=set)
+    _read: dict[tuple[str, str, str], dict[str, _Minute]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _due: tuple[float, asyncio.Task[None]] | None = None
 
     def note(self, dataset: str, deployment: str, how: CallResult, seconds: float, watched: bool = False) -> None:
         """One more call that ended so, after so many seconds. `watched`: a rollout wants to know soon."""
         now = self.clock()
-        at = (dataset, deployment, int(now // 60))
+        at = int(now // 60)
         with self._lock:
-            second = self._minutes.setdefault(at, {}).setdefault(int(now), _Second())
+            calls = self._minutes.setdefault(at, {}).setdefault(dataset, {}).setdefault(deployment, {})
+            second = calls.setdefault(int(now), _Second())
             setattr(second, how, getattr(second, how) + 1)
             if how == "answered":
                 bucket = round(math.log(max(seconds, 1e-4), _STEP))
                 second.took[bucket] = second.took.get(bucket, 0) + 1
             self._unwritten.add(at)
-        self._flush_in(WATCHED_SECONDS if watched else FLUSH_SECONDS)
+        self._flush_in(self.watched_seconds if watched else FLUSH_SECONDS)
 
     def flush(self) -> None:
         """Writes what was counted since the last time. What cannot be written now is written the next time."""
@@ -85,24 +98,27 @@ class Counts:
             self._unwritten.clear()
         for at, data in written.items():
             try:
-                self.storage.put(CONTAINER, f"{_folder(*at[:2])}{_minute(at[2] * 60)}-{self.process}.json", data)
+                self.storage.put(CONTAINER, f"{FOLDER}{_minute(at * 60)}-{self.process}.json", data)
             except PipelineError as error:
-                log.warning("counts of %s/%s not written: %s", at[0], at[1], error)
+                log.warning("counts of %s not written: %s", _minute(at * 60), error)
                 with self._lock:
                     self._unwritten.add(at)
         with self._lock:
             over = int(self.clock() // 60) - 1
-            for at in [at for at in self._minutes if at[2] < over and at not in self._unwritten]:
+            for at in [at for at in self._minutes if at < over and at not in self._unwritten]:
                 del self._minutes[at]
 
     def since(self, dataset: str, deployment: str, since: float) -> CallStats:
         """How the calls to a deployment ended since a time (exact to the second), over all processes."""
         total, took = Counter[str](), Counter[int]()
-        folder, first = _folder(dataset, deployment), _minute(since)
-        for blob in self.storage.list(CONTAINER, folder):
-            if blob.name.removeprefix(folder) < first:
+        first = _minute(since)
+        # One listing, of no more than has to be: names begin with the time.
+        prefix = os.path.commonprefix([first, _minute(self.clock())])  # noqa: RUF071 - character by character is meant
+        for blob in self.storage.list(CONTAINER, f"{FOLDER}{prefix}"):
+            if blob.name.removeprefix(FOLDER) < first:
                 continue
-            for second in _seconds(self.storage, blob.name, since):
+            minute = self._of_dataset(blob.name, blob.etag, dataset).get(deployment, {})
+            for second in (second for at, second in minute.items() if at + 1 > since):
                 total.update({result: getattr(second, result) for result in _RESULTS})
                 took.update(second.took)
         return CallStats(
@@ -117,12 +133,23 @@ class Counts:
 
     def forget(self, before: float) -> int:
         """Deletes what was counted before a time; returns how many blobs that were."""
-        last, deleted = _minute(before), 0
-        for blob in self.storage.list(CONTAINER, "counts/"):
-            if blob.name.rsplit("/", 1)[-1] < last:
-                self.storage.delete(CONTAINER, blob.name)
-                deleted += 1
-        return deleted
+        last, old = _minute(before), [blob.name for blob in self.storage.list(CONTAINER, FOLDER)]
+        gone = [name for name in old if name.removeprefix(FOLDER) < last]
+        older = [blob.name for blob in self.storage.list(CONTAINER, OLD_FOLDER)]
+        gone += [name for name in older if name.rsplit("/", 1)[-1] < last]
+        self.storage.delete_many(CONTAINER, gone)
+        return len(gone)
+
+    def _of_dataset(self, name: str, etag: str, dataset: str) -> dict[str, _Minute]:
+        """What a blob has of a dataset, by deployment. It is read once, however often it is looked at."""
+        key = (name, etag, dataset)
+        if key not in self._read:
+            found = _read_calls(self.storage, name, dataset)
+            with self._lock:
+                while len(self._read) >= _READ_KEPT:
+                    del self._read[next(iter(self._read))]
+                self._read[key] = found
+        return self._read[key]
 
     def _flush_in(self, seconds: float) -> None:
         """Sees to it that a flush comes within so many seconds."""
@@ -140,15 +167,15 @@ class Counts:
         await asyncio.to_thread(self.flush)
 
 
-def _seconds(storage: BlobStore, name: str, since: float) -> Iterator[_Second]:
+def _read_calls(storage: BlobStore, name: str, dataset: str) -> dict[str, _Minute]:
     try:
-        minute = _MINUTE.decode(storage.read(CONTAINER, name)[0])
+        found = _CALLS.decode(storage.read(CONTAINER, name)[0]).get(dataset)
+        return _OF_DATASET.decode(found) if found else {}
     except NotFound:  # forgotten meanwhile
-        return
+        return {}
     except UNREADABLE as error:
         log.error("%s/%s is damaged and not counted: %s", CONTAINER, name, error)
-        return
-    yield from (second for at, second in minute.items() if at + 1 > since)
+        return {}
 
 
 def _percentile(took: Counter[int], share: float) -> float | None:
@@ -159,10 +186,6 @@ def _percentile(took: Counter[int], share: float) -> float | None:
 
     bucket = numpy.quantile([*took], share, weights=[*took.values()], method="inverted_cdf")
     return float(f"{_STEP ** float(bucket):.3g}")
-
-
-def _folder(dataset: str, deployment: str) -> str:
-    return f"counts/{dataset}/{deployment}/"
 
 
 def _minute(at: float) -> str:

@@ -47,10 +47,14 @@ type Notify = Callable[[str, str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Another row that may move now. `edit` changes it first; it may be applied any number of times."""
+    """Another row that may move now. `edit` changes it first; it may be applied any number of times.
+
+    Without `poll` it is changed and nothing else.
+    """
 
     key: str
     edit: Callable[[Any], Any] | None = None
+    poll: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +271,8 @@ class Engine:
             try:
                 if other.edit is not None:
                     self.ledger.change(other.key, other.edit)
-                self.ledger.hint(other.key)
+                if other.poll:
+                    self.ledger.hint(other.key)
             except PipelineError as error:
                 log.warning("%s is not told of %s, which the sweep does: %s", other.key, row.key, error)
         if row.state != before.state or result.reason:

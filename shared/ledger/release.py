@@ -174,7 +174,10 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseOutcome(Struct, frozen=True, kw_only=True):
-    """How a snapshot's release ended, kept so that its state can be told for ever."""
+    """How a snapshot's release ended, kept so that its state can be told for ever.
+
+    Rows keep it in `brief`; what the gate and the stages said lies beside the evaluation.
+    """
 
     state: ReleaseState = msgspec.field(name="part")
     at: float
@@ -182,3 +185,9 @@ class ReleaseOutcome(Struct, frozen=True, kw_only=True):
     attempt: int = 1
     gate: Judgement | None = None
     stages: tuple[Stage, ...] = ()
+
+    @property
+    def brief(self) -> ReleaseOutcome:
+        """Without what the gate and the stages said."""
+        brief: ReleaseOutcome = self.but(gate=None, stages=())
+        return brief

@@ -309,6 +309,12 @@ class Dataset(Row, frozen=True, kw_only=True):
         live = self.live
         return self.state == DatasetState.LIVE and live is not None and not live.api and bool(live.deployment)
 
+    def outcome_of(self, snapshot: Snapshot) -> ReleaseOutcome | None:
+        """How the snapshot's last release ended; None while it is under way or live, or where there was none."""
+        if any(release and release.snapshot == snapshot.id for release in (self.candidate, self.live)):
+            return None
+        return self.outcomes.get(snapshot.id) or snapshot.outcome
+
     def with_registered(self, snapshot: str) -> Any:
         """The row once a snapshot has its model; repeating it changes nothing."""
         return self.but(newest_registered=snapshot) if snapshot > self.newest_registered else self

@@ -145,16 +145,17 @@ class Ledger:
             return found
         return whole if isinstance(whole, ListedDataset) else found
 
-    def newer(self, row: Snapshot, states: Collection[SnapshotState]) -> str:
+    def newer(self, row: Snapshot, states: Collection[SnapshotState], moves: bool = False) -> str:
         """The newest snapshot of the dataset that is newer than this one and in one of these states, or nothing.
 
-        Of those with a model the dataset's row tells; of all others the cards do, and the row itself confirms it.
+        With `moves` those that wait for a person are passed over. Of those with a model the dataset's row tells; of all
+        others the cards do, and the row itself confirms it.
         """
         if SnapshotState.REGISTERED in states and (newest := self._newest_registered(row.dataset)) > row.id:
             return newest
         found = [kept for kept in self.cards.list(row.dataset) if kept.snapshot > row.id and kept.card]
         for kept in reversed(found):
-            if kept.card and kept.card.state in states and self._state(kept.key) in states:
+            if kept.card and kept.card.state in states and self._is_in(kept.key, states, moves):
                 return kept.snapshot
         return ""
 
@@ -164,11 +165,12 @@ class Ledger:
         except (NotFound, Damaged):
             return ""
 
-    def _state(self, key: str) -> str:
+    def _is_in(self, key: str, states: Collection[SnapshotState], moves: bool) -> bool:
         try:
-            return str(self.read(key).row.state)
+            row: Snapshot = self.read(key).row
         except (NotFound, Damaged):
-            return ""
+            return False
+        return row.state in states and not (moves and row.attention)
 
     def rows(self, kind: str) -> Iterator[Any]:
         """Every row of a kind that can be read. What is damaged is left out, and told in the log."""

@@ -105,7 +105,7 @@ def _override_gate(services: Services, row: Snapshot, by: str, what: set[str]) -
         text = f"{row.id} is registered: of what comes later only {Check.GATE} is checked, not {late[0]}"
         return ActionAnswer(False, text)
     dataset: Dataset = services.ledger.dataset(row.dataset).row
-    ended = dataset.outcomes.get(row.id)
+    ended = dataset.outcome_of(row)
     if ended is None or ended.state != ReleaseState.WITHHELD:
         return ActionAnswer(False, f"{row.id} was not withheld: there is nothing to override")
     _carry_out(services, row.key, partial(decisions.on_excuse_of_gate, by=by, now=services.clock()))
@@ -117,7 +117,7 @@ def _retry_release(services: Services, row: Snapshot, by: str) -> ActionAnswer:
     if services.ledger.read(key).row.attention:
         return _resume(services, key, by)
     request = Request(what="retry", by=by, at=services.clock(), snapshot=row.id, origin=Origin.PERSON)
-    return _carry_out(services, key, lambda found: decisions.on_retry_of_release(found, request))
+    return _carry_out(services, key, lambda found: decisions.on_retry_of_release(found, request, row))
 
 
 def _resume(services: Services, key: str, by: str) -> ActionAnswer:

@@ -106,6 +106,12 @@ def why_damaged(services: Services, blob: str) -> str:
     return _NO_ROW if name.startswith(("snapshots/", "datasets/")) else _wrong(services, name)
 
 
+def damaged_snapshots(blobs: Iterable[DamagedBlob]) -> dict[str, str]:
+    """Why rows of snapshots cannot be read, by their ids."""
+    keys = ((_key_of(one.blob.removeprefix(f"{CONTAINER}/")), one.why) for one in blobs)
+    return {key.removeprefix("snapshot/"): why for key, why in keys if key.startswith("snapshot/")}
+
+
 def blob_of(key: str) -> str:
     """The blob of a row, as it is named on record."""
     return f"{CONTAINER}/{listed.blob_name(key)}"

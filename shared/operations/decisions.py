@@ -107,10 +107,10 @@ def _same(row: Dataset, request: Request) -> bool:
     return found.origin == Origin.PERSON or request.origin != Origin.PERSON
 
 
-def on_retry_of_release(row: Dataset, request: Request) -> ActionDecision:
+def on_retry_of_release(row: Dataset, request: Request, snapshot: Snapshot) -> ActionDecision:
     """The release of a snapshot is to be tried again. No other request is forgotten for it, but one of the timer's or
     the sweep's that nothing was done about yet."""
-    ended, other = row.outcomes.get(request.snapshot), row.requested
+    ended, other = row.outcome_of(snapshot), row.requested
     if ended is None or ended.state not in _FAILED:
         what = f"is {ended.state}" if ended else "has not failed"
         return Declined(f"{request.snapshot} {what}: there is nothing to retry")

@@ -18,6 +18,7 @@ from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import rebuild
+from shared.releases import outcomes
 
 if TYPE_CHECKING:
     from shared.ledger.cards import Card, KeptCard
@@ -90,7 +91,7 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
         stuck = found.state in _RESTING and not found.attention and found.poll_at is None and waits
         try:
             if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
-                edit = partial(_put_right, newest=newest, now=now)
+                edit = partial(_put_right, services, newest=newest, now=now)
                 found_due = services.ledger.rewrite(found.key, edit).row.is_due(now)
             else:
                 found_due = found.is_due(now)
@@ -123,10 +124,11 @@ def close(services: Services, ended: EndedSnapshots) -> None:
         _remove(services, kept)
 
 
-def _put_right(row: Dataset, newest: str, now: float) -> Dataset:
-    """The row with the newest model on record, without a request that its state has answered long ago, and due now if
-    a release or a probe waits."""
-    changed: Dataset = row.with_registered(newest).settled()
+def _put_right(services: Services, row: Dataset, newest: str, now: float) -> Dataset:
+    """The row with the newest model on record, without a request that its state has answered long ago, without what
+    belongs beside it of releases that ended, and due now if a release or a probe waits."""
+    kept = outcomes.settled(services, row, row.outcomes)
+    changed: Dataset = row.but(outcomes=kept).with_registered(newest).settled()
     rests = changed.state in _RESTING and not changed.attention and changed.poll_at is None
     if rests and (changed.next_release or changed.requested or changed.to_probe):
         changed = changed.but(poll_at=now)

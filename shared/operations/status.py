@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shared import naming
 from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.operations import access, damage
 from shared.operations.times import utc
+from shared.releases import outcomes
 from shared.snapshots import refusals
 
 if TYPE_CHECKING:
-    from shared.ledger.release import ReleaseOutcome
+    from collections.abc import Iterable
+
+    from shared.ledger.release import Release, ReleaseOutcome
     from shared.ledger.rows import HistoryEntry
     from shared.runtime import Services
 
-LIST_LIMIT = 200
 # What is shown as the state of a row that cannot be read.
 DAMAGED = "DAMAGED"
 _COUNT_SECONDS = 60.0
@@ -42,7 +43,7 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
         without_rollout = dataset.before_rollout if dataset.candidate else dataset.state
         asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
         return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason
-    ended = dataset.outcomes.get(snapshot.id) or snapshot.outcome
+    ended = dataset.outcome_of(snapshot)
     if ended:
         return ended.state.value, ended.reason
     newest = dataset.newest_released
@@ -56,35 +57,14 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
 def snapshot(services: Services, snapshot_id: str) -> dict[str, Any]:
     """Everything about one snapshot. Raises NotFound."""
     row: Snapshot = services.ledger.read(f"snapshot/{snapshot_id}").row
-    return _snapshot(row, _dataset(services, row.dataset))
+    dataset = _dataset(services, row.dataset)
+    ended = dataset.outcome_of(row) if dataset else row.outcome
+    return _snapshot(row, dataset, outcomes.details(services, row.id, ended) if ended else None)
 
 
-def snapshots(services: Services, dataset: str = "", limit: int = LIST_LIMIT) -> list[dict[str, Any]]:
-    """The newest snapshots, newest first."""
-    keys = sorted(
-        (listed.key for listed in services.ledger.list("snapshot", dataset)),
-        key=lambda key: key.rsplit("-", 2)[1:],
-        reverse=True,
-    )
-    datasets: dict[str, Dataset | None] = {}
-    found = []
-    for key in keys[:limit]:
-        try:
-            row: Snapshot = services.ledger.read(key).row
-        except NotFound:  # since it was listed
-            continue
-        except Damaged as error:
-            found.append(_damaged(key, error))
-            continue
-        if row.dataset not in datasets:
-            datasets[row.dataset] = _dataset(services, row.dataset)
-        found.append(_snapshot(row, datasets[row.dataset]))
-    return found
-
-
-def damaged(services: Services) -> list[dict[str, Any]]:
-    """The blobs of the ledger that cannot be read, as far as the last sweep knows."""
-    return [{"blob": d.blob, "why": d.why, "since": _time(d.since)} for d in damage.on_record(services)]
+def damaged(blobs: Iterable[damage.DamagedBlob]) -> list[dict[str, Any]]:
+    """The blobs of the ledger that cannot be read, as people see them."""
+    return [{"blob": d.blob, "why": d.why, "since": shown_time(d.since)} for d in blobs]
 
 
 def not_allowed(services: Services) -> list[dict[str, Any]]:
@@ -93,7 +73,7 @@ def not_allowed(services: Services) -> list[dict[str, Any]]:
         found = access.on_record(services).problems
     except Damaged:  # told as damaged
         return []
-    return [{"text": problem.text, "since": _time(problem.since)} for problem in found]
+    return [{"text": problem.text, "since": shown_time(problem.since)} for problem in found]
 
 
 def problems(services: Services) -> dict[str, Any]:
@@ -116,25 +96,13 @@ def problems(services: Services) -> dict[str, Any]:
     return known[1]
 
 
-def _damaged(key: str, error: Damaged) -> dict[str, Any]:
-    """What is shown of a snapshot whose row cannot be read."""
-    snapshot = key.removeprefix("snapshot/")
-    return {
-        "id": snapshot,
-        "dataset": naming.dataset_of(snapshot),
-        "state": DAMAGED,
-        "reason": str(error),
-        "needs_attention": True,
-    }
-
-
 def refused(services: Services, dataset: str = "", limit: int = REFUSED_LIMIT) -> list[dict[str, Any]]:
     """The newest uploads that are no snapshot, newest first, each with the reason and the right form.
 
     With a dataset: those that may have been meant for it.
     """
     found = refusals.newest(services, limit, dataset)
-    return [{"path": r.path, "reason": r.reason, "at": _time(r.at)} for r in found]
+    return [{"path": r.path, "reason": r.reason, "at": shown_time(r.at)} for r in found]
 
 
 def dataset(services: Services, name: str) -> dict[str, Any]:
@@ -144,22 +112,22 @@ def dataset(services: Services, name: str) -> dict[str, Any]:
         "name": row.name,
         "state": row.state.value,
         "reason": row.reason,
-        "since": _time(row.since),
+        "since": shown_time(row.since),
         "endpoint": row.endpoint or None,
         "traffic": dict(row.traffic),
         "live": _plain(row.live),
         "candidate": _plain(row.candidate),
         "previous": _plain(row.previous),
-        "kept_until": _time(row.kept_until) if row.comes_due is not None else None,
+        "kept_until": shown_time(row.kept_until) if row.comes_due is not None else None,
         "requested": _plain(row.requested),
-        "last_asked_at": _time(row.last_asked_at) if row.last_asked_at else None,
-        "wake_not_before": _time(row.wake_not_before) if row.wake_failures else None,
-        "outcomes": {k: _outcome(o) for k, o in row.outcomes.items()},
+        "last_asked_at": shown_time(row.last_asked_at) if row.last_asked_at else None,
+        "wake_not_before": shown_time(row.wake_not_before) if row.wake_failures else None,
+        "outcomes": {name: _outcome(ended) for name, ended in row.outcomes.items()},
         **_common(row),
     }
 
 
-def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
+def _snapshot(row: Snapshot, dataset: Dataset | None, ended: ReleaseOutcome | None) -> dict[str, Any]:
     state, reason = visible_state(row, dataset)
     deployment = _deployment(row, dataset)
     return {
@@ -168,7 +136,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "source": row.source,
-        "uploaded_at": _time(row.uploaded_at),
+        "uploaded_at": shown_time(row.uploaded_at),
         "files": [{"path": f.path, "bytes": f.size, "split": f.split} for f in row.files],
         "passed_over": list(row.passed_over),
         "attempt": row.attempt,
@@ -186,7 +154,8 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
         "job": {"name": row.job, "status": row.job_status, "studio_url": row.studio_url} if row.job else None,
         "model": _plain(row.model),
         "deployment": deployment,
-        "gate": _gate(row, dataset),
+        "gate": _gate(row, dataset, ended),
+        "stages": _stages(row, dataset, ended),
         **_common(row),
         "waiting": _waiting(row) or _release_waiting(row, dataset) or None,
     }
@@ -195,7 +164,7 @@ def _snapshot(row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
 def _common(row: Row) -> dict[str, Any]:
     return {
         "history": [_entry(entry) for entry in row.history],
-        "next_look_at": _time(row.poll_at) if row.poll_at is not None else None,
+        "next_look_at": shown_time(row.poll_at) if row.poll_at is not None else None,
         "fault": _plain(row.fault),
         "waiting": _waiting(row) or None,
         "needs_attention": row.attention,
@@ -225,13 +194,22 @@ def _deployment(row: Snapshot, dataset: Dataset | None) -> dict[str, Any] | None
     return None
 
 
-def _gate(row: Snapshot, dataset: Dataset | None) -> Any:
+def _gate(row: Snapshot, dataset: Dataset | None, ended: ReleaseOutcome | None) -> Any:
     """What the gate said of the snapshot's last release, if it has been judged."""
-    if dataset is None:
-        return None
-    releases = {r.snapshot: r.gate for r in (dataset.previous, dataset.live, dataset.candidate) if r}
-    ended = dataset.outcomes.get(row.id)
-    return _plain(releases.get(row.id) or (ended.gate if ended else None))
+    release = _release(row, dataset)
+    return _plain(release.gate if release and release.gate else (ended.gate if ended else None))
+
+
+def _stages(row: Snapshot, dataset: Dataset | None, ended: ReleaseOutcome | None) -> Any:
+    """The stages of its last release's traffic, with their numbers."""
+    release = _release(row, dataset)
+    return [_plain(stage) for stage in (release.stages if release else (ended.stages if ended else ()))]
+
+
+def _release(row: Snapshot, dataset: Dataset | None) -> Release | None:
+    """The snapshot's release, while the dataset's row has it."""
+    releases = (dataset.candidate, dataset.live, dataset.previous) if dataset else ()
+    return next((release for release in releases if release and release.snapshot == row.id), None)
 
 
 def _dataset(services: Services, name: str) -> Dataset | None:
@@ -243,22 +221,18 @@ def _dataset(services: Services, name: str) -> Dataset | None:
 
 
 def _entry(entry: HistoryEntry) -> dict[str, Any]:
-    return {"state": entry.state, "at": _time(entry.at), "reason": entry.reason}
+    return {"state": entry.state, "at": shown_time(entry.at), "reason": entry.reason}
 
 
 def _outcome(outcome: ReleaseOutcome) -> dict[str, Any]:
-    return {
-        "state": outcome.state.value,
-        "at": _time(outcome.at),
-        "reason": outcome.reason,
-        "gate": _plain(outcome.gate),
-        "stages": _plain(outcome.stages),
-    }
+    """How a release ended, in brief: the snapshot has its gate and its stages."""
+    return {"state": outcome.state.value, "at": shown_time(outcome.at), "reason": outcome.reason}
 
 
 def _plain(value: Any) -> Any:
     return None if value is None else msgspec.to_builtins(value)
 
 
-def _time(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """A time as people and programs read it: ISO 8601, UTC, to the millisecond."""
     return utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -50,7 +50,7 @@ class Deploy:
         if row.state != D.LIVE and (why := self.services.endpoint_slots.take(row)):
             waiting = {"waiting": f"release of {name}: {why}"}
             return StepResult(row.state, "", waiting, self.services.settings.look_seconds)
-        before = row.outcomes.get(name)
+        before = row.outcomes.get(name) or snapshot.outcome
         attempt = before.attempt + 1 if before else 1
         candidate = Release(
             snapshot=name,
@@ -62,7 +62,7 @@ class Deploy:
             "candidate": candidate,
             "before_rollout": row.state,
             "endpoint": row.endpoint or naming.endpoint(self.services.installation, row.name),
-            "outcomes": {other: outcome for other, outcome in row.outcomes.items() if other != name},
+            "outcomes": {other: ended for other, ended in row.outcomes.items() if other != name},
         }
         if retried:
             changes["requested"] = None

@@ -14,7 +14,7 @@ from shared.errors import AzureFailed
 from shared.ledger.engine import FAULTS_BEFORE_ATTENTION, StepResult
 from shared.ledger.release import ReleaseOutcome
 from shared.ledger.states import DatasetState, ReleaseState
-from shared.releases import endpoints, logs
+from shared.releases import endpoints, logs, outcomes
 from shared.releases.endpoints import Progress, ReleaseFailure, ServingGone
 
 if TYPE_CHECKING:
@@ -118,10 +118,11 @@ class RolloutStep:
         )
         changes |= {
             "candidate": None,
-            "outcomes": {**row.outcomes, candidate.snapshot: outcome},
+            "outcomes": outcomes.settled(self.services, row, {**row.outcomes, candidate.snapshot: outcome}),
             "requested": None if _is_taken_back(row) else row.requested,
         }
-        return StepResult(state, f"{candidate.snapshot}: {outcome.state}: {outcome.reason}{note}", changes)
+        then = (outcomes.tell(candidate.snapshot, outcome),)
+        return StepResult(state, f"{candidate.snapshot}: {outcome.state}: {outcome.reason}{note}", changes, then=then)
 
 
 def without_live(row: Dataset) -> dict[str, Any]:

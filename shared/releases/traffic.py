@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import PermanentError
-from shared.ledger.engine import StepResult
+from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.release import CallComparison, Release, ReleaseOutcome, Stage
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
-from shared.releases import endpoints, health, logs
+from shared.releases import endpoints, health, logs, outcomes
 from shared.releases.deploy import Deploy
 from shared.releases.endpoints import ReleaseFailure, ServingGone
 from shared.releases.rollout import RolloutStep, without_live
@@ -109,21 +109,23 @@ class Shift(RolloutStep):
     def _go_live(self, row: Dataset, candidate: Release) -> StepResult:
         """The candidate is what is live; what was live before is kept for a while, unless one went back from it."""
         now, by, old = self.services.clock(), candidate.returned_by, row.live
-        outcomes = {name: outcome for name, outcome in row.outcomes.items() if name != candidate.snapshot}
+        ended = {name: outcome for name, outcome in row.outcomes.items() if name != candidate.snapshot}
+        then: tuple[Announcement, ...] = ()
         if old:
-            outcomes[old.snapshot] = _replaced(old, candidate, now)
+            ended[old.snapshot] = _replaced(old, candidate, now)
+            then = (outcomes.tell(old.snapshot, ended[old.snapshot]),)
         changes: dict[str, Any] = {
             "live": candidate.but(returned_by=""),
             # A release that slept has no deployment any more: only one that was up can be gone back to.
             "previous": old if old and row.before_rollout == D.LIVE else None,
             "kept_until": now + (0.0 if by else self.services.settings.rollback_keep_hours * 3600),
             "candidate": None,
-            "outcomes": outcomes,
+            "outcomes": outcomes.settled(self.services, row, ended),
         }
         if by and row.requested and row.requested.what == "roll_back":
             changes["requested"] = None  # it came while the way back was under way, and meant this
         unjudged = ", unjudged" if candidate.unjudged and not by else ""
-        return StepResult(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes)
+        return StepResult(D.LIVE, f"{candidate.snapshot} serves{unjudged}", changes, then=then)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""Keeps `last_asked_at` of datasets, which their idleness is judged by: at most once a minute for each.
+"""Keeps `last_asked_at` of datasets, which their idleness is judged by: once an hour for each, and once a minute while
+a request may be about to put it to sleep.
 
 The write goes on beside the call: however slow storage is, no answer waits for it. One that fails is made up for by a
-later call. Repeated: it only ever moves the time forward.
+later call. Repeated: it only ever moves the time forward. An endpoint is judged by its own metrics as well, so the
+calls of an hour that are not on record here keep it all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ASKED_SECONDS = 60.0
+# The longest and the shortest pause (s) between two writes; and the part of IDLE_HOURS that may go by without one.
+SELDOM, OFTEN, PART = 3600.0, 60.0, 1 / 24
 
 
 class LastAsked:
@@ -32,7 +35,7 @@ class LastAsked:
     def note(self, row: Dataset) -> None:
         """This dataset is asked now."""
         now = self._services.clock()
-        if now < max(row.last_asked_at, self._noted.get(row.name, 0.0)) + ASKED_SECONDS:
+        if now < max(row.last_asked_at, self._noted.get(row.name, 0.0)) + self._pause(row):
             return
         self._noted[row.name] = now
         self._executor.submit(self._write, row.key, row.name, now)
@@ -40,6 +43,11 @@ class LastAsked:
     def close(self) -> None:
         """Returns when everything noted is written."""
         self._executor.shutdown()
+
+    def _pause(self, row: Dataset) -> float:
+        if row.requested is not None:
+            return OFTEN
+        return max(OFTEN, min(SELDOM, self._services.settings.idle_hours * 3600 * PART))
 
     def _write(self, key: str, name: str, now: float) -> None:
         try:

@@ -32,11 +32,16 @@ from shared.snapshots.inputs import inputs_of
 from shared.snapshots.quarantine import Quarantine
 from shared.snapshots.training_config import TrainingConfig, resolve
 from shared.training import preflight
+from shared.training.submit import NEWER_WINS
 from shared.validation import FrozenSnapshot, ValidationReport, freeze
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
     from shared.runtime import Services
+
+_BEING_CHECKED = (SnapshotState.RECEIVED, SnapshotState.VALIDATING)
+# The longest pause (s) until a snapshot looks again whether the newer one was refused.
+_LONGEST_PAUSE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Validate:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it."""
+        if newer := self._superseded_by(row):
+            return self._ended(SnapshotState.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)})
         try:
             config = resolve(self.services, row, before_spending=True)
             frozen = self._validated(row, config, lease)
@@ -74,6 +81,20 @@ class Validate:
             changes["blocked"] = (Check.BAD_ROWS,) if summary.bad_rows else ()
             return self._ended(SnapshotState.REJECTED, frozen.report.summary, changes)
         return self._admit(row, frozen, changes)
+
+    def _superseded_by(self, row: Snapshot) -> str:
+        """A newer snapshot of the dataset that is accepted, for which this one need not be read; or nothing.
+
+        Raises NotReady while a newer one is checked: whichever is accepted, this one is read only if that is refused.
+        """
+        if Check.SUPERSEDED in row.overrides:
+            return ""
+        if newer := self.services.ledger.newer(row, NEWER_WINS):
+            return newer
+        if first := self.services.ledger.newer(row, _BEING_CHECKED, moves=True):
+            waited, least = self.services.clock() - row.since, self.services.settings.look_seconds
+            raise NotReady(f"{first} is newer and is checked first", max(least, min(waited / 4, _LONGEST_PAUSE)))
+        return ""
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult | None:
         """What cannot be trained on is refused with the error's own words; anything else is a fault for a person."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 S = SnapshotState
 # States of a newer snapshot of the dataset that make an older, waiting one pointless.
-_NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
+NEWER_WINS = (S.VALIDATED, S.SUBMITTING, S.TRAINING, S.TRAINED, S.REGISTERING, S.REGISTERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Reserve:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
-        if Check.SUPERSEDED not in row.overrides and (newer := self.services.ledger.newer(row, _NEWER_WINS)):
+        if Check.SUPERSEDED not in row.overrides and (newer := self.services.ledger.newer(row, NEWER_WINS)):
             return self._supersede(row, newer)
         job, checked = attempt.job_name(self.services, row), self._preflight(row)
         found = checked.blockers

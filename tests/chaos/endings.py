@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.operations import orphans, status
+from shared.operations import orphans, pages, status
 from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
     yield from _leftovers(world, datasets)
     yield from _jobs(world, snapshots)
     yield from _drops(world)
-    status.snapshots(world.bare)
+    pages.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)
 

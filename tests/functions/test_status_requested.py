@@ -38,7 +38,7 @@ def test_snapshots_are_listed_newest_first(world: World, request_of: Make) -> No
 
 
 def test_nothing_dropped_is_an_empty_list(world: World, request_of: Make) -> None:
-    nothing: dict[str, Any] = {"snapshots": [], "refused": [], "damaged": [], "not_allowed": []}
+    nothing: dict[str, Any] = {"snapshots": [], "next": None, "refused": [], "damaged": [], "not_allowed": []}
     assert _body(status.list_snapshots(request_of(method="GET"))) == nothing
 
 
@@ -183,3 +183,21 @@ def test_a_process_that_may_not_use_storage_says_so_in_health(
     assert _body(status.health(request_of(method="GET"))) == found
     runtime.services()
     assert _body(status.health(request_of(method="GET"))) == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"state": "FLYING"}, "state: one of"),
+        ({"before": "../x"}, "before: the id of a snapshot"),
+        ({"limit": "0"}, "limit: 1 to 200"),
+        ({"limit": "201"}, "limit: 1 to 200"),
+        ({"limit": "9" * 10_000}, "limit: 1 to 200"),
+        ({"limit": "\u0663"}, "limit: 1 to 200"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused_by_name(
+    asked: dict[str, str], said: str, request_of: Callable[..., Request]
+) -> None:
+    response = status.list_snapshots(request_of(method="GET", params=asked))
+    assert (response.status_code, said in bytes(response.body).decode()) == (400, True)

@@ -14,7 +14,6 @@ from functions.step_due import step_due
 from functions.sweep_due import sleep_due, sweep_due
 from shared import naming
 from shared.errors import ServiceBusy
-from shared.operations import status
 from tests.builders import DATASET, DEPLOYMENT, ENDPOINT, SNAPSHOT, a_dataset, a_release, a_snapshot
 from tests.fake_workspace.made import Made
 from tests.fakes import START, World, dialogues
@@ -41,7 +40,7 @@ def _ours(world: World, name: str) -> func.EventGridEvent:
 def test_an_upload_is_recorded_and_its_first_look_enqueued(world: World, schema: str) -> None:
     world.drop("support-bot.jsonl", dialogues(3))
     snapshot_uploaded(event(f"blob_created_put_blob{schema}"))
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert (row["dataset"], row["state"], row["source"]) == (DATASET, "RECEIVED", "support-bot.jsonl")
     assert _sent(world) == [f"snapshot/{row['id']}"]
 
@@ -50,16 +49,16 @@ def test_the_same_event_again_records_nothing_more(world: World) -> None:
     world.drop("support-bot.jsonl", dialogues(3))
     for _ in range(3):
         snapshot_uploaded(event("blob_created_put_blob"))
-    assert len(status.snapshots(world.services)) == 1
+    assert len(world.snapshots()) == 1
 
 
 def test_a_marker_completes_its_folder(world: World) -> None:
     for name in ("train.jsonl", "test.jsonl", "_SUCCESS"):
         world.drop(f"support-bot/2026-09-21/{name}", dialogues(3))
     snapshot_uploaded(event("blob_created_put_block_list"))
-    assert status.snapshots(world.services) == []
+    assert world.snapshots() == []
     snapshot_uploaded(event("blob_created_flush_with_close"))
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert [file["split"] for file in row["files"]] == ["test", "train"]
 
 
@@ -199,11 +198,11 @@ def test_a_message_moves_its_row_by_one_step(world: World) -> None:
     snapshot_uploaded(event("blob_created_put_blob"))
     (key,) = _sent(world)
     step_due(_message(key))
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert row["state"] == "VALIDATED"
     for state in ("VALIDATED", "TRAINING"):  # a place is reserved for the job, then it is submitted
         step_due(_message(f"{key}?".encode()))
-        assert status.snapshots(world.services)[0]["state"] == state
+        assert world.snapshots()[0]["state"] == state
 
 
 @pytest.mark.parametrize(

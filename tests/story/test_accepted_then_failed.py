@@ -11,7 +11,7 @@ import pytest
 from shared.ledger.pending import WRITES
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
-from shared.operations import actions, status
+from shared.operations import actions
 from shared.releases import idle
 from tests.fakes import World, dialogues
 
@@ -58,7 +58,7 @@ def test_traffic_that_cannot_be_moved_ends_the_rollout_and_the_candidate_is_paid
     _breaks(world, "traffic")
     _drop_next(world)
     world.run(until=14 * DAY)
-    row, newest = _row(world), status.snapshots(world.services)[0]
+    row, newest = _row(world), world.snapshots()[0]
     assert (row.state, row.attention, row.candidate) == (D.LIVE, False, None)
     assert newest["state"] == ReleaseState.DEPLOY_FAILED
     assert WHY in newest["reason"]
@@ -72,9 +72,9 @@ def test_a_failed_write_of_traffic_is_mended_before_the_next_release() -> None:
     _drop_next(world)
     world.run(until=DAY)
     _breaks(world)
-    actions.retry(world.services, status.snapshots(world.services)[0]["id"], "me")
+    actions.retry(world.services, world.snapshots()[0]["id"], "me")
     world.run(until=DAY)
-    assert status.snapshots(world.services)[0]["state"] == "LIVE"
+    assert world.snapshots()[0]["state"] == "LIVE"
 
 
 def test_a_candidate_that_has_traffic_and_cannot_be_rolled_back_waits_for_a_person_who_is_told_why() -> None:
@@ -167,7 +167,7 @@ def test_a_first_release_that_azure_accepts_and_does_not_carry_out_leaves_nothin
     _breaks(world, kind)
     world.drop(f"{NAME}.jsonl", dialogues(40))
     world.run(until=14 * DAY)
-    row, newest = _row(world), status.snapshots(world.services)[0]
+    row, newest = _row(world), world.snapshots()[0]
     assert (row.state, row.candidate, row.pending) == (D.EMPTY, None, {})
     assert newest["state"] == ReleaseState.DEPLOY_FAILED
     assert WHY in newest["reason"]
@@ -191,7 +191,7 @@ def test_a_cluster_that_is_never_made_ends_the_training_before_it_costs() -> Non
     _breaks(world, "cluster")
     world.drop(f"{NAME}.jsonl", dialogues(40))
     world.run(until=14 * DAY)
-    newest = status.snapshots(world.services)[0]
+    newest = world.snapshots()[0]
     assert newest["state"] == "TRAINING_FAILED"
     assert WHY in newest["reason"]
     assert _writes(world) == {"cluster": WRITES}
@@ -205,7 +205,7 @@ def test_a_job_whose_cancellation_is_accepted_and_not_carried_out_is_given_up_an
     _breaks(world, "cancel")
     world.drop(f"{NAME}.jsonl", dialogues(40))
     world.run(until=14 * DAY)
-    newest = status.snapshots(world.services)[0]
+    newest = world.snapshots()[0]
     assert newest["state"] == "TRAINING_FAILED"
     assert re.search(rf"did not respond for {2 * minutes // 10}\d minutes, though it was canceled", newest["reason"])
     assert _writes(world)["cancel"] <= WRITES
@@ -220,7 +220,7 @@ def test_a_job_that_runs_longer_than_the_limit_is_canceled_and_says_so(kept_up: 
     world.drop(f"{NAME}.jsonl", dialogues(40))
     began = world.clock()
     world.run(until=14 * DAY)
-    newest = status.snapshots(world.services)[0]
+    newest = world.snapshots()[0]
     assert newest["state"] == "TRAINING_FAILED"
     told = "though it was canceled" if kept_up else "and was canceled"
     assert "ran longer than TRAINING_LIMIT_HOURS (3 h)" in newest["reason"]

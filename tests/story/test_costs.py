@@ -12,7 +12,7 @@ import pytest
 from shared.errors import NotFound
 from shared.ledger.cards import card_of
 from shared.ledger.states import SnapshotState as S
-from shared.operations import actions, nightly, steps, sweep
+from shared.operations import actions, nightly, pages, steps, sweep
 from shared.serving.catalog import ModelCatalog
 from shared.snapshots import intake, lost_uploads
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_snapshot, a_trained_snapshot
@@ -66,6 +66,16 @@ def test_an_arrival_and_a_step_cost_the_same_in_a_dataset_of_any_age(what: str) 
         else:
             found.append(_requests(old, partial(steps.step, services, f"{open_row}?")))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"dataset": "bot-001"}, {"state": "DUPLICATE"}, {"state": "REGISTER_FAILED"}, {"state": "ASLEEP"}]
+)
+def test_a_page_takes_five_requests_at_most_whatever_is_asked_for(asked: dict[str, str]) -> None:
+    old, services = _aged(5000)
+    given: Any = asked
+    assert _requests(old, lambda: pages.snapshots(services, **given)) <= 5
+    assert old.storage.listed < 50
 
 
 # --- open rows are never lost from sight -------------------------------------------------------------------------
@@ -191,6 +201,38 @@ def test_a_row_that_was_lost_is_made_again_from_its_upload_within_a_day() -> Non
     world.clock.now += lost_uploads.WHOLE_EVERY
     sweep.sweep(world.services)
     assert world.services.ledger.read(f"snapshot/{snapshot}").row.source == "support-bot.jsonl"
+
+
+# --- many uploads of one dataset ---------------------------------------------------------------------------------
+
+
+def test_of_many_snapshots_of_a_dataset_only_those_are_read_that_no_newer_one_takes_the_place_of() -> None:
+    world = World()
+    world.run(until=1)
+    opened: list[str] = []
+    real = world.storage.open
+
+    def watched(container: str, name: str, etag: str) -> Any:
+        opened.append(name)
+        return real(container, name, etag)
+
+    world.storage.open = watched  # type: ignore[method-assign]
+    for number in range(40):
+        world.clock.now += 1
+        world.drop(f"support-bot/{number:02}.jsonl", dialogues(40, str(number)))
+    world.run(until=4 * 3600)
+    assert sorted(world.states().values()) == ["LIVE", *["SUPERSEDED"] * 39]
+    assert len(set(opened)) <= 2
+
+
+def test_when_the_newest_is_refused_the_one_before_it_is_taken() -> None:
+    world = World()
+    world.run(until=1)
+    for number, rows in enumerate((40, 40, 3)):
+        world.clock.now += 1
+        world.drop(f"support-bot/{number}.jsonl", dialogues(rows, str(number)))
+    world.run(until=4 * 3600)
+    assert list(world.states().values()) == ["REJECTED", "LIVE", "SUPERSEDED"]
 
 
 # --- messages ----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.azure.storage import CONTAINERS
-from shared.operations import actions, status
+from shared.operations import actions
 from shared.snapshots import intake
 from tests.fakes import World, dialogues
 
@@ -35,7 +35,7 @@ def test_the_app_goes_on_without_what_a_container_held(container: str, moment: s
     _until(world, moment)
     _empty(world, container)
     world.run(4 * 3600)
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert (row["needs_attention"], row["fault"]) == (False, None)
     # Without its held-out prompts a candidate cannot be asked anything: it is not released, and that is said.
     expected = {"LIVE"} if container != "frozen" or moment == "LIVE" else {"LIVE", "WITHHELD", "DEPLOY_FAILED"}

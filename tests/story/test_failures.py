@@ -22,7 +22,7 @@ def _world(**settings: object) -> World:
 
 
 def _only(world: World) -> dict[str, object]:
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     return row
 
 

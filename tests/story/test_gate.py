@@ -48,7 +48,7 @@ def _next(world: World, answer: Any = _right) -> dict[str, Any]:
 
 
 def _newest(world: World) -> dict[str, Any]:
-    return status.snapshots(world.services)[0]
+    return world.snapshots()[0]
 
 
 def test_a_second_snapshot_that_answers_as_well_takes_over() -> None:

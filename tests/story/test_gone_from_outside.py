@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.ledger.states import DatasetState as D
-from shared.operations import actions, status
+from shared.operations import actions
 from tests.fakes import World, dialogues
 
 NAME, KEY = "support-bot", "dataset/support-bot"
@@ -104,7 +104,7 @@ def test_a_release_that_waits_is_released_though_the_endpoint_of_what_was_live_i
     world.clock.now += 5
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run(until=DAY)
-    assert status.snapshots(world.services)[0]["state"] == "LIVE"
+    assert world.snapshots()[0]["state"] == "LIVE"
     assert not _row(world).attention
     _is_sound(world)
 

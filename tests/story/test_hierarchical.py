@@ -59,6 +59,6 @@ def test_empty_folders_are_neither_data_nor_marker_nor_missed() -> None:
         world.events.append(path)
     world.run()
     assert list(world.states().values()) == ["LIVE"]
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert [file["path"] for file in row["files"]] == ["support-bot/1/train.jsonl"]
     assert status.refused(world.services) == []

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import LeaseHeld
 from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
-from shared.operations import actions, status, whole_ledger
+from shared.operations import actions, whole_ledger
 from shared.releases import idle
 from shared.snapshots import intake, refusals
 from tests.fakes import World, dialogues
@@ -27,7 +27,7 @@ def _world(**settings: Any) -> World:
 
 
 def _only(world: World) -> dict[str, Any]:
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     return row
 
 
@@ -79,7 +79,7 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     world.workspace.deployments.outcome = lambda name: "Succeeded" if name in good or name.endswith("-2") else "Failed"
     world.drop(f"{NAME}/next.jsonl", dialogues(60, "next"))
     world.run()
-    newest = status.snapshots(world.services)[0]
+    newest = world.snapshots()[0]
     assert newest["state"] == "DEPLOY_FAILED"
     world.clock.now += 7200
     if what == "wake":
@@ -96,7 +96,7 @@ def test_a_retry_waits_until_an_endpoint_has_gone_or_come(what: str, by: str) ->
     assert _dataset(world).state == (D.ASLEEP if what == "sleep" else D.LIVE)
     assert actions.retry(world.services, newest["id"], "me").done
     world.run()
-    assert status.snapshots(world.services)[0]["state"] == "LIVE"
+    assert world.snapshots()[0]["state"] == "LIVE"
     assert _dataset(world).requested is None
 
 
@@ -113,7 +113,7 @@ def test_a_retry_counts_more_than_the_timers_request_that_nothing_was_done_about
     assert idle.request_sleep(world.services) == [NAME]
     assert actions.retry(world.services, failed, "me").done
     world.run()
-    assert status.snapshots(world.services)[1]["state"] == "LIVE"
+    assert world.snapshots()[1]["state"] == "LIVE"
 
 
 def test_one_request_does_not_wipe_another() -> None:

@@ -40,9 +40,8 @@ def _once(world: World) -> None:
 
 
 def _rows(world: World) -> list[dict[str, object]]:
-    from shared.operations import status
 
-    return status.snapshots(world.services)
+    return world.snapshots()
 
 
 def test_a_drop_goes_live() -> None:

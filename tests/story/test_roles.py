@@ -21,7 +21,7 @@ def _world(*missing: str, **settings: Any) -> World:
 
 
 def _shown(world: World) -> dict[str, Any]:
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     return row
 
 

@@ -13,6 +13,7 @@ from shared.ledger.release import CallStats
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.operations import actions, status
+from shared.releases import outcomes
 from tests.fakes import Process, World, dialogues
 
 NAME, KEY = "support-bot", "dataset/support-bot"
@@ -175,7 +176,7 @@ def test_a_breach_puts_all_traffic_back_in_one_write_and_removes_the_candidate(
     assert ended.state == ReleaseState.ROLLED_BACK
     assert f"rolled back at {percent} % of the traffic" in ended.reason
     assert told in ended.reason
-    assert ended.stages[-1].verdict == "breach"
+    assert outcomes.details(story.world.services, candidate.snapshot, ended).stages[-1].verdict == "breach"
     log = ended.reason.rsplit(" ", 1)[-1].removeprefix("evaluations/")
     assert b"it broke" in story.world.storage.blobs["evaluations", log].data
     assert [name for _, name in story.world.workspace.deployments.made] == [story.first.deployment]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.azure.workspace.quota import QuotaUsage, family_key
-from shared.operations import actions, status
+from shared.operations import actions
 from tests.fake_workspace import FAMILY
 from tests.fakes import GPU, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
@@ -25,7 +25,7 @@ def _drop(world: World, dataset: str, seed: str = "") -> None:
 
 
 def _only(world: World) -> dict[str, Any]:
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     return row
 
 
@@ -59,13 +59,13 @@ def test_a_second_snapshot_of_a_dataset_waits_says_so_and_is_superseded_by_a_thi
     world.run(until=300)
     _drop(world, "support-bot", "second")
     world.run(until=300)
-    second, first = status.snapshots(world.services)
+    second, first = world.snapshots()
     assert (first["state"], second["state"]) == ("TRAINING", "VALIDATED")
     assert second["waiting"] == f"{first['id']} of this dataset trains and MAX_RUNS_PER_DATASET is 1"
     assert second["blocked"] == ["concurrent_runs"]
     _drop(world, "support-bot", "third")
     world.run(until=30_000)
-    assert [row["state"] for row in status.snapshots(world.services)] == ["LIVE", "SUPERSEDED", "RETIRED"]
+    assert [row["state"] for row in world.snapshots()] == ["LIVE", "SUPERSEDED", "RETIRED"]
     assert len(world.workspace.jobs.submitted) == 2
     assert _running(world) == 0
 
@@ -87,7 +87,7 @@ def test_the_days_limit_is_waited_for_or_excused() -> None:
     for dataset in ("aa", "bb"):
         _drop(world, dataset)
     world.run(until=4000)
-    waiting = [row for row in status.snapshots(world.services) if row["state"] == "VALIDATED"]
+    waiting = [row for row in world.snapshots() if row["state"] == "VALIDATED"]
     assert {tuple(row["blocked"]) for row in waiting} == {("daily_runs",)}
     assert actions.override(world.services, waiting[0]["id"], "ada").done
     world.run(until=4000)
@@ -133,13 +133,13 @@ def test_a_model_that_retires_after_validation_is_not_trained_on() -> None:
     world.run(until=600)
     world.workspace.registry.tags = {"deprecation": "{'finetuneRetirementDate': '2026-09-22T00:00:00Z'}"}
     world.run(until=2 * 86_400)
-    row = status.snapshots(world.services)[0]
+    row = world.snapshots()[0]
     assert row["state"] == "TRAINING_FAILED"
     assert row["reason"].startswith("not submitted: base model Phi-4:8 cannot be fine-tuned since 2026-09-22")
     assert len(world.workspace.jobs.submitted) == 1
     assert actions.override(world.services, row["id"], "ada", ["model"]).done
     world.run(until=2 * 86_400)
-    assert status.snapshots(world.services)[0]["state"] == "LIVE"
+    assert world.snapshots()[0]["state"] == "LIVE"
 
 
 # --- how a training ends --------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_hyperparameters_that_fail_together_are_refused_before_a_job_is_made() -
     world = _world(hyperparameters={"auto_find_batch_size": True})
     world.drop("support-bot.jsonl", dialogues(40))
     world.run()
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert row["state"] == "REJECTED"
     assert "apply_deepspeed = true with auto_find_batch_size = true" in str(row["reason"])
     assert not world.workspace.jobs.submitted

@@ -36,7 +36,7 @@ def test_a_release_beyond_the_limit_waits_and_says_why_until_another_sleeps() ->
     assert len(world.workspace.endpoints.made) == 2
     told = "2 other datasets have an endpoint and MAX_ENDPOINTS is 2"
     assert told in status.dataset(world.services, waits)["waiting"]
-    assert told in status.snapshots(world.services, waits)[0]["waiting"]
+    assert told in world.snapshots(waits)[0]["waiting"]
     actions.ask(world.services, _by_state(world, D.LIVE)[0], "sleep", "ada")
     world.run()
     assert _states(world)[waits] == D.LIVE

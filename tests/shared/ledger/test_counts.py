@@ -133,9 +133,9 @@ def test_a_process_remembers_only_the_minutes_it_may_still_add_to(world: World) 
     assert _since(world, 0).asked == 10
 
 
-def test_what_is_watched_is_written_sooner(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "WATCHED_SECONDS", 0)
+def test_what_is_watched_is_written_sooner(world: World) -> None:
     made = _process(world)
+    made.watched_seconds = 0
 
     async def run() -> None:
         made.note(DATASET, DEPLOYMENT, "answered", 1.0)
@@ -149,6 +149,57 @@ def test_what_is_watched_is_written_sooner(world: World, monkeypatch: pytest.Mon
         assert made._due is not None
 
     asyncio.run(run())
+
+
+def test_a_process_writes_one_blob_a_minute_however_many_datasets_are_called(world: World) -> None:
+    made = _process(world)
+
+    async def run() -> None:
+        for number in range(50):
+            made.note(f"bot-{number}", f"r{number}", "answered", 1.0)
+
+    before = world.process.calls
+    asyncio.run(run())
+    made.flush()
+    assert world.process.calls == before + 1
+    assert world.services.counts.since("bot-7", "r7", 0).asked == 1
+    assert world.services.counts.since("bot-7", "r8", 0).asked == 0
+
+
+def test_minutes_that_were_read_are_not_read_again(world: World) -> None:
+    made, start = _process(world), world.clock()
+    for _ in range(10):
+        _noted(made, ("answered", 1.0))
+        made.flush()
+        world.clock.now += 60
+    assert _since(world, start).asked == 10
+    before = world.process.calls
+    assert (_since(world, start).asked, _since(world, start, "r2").asked) == (10, 0)
+    assert world.process.calls == before + 2, "one listing for each"
+    _noted(made, ("failed", 1.0))
+    made.flush()
+    assert _since(world, start).asked == 11
+
+
+def test_counts_are_forgotten_with_one_request_for_many(world: World) -> None:
+    for minute in range(200):
+        world.storage.put("work", f"calls/202609211{minute:03}-a.json", b"{}")
+    world.storage.put("work", "counts/support-bot/r1/202609201413-x.json", b"{}")
+    before = world.process.calls
+    assert world.services.counts.forget(world.clock() + 86_400) == 201
+    assert world.process.calls == before + 3
+
+
+def test_a_damaged_blob_of_counts_is_passed_over(world: World) -> None:
+    made = _process(world)
+    _noted(made, ("answered", 1.0))
+    made.flush()
+    world.storage.put("work", f"calls/{_name(world)}-b.json", b"{")
+    assert _since(world, 0).asked == 1
+
+
+def _name(world: World) -> str:
+    return counts._minute(world.clock())
 
 
 def test_old_counts_are_forgotten(world: World) -> None:

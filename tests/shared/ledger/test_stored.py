@@ -72,8 +72,8 @@ def test_what_lies_beside_the_rows_is_read(blob: str, content: Any) -> None:
         services.ledger.create(a_snapshot(S.TRAINING, id=content["snapshot"]))
         assert services.claims.take(blob, NEWER) == content["snapshot"]
     elif blob.startswith("counts/"):
-        found = services.counts.since("support-bot", "r20260921141320-0123abcd", 0)
-        assert (found.asked, found.failed, found.refused) == (4, 1, 1)
+        # Nobody compares them any more: a stage that was under way waits for the calls of this version.
+        assert services.counts.forget(world.clock() + 86_400) == 1
     elif blob.startswith("_refused/"):
         (refusal,) = refusals.newest(services, 9)
         assert (refusal.path, refusal.reason, refusal.at) == (content["path"], content["reason"], content["at"])

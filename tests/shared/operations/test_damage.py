@@ -11,7 +11,7 @@ from cli import ledger as command
 from shared.errors import NotFound
 from shared.ledger import budget
 from shared.ledger.states import SnapshotState as S
-from shared.operations import access, damage, nightly, orphans, status, sweep
+from shared.operations import access, damage, nightly, orphans, pages, sweep
 from shared.snapshots import intake, lost_uploads
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_snapshot
 from tests.fakes import START, World, dialogues
@@ -109,7 +109,7 @@ def test_a_damaged_blob_stops_no_sweep_and_is_named(damaged: tuple[World, str]) 
     moved = sweep.sweep(world.services)
     assert f"snapshot/{NEWER}" in moved
     named = [f"ledger/{name}"] if name not in (damage.BLOB, access.BLOB) else []  # which are written anew
-    assert status.snapshots(world.services)
+    assert pages.snapshots(world.services)["snapshots"]
     nightly.every_night(world.services)
     assert [one.blob for one in damage.on_record(world.services)] == named
     sweep.sweep(world.services)
@@ -137,10 +137,12 @@ def test_nothing_is_damaged_in_a_ledger_that_is_sound(capsys: pytest.CaptureFixt
 def test_a_snapshot_whose_row_is_damaged_is_shown_so_beside_all_others() -> None:
     world = _served()
     _truncate(world, ROW)
-    shown = {one["id"]: one["state"] for one in status.snapshots(world.services)}
-    assert (shown[SNAPSHOT], shown[NEWER]) == ("DAMAGED", "TRAINING")
-    (one,) = [one for one in status.snapshots(world.services) if one["id"] == SNAPSHOT]
-    assert f"ledger/{ROW} cannot be read" in one["reason"]
+    sweep.sweep(world.services)
+    found = pages.snapshots(world.services, damaged=damage.damaged_snapshots(damage.on_record(world.services)))
+    shown = {one["id"]: one for one in found["snapshots"]}
+    assert (shown[SNAPSHOT]["state"], shown[NEWER]["state"]) == ("DAMAGED", "TRAINING")
+    assert "its row cannot be read: Input data was truncated" in shown[SNAPSHOT]["reason"]
+    assert shown[SNAPSHOT]["needs_attention"]
 
 
 def test_the_endpoint_of_a_damaged_dataset_is_no_orphan() -> None:
@@ -155,7 +157,7 @@ def test_the_endpoint_of_a_damaged_dataset_is_no_orphan() -> None:
 
 def test_a_snapshot_that_was_set_aside_is_taken_in_once_more() -> None:
     world = _served()
-    (dropped,) = [one["id"] for one in status.snapshots(world.services) if one["state"] == "LIVE"]
+    (dropped,) = [one["id"] for one in world.snapshots() if one["state"] == "LIVE"]
     world.storage.blobs["ledger", f"snapshots/{DATASET}/{dropped}.json"].data = b"{"
     command.look(world.services, mend=True)
     with pytest.raises(NotFound):
@@ -199,9 +201,9 @@ def test_a_part_of_the_sweep_that_fails_keeps_no_other_from_running(caplog: pyte
 
 def test_counts_are_kept_while_a_shift_may_still_compare_them() -> None:
     world = World(settings={"rollout_bake_minutes": 5000, "rollout_wait_minutes": 5000, "orphan_grace_hours": 999})
-    world.storage.put("work", "counts/a/b/202609201413-x.json", json.dumps({}).encode())
+    world.storage.put("work", "calls/202609201413-x.json", json.dumps({}).encode())
     nightly.forget_counts(world.services)
-    assert ("work", "counts/a/b/202609201413-x.json") in world.storage.blobs
+    assert ("work", "calls/202609201413-x.json") in world.storage.blobs
     world.clock.now += 60 * 86_400
     nightly.forget_counts(world.services)
-    assert ("work", "counts/a/b/202609201413-x.json") not in world.storage.blobs
+    assert ("work", "calls/202609201413-x.json") not in world.storage.blobs

@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import PipelineError
 from shared.ledger import listed, store
-from shared.operations import nightly, status, steps, sweep
+from shared.operations import nightly, pages, status, steps, sweep
 from tests.builders import SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import World
 
@@ -63,7 +63,7 @@ def test_a_row_that_was_edited_stops_no_step_no_round_and_no_list() -> None:
         steps.step(world.services, f"{key}?")
         sweep.sweep(world.services)
         nightly.every_night(world.services)
-        status.snapshots(world.services)
+        assert pages.snapshots(world.services)
         look = status.snapshot if key.startswith("snapshot/") else status.dataset
         assert json.dumps(look(world.services, name))
         tried += 1
@@ -75,7 +75,7 @@ def test_times_that_no_calendar_has_are_shown_as_its_end(seconds: float) -> None
     world = World()
     world.services.ledger.create(a_snapshot(uploaded_at=seconds, poll_at=seconds))
     world.services.ledger.create(a_dataset(last_asked_at=seconds, kept_until=seconds))
-    (shown,) = status.snapshots(world.services)
+    (shown,) = world.snapshots()
     expected = "9999-12-31T23:59:59.000Z" if seconds > 0 else "1970-01-01T00:00:00.000Z"
     assert status.snapshot(world.services, SNAPSHOT)["uploaded_at"] == expected
     assert shown["id"] == SNAPSHOT

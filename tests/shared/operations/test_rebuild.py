@@ -11,7 +11,7 @@ from cli import ledger as command
 from shared.errors import NotFound, ServiceBusy
 from shared.ledger.rows import Dataset, Snapshot
 from shared.ledger.states import DatasetState as D
-from shared.operations import actions, damage, nightly, orphans, rebuild, status, sweep
+from shared.operations import actions, damage, nightly, orphans, rebuild, sweep
 from shared.snapshots import intake
 from tests.builders import DATASET
 from tests.fakes import World, dialogues
@@ -71,7 +71,7 @@ def test_a_dataset_serves_what_it_served(how: str) -> None:
     assert before.live is not None
     assert (after.live.deployment, after.live.model) == (before.live.deployment, before.live.model)
     world.run(600)
-    assert (_dataset(world).state, status.snapshots(world.services)[0]["state"]) == (D.LIVE, "LIVE")
+    assert (_dataset(world).state, world.snapshots()[0]["state"]) == (D.LIVE, "LIVE")
     sweep.sweep(world.services)
     assert orphans.on_record(world.services).found == ()
     assert len(world.workspace.jobs.submitted) == 1, "nothing is paid for twice"

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from shared.errors import NotFound
+from shared.ledger.release import GateMetrics, Judgement, ReleaseOutcome, Stage
 from shared.ledger.states import DatasetState as D
+from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
-from shared.operations import status
+from shared.operations import pages, status, sweep
+from shared.releases import outcomes
 from tests.builders import (
     DATASET,
     DEPLOYMENT,
@@ -66,6 +69,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         "model": {"name": "Phi-4-support-bot", "version": "20260921141320-0123abcd-1"},
         "deployment": {"endpoint": ENDPOINT, "name": DEPLOYMENT, "traffic": 100, "api": "score"},
         "gate": None,
+        "stages": [],
         "history": [{"state": "REGISTERED", "at": "2026-09-21T14:13:20.000Z", "reason": ""}],
         "next_look_at": None,
         "fault": None,
@@ -103,18 +107,80 @@ def test_a_candidate_shows_its_own_deployment_and_its_share_of_the_traffic() -> 
     candidate = a_release(NEWER)
     dataset = a_dataset(D.SHIFTING, candidate=candidate, traffic={candidate.deployment: 20, DEPLOYMENT: 80})
     world = _world(a_trained_snapshot(), a_trained_snapshot(id=NEWER), dataset)
-    newer, older = status.snapshots(world.services)
+    newer, older = world.snapshots()
     assert newer["deployment"] == {"endpoint": ENDPOINT, "name": candidate.deployment, "traffic": 20, "api": "score"}
     assert older["deployment"]["traffic"] == 80
 
 
 def test_snapshots_are_listed_newest_first_over_all_datasets() -> None:
     other = "aa-20260921150000-0123abcd"
-    world = _world(a_snapshot(), a_snapshot(id=NEWER), a_snapshot(id=other, dataset="aa"))
-    assert [row["id"] for row in status.snapshots(world.services)] == [NEWER, other, SNAPSHOT]
-    assert [row["id"] for row in status.snapshots(world.services, "aa")] == [other]
-    assert [row["id"] for row in status.snapshots(world.services, limit=1)] == [NEWER]
-    assert status.snapshots(world.services, "nobody") == []
+    world = _world(a_snapshot(), a_snapshot(S.REJECTED, id=NEWER), a_snapshot(id=other, dataset="aa"))
+    for _ in range(2):
+
+        def ids(**asked: Any) -> list[str]:
+            return [row["id"] for row in pages.snapshots(world.services, **asked)["snapshots"]]
+
+        assert ids() == [NEWER, other, SNAPSHOT]
+        assert ids(dataset="aa") == [other]
+        assert ids(limit=1) == [NEWER]
+        assert ids(before=other) == [SNAPSHOT]
+        assert ids(state="REJECTED") == [NEWER]
+        assert ids(dataset="nobody") == []
+        sweep.sweep(world.services)  # what ended is in the index then
+
+
+def test_pages_follow_one_another_until_there_is_none() -> None:
+    ids = [f"{DATASET}-202609211413{second:02}-0123abcd" for second in range(7)]
+    world = _world(*(a_snapshot(S.REJECTED if n % 2 else S.RECEIVED, id=one) for n, one in enumerate(ids)))
+    sweep.sweep(world.services)
+    found: list[str] = []
+    before: Any = ""
+    while before is not None:
+        page = pages.snapshots(world.services, before=before, limit=3)
+        found += [row["id"] for row in page["snapshots"]]
+        before = page["next"]
+    assert found == ids[::-1]
+
+
+@pytest.mark.parametrize("told", ["cards", "index"])
+def test_a_page_tells_the_state_that_the_snapshot_itself_tells(told: str) -> None:
+    older, oldest, waits = (f"{DATASET}-2026090{day}141320-0123abcd" for day in (3, 2, 4))
+    ended = ReleaseOutcome(state=ReleaseState.WITHHELD, at=1_790_000_000.0, reason="worse")
+    world = _world(
+        a_trained_snapshot(),
+        a_trained_snapshot(id=NEWER),
+        a_trained_snapshot(id=older, outcome=ended),
+        a_trained_snapshot(id=oldest),
+        a_snapshot(S.VALIDATED, id=waits, waiting="a slot"),
+        a_dataset(D.SHIFTING, candidate=a_release(NEWER), newest_registered=NEWER),
+    )
+    if told == "index":
+        sweep.sweep(world.services)
+    shown = {row["id"]: row for row in pages.snapshots(world.services)["snapshots"]}
+    whole = {row["id"]: row for row in world.snapshots()}
+    assert {one: row["state"] for one, row in shown.items()} == {one: row["state"] for one, row in whole.items()}
+    assert [shown[one]["state"] for one in (NEWER, SNAPSHOT, older, oldest)] == [
+        "SHIFTING", "LIVE", "WITHHELD", "SUPERSEDED",
+    ]  # fmt: skip
+    assert (shown[older]["reason"], shown[waits]["waiting"]) == ("worse", "a slot")
+    for state in ("SHIFTING", "LIVE", "WITHHELD", "SUPERSEDED", "VALIDATED"):
+        page = pages.snapshots(world.services, state=state)["snapshots"]
+        assert [row["id"] for row in page] == [one for one, row in shown.items() if row["state"] == state]
+
+
+def test_what_the_gate_and_the_stages_said_of_a_release_that_ended_lies_beside_its_evaluation() -> None:
+    judged = Judgement(passed=False, against_live="worse", candidate=GateMetrics(asked=20))
+    stage = Stage(percent=10, verdict="breach", why="it fails")
+    ended = ReleaseOutcome(state=ReleaseState.ROLLED_BACK, at=1.0, reason="bad", gate=judged, stages=(stage,))
+    world = _world(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
+    before = status.snapshot(world.services, SNAPSHOT)
+    row = world.services.ledger.read(f"dataset/{DATASET}").row
+    kept = outcomes.settled(world.services, row, row.outcomes)
+    assert kept == {SNAPSHOT: ended.brief}
+    world.services.ledger.change(f"dataset/{DATASET}", lambda row: row.but(outcomes=kept))
+    after = status.snapshot(world.services, SNAPSHOT)
+    assert after == before
+    assert (after["gate"]["against_live"], after["stages"][0]["why"]) == ("worse", "it fails")
 
 
 def test_everything_about_a_dataset_is_there_and_is_json() -> None:

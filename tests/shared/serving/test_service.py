@@ -11,11 +11,11 @@ import pytest
 
 from shared.azure.inference import EndpointAnswer
 from shared.errors import AzureRefused, ServiceBusy
-from shared.ledger.rows import Dataset
+from shared.ledger.rows import Dataset, Origin
 from shared.ledger.states import DatasetState as D
 from shared.serving.cache import _Kept
 from shared.serving.calls import AnswerPiece, ChatCall
-from shared.serving.last_asked import ASKED_SECONDS
+from shared.serving.last_asked import OFTEN, SELDOM
 from shared.serving.protocol import ApiError, TokenUsage
 from shared.serving.service import ChatService
 from shared.serving.turns import ChatTurn
@@ -28,6 +28,7 @@ from tests.builders import (
     URI,
     a_dataset,
     a_release,
+    a_request,
     a_trained_snapshot,
     an_answer,
 )
@@ -325,14 +326,22 @@ def test_a_row_that_says_asleep_is_read_anew_at_the_next_question() -> None:
 # --- what is noted --------------------------------------------------------------------------------------------
 
 
-def test_when_it_was_last_asked_is_noted_at_most_once_a_minute() -> None:
-    office = Office(a_dataset())
+def _noted(office: Office, pause: float) -> list[float]:
     noted = []
     for _ in range(7):
         office.ask()
         noted.append(office.row.last_asked_at - 1_790_000_000)
-        office.world.clock.now += ASKED_SECONDS / 3
-    assert noted == [0, 0, 0, 60, 60, 60, 120]
+        office.world.clock.now += pause / 3
+    return noted
+
+
+def test_when_it_was_last_asked_is_noted_at_most_once_an_hour() -> None:
+    assert _noted(Office(a_dataset()), SELDOM) == [0, 0, 0, 3600, 3600, 3600, 7200]
+
+
+def test_when_it_was_last_asked_is_noted_each_minute_while_it_may_be_put_to_sleep() -> None:
+    office = Office(a_dataset(requested=a_request("sleep", origin=Origin.TIMER)))
+    assert _noted(office, OFTEN) == [0, 0, 0, 60, 60, 60, 120]
 
 
 def test_a_note_of_another_process_counts_too() -> None:

@@ -1,0 +1,120 @@
+"""A page of snapshots for people, newest upload first. Called by the HTTP status functions.
+
+It is made of what lies ready: one listing of datasets, one of the cards of open snapshots, and the index of those that
+ended, of which no more is read than the page needs. No row is read, so a page costs the same however many there are.
+What it tells is right within a write; what a row waits for, within a sweep. Everything about one: `status.snapshot`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from shared.ledger.cards import Card
+from shared.ledger.states import ReleaseState, SnapshotState
+from shared.operations.status import DAMAGED, shown_time
+
+if TYPE_CHECKING:
+    from shared.ledger.listed import ListedDataset
+    from shared.runtime import Services
+
+LIMIT, MOST = 50, 200
+# The states of a snapshot that its dataset's row tells: whoever is in one is named there.
+_OF_DATASET = frozenset(
+    {ReleaseState.DEPLOYING, ReleaseState.EVALUATING, ReleaseState.SHIFTING, ReleaseState.LIVE, ReleaseState.ASLEEP}
+)
+# Those of a snapshot that no release has changed.
+_OWN = frozenset(SnapshotState) - {SnapshotState.REGISTERED, SnapshotState.SUPERSEDED}
+STATES = frozenset({*map(str, SnapshotState), *map(str, ReleaseState), DAMAGED})
+
+
+def snapshots(
+    services: Services,
+    dataset: str = "",
+    state: str = "",
+    before: str = "",
+    limit: int = LIMIT,
+    damaged: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The newest snapshots, of one dataset or in one state if these are given, uploaded before the snapshot `before`.
+
+    `damaged`: why rows of snapshots cannot be read, by their ids. `next` is what to give as `before` for the page after
+    this one.
+    """
+    datasets = {found.name: found for found in services.ledger.datasets()}
+    cards = _cards(services, datasets, dataset, state, before)
+    shown = (_with_part(card, datasets.get(card.dataset), damaged) for card in cards)
+    page = list(itertools.islice((card for card in shown if state in ("", card.state)), limit + 1))
+    following = page[limit - 1].id if len(page) > limit else None
+    return {"snapshots": [_shown(card) for card in page[:limit]], "next": following}
+
+
+def _cards(
+    services: Services, datasets: Mapping[str, ListedDataset], dataset: str, state: str, before: str
+) -> Iterator[Card]:
+    """The cards that may be on the page, newest upload first."""
+    last = tuple(before.rsplit("-", 2)[1:])
+    kept = services.ledger.cards.list(dataset)
+    opened = {found.snapshot: found.card or Card(id=found.snapshot, state=DAMAGED) for found in kept}
+    if state in _OF_DATASET:
+        found = [card for one in datasets.values() if dataset in ("", one.name) for card in _of_dataset(one)]
+        ended: Iterator[Card] = iter(sorted(found, key=_newest_first, reverse=True))
+    else:
+        ended = services.ledger.index.find(_stored(state), dataset, before)
+    newest = sorted(opened.values(), key=_newest_first, reverse=True)
+    others = (card for card in ended if card.id not in opened)
+    both = heapq.merge(newest, others, key=_newest_first, reverse=True)
+    return (card for card in both if not last or card.uploaded < last)
+
+
+def _newest_first(card: Card) -> tuple[str, ...]:
+    return card.uploaded
+
+
+def _stored(state: str) -> tuple[str, ...]:
+    """The states in which the index may have those that are shown in this one."""
+    if state == ReleaseState.SUPERSEDED:
+        return (state, str(SnapshotState.REGISTERED))
+    return (state,) if state else ()
+
+
+def _of_dataset(row: ListedDataset) -> Iterator[Card]:
+    for snapshot in {row.candidate, row.live} - {""}:
+        yield Card(id=snapshot, state=str(SnapshotState.REGISTERED), since=row.since)
+
+
+def _with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, str]) -> Card:
+    """The card with the part that its snapshot plays in the dataset now."""
+    state = card.state
+    if why := damaged.get(card.id):
+        gone: Card = card.but(state=DAMAGED, reason=f"its row cannot be read: {why}")
+        return gone
+    if dataset is None or state in _OWN:
+        return card
+    if dataset.candidate == card.id:
+        state = dataset.state
+    elif dataset.live == card.id:
+        state = str(ReleaseState.ASLEEP if dataset.is_asleep else ReleaseState.LIVE)
+    elif state == SnapshotState.REGISTERED and dataset.newest_released > card.id:
+        state = str(ReleaseState.SUPERSEDED)
+    changed: Card = card.but(state=state)
+    return changed
+
+
+def _shown(card: Card) -> dict[str, Any]:
+    uploaded = datetime.strptime(card.uploaded[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+    return {
+        "id": card.id,
+        "dataset": card.dataset,
+        "state": card.state,
+        "reason": card.reason,
+        "waiting": card.waiting or None,
+        "fault": card.fault or None,
+        "needs_attention": card.attention or card.state == DAMAGED,
+        "uploaded_at": shown_time(uploaded),
+        "since": shown_time(card.since) if card.since else None,
+    }
