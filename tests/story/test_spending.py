@@ -260,7 +260,7 @@ def test_an_uploader_gets_no_more_epochs_than_the_operator_allows() -> None:
     world.drop("support-bot/one/train.jsonl", dialogues(40))
     world.drop("support-bot/one/_SUCCESS", b"")
     world.run()
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert row["state"] == "REJECTED"
     assert "support-bot/one/snapshot.json: num_train_epochs = 4 (allowed: at most 3)" in str(row["reason"])
     assert not world.workspace.jobs.submitted
@@ -270,14 +270,14 @@ def test_the_estimate_is_shown_measured_and_held_against_the_next_job() -> None:
     world = World(settings={"prices": {GPU: 60.0}, "currency": "EUR"})
     world.drop("support-bot.jsonl", dialogues(40))
     world.run()
-    (first,) = status.snapshots(world.services)
+    (first,) = world.snapshots()
     assert not {"basis", "cost"} & first["estimate"].keys()
     assert first["estimate"]["tokens"] > 0
     world.services = world.new_process()
     world.services.settings = world.services.settings.model_copy(update={"max_run_cost": 0.01})
     world.drop("support-bot.jsonl", dialogues(41, "more"))
     world.run()
-    second = status.snapshots(world.services)[0]
+    second = world.snapshots()[0]
     assert second["state"] == "TRAINING_FAILED"
     assert "not submitted: by estimate training costs" in str(second["reason"])
     assert second["blocked"] == ["cost"]
@@ -289,6 +289,6 @@ def test_a_job_whose_time_costs_more_than_it_may_is_canceled() -> None:
     world.workspace.jobs.outcome = lambda name: "Running"
     world.drop("support-bot.jsonl", dialogues(40))
     world.run(until=5 * 3600)
-    (row,) = status.snapshots(world.services)
+    (row,) = world.snapshots()
     assert row["state"] == "TRAINING_FAILED"
     assert "ran longer than MAX_RUN_COST allows (6 at 3 an hour: 2.0 h)" in str(row["reason"])
