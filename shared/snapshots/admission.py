@@ -29,6 +29,7 @@ from shared.ledger.states import SnapshotState
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing, forget_results
 from shared.snapshots.inputs import inputs_of
+from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom
 from shared.snapshots.quarantine import Quarantine
 from shared.snapshots.training_config import TrainingConfig, resolve
 from shared.training import preflight
@@ -65,6 +66,8 @@ class Validate:
             # A file's check failed and is tried again: the fault stays on record, or nobody could count.
             fault = row.fault if wait.failed else None
             return StepResult(row.state, "", {"fault": fault, "waiting": str(wait)}, poll_in=wait.retry_after)
+        except NoRoom as wait:  # what happened before is not undone by waiting
+            return StepResult(row.state, "", {"fault": row.fault, "waiting": str(wait)}, poll_in=wait.retry_after)
         except (LedgerConflict, NotFound):
             if changed := _changed_file(self.services, row):
                 return self._ended(SnapshotState.SUPERSEDED, f"{changed} while it was read")
@@ -112,15 +115,17 @@ class Validate:
             return frozen
         inputs = inputs_of(self.services, row, config.policy)
         quarantine = Quarantine(self.services.storage, row.id)
-        frozen = freeze(
-            inputs.sources,
-            inputs.policy,
-            seed=inputs.plan.seed,
-            cuts=inputs.plan.cuts,
-            staging=inputs.staging,
-            quarantine=quarantine.add,
-            heartbeat=lease.check,
-        )
+        size = sum(source.size for source in inputs.sources)
+        with OF_THIS_PROCESS.room_for(size, self.services.settings.validation_memory_mb):
+            frozen = freeze(
+                inputs.sources,
+                inputs.policy,
+                seed=inputs.plan.seed,
+                cuts=inputs.plan.cuts,
+                staging=inputs.staging,
+                quarantine=quarantine.add,
+                heartbeat=lease.check,
+            )
         _require_unchanged(self.services, row)
         quarantine.close()
         return frozen
@@ -171,7 +176,13 @@ def check_dropped_file(services: Services, key: str, number: str) -> str:
         parts = inputs.parts()
     except (PermanentError, LedgerConflict, NotFound):
         return "refused"  # by the step as well, with a reason on record
-    return DistributedValidation(services.ledger, services.storage, inputs, parts).check_one(int(number))
+    largest = max((source.size for source in inputs.sources), default=0)
+    try:
+        with OF_THIS_PROCESS.room_for(min(inputs.part_bytes, largest), services.settings.validation_memory_mb):
+            return DistributedValidation(services.ledger, services.storage, inputs, parts).check_one(int(number))
+    except NoRoom as wait:
+        services.storage.send(f"{key}#{number}", wait.retry_after or 0)
+        return "waits for memory"
 
 
 def is_distributed(services: Services, row: Snapshot) -> bool:

@@ -42,6 +42,12 @@ class SnapshotGroup(BaseModel):
         description="A larger file is checked in parts of about this size, each of which is begun again by itself when "
         "it is cut off; in MB. A gzip file is one part.",
     )
+    validation_memory_mb: float = Field(
+        1024.0,
+        gt=0,
+        description="Validations in one process take at most so much memory together, by estimate; further ones wait. "
+        "Half of what an instance has is a good value; in MB.",
+    )
     system_turns: Literal["auto", "allow", "fold", "reject"] = Field(
         "auto",
         description="What is done with system turns: kept (an error where the model's template has none), "
