@@ -23,6 +23,8 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MODEL_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,29}")
 # Beyond it no double holds every whole number, and a row cannot be written.
 MOST_NUMBER = 2**53
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+"""What JSON calls the types of its values."""
 
 
 def parsed(data: bytes, path: str) -> dict[str, Any]:
@@ -30,11 +32,13 @@ def parsed(data: bytes, path: str) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise BadSnapshot(f"{path}: more than the {MOST_BYTES} bytes that are allowed")
     try:
-        found = json.loads(data, object_pairs_hook=_once, parse_constant=_no_number)
+        found = json.loads(data, object_pairs_hook=_once, parse_constant=_no_number, parse_int=_whole_number)
+    except UnicodeDecodeError as error:
+        raise BadSnapshot(f"{path}: not JSON: byte {error.start + 1} is no UTF-8; save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise BadSnapshot(f"{path}: not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise BadSnapshot(f"{path}: expected an object, found {type(found).__name__}")
+        raise BadSnapshot(f"{path}: expected an object, found {_kind(found)}")
     for where, problem in _problems(found, ""):
         raise BadSnapshot(f"{path}: {where}: {problem}")
     for key, value in found.items():
@@ -47,7 +51,7 @@ def _check_option(key: str, value: object, path: str) -> None:
         raise BadSnapshot(f"{path}: unknown key '{printable(key)}'{_nearest(key)}")
     wanted = dict if key in ("hyperparameters", "validation") else str
     if not isinstance(value, wanted):
-        raise BadSnapshot(f"{path}: {key} must be {wanted.__name__}, found {type(value).__name__}")
+        raise BadSnapshot(f"{path}: {key} must be {_KINDS[wanted]}, found {_kind(value)}")
     pattern = {"base_model": MODEL_NAME, "base_model_version": MODEL_VERSION}.get(key)
     if pattern and isinstance(value, str) and not pattern.fullmatch(value):
         longest = 100 if pattern is MODEL_NAME else 30
@@ -84,6 +88,16 @@ def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"a number of {len(digits.lstrip('-'))} digits, beyond {MOST_NUMBER}")
+    return int(digits)
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else _KINDS[type(value)]
 
 
 def _nearest(key: str) -> str:

@@ -71,3 +71,23 @@ def test_a_number_that_no_row_can_hold_is_refused(where: str, number: str) -> No
 def test_what_people_write_in_a_note_is_taken() -> None:
     note = "Zweite Runde: \N{GRINNING FACE}\nmit Absatz\tund \u202e allem"
     assert parsed(json.dumps({"note": note}).encode(), PATH) == {"note": note}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"null", "expected an object, found null"),
+        (b"[]", "expected an object, found a list"),
+        (b"3", "expected an object, found a number"),
+        (b'{"note": null}', "note must be a text, found null"),
+        (b'{"note": true}', "note must be a text, found true or false"),
+        (b'{"validation": []}', "validation must be an object, found a list"),
+        (b'{"hyperparameters": 1.5}', "hyperparameters must be an object, found a number"),
+        (b'{"note": "caf\xe9"}', "byte 14 is no UTF-8; save the file as UTF-8"),
+        (b'{"validation": {"min_rows": ' + b"9" * 5000 + b"}}", "a number of 5000 digits, beyond 9007199254740992"),
+    ],
+)
+def test_a_refusal_has_no_words_of_python(data: bytes, words: str) -> None:
+    found = _refused(data)
+    assert words in found
+    assert not any(word in found for word in ("NoneType", "dict", "codec", "sys.", "str,"))
