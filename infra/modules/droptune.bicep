@@ -246,6 +246,7 @@ module app 'app.bicep' = {
       RESOURCE_MANAGER: environment().resourceManager
       TRAINING_COMPUTE: clusterName
       TRAINING_DATASTORE: 'droptune_frozen'
+      TRAINING_IDENTITY: trainingIdentityId
       TRAINING_INSTANCE_TYPE: trainingInstanceType
       TRAINING_NODES: string(trainingMachines)
       SERVING_INSTANCE_TYPE: servingInstanceType

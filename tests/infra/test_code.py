@@ -126,7 +126,11 @@ def test_a_planted_difference_is_found(
 
 def test_the_settings_of_the_template_start_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value that is written out is one that the setting takes; the others stand for texts of Azure's."""
-    numbers = {"TRAINING_NODES": "1"}
+    group = "/subscriptions/s/resourceGroups/g/providers"
+    numbers = {
+        "TRAINING_NODES": "1",
+        "TRAINING_IDENTITY": f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/training",
+    }
     for name, value in app_settings().items():
         monkeypatch.setenv(name, value if isinstance(value, str) else numbers.get(name, "a-text-of-some-length"))
     found = Settings()
