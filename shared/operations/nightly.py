@@ -16,7 +16,7 @@ import msgspec
 from shared.errors import DENIED
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
-from shared.operations import damage, orphans, whole_ledger
+from shared.operations import damage, orphans, retention, whole_ledger
 from shared.operations.rounds import run_part
 from shared.operations.times import utc
 from shared.releases import idle
@@ -73,6 +73,7 @@ def every_night(services: Services) -> None:
     """All that is done once a night, each part apart from the others."""
     run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
     run_part("old counts", lambda: forget_counts(services))
+    run_part("what was kept long enough", lambda: retention.forget(services))
     run_part("whole ledger", lambda: whole_ledger.look(services))
     run_part("damage", lambda: damage.record(services, damage.find(services, _READ_A_NIGHT)))
 

@@ -64,3 +64,15 @@ class SnapshotGroup(BaseModel):
         gt=0,
         description="Files of snapshots that ended without a model are kept so long; then they cannot be retried.",
     )
+    keep_files_days: float = Field(
+        0.0,
+        ge=0,
+        description="So many days the files that a model was trained on are kept, unless it serves or is the newest; "
+        "0: for ever. Without them a release cannot be tried again.",
+    )
+    keep_evaluations_days: float = Field(
+        0.0, ge=0, description="So many days evaluations of releases are kept that serve no more; 0: for ever."
+    )
+    keep_logs_days: float = Field(
+        0.0, ge=0, description="So many days logs of failed steps and deployments are kept; 0: for ever."
+    )

@@ -1,0 +1,83 @@
+"""What is kept of snapshots that ended well, and for how long: files to train on, evaluations, logs, reports of nights.
+
+Called by the nightly round. Each kind has a setting in days, 0 keeps it for ever. What a dataset's row needs stays
+whatever its age: of what is live, of the candidate, of the release before, and of the newest model; so does all that
+belongs to an open snapshot. Blobs are listed, never rows; a repeat deletes what a round that was cut off left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared import naming
+
+if TYPE_CHECKING:
+    from shared.azure.storage import Blob
+    from shared.config.settings import Settings
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+# Other than files of snapshots: how calls ended, which the nightly round forgets by itself.
+_COUNTS = ("calls/", "counts/")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKind:
+    """One kind of blob: its container, the end of its names if only some are meant, and how many days it is kept."""
+
+    container: str
+    days: float
+    ending: str = ""
+
+    def is_over(self, blob: Blob, now: float) -> bool:
+        """Whether a blob is of this kind and older than that."""
+        mine = blob.name.endswith(self.ending) and not blob.name.startswith(_COUNTS)
+        return mine and now > blob.uploaded_at + self.days * DAY
+
+
+def kinds(settings: Settings) -> Iterator[KeptKind]:
+    """All that is not kept for ever, by the settings."""
+    # A snapshot that can still be retried needs its files.
+    files = max(settings.keep_files_days, settings.keep_days) if settings.keep_files_days else 0.0
+    found = [
+        *(KeptKind(container, files) for container in ("frozen", "work", "quarantine")),
+        KeptKind("evaluations", settings.keep_evaluations_days),
+        KeptKind("evaluations", settings.keep_logs_days, ".log.json"),
+        KeptKind("reports", settings.keep_logs_days, ".log"),
+    ]
+    return (kind for kind in found if kind.days)
+
+
+def forget(services: Services) -> list[str]:
+    """Deletes what was kept long enough; gives the names of the snapshots of which something was deleted."""
+    needed, now, gone = _needed(services), services.clock(), set[str]()
+    for kind in kinds(services.settings):
+        names = []
+        for blob in services.storage.list(kind.container):
+            snapshot = _snapshot_of(blob.name)
+            if snapshot and snapshot not in needed and kind.is_over(blob, now):
+                names.append(blob.name)
+                gone.add(snapshot)
+        services.storage.delete_many(kind.container, names)
+        if names:
+            log.info("%s: %d blobs were kept for %g days and are deleted", kind.container, len(names), kind.days)
+    return sorted(gone)
+
+
+def _needed(services: Services) -> set[str]:
+    """The snapshots of which nothing is deleted: the open ones, and those whose release serves or may be next."""
+    needed = {kept.snapshot for kept in services.ledger.cards.list()}
+    for row in services.ledger.datasets():
+        needed |= {row.live, row.candidate, row.newest_registered, *row.askable}
+    return needed
+
+
+def _snapshot_of(blob: str) -> str:
+    """The snapshot that a blob belongs to by its name, or nothing: `<snapshot>/...`, or `<snapshot>.<what>`."""
+    first = blob.partition("/")[0]
+    return next((name for name in (first, first.partition(".")[0]) if naming.dataset_of(name)), "")
