@@ -70,11 +70,16 @@ class Ledger:
         return StoredRow(row, etag)
 
     def dataset(self, name: str) -> StoredRow:
-        """The dataset's row, created EMPTY when it is missing. Its seed is derived from the name."""
+        """The dataset's row, created EMPTY when it is missing. Its seed is derived from the name.
+
+        Somebody may have deleted it: then a snapshot with a model is there already, whose release is next.
+        """
         try:
             return self.read(f"dataset/{name}")
         except NotFound:
-            row = Dataset(name=name, seed=naming.seed(name))
+            models = [row.name for row in self.list("snapshot", name) if row.state == SnapshotState.REGISTERED]
+            due = self.clock() if models else None
+            row = Dataset(name=name, seed=naming.seed(name), newest_registered=max(models, default=""), poll_at=due)
             try:
                 return self.create(row)
             except LedgerConflict:

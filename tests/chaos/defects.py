@@ -222,7 +222,9 @@ DEFECTS: dict[str, Defect] = {
     "rows are written without their ETag": Defect(8, world=_with_storage(_AnyVersion)),
     "claims are given to everybody": Defect(5, ("is trained by",), _with_storage(_ClaimsForAll)),
     "an overwritten file is read on": Defect(5, world=_with_storage(_OverwrittenUnseen)),
-    "a job has a new name each time": Defect(215, ("more than one job",), _with_hand("snapshot", "submit", _NewNames)),
+    "a job has a new name each time": Defect(
+        215, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
+    ),
     "a model has a new version each time": Defect(
         0, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
     ),

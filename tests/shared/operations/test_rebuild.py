@@ -219,6 +219,16 @@ def test_a_dataset_whose_row_was_deleted_has_one_again_after_the_next_sweep_or_n
     assert orphans.on_record(world.services).found == ()
 
 
+def test_an_upload_that_finds_no_row_of_its_dataset_makes_one_that_knows_the_models_there_are() -> None:
+    world = _served()
+    (snapshot,) = world.states()
+    del world.storage.blobs["ledger", SET]
+    assert world.services.ledger.dataset(DATASET).row.newest_registered == snapshot
+    world.run()
+    assert world.states() == {snapshot: "LIVE"}
+    assert len(world.workspace.endpoints.list()) == 1
+
+
 def test_of_a_ledger_that_was_deleted_as_a_whole_what_costs_money_is_told_and_nothing_is_removed() -> None:
     world = _served()
     endpoint = _dataset(world).endpoint
