@@ -60,7 +60,7 @@ def test_a_retry_goes_back_from_what_failed_under_a_new_attempt_and_nowhere_else
 @pytest.mark.parametrize("state", S)
 def test_an_override_takes_what_was_refused_and_nothing_else(state: S) -> None:
     blocked = {S.DUPLICATE: ("duplicate",), S.SUPERSEDED: ("superseded",), S.REJECTED: ("bad_rows", "size")}
-    app = ActionWorld(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())))
+    app = ActionWorld(a_snapshot(state, overrides=("quota",), blocked=blocked.get(state, ())), a_dataset())
     answer = actions.override(app.services, SNAPSHOT, "me")
     row = app.row(KEY)
     assert answer.done == (state in blocked)

@@ -73,7 +73,7 @@ def test_a_row_that_was_edited_stops_no_step_no_round_and_no_list() -> None:
 @pytest.mark.parametrize("seconds", [1e308, -1e308, 1e12, -1.0])
 def test_times_that_no_calendar_has_are_shown_as_its_end(seconds: float) -> None:
     world = World()
-    world.services.ledger.create(a_snapshot(uploaded_at=seconds, poll_at=seconds))
+    world.services.ledger.create(a_snapshot(uploaded_at=seconds))
     world.services.ledger.create(a_dataset(last_asked_at=seconds, kept_until=seconds))
     (shown,) = world.snapshots()
     expected = "9999-12-31T23:59:59.000Z" if seconds > 0 else "1970-01-01T00:00:00.000Z"

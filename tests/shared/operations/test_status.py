@@ -58,6 +58,7 @@ def test_everything_about_a_snapshot_is_there_and_is_json() -> None:
         "blocked": [],
         "overrides": [],
         "unchecked": [],
+        "estimate": None,
         "base_model": {"registry": "azureml", "name": "Phi-4", "version": "8", "id": "azureml://Phi-4/8"},
         "component": "chat_completion_pipeline:0.0.82",
         "hyperparameters": {"num_train_epochs": 1},
