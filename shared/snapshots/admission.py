@@ -180,8 +180,7 @@ def check_dropped_file(services: Services, key: str, number: str) -> str:
     try:
         with OF_THIS_PROCESS.room_for(min(inputs.part_bytes, largest), services.settings.validation_memory_mb):
             return DistributedValidation(services.ledger, services.storage, inputs, parts).check_one(int(number))
-    except NoRoom as wait:
-        services.storage.send(f"{key}#{number}", wait.retry_after or 0)
+    except NoRoom:  # the step asks again for what is missing
         return "waits for memory"
 
 
