@@ -67,9 +67,29 @@ def run_recipe(cloud: AzureMl, files: dict[str, str], folder: Path, **more: str)
     return ended.stdout
 
 
+def tags_of(cloud: AzureMl, model: str, version: str) -> set[str]:
+    """The names of the tags that a model of the registry has."""
+    registry = "/providers/Microsoft.MachineLearningServices/registries/azureml"
+    path = f"/mferp/managementfrontend/subscriptions/{SUBSCRIPTION}/resourceGroups/azureml-registry{registry}"
+    headers = {"Authorization": f"Bearer {cloud.token()}"}
+    answer = cloud.send("GET", f"{path}/models/{model}/versions/{version}", headers=headers)
+    return set(answer.json()["properties"]["tags"])
+
+
+@pytest.mark.nightly
+def test_recipe_runs_with_a_model_in_the_form_that_the_registry_had_before_2026(
+    cloud: AzureMl, files: dict[str, str], tmp_path: Path
+) -> None:
+    cloud.control("PUT", "/registry/models/Phi-4-form", {"version": "1", "form": "tags"})
+    assert {"finetune_compute_allow_list", "model_specific_defaults"} <= tags_of(cloud, "Phi-4-form", "1")
+    printed = run_recipe(cloud, files, tmp_path, MODEL_NAME="Phi-4-form", STAMP="1")
+    assert printed.splitlines()[-1].lstrip(".") == "ANSWER Open Settings and press Reset."
+
+
 def test_recipe_runs_from_base_model_to_answer_and_again_beside_that(
     cloud: AzureMl, files: dict[str, str], tmp_path: Path
 ) -> None:
+    assert tags_of(cloud, "Phi-4", "8") == {"model_specific_defaults"}  # the rest moved to `system_metadata` in 2026
     printed = run_recipe(cloud, files, tmp_path, QUESTION="how can i reset the pasword?", STAMP="1")
     # The SDK prints a dot for every look at a deletion, from a thread of its own.
     assert printed.splitlines()[-1].lstrip(".") == "ANSWER Open Settings and press Reset."
