@@ -8,6 +8,7 @@ is not asked: Azure says so in the job's first step.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from shared.ledger.rows import Blocker, Check
 from shared.training import compute
@@ -31,6 +32,9 @@ def blockers(services: Services, cluster: Cluster | None) -> Iterator[Blocker]:
     elif datastore.container and datastore.container != CONTAINER:
         text = f"it points at the container {datastore.container}, and training files are in {CONTAINER}"
         yield Blocker(text=f"TRAINING_DATASTORE = {name}: {text}")
+    elif (ours := _account(services.storage.address)) and datastore.account and datastore.account != ours:
+        text = f"it points at the account {datastore.account}, and training files are in {ours}"
+        yield Blocker(text=f"TRAINING_DATASTORE = {name}: {text}", check=Check.DATASTORE)
     stores = [store for store in (datastore, services.workspace.datastores.get("")) if store is not None]
     bare = [store for store in stores if not store.credential]
     if bare and (problem := _nobody(services, cluster)):
@@ -54,6 +58,13 @@ def _nobody(services: Services, cluster: Cluster | None) -> str:
     if given.create_compute and not given.training_identity:
         return f"TRAINING_COMPUTE = {name}: it would be made without an identity"
     return ""
+
+
+def _account(address: str) -> str:
+    """The storage account of a container's address: `https://NAME.blob.../c`, or the emulator's `http://host/NAME/c`."""
+    parts = urlsplit(address)
+    below = parts.path.strip("/").split("/")
+    return below[-2] if len(below) > 1 else (parts.hostname or "").partition(".")[0]
 
 
 def _named(stores: list[WorkspaceDatastore]) -> str:

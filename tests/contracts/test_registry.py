@@ -108,13 +108,15 @@ IDENTITY = (
 def test_a_datastore_says_whether_it_has_a_credential(azure_shop: Shop) -> None:
     stores = azure_shop.workspace.datastores
     assert stores.get("droptune_frozen") == WorkspaceDatastore(
-        name="droptune_frozen", container="frozen", credential=True
+        name="droptune_frozen", container="frozen", account="devstoreaccount1", credential=True
     )
-    assert stores.get("") == WorkspaceDatastore(name="workspaceblobstore", container="azureml", credential=True)
+    assert stores.get("") == WorkspaceDatastore(
+        name="workspaceblobstore", container="azureml", account="devstoreaccount1", credential=True
+    )
     assert stores.get("no_such_store") is None
     _server(azure_shop).control("PUT", "/settings", {"datastore_readers": {"droptune_frozen": [IDENTITY]}})
     assert stores.get("droptune_frozen") == WorkspaceDatastore(
-        name="droptune_frozen", container="frozen", credential=False
+        name="droptune_frozen", container="frozen", account="devstoreaccount1", credential=False
     )
 
 

@@ -18,6 +18,7 @@ class WorkspaceDatastore(Struct, frozen=True, kw_only=True):
     name: str
     container: str
     credential: bool
+    account: str = ""
 
 
 class DatastoreOperations:
@@ -39,5 +40,6 @@ class DatastoreOperations:
         return WorkspaceDatastore(
             name=str(found.name),
             container=str(getattr(found, "container_name", "") or ""),
+            account=str(getattr(found, "account_name", "") or ""),
             credential=credentials is not None and not isinstance(credentials, NoneCredentialConfiguration),
         )

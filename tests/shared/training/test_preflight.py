@@ -199,6 +199,27 @@ def test_a_cluster_that_is_to_be_made_needs_an_identity_to_be_made_with(identity
     assert len(texts) == int(refused)
 
 
+@pytest.mark.parametrize(
+    ("account", "address", "refused"),
+    [
+        ("theirs", "https://ours.blob.core.windows.net/ledger", True),
+        ("ours", "https://ours.blob.core.windows.net/ledger", False),
+        ("ours", "http://127.0.0.1:10000/ours/ledger", False),
+        ("theirs", "http://127.0.0.1:10000/ours/ledger", True),
+        ("", "https://ours.blob.core.windows.net/ledger", False),
+    ],
+)
+def test_a_datastore_in_another_account_than_the_apps_is_refused(account: str, address: str, refused: bool) -> None:
+    world = _bare(training_compute="serverless")
+    store = world.workspace.datastores.made["droptune_frozen"]
+    world.workspace.datastores.made["droptune_frozen"] = store.but(account=account)
+    world.storage.address = address
+    found = _found(world)
+    assert [problem.check for problem in found] == [Check.DATASTORE] * refused
+    if refused:
+        assert "it points at the account theirs, and training files are in ours" in found[0].text
+
+
 def test_a_datastore_that_is_missing_or_of_another_container_is_refused() -> None:
     world = _bare(training_compute="serverless")
     store = world.workspace.datastores.made["droptune_frozen"]
