@@ -113,7 +113,7 @@ async def clear_faults(request: Request) -> Response:
     unused = [_described(fault) for fault in cloud.faults.clear()]
     cloud.runner.outcomes.clear()
     cloud.endpoints.to_fail.clear()
-    cloud.deployments.to_fail.clear()
+    cloud.deployments.clear_failures()
     cloud.computes.to_fail.clear()
     return JSONResponse({"unused": unused, "planned": planned})
 

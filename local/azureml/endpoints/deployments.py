@@ -7,6 +7,7 @@ model or size of requests differ, and only changes its documents otherwise. Dele
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class PlannedFailure(msgspec.Struct, forbid_unknown_fields=True):
     message: str = "User container has crashed or terminated."
     # What the container is to have written before it died.
     log: str = ""
-    # It is being made for so long first.
+    # It is being made for so long first, or until all faults are cleared.
     after_seconds: float = 0.0
 
 
@@ -109,6 +110,7 @@ class Deployments:
     replicas: dict[str, Replica] = field(default_factory=dict)
     # By "endpoint/deployment", or "endpoint/*" for the next one (control API).
     to_fail: dict[str, PlannedFailure] = field(default_factory=dict)
+    _cleared: asyncio.Event = field(default_factory=asyncio.Event)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -220,7 +222,8 @@ class Deployments:
         if planned := self._planned(deployment):
             with (new.folder / SERVER_LOG).open("a") as log_file:
                 log_file.write(f"{planned.log or planned.message}\n")
-            await asyncio.sleep(planned.after_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._cleared.wait(), planned.after_seconds)
             raise OperationFailed(planned.code, planned.message)
         limit = self.pacer.settings.deployment_timeout_seconds
         try:
@@ -231,6 +234,12 @@ class Deployments:
         self.operations.watch(self._watch(deployment.key, new))
         if old is not new:
             await old.stop()
+
+    def clear_failures(self) -> None:
+        """Plans no failure any more, and lets those go on that take their time."""
+        self.to_fail.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
 
     def _planned(self, deployment: OnlineDeployment) -> PlannedFailure | None:
         """What is to go wrong with this write: planned for this deployment, or for the next behind its endpoint."""

@@ -166,7 +166,7 @@ async def set_outcome(request: Request) -> Response:
     """POST /_control/deployments/{endpoint}/{name}: let the next write fail, or crash now.
 
     `{"outcome": "Failed", "code", "message", "log", "after_seconds"}` or `{"outcome": "crash"}`. The name `*` is that
-    of the next deployment behind the endpoint, which need not be there yet.
+    of the next deployment behind the endpoint, which need not be there yet. Clearing the faults ends `after_seconds`.
     """
     cloud, parameters = cloud_of(request), request.path_params
     body = await body_of(request, dict[str, Any])
