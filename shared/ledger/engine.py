@@ -255,7 +255,8 @@ class Engine:
                 return self.ledger.write(stored, _changed(stored.row, result, self.ledger.clock()))
             except LedgerConflict:
                 fresh = self.ledger.read(stored.row.key)
-                if fresh.row.history != stored.row.history or fresh.etag == stored.etag:
+                theirs = fresh.row.history != stored.row.history or fresh.row.fault != stored.row.fault
+                if theirs or fresh.etag == stored.etag:  # another worker was at it, or nobody was
                     raise
                 if getattr(fresh.row, "requested", None) != getattr(stored.row, "requested", None):
                     if not acted:

@@ -295,3 +295,15 @@ def test_a_row_that_is_damaged_is_left_alone_and_named(world: LedgerWorld, caplo
         assert world.advance(validates(), message) == "damaged"
     assert f"{place[0]}/{place[1]} cannot be read" in caplog.text
     assert world.storage.blobs[place].data == stored.data
+
+
+def test_a_worker_that_comes_late_leaves_the_faults_of_another_one_alone(world: LedgerWorld) -> None:
+    """It stalled so long that the row waits for a person by now: what it found is not written over that."""
+    world.keep(a_snapshot())
+
+    def late(row: Any) -> StepResult:
+        world.ledger.change(KEY, lambda fresh: fresh.but(fault=a_fault(count=5), attention=True))
+        return StepResult(S.REJECTED, "bad rows")
+
+    assert world.advance({"validate": FakeHandler(late)}) == "somebody else was first"
+    assert (world.row().state, world.row().attention, world.row().fault.count) == (S.VALIDATING, True, 5)
