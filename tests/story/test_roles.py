@@ -76,7 +76,7 @@ def test_while_metrics_may_not_be_read_nothing_sleeps_and_the_nights_report_says
 @pytest.mark.parametrize(
     ("role", "settings", "states"),
     [
-        (DATA_SCIENTIST, {}, ("SUBMITTING",)),
+        (DATA_SCIENTIST, {}, ("VALIDATING", "SUBMITTING")),
         (COMPUTE_OPERATOR, {"training_compute": "gpus", "create_compute": True}, ("VALIDATED",)),
     ],
 )
