@@ -178,8 +178,9 @@ class WatchedEndpoints(FakeEndpoints):
         return operation
 
     def delete(self, name: str) -> str:
+        operation = super().delete(name)
         self.workspace.watcher.endpoint_removed(name)
-        return super().delete(name)
+        return operation
 
 
 class WatchedDeployments(FakeDeployments):
