@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 # A snapshot that is checked again from the beginning: no slot, no job (whatever an earlier version left there), and
 # nothing is known to be in its way.
-_FROM_THE_BEGINNING: dict[str, Any] = {"job": "", "job_status": "", "studio_url": "", "blocked": (), "duplicate_of": ""}
+_FROM_THE_BEGINNING: dict[str, Any] = {
+    "job": "",
+    "job_status": "",
+    "studio_url": "",
+    "blocked": (),
+    "duplicate_of": "",
+    "estimate": None,
+}
 
 
 class BadOverride(PermanentError):

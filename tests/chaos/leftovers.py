@@ -23,6 +23,7 @@ def in_snapshot(row: Snapshot) -> Iterator[str]:
     left = {
         "job": row.state in _BEFORE_A_JOB and row.job,
         "studio_url": row.state in _BEFORE_A_JOB and row.studio_url,
+        "estimate": row.state in (S.RECEIVED, S.VALIDATING, S.REJECTED, S.DUPLICATE) and row.estimate,
         "job_status": row.state in _BEFORE_A_JOB and row.job_status,
         "silent_since": row.state != S.TRAINING and row.silent_since is not None,
         "cancel_asked_at": row.state != S.TRAINING and row.cancel_asked_at is not None,

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import NotFound
 from shared.ledger.release import ReleaseOutcome
-from shared.ledger.rows import Origin
+from shared.ledger.rows import Origin, TrainingEstimate
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
@@ -85,10 +85,13 @@ def test_asking_twice_is_asking_once(act: Any) -> None:
 
 
 def test_an_override_forgets_the_job_that_an_earlier_version_left_on_a_superseded_row() -> None:
-    app = ActionWorld(a_snapshot(S.SUPERSEDED, job="dt-1", job_status="Completed", studio_url="https://x"))
+    estimate = TrainingEstimate(tokens=9, size="A", machines=1)
+    left = a_snapshot(S.SUPERSEDED, job="dt-1", job_status="Completed", studio_url="https://x", estimate=estimate)
+    app = ActionWorld(left)
     assert actions.override(app.services, SNAPSHOT, "me").done
     row = app.row(KEY)
     assert (row.state, row.job, row.job_status, row.studio_url) == (S.RECEIVED, "", "", "")
+    assert row.estimate is None
 
 
 def test_an_override_excuses_only_what_was_found() -> None:
