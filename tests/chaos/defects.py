@@ -219,7 +219,7 @@ def _deaf(self: Any, left: float = 0) -> None:
 
 
 DEFECTS: dict[str, Defect] = {
-    "rows are written without their ETag": Defect(8, world=_with_storage(_AnyVersion)),
+    "rows are written without their ETag": Defect(44, world=_with_storage(_AnyVersion)),
     "claims are given to everybody": Defect(5, ("is trained by",), _with_storage(_ClaimsForAll)),
     "an overwritten file is read on": Defect(5, world=_with_storage(_OverwrittenUnseen)),
     "a job has a new name each time": Defect(
@@ -229,10 +229,12 @@ DEFECTS: dict[str, Defect] = {
         0, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
     ),
     "a candidate has traffic before its gate": Defect(0, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
-    "a candidate that serves badly goes on": Defect(23, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)),
-    "the gate is blind": Defect(22, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
+    "a candidate that serves badly goes on": Defect(
+        292, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
+    ),
+    "the gate is blind": Defect(67, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
     "the limits are ignored": Defect(11, ("runs beside", "within a day"), _Spendthrift),
-    "leases keep nobody out": Defect(181, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
+    "leases keep nobody out": Defect(232, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
     "intents are not written": Defect(
         4,
         patches=(
@@ -242,7 +244,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
-    "cards are written for nobody": Defect(0, ("nothing moves it", "overdue", "settles"), _Cardless),
+    "cards are written for nobody": Defect(8, ("nothing moves it", "overdue", "settles"), _Cardless),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),
