@@ -47,6 +47,12 @@ class SpendingGroup(BaseModel):
     currency: str = Field("", description="What the prices are in; for the idle report and the estimate.")
 
     @model_validator(mode="after")
+    def _a_cost_needs_prices(self) -> SpendingGroup:
+        if self.max_run_cost and not self.prices:
+            raise ValueError(f"MAX_RUN_COST = {self.max_run_cost:g}: needs PRICES, or it bounds nothing")
+        return self
+
+    @model_validator(mode="after")
     def _limits_of_numbers(self) -> SpendingGroup:
         from shared.config.hyperparameters import NUMBERS
 

@@ -84,6 +84,9 @@ def test_every_missing_setting_is_named_with_its_help() -> None:
         ("PRICES", "3.1 EUR", 'must be a JSON object, e.g. {"Standard_NC6s_v3": 3.1}'),
         ("GATE_PARAMETERS", "{'do_sample': False}", 'must be a JSON object, e.g. {"do_sample": false}'),
         ("HYPERPARAMETERS", "[1]", "valid dictionary"),
+        ("HYPERPARAMETER_LIMITS", "3", "valid dictionary"),
+        ("SERVING_INSTANCES", "51", "less than or equal to 50"),
+        ("TRAINING_IDENTITY", "trainer", "userAssignedIdentities"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_value_and_what_is_allowed(
@@ -102,6 +105,15 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("AZUREML_WORKSPACE")
     text = _refused()
     assert all(name in text for name in ("MIN_ROWS", "KEEP_DAYS", "AZUREML_WORKSPACE"))
+
+
+def test_a_bound_that_could_not_hold_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    _environment(monkeypatch, HYPERPARAMETER_LIMITS='{"optim": 1, "epochs": 3}')
+    assert "HYPERPARAMETER_LIMITS: epochs, optim can have no limit; there are lora_alpha, " in _refused()
+    _environment(monkeypatch, HYPERPARAMETER_LIMITS="{}", MAX_RUN_COST="50")
+    assert "MAX_RUN_COST = 50: needs PRICES" in _refused()
+    _environment(monkeypatch, PRICES='{"Standard_NC24ads_A100_v4": 4.1}')
+    assert Settings().max_run_cost == 50
 
 
 def test_hyperparameters_are_checked_at_the_start_and_name_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_a_job_that_costs_more_than_it_may_is_refused_with_its_numbers_and_can_b
     assert preflight.examine(world.services, row.but(overrides=("cost",)), a_base_model()).blockers == []
 
 
-@pytest.mark.parametrize("settings", [{"max_run_cost": 12}, {"max_run_cost": 1, "prices": {}}, {}])
+@pytest.mark.parametrize("settings", [{"max_run_cost": 12}, {"max_run_cost": 1, "prices": {"another": 4}}, {}])
 def test_a_job_within_the_bound_or_of_unknown_price_goes_on(settings: dict[str, Any]) -> None:
     world = World(settings={**SPEED, **settings})
     assert preflight.examine(world.services, _row(num_train_epochs=3), a_base_model()).blockers == []
