@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared import naming
 from shared.errors import LeaseHeld, ServiceBusy
 from shared.operations import actions, steps
 from shared.validation.digests import RowSet
@@ -56,8 +57,9 @@ def alone(files: dict[str, bytes], **settings: Any) -> World:
 
 
 def report(world: World) -> dict[str, Any]:
-    (stored,) = [stored for (container, _), stored in world.storage.blobs.items() if container == "reports"]
-    found: dict[str, Any] = json.loads(stored.data)
+    (snapshot,) = world.services.ledger.list("snapshot")
+    (stored, _) = world.storage.read("reports", naming.report(snapshot.key.removeprefix("snapshot/")))
+    found: dict[str, Any] = json.loads(stored)
     return {key: value for key, value in found.items() if key not in ("duration_seconds", "bytes_per_second")}
 
 
