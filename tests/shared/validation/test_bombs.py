@@ -21,7 +21,7 @@ from scripts.rule_examples import rows
 from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.thrift import Compact
 
-MOST_MB = 450
+MOST_MB = 200
 PROGRAM = """
 import sys
 from shared.validation import Policy, freeze, local_source
