@@ -1,6 +1,6 @@
 """Blob storage and the queue in memory; `tests/contracts` holds it to what Azurite does.
 
-Assumptions: `blob-conditions`, `blob-leases`, `blob-blocks`, `queue-delays`.
+Assumptions: `blob-conditions`, `blob-leases`, `blob-blocks`, `blob-listings`, `blob-batches`, `queue-delays`.
 """
 
 from __future__ import annotations
