@@ -88,13 +88,17 @@ class Validate:
     def _superseded_by(self, row: Snapshot) -> str:
         """A newer snapshot of the dataset that is accepted, for which this one need not be read; or nothing.
 
-        Raises NotReady while a newer one is checked: whichever is accepted, this one is read only if that is refused.
+        Of two that were uploaded in one second both are read: their order is not known, and one may be the other's
+        blob as it was before it was overwritten. Raises NotReady while a newer one is checked: whichever is accepted,
+        this one is read only if that is refused.
         """
         if Check.SUPERSEDED in row.overrides:
             return ""
-        if newer := self.services.ledger.newer(row, NEWER_WINS):
+        newer = self.services.ledger.newer(row, NEWER_WINS)
+        if newer and _is_of_a_later_second(newer, row.id):
             return newer
-        if first := self.services.ledger.newer(row, _BEING_CHECKED, moves=True):
+        first = self.services.ledger.newer(row, _BEING_CHECKED, moves=True)
+        if first and _is_of_a_later_second(first, row.id):
             waited, least = self.services.clock() - row.since, self.services.settings.look_seconds
             raise NotReady(f"{first} is newer and is checked first", max(least, min(waited / 4, _LONGEST_PAUSE)))
         return ""
@@ -189,6 +193,11 @@ def is_distributed(services: Services, row: Snapshot) -> bool:
     settings, size = services.settings, sum(file.size for file in row.files)
     is_cut = len(row.files) > 1 or size > settings.validation_part_mb * 1e6
     return is_cut and size >= settings.validation_spread_from_mb * 1e6
+
+
+def _is_of_a_later_second(snapshot: str, other: str) -> bool:
+    """Whether a snapshot's id has a later time than another's of the dataset; times in ids have whole seconds."""
+    return snapshot.rpartition("-")[0] > other.rpartition("-")[0]
 
 
 def _require_unchanged(services: Services, row: Snapshot) -> None:
