@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,19 +13,13 @@ from typing import Any
 import pytest
 import requests
 
+from local.ports import free_port
+
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = "rg"
 WORKSPACE = "ws"
 # Far more than it promises (2 s): tests time nothing.
 STOP_SECONDS = 90.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class AzureMl:
@@ -79,6 +72,7 @@ class AzureMl:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
+            self.kill()
             raise AssertionError((self.folder / "server.log").read_text())
 
     def stop(self) -> None:
