@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = doctor.examine(runtime.services(), with_event=options.event)
     except (PipelineError, SettingsError) as error:
         print(f"the doctor cannot begin: {error}", file=sys.stderr)
+        if isinstance(error, SettingsError):
+            print("set them, or ask the app itself: GET /api/doctor with its master key", file=sys.stderr)
         return 2
     for check in report.checks:
         print(f"{check.result:>7}  {check.check}: {check.found}")
