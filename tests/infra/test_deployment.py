@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,27 @@ EXAMPLE = ROOT / "examples" / "support-bot.jsonl"
 
 @pytest.fixture(scope="module")
 def azd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azd]:
-    """One environment, which the tests of this file use one after the other."""
-    azd = Azd(tmp_path_factory.mktemp("azd"))
-    yield azd
-    azd.close()
+    """One environment that is up, for the tests of this file that leave it so."""
+    with _up(tmp_path_factory.mktemp("azd")) as azd:
+        yield azd
+
+
+@pytest.fixture
+def own_azd(tmp_path: Path) -> Iterator[Azd]:
+    """An environment of the test's own that is up, to be taken down."""
+    with _up(tmp_path) as azd:
+        yield azd
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[Azd]:
+    with closing(Azd(folder)) as azd:
+        done = azd.up()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert azd.ran == ["postdeploy"]
+        assert "droptune-uploads: made" in done.stdout
+        assert "droptune-runs: made" in done.stdout
+        yield azd
 
 
 def writes(azd: Azd) -> list[str]:
@@ -48,11 +66,6 @@ def doctor(azd: Azd, query: str = "") -> dict[str, Any]:
 
 
 def test_up_ends_with_a_doctor_who_finds_nothing_wrong(azd: Azd) -> None:
-    done = azd.up()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert azd.ran == ["postdeploy"]
-    assert "droptune-uploads: made" in done.stdout
-    assert "droptune-runs: made" in done.stdout
     assert {check["result"] for check in doctor(azd).values()} == {"well"}
 
 
@@ -125,14 +138,14 @@ def test_a_subscription_that_somebody_deleted_is_seen_and_made_again(azd: Azd) -
     assert doctor(azd)["uploads"]["result"] == "well"
 
 
-def test_down_leaves_nothing_and_may_be_repeated(azd: Azd) -> None:
-    workspace = azd.outputs()["DROPTUNE_WORKSPACE_ID"]
+def test_down_leaves_nothing_and_may_be_repeated(own_azd: Azd) -> None:
+    workspace = own_azd.outputs()["DROPTUNE_WORKSPACE_ID"]
     version = {"api-version": "2025-06-01"}
-    with azd.control_plane() as client:
+    with own_azd.control_plane() as client:
         endpoint = {"location": "local", "properties": {"authMode": "Key"}}
         assert client.put(f"{workspace}/onlineEndpoints/left-over", params=version, json=endpoint).status_code == 201
         for _ in range(2):
-            done = azd.down()
+            done = own_azd.down()
             assert done.returncode == 0, done.stdout + done.stderr
         assert client.get(workspace, params=version).status_code == 404
         assert client.put(workspace, params=version, json={}).status_code == 200, "its name is free again"
@@ -140,14 +153,14 @@ def test_down_leaves_nothing_and_may_be_repeated(azd: Azd) -> None:
         assert client.get(f"{workspace}/computes", params=version).json()["value"] == []
 
 
-def test_a_workspace_that_was_deleted_without_being_purged_keeps_its_name(azd: Azd) -> None:
-    workspace = azd.outputs()["DROPTUNE_WORKSPACE_ID"]
-    with azd.control_plane() as client:
+def test_a_workspace_that_was_deleted_without_being_purged_keeps_its_name(own_azd: Azd) -> None:
+    workspace = own_azd.outputs()["DROPTUNE_WORKSPACE_ID"]
+    with own_azd.control_plane() as client:
         assert client.delete(workspace, params={"api-version": "2025-06-01"}).status_code == 202
         refused = client.put(workspace, params={"api-version": "2025-06-01"}, json={})
         assert (refused.status_code, "purge or recover" in refused.text) == (409, True)
-    assert azd.down().returncode == 0
-    with azd.control_plane() as client:
+    assert own_azd.down().returncode == 0
+    with own_azd.control_plane() as client:
         assert client.put(workspace, params={"api-version": "2025-06-01"}, json={}).status_code == 200
 
 
