@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from shared.chatdata.formats import printable
+from cli.printing import one_line
 from shared.validation.report import Finding, Location, Spread, ValidationReport
 from shared.validation.sources import Source
 
@@ -52,7 +52,7 @@ def write(report: ValidationReport, out: TextIO) -> None:
         print(file=out)
     for name, told in _statistics(report):
         print(f"{name:<11} {told}".rstrip(), file=out)
-    print(f"\n{paint('32' if report.accepted else '31', report.verdict)}: {_one_line(report.summary)}", file=out)
+    print(f"\n{paint('32' if report.accepted else '31', report.verdict)}: {one_line(report.summary)}", file=out)
 
 
 def _lines_of(finding: Finding) -> Iterator[str]:
@@ -64,17 +64,13 @@ def _lines_of(finding: Finding) -> Iterator[str]:
 
 
 def _where(place: Location) -> str:
-    parts = [_one_line(place.file or "")]
+    parts = [one_line(place.file or "")]
     if place.row is not None:
         parts.append(f"row {place.row}")
     if place.path:
         parts.append(place.path)
     where = ", ".join(part for part in parts if part)
     return f"{where}: " if where else ""
-
-
-def _one_line(text: str) -> str:
-    return printable(text, 2000)
 
 
 def _statistics(report: ValidationReport) -> Iterator[tuple[str, str]]:
@@ -88,13 +84,13 @@ def _statistics(report: ValidationReport) -> Iterator[tuple[str, str]]:
         yield "characters", _spread(stats.characters)
         yield "tokens", f"{_spread(stats.estimated_tokens)}  (estimate: {stats.token_estimate})"
         yield "cut off", f"{stats.cut_share:.1%} of the rows are longer than the model's context"
-        shown = [f"{_one_line(pattern.roles)}: {pattern.rows}" for pattern in stats.role_patterns[:_PATTERNS]]
+        shown = [f"{one_line(pattern.roles)}: {pattern.rows}" for pattern in stats.role_patterns[:_PATTERNS]]
         others = report.rows - report.bad_rows - sum(p.rows for p in stats.role_patterns[:_PATTERNS])
         yield "roles", "; ".join(shown) + (f"; other: {others}" if others else "")
         yield "splits", ", ".join(f"{split} {rows}" for split, rows in report.splits.items())
     ignored = {**stats.extra_columns, **{f"messages[].{name}": n for name, n in stats.extra_message_fields.items()}}
     if ignored:
-        names = ", ".join(f"{_one_line(name)} ({rows})" for name, rows in ignored.items())
+        names = ", ".join(f"{one_line(name)} ({rows})" for name, rows in ignored.items())
         yield "columns", f"not trained on: {names}"
     speed = report.bytes_per_second / 1e6
     yield "read", f"{report.bytes_read / 1e6:.1f} MB in {report.duration_seconds:.2f} s ({speed:.0f} MB/s)"

@@ -16,11 +16,11 @@ def snapshot_uploaded(event: func.EventGridEvent) -> None:
     path = events.uploaded_path(event)
     if path is None:
         return
-    if path.startswith("droptune-doctor/"):  # of the doctor: it waits to see that the event arrives
+    from shared.snapshots import intake, paths
+
+    if path.startswith(paths.PROBES):  # of the doctor: it waits to see that the event arrives
         from shared.operations.doctor.events import acknowledge
 
         if acknowledge(runtime.services(), path):
             return
-    from shared.snapshots import intake
-
     intake.receive(runtime.services(), path)

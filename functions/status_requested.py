@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
@@ -11,6 +12,9 @@ from functions.web import Request, Response
 from shared import runtime
 from shared.errors import NotFound, TemporaryError
 from shared.serving.routes import STATUS_ERRORS
+
+if TYPE_CHECKING:
+    from shared.runtime import Services
 
 blueprint = func.Blueprint()
 
@@ -73,7 +77,7 @@ def get_snapshot(req: Request) -> Response:
     from shared.operations import status
 
     unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
-    return _answered(lambda: status.snapshot(runtime.services(), req.path_params["id"]), unknown)
+    return _about(req.path_params["id"], status.snapshot, unknown)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/report", errors=STATUS_ERRORS)
@@ -82,7 +86,7 @@ def get_report(req: Request) -> Response:
     from shared.operations import documents
 
     unknown = "that snapshot has no report yet; GET /api/snapshots/{id} says where it is"
-    return _answered(lambda: documents.report(runtime.services(), req.path_params["id"]), unknown)
+    return _about(req.path_params["id"], documents.report, unknown)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/evaluation", errors=STATUS_ERRORS)
@@ -91,7 +95,7 @@ def get_evaluation(req: Request) -> Response:
     from shared.operations import documents
 
     unknown = "the gate has not judged that snapshot; GET /api/snapshots/{id} says where it is"
-    return _answered(lambda: documents.evaluation(runtime.services(), req.path_params["id"]), unknown)
+    return _about(req.path_params["id"], documents.evaluation, unknown)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/logs", errors=STATUS_ERRORS)
@@ -100,7 +104,7 @@ def get_logs(req: Request) -> Response:
     from shared.operations import documents
 
     unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
-    return _answered(lambda: documents.logs(runtime.services(), req.path_params["id"]), unknown)
+    return _about(req.path_params["id"], documents.logs, unknown)
 
 
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
@@ -109,7 +113,7 @@ def get_dataset(req: Request) -> Response:
     from shared.operations import status
 
     unknown = "there is no dataset of that name; GET /api/snapshots lists snapshots"
-    return _answered(lambda: status.dataset(runtime.services(), req.path_params["name"]), unknown)
+    return _about(req.path_params["name"], status.dataset, unknown)
 
 
 @web.route(blueprint, "GET", "health", caller="anybody")
@@ -135,6 +139,11 @@ def describe_routes(req: Request) -> Response:
     from shared.serving import openapi
 
     return web.answer(openapi.document(web.ROUTES))
+
+
+def _about(name: str, show: Callable[[Services, str], object], unknown: str) -> Response:
+    """What is shown of the one thing that the route names."""
+    return _answered(lambda: show(runtime.services(), name), unknown)
 
 
 def _answered(ask: Callable[[], object], unknown: str) -> Response:

@@ -54,6 +54,11 @@ def dataset_of(snapshot: str) -> str | None:
     return match["dataset"] if match else None
 
 
+def upload_order(snapshot: str) -> tuple[str, ...]:
+    """Time of upload (to the second) and hash of a snapshot's id: what orders snapshots of all datasets."""
+    return tuple(snapshot.rsplit("-", 2)[1:])
+
+
 def job(installation: str, snapshot: str, attempt: int) -> str:
     """The name of the training job of one attempt."""
     return f"dt-{installation}-{snapshot}-{attempt}"
@@ -129,4 +134,4 @@ def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[s
 
 def _tail(snapshot: str) -> str:
     """Time and hash of a snapshot id: what tells one dataset's snapshots apart."""
-    return "-".join(snapshot.rsplit("-", 2)[1:])
+    return "-".join(upload_order(snapshot))

@@ -122,7 +122,7 @@ def _hidden_page() -> bytes:
     head, footer = data[:start], data[start:]
     for size in sizes:
         if size > 2**20:
-            told = _varint(2 * size)
+            told = varint(2 * size)
             footer = footer.replace(told, b"\x82" + b"\x80" * (len(told) - 2) + b"\0")
     return head + footer
 
@@ -131,11 +131,12 @@ def _footer_of_unknown_fields() -> bytes:
     """A field that no parquet file has, with six million numbers of one byte, at the end of the footer."""
     data, count = _parquet(), 6_000_000
     length = int.from_bytes(data[-8:-4], "little")
-    footer = data[-8 - length : -9] + b"\x09\xc8\x01\xf3" + _varint(count) + bytes(count) + b"\0"
+    footer = data[-8 - length : -9] + b"\x09\xc8\x01\xf3" + varint(count) + bytes(count) + b"\0"
     return data[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as Thrift's compact protocol writes it."""
     out = b""
     while number > 127:
         out += bytes([number & 127 | 128])

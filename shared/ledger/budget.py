@@ -15,10 +15,10 @@ import msgspec
 from shared import naming
 from shared.config.settings import Settings
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import Struct
 from shared.ledger.rows import Blocker, Check, Dataset, Snapshot
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.ledger.storage import BlobStore
+from shared.ledger.storage import BlobStore, read_record, write_if_still
 from shared.ledger.store import CONTAINER, Ledger
 
 log = logging.getLogger(__name__)
@@ -215,14 +215,7 @@ class Budget:
         return row.state in _UNDER_WAY and not given_up and mine
 
     def _read(self) -> tuple[Reservations, str]:
-        try:
-            data, etag = self._storage.read(CONTAINER, BLOB)
-        except NotFound:
-            return Reservations(), ""
-        try:
-            return _DECODER.decode(data), etag
-        except UNREADABLE as error:
-            raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
+        return read_record(self._storage, CONTAINER, BLOB, _DECODER, Reservations())
 
     def _change(self, edit: Callable[[Reservations], Reservations]) -> None:
         """Reads, edits and writes until no other write came between; what ended and began over a day ago is dropped."""
@@ -235,10 +228,7 @@ class Budget:
             runs = {job: run for job, run in edited.runs.items() if run.ended is None or run.begun > since}
             data = msgspec.json.encode(Reservations(runs=runs))
             try:
-                if etag:
-                    self._storage.replace(CONTAINER, BLOB, data, etag)
-                else:
-                    self._storage.create(CONTAINER, BLOB, data)
+                write_if_still(self._storage, CONTAINER, BLOB, data, etag)
                 return
             except LedgerConflict:
                 continue

@@ -56,7 +56,7 @@ class Card(Struct, frozen=True, kw_only=True):
     @property
     def uploaded(self) -> tuple[str, ...]:
         """What orders snapshots of all datasets by the time of their upload."""
-        return tuple(self.id.rsplit("-", 2)[1:])
+        return naming.upload_order(self.id)
 
     def tells_more_than(self, other: Card) -> bool:
         """Whether it is another one in more than the words of what is waited for, which change with each poll."""

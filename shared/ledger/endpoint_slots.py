@@ -18,7 +18,7 @@ from shared.errors import LedgerConflict, NotFound
 from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState
-from shared.ledger.storage import BlobStore
+from shared.ledger.storage import BlobStore, write_if_still
 from shared.ledger.store import CONTAINER, Ledger
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,7 @@ class EndpointSlots:
                 return f"{others} other datasets have an endpoint and MAX_ENDPOINTS is {most}"
             data = msgspec.json.encode(TakenSlots(taken={**taken, row.name: self._clock()}))
             try:
-                if etag:
-                    self._storage.replace(CONTAINER, BLOB, data, etag)
-                else:
-                    self._storage.create(CONTAINER, BLOB, data)
+                write_if_still(self._storage, CONTAINER, BLOB, data, etag)
                 return ""
             except LedgerConflict:
                 continue

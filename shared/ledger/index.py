@@ -16,10 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from shared import naming
 from shared.errors import LedgerConflict, NotFound
 from shared.ledger.cards import Card
 from shared.ledger.record import UNREADABLE
-from shared.ledger.storage import BlobStore
+from shared.ledger.storage import BlobStore, write_if_still
 
 CONTAINER = "ledger"
 RECENT, NEWEST, OLDER = "_index/recent", "_index/newest", "_index/older"
@@ -43,7 +44,7 @@ class EndedIndex:
         while new:
             data, etag = self._read(RECENT)
             try:
-                self._replace(RECENT, _lines({**_cards(data), **new}), etag)
+                write_if_still(self._storage, CONTAINER, RECENT, _lines({**_cards(data), **new}), etag)
                 return
             except LedgerConflict:
                 continue
@@ -65,7 +66,7 @@ class EndedIndex:
             data, etag = self._read(RECENT)
             left = {name: card for name, card in _cards(data).items() if name not in gone or card != cards.get(name)}
             try:
-                self._replace(RECENT, _lines(left), etag)
+                write_if_still(self._storage, CONTAINER, RECENT, _lines(left), etag)
                 return
             except LedgerConflict:
                 continue
@@ -79,7 +80,7 @@ class EndedIndex:
         wanted = b"|".join(re.escape(state.encode()) for state in states) or rb"\S+"
         whose = re.escape(dataset.encode()) or rb"\S+"
         line = re.compile(rb"^(?:%s) %s (\{.*)$" % (wanted, whose), re.MULTILINE)
-        last = tuple(before.rsplit("-", 2)[1:])
+        last = naming.upload_order(before)
         recent = _cards(self._read(RECENT)[0])
         waiting = list(_matching(line, _lines(recent)))
         for name in (NEWEST, OLDER):
@@ -96,12 +97,6 @@ class EndedIndex:
             return self._storage.read(CONTAINER, name)
         except NotFound:
             return b"", ""
-
-    def _replace(self, name: str, data: bytes, etag: str) -> None:
-        if etag:
-            self._storage.replace(CONTAINER, name, data, etag)
-        else:
-            self._storage.create(CONTAINER, name, data)
 
 
 def _if_before(card: Card, last: tuple[str, ...]) -> Iterator[Card]:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+import msgspec
+
+from shared.errors import Damaged, NotFound
 from shared.ledger.fence import HeldLease
+from shared.ledger.record import UNREADABLE
 
 
 class ListedBlob(Protocol):
@@ -44,3 +48,25 @@ class BlobStore(Protocol):
     def list(self, container: str, prefix: str = "") -> Iterator[ListedBlob]: ...
     def lease(self, name: str) -> HeldLease: ...
     def send(self, message: str, delay: float = 0) -> None: ...
+
+
+def read_record[T](
+    storage: BlobStore, container: str, name: str, decoder: msgspec.json.Decoder[T], empty: T
+) -> tuple[T, str]:
+    """A record that is one JSON blob, and its ETag; `empty` and no ETag where there is none. Raises Damaged."""
+    try:
+        data, etag = storage.read(container, name)
+    except NotFound:
+        return empty, ""
+    try:
+        return decoder.decode(data), etag
+    except UNREADABLE as error:
+        raise Damaged.named(f"{container}/{name}", error) from error
+
+
+def write_if_still(storage: BlobStore, container: str, name: str, data: bytes, etag: str) -> str:
+    """Writes what was read under this ETag, or was not there (no ETag), and returns the new one.
+
+    Raises LedgerConflict when somebody else wrote it meanwhile.
+    """
+    return storage.replace(container, name, data, etag) if etag else storage.create(container, name, data)

@@ -105,24 +105,18 @@ class Ledger:
         except PipelineError as error:
             log.info("the card of %s is left to the sweep: %s", row.id, error)
 
-    def change(self, key: str, edit: Callable[[Any], Any]) -> StoredRow:
-        """Reads, edits and writes until no other write came between; `edit` returning the same row writes nothing."""
+    def change(self, key: str, edit: Callable[[Any], Any], always: bool = False) -> StoredRow:
+        """Reads, edits and writes until no other write came between; `edit` returning the same row writes nothing.
+
+        `always`: writes even that, so that what a listing shows of the row is up to date.
+        """
         while True:
             stored = self.read(key)
             row = edit(stored.row)
-            if row == stored.row:
+            if row == stored.row and not always:
                 return stored
             try:
                 return self.write(stored, row)
-            except LedgerConflict:
-                continue
-
-    def rewrite(self, key: str, edit: Callable[[Any], Any]) -> StoredRow:
-        """As `change`, and writes even what is the same: what a listing shows of the row is up to date then."""
-        while True:
-            stored = self.read(key)
-            try:
-                return self.write(stored, edit(stored.row))
             except LedgerConflict:
                 continue
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import AccessDenied, Damaged, NotFound, PipelineError
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import Struct
+from shared.ledger.storage import read_record
 from shared.ledger.store import CONTAINER
 
 if TYPE_CHECKING:
@@ -51,12 +52,7 @@ _RECORD = msgspec.json.Decoder(AccessRecord)
 
 def on_record(services: Services) -> AccessRecord:
     """What was found last; nothing where nobody has looked. Raises Damaged when the record cannot be read."""
-    try:
-        return _RECORD.decode(services.storage.read(CONTAINER, BLOB)[0])
-    except NotFound:
-        return AccessRecord()
-    except UNREADABLE as error:
-        raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
+    return read_record(services.storage, CONTAINER, BLOB, _RECORD, AccessRecord())[0]
 
 
 def record(services: Services, cards: Iterable[KeptCard], datasets: Iterable[ListedDataset]) -> None:

@@ -92,7 +92,7 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
         try:
             if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
                 edit = partial(_put_right, services, newest=newest, now=now)
-                found_due = services.ledger.rewrite(found.key, edit).row.is_due(now)
+                found_due = services.ledger.change(found.key, edit, always=True).row.is_due(now)
             else:
                 found_due = found.is_due(now)
             if found_due:

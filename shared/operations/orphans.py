@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared import naming
-from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
+from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence, listed
 from shared.ledger.listed import ListedDataset
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.storage import read_record, write_if_still
 from shared.ledger.store import CONTAINER
 from shared.operations import open_rows
 from shared.releases import idle
@@ -219,14 +220,7 @@ def _row(services: Services, dataset: str) -> ListedDataset | None:
 
 
 def _read(services: Services) -> _Kept:
-    try:
-        data, etag = services.storage.read(CONTAINER, BLOB)
-    except NotFound:
-        return _Kept(Orphans(), "")
-    try:
-        return _Kept(_ORPHANS.decode(data), etag)
-    except UNREADABLE as error:
-        raise Damaged.named(f"{CONTAINER}/{BLOB}", error) from error
+    return _Kept(*read_record(services.storage, CONTAINER, BLOB, _ORPHANS, Orphans()))
 
 
 def _write(services: Services, kept: _Kept, record: Orphans) -> _Kept:
@@ -234,6 +228,4 @@ def _write(services: Services, kept: _Kept, record: Orphans) -> _Kept:
     if record == kept.record:
         return kept
     data = msgspec.json.encode(record)
-    if kept.etag:
-        return _Kept(record, services.storage.replace(CONTAINER, BLOB, data, kept.etag))
-    return _Kept(record, services.storage.create(CONTAINER, BLOB, data))
+    return _Kept(record, write_if_still(services.storage, CONTAINER, BLOB, data, kept.etag))

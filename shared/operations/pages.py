@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from shared import naming
 from shared.ledger.cards import Card
 from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations.status import DAMAGED, shown_time
@@ -57,7 +58,7 @@ def _cards(
     services: Services, datasets: Mapping[str, ListedDataset], dataset: str, state: str, before: str
 ) -> Iterator[Card]:
     """The cards that may be on the page, newest upload first."""
-    last = tuple(before.rsplit("-", 2)[1:])
+    last = naming.upload_order(before)
     kept = services.ledger.cards.list(dataset)
     opened = {found.snapshot: found.card or Card(id=found.snapshot, state=DAMAGED) for found in kept}
     if state in _OF_DATASET:

@@ -19,7 +19,10 @@ from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shared.azure.workspace.endpoints import Endpoint
+    from shared.azure.workspace.jobs import Job
     from shared.ledger.rows import Row
     from shared.runtime import Services
 
@@ -81,19 +84,22 @@ def snapshot(services: Services, snapshot_id: str, data: bytes) -> Snapshot | No
 
 def paid_jobs(services: Services, snapshot_id: str) -> list[str]:
     """The jobs of a snapshot that run, and cost money, by name."""
-    names = [
-        naming.job(services.installation, snapshot_id, n) for n in range(1, 2 + _newest_attempt(services, snapshot_id))
-    ]
-    found = [services.workspace.jobs.get(name) for name in names]
-    return [job.name for job in found if job is not None and job.status not in ("Completed", "Failed", "Canceled")]
+    jobs = _jobs(services, snapshot_id)
+    return [job.name for job in jobs if job.status not in ("Completed", "Failed", "Canceled")]
 
 
 def _newest_attempt(services: Services, snapshot_id: str) -> int:
-    """The newest attempt that has a job; attempts are counted without a gap. 0: there is none."""
+    """The newest attempt that has a job. 0: there is none."""
+    return sum(1 for _ in _jobs(services, snapshot_id))
+
+
+def _jobs(services: Services, snapshot_id: str) -> Iterator[Job]:
+    """The jobs of a snapshot's attempts, which are counted without a gap, oldest first."""
     for attempt in itertools.count(1):
-        if services.workspace.jobs.get(naming.job(services.installation, snapshot_id, attempt)) is None:
-            return attempt - 1
-    raise AssertionError("a count does not end")
+        job = services.workspace.jobs.get(naming.job(services.installation, snapshot_id, attempt))
+        if job is None:
+            return
+        yield job
 
 
 def dataset(services: Services, name: str, data: bytes) -> Dataset:

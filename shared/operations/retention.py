@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from shared import naming
+from shared.ledger import counts
 
 if TYPE_CHECKING:
     from shared.azure.storage import Blob
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 # Other than files of snapshots: how calls ended, which the nightly round forgets by itself.
-_COUNTS = ("calls/", "counts/")
+_COUNTS = (counts.FOLDER, counts.OLD_FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class KeptKind:
 
 
 def kinds(settings: Settings) -> Iterator[KeptKind]:
-    """All that is not kept for ever, by the settings."""
+    """All that is not kept for ever, by the settings; those of one container follow each other."""
     # A snapshot that can still be retried needs its files.
     files = max(settings.keep_files_days, settings.keep_days) if settings.keep_files_days else 0.0
     found = [
@@ -56,16 +58,18 @@ def kinds(settings: Settings) -> Iterator[KeptKind]:
 def forget(services: Services) -> list[str]:
     """Deletes what was kept long enough; gives the names of the snapshots of which something was deleted."""
     needed, now, gone = _needed(services), services.clock(), set[str]()
-    for kind in kinds(services.settings):
-        names = []
-        for blob in services.storage.list(kind.container):
+    for container, found in groupby(kinds(services.settings), lambda kind: kind.container):
+        over: dict[KeptKind, list[str]] = {kind: [] for kind in found}
+        for blob in services.storage.list(container):
             snapshot = _snapshot_of(blob.name)
-            if snapshot and snapshot not in needed and kind.is_over(blob, now):
-                names.append(blob.name)
+            kind = next((kind for kind in over if kind.is_over(blob, now)), None)
+            if kind and snapshot and snapshot not in needed:
+                over[kind].append(blob.name)
                 gone.add(snapshot)
-        services.storage.delete_many(kind.container, names)
-        if names:
-            log.info("%s: %d blobs were kept for %g days and are deleted", kind.container, len(names), kind.days)
+        for kind, names in over.items():
+            services.storage.delete_many(container, names)
+            if names:
+                log.info("%s: %d blobs were kept for %g days and are deleted", container, len(names), kind.days)
     return sorted(gone)
 
 

@@ -94,11 +94,12 @@ class Validate:
         """
         if Check.SUPERSEDED in row.overrides:
             return ""
+        second = naming.upload_order(row.id)[0]
         newer = self.services.ledger.newer(row, NEWER_WINS)
-        if newer and _is_of_a_later_second(newer, row.id):
+        if newer and naming.upload_order(newer)[0] > second:
             return newer
         first = self.services.ledger.newer(row, _BEING_CHECKED, moves=True)
-        if first and _is_of_a_later_second(first, row.id):
+        if first and naming.upload_order(first)[0] > second:
             waited, least = self.services.clock() - row.since, self.services.settings.look_seconds
             raise NotReady(f"{first} is newer and is checked first", max(least, min(waited / 4, _LONGEST_PAUSE)))
         return ""
@@ -193,11 +194,6 @@ def is_distributed(services: Services, row: Snapshot) -> bool:
     settings, size = services.settings, sum(file.size for file in row.files)
     is_cut = len(row.files) > 1 or size > settings.validation_part_mb * 1e6
     return is_cut and size >= settings.validation_spread_from_mb * 1e6
-
-
-def _is_of_a_later_second(snapshot: str, other: str) -> bool:
-    """Whether a snapshot's id has a later time than another's of the dataset; times in ids have whole seconds."""
-    return snapshot.rpartition("-")[0] > other.rpartition("-")[0]
 
 
 def _require_unchanged(services: Services, row: Snapshot) -> None:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.errors import Damaged, NotFound
+from shared.errors import NotFound
 from shared.ledger.listed import blob_name
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import Struct
+from shared.ledger.storage import read_record
 from shared.ledger.store import CONTAINER as LEDGER
 from shared.snapshots import refusals
 from shared.snapshots.intake import CONTAINER, accept_since, receive_listed, snapshot_of
@@ -79,12 +80,7 @@ def missed_uploads(services: Services) -> list[Blob]:
 
 def on_record(services: Services) -> UploadsLook:
     """The last complete look. Raises Damaged."""
-    try:
-        return _LOOK.decode(services.storage.read(LEDGER, BLOB)[0])
-    except NotFound:
-        return UploadsLook()
-    except UNREADABLE as error:
-        raise Damaged.named(f"{LEDGER}/{BLOB}", error) from error
+    return read_record(services.storage, LEDGER, BLOB, _LOOK, UploadsLook())[0]
 
 
 def _missed(

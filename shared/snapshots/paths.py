@@ -15,6 +15,8 @@ from shared.chatdata.splits import is_named_like_a_split, split_of
 
 MARKER = "_SUCCESS"
 OPTIONS = "snapshot.json"
+# The doctor's folder. It never gets its marker: intake passes over what is in it.
+PROBES = "droptune-doctor/"
 FORM = (
     "drop <dataset>.jsonl, <dataset>/<name>.jsonl, or a folder <dataset>/<name>/ with train, validation and test files "
     "and then an empty _SUCCESS; .jsonl.gz and .parquet are fine too; "

@@ -139,18 +139,18 @@ def cores_to_serve(size: MachineSize, instances: int) -> int:
     return math.ceil(round(factor * instances, 6)) * size.cores  # rounded first: 1.2 x 5 is a little more than 6
 
 
-def quota_needs(services: Services, sizes: Mapping[str, MachineSize]) -> Iterator[QuotaNeed]:
+def quota_needs(services: Services, sizes: Mapping[str, MachineSize], cluster: Cluster | None) -> Iterator[QuotaNeed]:
     """What a snapshot takes of the quota: to prepare, to train and to serve, which do not overlap.
 
     A cluster that exists is in the region's usage as far as its nodes run, so its cores are only compared with the
     limit. Sizes that the region does not know are left out.
     """
-    given, found = services.settings, cluster(services)
+    given = services.settings
     wanted = [("serving", given.serving_instance_type, given.serving_instances, False)]
     if given.training_compute == SERVERLESS:
         wanted.append(("preparing", given.preparation_instance_type, 1, False))
-    training = found.size if found else given.training_instance_type
-    wanted.append(("training", training, given.training_nodes, found is not None))
+    training = cluster.size if cluster else given.training_instance_type
+    wanted.append(("training", training, given.training_nodes, cluster is not None))
     for purpose, name, machines, held in wanted:
         size = sizes.get(name.lower())
         if size is not None:

@@ -19,6 +19,7 @@ from shared.training import compute
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shared.azure.workspace.compute import Cluster
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -50,11 +51,15 @@ def estimate(services: Services, row: Snapshot) -> TrainingEstimate | None:
 
     None where nothing is known of the rows: before they were read, or when an older version of the app read them.
     """
+    return _estimate(services, row, compute.cluster(services))
+
+
+def _estimate(services: Services, row: Snapshot, cluster: Cluster | None) -> TrainingEstimate | None:
+    """The same, on this cluster."""
     tokens = _tokens(services, row)
     if not tokens or row.base_model is None:
         return None
     given = services.settings
-    cluster = compute.cluster(services)
     size = cluster.size if cluster else given.training_instance_type
     speed, basis = _speed(services, row.base_model.name, size)
     hours = tokens / (speed * given.training_nodes) / 3600 if speed else None
@@ -70,10 +75,10 @@ def estimate(services: Services, row: Snapshot) -> TrainingEstimate | None:
     )
 
 
-def blockers(services: Services, row: Snapshot) -> Iterator[Blocker]:
-    """What a job would cost more than it may."""
+def blockers(services: Services, row: Snapshot, cluster: Cluster | None) -> Iterator[Blocker]:
+    """What a job would cost more than it may. `cluster` trains; None: there is none (yet), or compute is serverless."""
     most = services.settings.max_run_cost
-    found = estimate(services, row) if most else None
+    found = _estimate(services, row, cluster) if most else None
     if found is not None and found.cost is not None and found.cost > most:
         takes = f"{found.hours:.1f} h of {found.machines} x {found.size} for {found.tokens} tokens"
         text = (

@@ -18,7 +18,7 @@ from shared.training import base_model, compute, data_access, estimate, machines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from shared.azure.workspace.compute import MachineSize
+    from shared.azure.workspace.compute import Cluster, MachineSize
     from shared.azure.workspace.registry import RegistryModel
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
@@ -58,9 +58,11 @@ def examine(
     services: Services, row: Snapshot, model: RegistryModel | None, mend: str = "change BASE_MODEL"
 ) -> PreflightResult:
     """All that stands in the way, but for what a person excused."""
-    facts = compute.region(services, with_quota=Check.QUOTA not in row.overrides)
+    facts, cluster = compute.region(services, with_quota=Check.QUOTA not in row.overrides), compute.cluster(services)
     found = base_model.blockers(services, model, mend) if model else []
-    found += [*_machines(services, model, facts.sizes), *estimate.blockers(services, row), *_quota(services, facts)]
+    found += _machines(services, model, facts.sizes, cluster)
+    found += estimate.blockers(services, row, cluster)
+    found += _quota(services, facts, cluster)
     kept = [blocker for blocker in found if blocker.check is None or blocker.check not in row.overrides]
     return PreflightResult(kept, facts.unchecked)
 
@@ -78,12 +80,11 @@ def checks(found: Iterable[Blocker]) -> tuple[Check, ...]:
 
 
 def _machines(
-    services: Services, model: RegistryModel | None, sizes: Mapping[str, MachineSize] | None
+    services: Services, model: RegistryModel | None, sizes: Mapping[str, MachineSize] | None, cluster: Cluster | None
 ) -> Iterator[Blocker]:
     """All sizes are checked: one that can train but not serve is not worth training on. None: they are not known."""
     given, name = services.settings, services.settings.training_compute
     training, setting = given.training_instance_type, "TRAINING_INSTANCE_TYPE"
-    cluster = compute.cluster(services)
     if cluster is not None:
         training, setting = cluster.size, f"TRAINING_COMPUTE = {name}, size"
     if cluster is not None and cluster.state == "Failed":
@@ -121,10 +122,10 @@ def _size(
         yield from machines.too_small(model, sizes, size, what, tag)
 
 
-def _quota(services: Services, facts: compute.RegionFacts) -> Iterator[Blocker]:
+def _quota(services: Services, facts: compute.RegionFacts, cluster: Cluster | None) -> Iterator[Blocker]:
     """Whether the region's quota has room for what the snapshot takes, as far as Azure says how much there is."""
     usages = facts.usages or {}
-    for need in compute.quota_needs(services, facts.sizes or {}):
+    for need in compute.quota_needs(services, facts.sizes or {}, cluster):
         bounds = ((need.size.family, compute.usage_of(need.size, usages)), ("all families together", usages.get(TOTAL)))
         for cores_of, usage in bounds:
             if usage is None:  # Azure will say when it is too much

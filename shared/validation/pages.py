@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from shared.validation.policy import Policy
 from shared.validation.rows import FileRefused, check_expansion
-from shared.validation.sources import WatchedFile
+from shared.validation.sources import ReadOnlyFile, WatchedFile
 from shared.validation.thrift import Compact
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Page:
     encoding: int
 
 
-class PageWatch:
+class PageWatch(ReadOnlyFile):
     """A file whose pages are watched. It has what Arrow asks of a file."""
 
     def __init__(self, file: WatchedFile, stored: int, policy: Policy) -> None:
@@ -180,21 +180,6 @@ class PageWatch:
     def tell(self) -> int:
         """Say where the next read starts."""
         return self._file.tell()
-
-    def readable(self) -> bool:
-        """A snapshot is only ever read."""
-        return True
-
-    def writable(self) -> bool:
-        """See `readable`."""
-        return False
-
-    def seekable(self) -> bool:
-        """Parquet is read from its end."""
-        return True
-
-    def flush(self) -> None:
-        """Nothing to do; Arrow asks for it."""
 
     def close(self) -> None:
         """Nothing to do: the file is closed by whoever opened it."""

@@ -130,7 +130,26 @@ def _likely(source: Source) -> str:
     return f"{likely}a name with the word train, validation or test"
 
 
-class WatchedFile:
+class ReadOnlyFile:
+    """What Arrow asks of a file besides reading it."""
+
+    def readable(self) -> bool:
+        """A snapshot is only ever read."""
+        return True
+
+    def writable(self) -> bool:
+        """See `readable`."""
+        return False
+
+    def seekable(self) -> bool:
+        """Parquet is read from its end."""
+        return True
+
+    def flush(self) -> None:
+        """Nothing to do; Arrow asks for it."""
+
+
+class WatchedFile(ReadOnlyFile):
     """A caller's file, with a heartbeat at every read and a memory of the error it raised."""
 
     def __init__(self, file: Readable, beat: Callable[[], None]) -> None:
@@ -195,21 +214,6 @@ class WatchedFile:
     def tell(self) -> int:
         """Say where the next read starts."""
         return self._file.tell()
-
-    def readable(self) -> bool:
-        """A snapshot is only ever read."""
-        return True
-
-    def writable(self) -> bool:
-        """See `readable`."""
-        return False
-
-    def seekable(self) -> bool:
-        """Parquet is read from its end."""
-        return True
-
-    def flush(self) -> None:
-        """Nothing to do; Arrow asks for it."""
 
     def close(self) -> None:
         """Close the caller's file."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,16 @@ _SCOPES = {"ResourceGroup": {"resourceGroup"}, "Subscription": {"subscription"},
 _ALWAYS = {"parent", "scope", "dependsOn", "name"}
 _RESULTS = {"empty": "bool", "union": "object", "guid": "string", "uniqueString": "string", "split": "array",
             "resourceId": "string", "string": "string", "int": "int"}  # fmt: skip
+
+
+def planted(infra: Path, scratch: Path, file: str, old: str, new: str, times: int = -1) -> Path:
+    """A copy of the templates with a mistake in one file: `new` in place of `old`, everywhere or so many times."""
+    folder = scratch / "infra"
+    shutil.copytree(infra, folder, ignore=shutil.ignore_patterns("hooks"))
+    text = (folder / file).read_text("utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, times), "utf-8")
+    return folder
 
 
 def both_parsers(folder: Path) -> list[str]:

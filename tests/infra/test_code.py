@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,11 +116,8 @@ def test_the_templates_say_what_the_code_says(check: Any) -> None:
 def test_a_planted_difference_is_found(
     check: Any, file: str, old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(INFRA, tmp_path / "infra")
-    path = tmp_path / "infra" / "modules" / f"{file}.bicep"
-    assert old in path.read_text("utf-8")
-    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-    assert complaint in "\n".join(check(tmp_path / "infra"))
+    folder = proofs.planted(INFRA, tmp_path, f"modules/{file}.bicep", old, new)
+    assert complaint in "\n".join(check(folder))
 
 
 def test_the_settings_of_the_template_start_the_app(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,21 +191,17 @@ def test_every_call_to_azure_ml_is_among_those_that_are_checked() -> None:
 def test_a_planted_mistake_is_found(
     check: proofs.Proof, file: str, old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(INFRA, tmp_path / "infra")
-    path = tmp_path / "infra" / "modules" / f"{file}.bicep"
-    assert old in path.read_text("utf-8")
-    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-    assert complaint in "\n".join(check(tmp_path / "infra"))
+    folder = proofs.planted(INFRA, tmp_path, f"modules/{file}.bicep", old, new)
+    assert complaint in "\n".join(check(folder))
 
 
 def test_a_role_that_nothing_needs_is_found(tmp_path: Path) -> None:
-    shutil.copytree(INFRA, tmp_path / "infra")
-    path = tmp_path / "infra" / "modules" / "roles.bicep"
-    path.write_text(path.read_text("utf-8").replace("guid(data.id, appPrincipalId, blobContributor)\n  scope: data\n  "
-        "properties: {\n    principalId: appPrincipalId\n    principalType: 'ServicePrincipal'\n    roleDefinitionId: "
-        "subscriptionResourceId(roles, blobContributor)", "guid(data.id, appPrincipalId, blobContributor)\n  scope: data\n  "
-        "properties: {\n    principalId: appPrincipalId\n    principalType: 'ServicePrincipal'\n    roleDefinitionId: "
-        "subscriptionResourceId(roles, blobOwner)"), "utf-8")  # fmt: skip
+    assignment = (
+        "guid(data.id, appPrincipalId, blobContributor)\n  scope: data\n  properties: {\n    principalId: appPrincipalId\n"
+        "    principalType: 'ServicePrincipal'\n    roleDefinitionId: subscriptionResourceId(roles, {role})"
+    )
+    old, new = (assignment.replace("{role}", role) for role in ("blobContributor", "blobOwner"))
+    folder = proofs.planted(INFRA, tmp_path, "modules/roles.bicep", old, new)
     assert "appPrincipalId has Storage Blob Data Owner on data, which nothing needs" in "\n".join(
-        surplus_complaints(tmp_path / "infra")
+        surplus_complaints(folder)
     )

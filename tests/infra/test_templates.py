@@ -85,11 +85,7 @@ PLANTED = [
 def test_a_planted_mistake_is_found(
     proof: proofs.Proof, file: str, old: str, new: str, complaint: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "infra"
-    shutil.copytree(INFRA, folder, ignore=shutil.ignore_patterns("hooks"))
-    text = (folder / file).read_text("utf-8")
-    assert old in text
-    (folder / file).write_text(text.replace(old, new, 1), "utf-8")
+    folder = proofs.planted(INFRA, tmp_path, file, old, new, times=1)
     assert complaint in "\n".join(proof(folder))
 
 

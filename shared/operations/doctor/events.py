@@ -11,12 +11,11 @@ from shared.azure import events
 from shared.operations.doctor.places import SCRATCH
 from shared.operations.doctor.report import CheckResult, well, wrong
 from shared.runtime import Services
+from shared.snapshots.paths import PROBES
 
 _EVENT_GRID = "2025-02-15"
 _MEND = "azd hooks run postdeploy, or docs/deploy.md#without-azd"
 DEAD_LETTERS = "deadletters"
-# A folder that never gets its marker: intake passes over what is in it.
-PROBES = "droptune-doctor"
 ROUND_TRIP_SECONDS = 60.0
 # What the field says of a file or folder that was renamed; the app takes such an event whatever it says.
 _RENAMES = ("RenameFile", "RenameDirectory", "SftpRename")
@@ -48,7 +47,7 @@ def dead_letters(services: Services) -> CheckResult:
 def round_trip(services: Services) -> CheckResult:
     """Uploads a file that means nothing, and waits until the app was told of it."""
     probe = uuid.uuid4().hex
-    path, mark = f"{PROBES}/{probe}/probe.jsonl", f"{SCRATCH}{probe}"
+    path, mark = f"{PROBES}{probe}/probe.jsonl", f"{SCRATCH}{probe}"
     began = time.monotonic()
     services.storage.put("snapshots", path, b"")
     try:
@@ -64,8 +63,8 @@ def round_trip(services: Services) -> CheckResult:
 
 def acknowledge(services: Services, path: str) -> bool:
     """Marks a probe of the doctor as arrived; False for any other upload. Called by the trigger."""
-    folder, _, rest = path.partition("/")
-    if folder != PROBES or not rest.endswith("/probe.jsonl"):
+    rest = path.removeprefix(PROBES)
+    if rest == path or not rest.endswith("/probe.jsonl"):
         return False
     probe = rest.removesuffix("/probe.jsonl")
     if len(probe) == 32 and probe.isalnum():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import AccessDenied
 from shared.ledger.rows import Check
+from shared.operations.doctor.places import ML_VERSION, credential_of
 from shared.operations.doctor.report import CheckResult, unknown, well, wrong
 from shared.runtime import Services
 from shared.training import base_model, compute, preflight
@@ -14,7 +15,6 @@ from shared.training import base_model, compute, preflight
 if TYPE_CHECKING:
     from shared.azure.workspace.registry import RegistryModel
 
-_ML = "2025-06-01"
 _QUOTA = "ask for quota: https://ml.azure.com/quota, or another size (TRAINING_INSTANCE_TYPE, SERVING_INSTANCE_TYPE)"
 _SUBSCRIPTION = (
     "az role assignment create --role 'Monitoring Reader' --assignee-object-id <the app's> "
@@ -32,8 +32,8 @@ class _Trial:
 def cluster(services: Services) -> CheckResult:
     """Whether the cluster is there, with an identity that can read a datastore without a credential."""
     name = services.settings.training_compute
-    store = services.workspace.documents.get(f"datastores/{services.settings.training_datastore}", _ML) or {}
-    open_store = _credential(store) == "None"
+    store = services.workspace.documents.get(f"datastores/{services.settings.training_datastore}", ML_VERSION) or {}
+    open_store = credential_of(store) == "None"
     if name == compute.SERVERLESS:
         if open_store:
             return wrong(
@@ -41,7 +41,7 @@ def cluster(services: Services) -> CheckResult:
                 "set TRAINING_COMPUTE to a cluster with an identity, or give the datastore a credential",
             )
         return well("serverless")
-    found = services.workspace.documents.get(f"computes/{name}", _ML)
+    found = services.workspace.documents.get(f"computes/{name}", ML_VERSION)
     if found is None:
         if services.settings.create_compute:
             return unknown(f"the cluster {name} is made with the first job")
@@ -80,7 +80,7 @@ def machines(services: Services) -> CheckResult:
     trial: Any = _Trial()
     sizes, usages = services.workspace.compute.sizes(), services.workspace.quota.usages()
     texts = [blocker.text for blocker in preflight.examine(services, trial, found).blockers]
-    for need in compute.quota_needs(services, sizes):
+    for need in compute.quota_needs(services, sizes, compute.cluster(services)):
         usage, twice = compute.usage_of(need.size, usages), 2 if need.purpose.startswith("serving") else 1
         cores = need.cores * twice
         if usage is not None and cores > usage.limit:
@@ -108,9 +108,3 @@ def metrics(services: Services) -> CheckResult:
 
 def _model(services: Services) -> RegistryModel | None:
     return services.workspace.registry.model(services.settings.base_model, services.settings.base_model_version)
-
-
-def _credential(store: dict[str, object]) -> str:
-    properties = store.get("properties")
-    given = properties.get("credentials") if isinstance(properties, dict) else None
-    return str(given.get("credentialsType", "None")) if isinstance(given, dict) else "None"

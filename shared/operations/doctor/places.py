@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from shared.azure.storage import CONTAINERS, QUEUE
 from shared.config.groups.values import is_unread, keys_in
@@ -13,7 +14,8 @@ from shared.runtime import Services
 # Beyond, tokens are refused and leases are reckoned wrongly.
 _CLOCK_SECONDS = 60.0
 SCRATCH = "_doctor/"
-_ML = "2025-06-01"
+# The version of the workspace's API.
+ML_VERSION = "2025-06-01"
 _BLOB_ROLE = "give the app's identity Storage Blob Data Contributor on the data account (infra/modules/roles.bicep)"
 
 
@@ -75,7 +77,7 @@ def workspace(services: Services) -> CheckResult:
 def datastore(services: Services) -> CheckResult:
     """Whether the datastore points at the frozen rows of this account."""
     name = services.settings.training_datastore
-    found = services.workspace.documents.get(f"datastores/{name}", _ML)
+    found = services.workspace.documents.get(f"datastores/{name}", ML_VERSION)
     if found is None:
         return wrong(
             f"there is no datastore {name}", "azd provision, or docs/deploy.md#a-workspace-that-is-there-already"
@@ -85,7 +87,9 @@ def datastore(services: Services) -> CheckResult:
     if account != services.storage.account or container != "frozen":
         where = f"{account}/{container}, and the app freezes rows at {services.storage.address}"
         return wrong(f"{name} points at {where.removesuffix('/ledger')}", f"point {name} at the container frozen there")
-    return well(f"{name} points at {account}/frozen, with {_credential(properties)}")
+    kind = credential_of(found)
+    credential = "no credential: the machines' identity reads it" if kind == "None" else f"a credential ({kind})"
+    return well(f"{name} points at {account}/frozen, with {credential}")
 
 
 def roles(services: Services) -> CheckResult:
@@ -111,7 +115,8 @@ def scoring_keys(services: Services) -> CheckResult:
     return well(f"{len(keys)} keys")
 
 
-def _credential(properties: dict[str, object]) -> str:
-    given = properties.get("credentials")
-    kind = str(given.get("credentialsType", "None")) if isinstance(given, dict) else "None"
-    return "no credential: the machines' identity reads it" if kind == "None" else f"a credential ({kind})"
+def credential_of(store: dict[str, Any]) -> str:
+    """The type of a datastore's credential by its document; `None`: it has none."""
+    properties = store.get("properties")
+    given = properties.get("credentials") if isinstance(properties, dict) else None
+    return str(given.get("credentialsType", "None")) if isinstance(given, dict) else "None"

@@ -20,6 +20,7 @@ import pytest
 from scripts.rule_examples import rows
 from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.thrift import Compact
+from tests.hostile import varint
 
 MOST_MB = 200
 PROGRAM = """
@@ -89,25 +90,17 @@ def _padded(data: bytes, size: int) -> bytes:
     return data[:-footer] + bytes(size) + data[-footer:]
 
 
-def _varint(number: int) -> bytes:
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
 def _footer_of_columns() -> bytes:
     """A row group that says it has a million columns: Arrow makes room for all of them before it reads one."""
     data = _written(pa.table({"messages": [[{"content": "Hi", "role": "user"}]]}))
-    groups = b"\x19\x1c" + b"\x19\xfc" + _varint(1_000_000) + bytes(1_000_100)
+    groups = b"\x19\x1c" + b"\x19\xfc" + varint(1_000_000) + bytes(1_000_100)
     footer = b"\x15\x04" + b"\x29" + groups[1:]
     return data[:4] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
 def _footer_of_texts() -> bytes:
     """Columns whose paths have a million empty names."""
-    footer = b"\x15\x04" + b"\x29\x1c" + b"\x19\x1c" + b"\x3c" + b"\x39\xf8" + _varint(900_000) + bytes(900_000)
+    footer = b"\x15\x04" + b"\x29\x1c" + b"\x19\x1c" + b"\x3c" + b"\x39\xf8" + varint(900_000) + bytes(900_000)
     return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
