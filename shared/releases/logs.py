@@ -2,20 +2,18 @@
 
 Called by the steps that remove a deployment which failed. Repeated: the same blob is written again.
 
-A serving image writes its whole environment into its log, secrets of the platform included; so whatever looks like one
-is blotted out before anything is kept. Once a deployment was asked, its log may hold what was asked: then nothing is
-quoted.
+Whatever looks like a secret is blotted out before anything is kept. Once a deployment was asked, its log may hold what
+was asked: then nothing is quoted.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.chatdata.formats import printable
+from shared.azure import log_text
 from shared.errors import ServiceBusy
 
 if TYPE_CHECKING:
@@ -24,22 +22,6 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 CONTAINER = "evaluations"
-_LINES_QUOTED = 4
-_CHARACTERS_QUOTED = 600
-_LONGEST_LINE = 2000
-_BLOTTED = "***"
-# Each is tried on one line of bounded length; what follows the name, up to the next blank, is the secret.
-_SECRETS = (
-    re.compile(r"(\benv: ?\w{1,80} ?= ?)(.*)"),
-    re.compile(r"(?i)(\bauthorization[\"']? ?[:=] ?)(.*)"),
-    re.compile(r"(?i)(\b(?:bearer|basic) )([\w.~+/=-]{8,})"),
-    re.compile(
-        r"(?i)((?:key|token|secret|password|passwd|pwd|credential|signature|connection_?string|sas)\w{0,20}"
-        r"[\"']? ?[:=] ?[\"']?)([^\s\"',;&]+)"
-    ),
-    re.compile(r"(?i)([?&](?:sig|code|se|sv)=)([^&\s\"']+)"),
-    re.compile(r"(\beyJ)([\w-]{10,}[\w.-]*)"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +40,7 @@ def save(services: Services, row: Dataset, release: Release) -> SavedLog:
         found = {}
     if not found:
         return SavedLog()
-    kept = {container: without_secrets(text) for container, text in found.items()}
+    kept = {container: log_text.without_secrets(text) for container, text in found.items()}
     name = f"{release.snapshot}/{release.deployment}.log.json"
     services.storage.put(CONTAINER, name, json.dumps(kept, indent=1).encode("utf-8", "replace"))
     return SavedLog(name, _end(kept))
@@ -79,20 +61,6 @@ def quoted(saved: SavedLog) -> str:
     return f"; its log ends: {saved.end}" if saved.end else ""
 
 
-def without_secrets(text: str) -> str:
-    """The text with everything blotted out that looks like a secret, and its lines cut to a bounded length."""
-    return "\n".join(_blotted(line[:_LONGEST_LINE]) for line in text.splitlines())
-
-
-def _blotted(line: str) -> str:
-    for secret in _SECRETS:
-        line = secret.sub(rf"\1{_BLOTTED}", line)
-    return line
-
-
 def _end(kept: Mapping[str, str]) -> str:
     """The last lines of the server, or of the fetching of the model where the server wrote nothing."""
-    containers = [kept.get("inference-server", ""), *kept.values()]
-    lines = next((lines for text in containers if (lines := [line for line in text.splitlines() if line.strip()])), [])
-    end = " / ".join(line.strip() for line in lines[-_LINES_QUOTED:])[-_CHARACTERS_QUOTED:]
-    return printable(end, _CHARACTERS_QUOTED)
+    return next(filter(None, map(log_text.end, (kept.get("inference-server", ""), *kept.values()))), "")

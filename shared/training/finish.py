@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
+from shared.azure import log_text
 from shared.ledger.engine import StepResult
 from shared.ledger.pending import WRITES, Patience, PendingWrite, pursue
 from shared.ledger.states import SnapshotState
@@ -29,8 +30,6 @@ MISSING = "Missing"
 _SILENT = (MISSING, "NotResponding")
 # What changes in a row whose job gives a sign of life.
 _RESPONDS: Mapping[str, Any] = {"silent_since": None, "cancel_asked_at": None, "pending": {}}
-# How much of the end of a failed step's log is in the reason; all that was read of it is kept in `reports`.
-_LINES_QUOTED, _CHARACTERS_QUOTED = 3, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +139,9 @@ def _failure(services: Services, row: Snapshot) -> str:
     """The failed step, its error and the end of its log; a longer piece of the log is kept beside the report."""
     found = services.workspace.jobs.failure(row.job)
     text = f": step {found.step} failed" if found.step else ""
-    text += f": {found.error}" if found.error else ""
-    if found.log:
+    text += f": {log_text.end(log_text.without_secrets(found.error))}" if found.error else ""
+    if log := log_text.without_secrets(found.log):
         name = naming.training_log(row.id, row.attempt)
-        services.storage.put("reports", name, found.log.encode())
-        end = " / ".join(found.log.strip().splitlines()[-_LINES_QUOTED:])[-_CHARACTERS_QUOTED:]
-        text += f"; its log ends: {end}; more of it is in reports/{name}"
+        services.storage.put("reports", name, log.encode("utf-8", "replace"))
+        text += f"; its log ends: {log_text.end(log)}; more of it is in reports/{name}"
     return text

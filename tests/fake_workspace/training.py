@@ -125,7 +125,8 @@ class FakeQuota(Kind):
 
 
 class FakeJobs(Kind):
-    """Jobs that end as `outcome` says by name; `submitted` and `canceled` in order."""
+    """Jobs that end as `outcome` says by name, with `error` and `log` if that is badly; `submitted` and `canceled` in
+    order."""
 
     def __init__(self, workspace: FakeWorkspace) -> None:
         super().__init__(workspace)
@@ -134,6 +135,7 @@ class FakeJobs(Kind):
         self.outcome: Callable[[str], str] = lambda name: "Completed"
         self.submitted: list[str] = []
         self.canceled: list[str] = []
+        self.error, self.log = "out of memory", "epoch 1\nCUDA: out of memory"
 
     def get(self, name: str) -> Job | None:
         return self.workspace.call(lambda: self.find(name))
@@ -178,7 +180,7 @@ class FakeJobs(Kind):
         job = self.find(name)
         if job is None or job.status != "Failed":
             return RunFailure()
-        return RunFailure(step="chat_completion_finetune", error="out of memory", log="epoch 1\nCUDA: out of memory")
+        return RunFailure(step="chat_completion_finetune", error=self.error, log=self.log)
 
 
 class FakeModels(Kind):

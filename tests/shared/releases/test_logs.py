@@ -4,47 +4,12 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from shared.ledger.states import DatasetState as D
 from shared.releases import logs
 from tests.builders import DATASET, a_dataset, a_release
 from tests.fakes import World, dialogues
 
 SECRET = "s3cr3t-abcdefghij"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"2026-11-01 INFO env: MSI_SECRET = {SECRET}",
-        f"env: ANYTHING = {SECRET} and {SECRET}",
-        f"Authorization: Bearer {SECRET}",
-        f'{{"authorization": "Basic {SECRET}"}}',
-        f"api_key={SECRET}",
-        f"'primaryKey': '{SECRET}'",
-        f"AccountKey={SECRET};EndpointSuffix=core.windows.net",
-        f"DefaultEndpointsProtocol=https;SharedAccessSignature={SECRET}",
-        f"password : {SECRET}",
-        f"GET https://a.blob.core.windows.net/c/b?sv=1&sig={SECRET}&se=2",
-        f"token_type=x access_token={SECRET}",
-        f"token eyJ{SECRET}.eyJ{SECRET}",
-    ],
-)
-def test_what_looks_like_a_secret_is_blotted_out(line: str) -> None:
-    found = logs.without_secrets(f"before\n{line}\nafter")
-    assert SECRET not in found
-    assert found.splitlines()[0::2] == ["before", "after"]
-
-
-def test_what_is_no_secret_stays() -> None:
-    text = "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB\nTokenizer loaded\nkeyboard interrupt"
-    assert logs.without_secrets(text) == text
-
-
-@pytest.mark.parametrize("piece", ["key", "token=", "env: a", "eyJ", "?sig", "bearer ", "password:'"])
-def test_an_endless_line_is_cut_before_it_is_searched(piece: str) -> None:
-    assert len(logs.without_secrets(piece * 300_000)) < 10_000
 
 
 def test_a_deployment_that_never_came_up_is_told_with_the_end_of_its_log() -> None:
