@@ -28,6 +28,8 @@ from local.ports import free_port
 from local.processes import ChildProcess
 from shared.ledger import counts
 from shared.operations import damage, nightly, pages, status, steps, sweep
+from shared.operations import datasets as datasets_page
+from shared.operations.paging import PageQuery
 from shared.serving.catalog import ModelCatalog
 from shared.serving.last_asked import LastAsked
 from shared.snapshots import intake
@@ -73,6 +75,7 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
     found["models, cold"] = measured(lambda: asyncio.run(ModelCatalog(old.services()).models()))
     found["page"] = measured(lambda: _page(services))
     found["page of a dataset"] = measured(lambda: _page(services, dataset="bot-007"))
+    found["page of datasets"] = measured(lambda: datasets_page.page(services, PageQuery(limit=PAGE)))
     old.world.storage.upload("snapshots", "bot-007/new.jsonl", b"{}")
     found["arrival"] = measured(lambda: intake.receive(services, "bot-007/new.jsonl"))
     message = next(row.key for row in services.ledger.list("snapshot", "bot-003") if row.state == "TRAINING")

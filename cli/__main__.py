@@ -98,17 +98,25 @@ def watch(snapshot: SnapshotName, as_json: Json = False) -> None:
 @app.command("ls")
 def list_(
     dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Only the snapshots of this dataset.")] = "",
-    datasets: Annotated[bool, typer.Option("--datasets", "-d", help="List datasets and what they serve.")] = False,
+    datasets: Annotated[bool, typer.Option("--datasets", "-d", help="List datasets, and what they cost now.")] = False,
+    state: Annotated[str, typer.Option(help="Only those in this state.")] = "",
+    prefix: Annotated[str, typer.Option(help="Only datasets whose names begin so.")] = "",
+    sort: Annotated[str, typer.Option(help="Datasets by name, price, spent, calls, asked or since.")] = "",
+    limit: Annotated[str, typer.Option(help="How many at most.")] = "",
+    before: Annotated[str, typer.Option(help="Go on with the page after another one, as that says.")] = "",
     as_json: Json = False,
 ) -> None:
     """List snapshots, newest first, and refused uploads; or datasets."""
     from cli import showing
 
+    asked = {"state": state, "limit": limit, "before": before}
     with _client() as client:
+        if (prefix or sort) and not datasets:
+            raise CommandFailed(Exit.USAGE, "--prefix and --sort go with --datasets")
         if datasets:
-            showing.list_datasets(client, as_json)
+            showing.list_datasets(client, as_json, prefix=prefix or dataset, sort=sort, **asked)
         else:
-            showing.list_snapshots(client, dataset, as_json)
+            showing.list_snapshots(client, dataset, as_json, **asked)
 
 
 @app.command()

@@ -32,6 +32,7 @@ BAD = frozenset(
         "CLEANING",
         "CLEANED",
         "DAMAGED",
+        "NEEDS_ATTENTION",
     }
 )
 
@@ -103,6 +104,11 @@ def ago(moment: str | None, now: datetime | None = None) -> str:
 
 def _past(text: str, seconds: float) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def money(amount: float | None, currency: str = "") -> str:
+    """An amount with what it is in; a question mark where it is not known."""
+    return "?" if amount is None else f"{amount:,.2f} {currency}".rstrip()
 
 
 def size(count: float) -> str:

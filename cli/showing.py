@@ -11,10 +11,12 @@ from cli.watching import next_step
 if TYPE_CHECKING:
     from cli.client import AppClient
 
+_NOTHING = "nothing was dropped yet: `droptune drop FILE`"
 
-def list_snapshots(client: AppClient, dataset: str, as_json: bool) -> None:
+
+def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
     """The newest snapshots, of one dataset if it is named; then uploads that were refused."""
-    found = client.get("snapshots", **({"dataset": dataset} if dataset else {}))
+    found = client.get("snapshots", **({"dataset": dataset} if dataset else {}), **_given(asked))
     if as_json:
         printing.print_json(found)
         return
@@ -25,32 +27,54 @@ def list_snapshots(client: AppClient, dataset: str, as_json: bool) -> None:
     if rows:
         printing.print_table(("snapshot", "state", "dropped", "why"), rows)
     else:
-        printing.print_line("nothing was dropped yet: `droptune drop FILE`")
+        printing.print_line(_NOTHING if not any(asked.values()) else "no snapshot is like that")
+    _print_next(found)
     for one in found.get("refused", []):
         printing.print_line(f"refused {printing.ago(one['at'])}: {one['reason']}")
 
 
-def list_datasets(client: AppClient, as_json: bool) -> None:
-    """What is served, with its endpoint and how its traffic is split."""
-    names = sorted({row["dataset"] for row in client.snapshots()})
-    found = [client.get(f"datasets/{name}") for name in names]
+def list_datasets(client: AppClient, as_json: bool, **asked: str) -> None:
+    """What is served, on how many machines and for how much, and until when."""
+    found = client.get("datasets", **_given(asked))
     if as_json:
         printing.print_json(found)
         return
+    currency, total = found["currency"], found["total"]
     rows = [
         (
             row["name"],
-            printing.state(row["state"]),
-            row["live"]["snapshot"] if row["live"] else "-",
-            ", ".join(f"{name} {percent} %" for name, percent in row["traffic"].items()) or "-",
+            printing.state("NEEDS_ATTENTION" if row["needs_attention"] else row["state"]),
+            row["live"] or "-",
+            _machines(row["machines"]),
+            printing.money(row["price_per_hour"]),
+            printing.money(row["spent_this_month"]),
             printing.ago(row["last_asked_at"]),
+            printing.ago(row["sleeps_after"]),
         )
-        for row in found
+        for row in found["datasets"]
     ]
     if rows:
-        printing.print_table(("dataset", "state", "live", "traffic", "last asked"), rows)
+        columns = ("dataset", "state", "live", "machines", "an hour", found["month"], "last asked", "sleeps")
+        printing.print_table(columns, rows)
+        hour, month = (printing.money(total[name], currency) for name in ("price_per_hour", "spent_this_month"))
+        counted = f"{total['datasets']} datasets, {total['machines']} machines"
+        printing.print_line(f"{counted}: {hour} an hour, {month} in {found['month']}")
     else:
-        printing.print_line("nothing was dropped yet: `droptune drop FILE`")
+        printing.print_line(_NOTHING if not any(asked.values()) else "no dataset is like that")
+    _print_next(found)
+
+
+def _given(asked: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in asked.items() if value}
+
+
+def _machines(machines: dict[str, Any]) -> str:
+    return f"{machines['count']} x {machines['size'].removeprefix('Standard_')}" if machines["count"] else "-"
+
+
+def _print_next(page: dict[str, Any]) -> None:
+    if page.get("next"):
+        printing.print_line(f"there are more: add --before {page['next']}")
 
 
 def show(client: AppClient, snapshot: str, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -11,7 +11,7 @@ from functions import web
 from functions.web import Request, Response
 from shared import runtime
 from shared.errors import NotFound, TemporaryError
-from shared.serving.routes import STATUS_ERRORS
+from shared.serving.routes import LIST_ERRORS, PAGE, STATUS_ERRORS
 
 if TYPE_CHECKING:
     from shared.runtime import Services
@@ -23,52 +23,56 @@ blueprint = func.Blueprint()
     blueprint,
     "GET",
     "snapshots",
-    errors=(400, 401, 503),
+    errors=LIST_ERRORS,
     query=(
         ("dataset", "Its name: only snapshots of this dataset."),
         ("state", "Only snapshots in this state."),
-        ("before", "The `next` of the page before."),
-        ("limit", "How many at most, up to 200; 50 without it."),
+        *PAGE,
     ),
 )
 def list_snapshots(req: Request) -> Response:
     """A page of the newest snapshots, of one dataset or in one state; the first one has the newest refused uploads."""
-    from shared.operations import damage, pages, status
-
-    asked = {name: req.query_params.get(name, "") for name in ("dataset", "state", "before", "limit")}
-    if wrong := _wrong_query(asked):
-        return web.refusal(400, "invalid_request", wrong)
+    from shared.operations import damage, pages, paging, status
 
     def found() -> dict[str, object]:
-        services, limit = runtime.services(), int(asked["limit"] or pages.LIMIT)
-        if asked["state"] or asked["before"]:
-            return pages.snapshots(services, asked["dataset"], asked["state"], asked["before"], limit)
-        refused = status.refused(services, asked["dataset"])
-        if asked["dataset"]:
-            return {**pages.snapshots(services, asked["dataset"], limit=limit), "refused": refused}
+        query = paging.page_query(req.query_params, pages.FILTERS)
+        dataset, state = pages.check(query)
+        services = runtime.services()
+        if state or query.before:
+            return pages.snapshots(services, dataset, state, query.before, query.limit)
+        refused = status.refused(services, dataset)
+        if dataset:
+            return {**pages.snapshots(services, dataset, limit=query.limit), "refused": refused}
         wrong = damage.on_record(services)
-        page = pages.snapshots(services, limit=limit, damaged=damage.damaged_snapshots(wrong))
+        page = pages.snapshots(services, limit=query.limit, damaged=damage.damaged_snapshots(wrong))
         more = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
         return {**page, "refused": refused, **more}
 
     return _answered(found, "")
 
 
-def _wrong_query(asked: Mapping[str, str]) -> str:
-    """What is wrong with what is asked of the list of snapshots, or nothing."""
-    from shared import naming
-    from shared.operations import pages
+@web.route(
+    blueprint,
+    "GET",
+    "datasets",
+    errors=LIST_ERRORS,
+    query=(
+        ("state", "Only datasets in this state; also ROLLING_OUT, NEEDS_ATTENTION, PAUSED."),
+        ("prefix", "Only datasets whose names begin so."),
+        ("sort", "In the order of `name`, or by `price`, `spent`, `calls`, `asked` or `since`, the greatest first."),
+        *PAGE,
+    ),
+)
+def list_datasets(req: Request) -> Response:
+    """A page of datasets: what each serves, on how many machines, what it costs now and this month, and until when."""
+    from shared.operations import datasets, paging
 
-    if asked["dataset"] and not naming.DATASET.fullmatch(asked["dataset"]):
-        return "dataset: 2 to 41 of a-z, 0-9 and '-'"
-    if asked["state"] and asked["state"] not in pages.STATES:
-        return f"state: one of {', '.join(sorted(pages.STATES))}"
-    if asked["before"] and not naming.SNAPSHOT_ID.fullmatch(asked["before"]):
-        return "before: the id of a snapshot, as the page before gives it in `next`"
-    limit = asked["limit"]
-    if limit and not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:6]) <= pages.MOST):
-        return f"limit: 1 to {pages.MOST}"
-    return ""
+    def found() -> object:
+        query = paging.page_query(req.query_params, datasets.FILTERS)
+        datasets.check(query)
+        return datasets.page(runtime.services(), query)
+
+    return _answered(found, "")
 
 
 @web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)
@@ -147,9 +151,16 @@ def _about(name: str, show: Callable[[Services, str], object], unknown: str) -> 
 
 
 def _answered(ask: Callable[[], object], unknown: str) -> Response:
-    """What was asked for; 404 where there is no such thing, 503 while storage or the row is out of reach."""
+    """What was asked for; 400 where a parameter cannot be, 404 where there is no such thing, 503 while storage or the
+    row is out of reach."""
+    import msgspec
+
+    from shared.operations.paging import BadPageQuery
+
     try:
-        return web.answer(ask())
+        return web.answer(msgspec.to_builtins(ask()))
+    except BadPageQuery as error:
+        return web.refusal(400, "invalid_request", str(error))
     except NotFound:
         return web.refusal(404, "not_found", unknown)
     except TemporaryError as error:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 import msgspec
 
 from shared import naming
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import Struct, from_metadata, to_metadata
 from shared.ledger.rows import Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
@@ -90,8 +89,7 @@ class Cards:
 
     def put(self, card: Card) -> None:
         """Writes a card over the one that may be there."""
-        text = quote(msgspec.json.encode(card), safe=' !"$&()*+,/:;<=>?@[]^`{|}~')
-        self._storage.put(CONTAINER, f"{FOLDER}{card.dataset}/{card.id}", b"", {"card": text})
+        self._storage.put(CONTAINER, f"{FOLDER}{card.dataset}/{card.id}", b"", {"card": to_metadata(card)})
 
     def list(self, dataset: str = "") -> Iterator[KeptCard]:
         """Every card, or those of one dataset, in the order of ids."""
@@ -126,8 +124,5 @@ def is_open(row: Snapshot) -> bool:
 
 
 def _read(text: str, snapshot: str) -> Card | None:
-    try:
-        card = _CARD.decode(unquote(text))
-    except UNREADABLE:
-        return None
-    return card if card.id == snapshot else None
+    card = from_metadata(text, _CARD)
+    return card if card is not None and card.id == snapshot else None

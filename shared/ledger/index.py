@@ -26,6 +26,7 @@ CONTAINER = "ledger"
 RECENT, NEWEST, OLDER = "_index/recent", "_index/newest", "_index/older"
 _IN_NEWEST = 4000
 _CARD = msgspec.json.Decoder(Card)
+_LINE = re.compile(rb"^\S+ (\S+) (\{.*)$", re.MULTILINE)
 
 
 class EndedIndex:
@@ -54,6 +55,18 @@ class EndedIndex:
         found: dict[str, Card] = {}
         for name in (OLDER, NEWEST, RECENT):
             found |= _cards(self._read(name)[0])
+        return found
+
+    def newest(self) -> dict[str, Card]:
+        """The newest snapshot of each dataset among the recent ones and the newest few thousand, by dataset."""
+        found: dict[str, Card] = {}
+        for name in (NEWEST, RECENT):
+            lines: dict[bytes, bytes] = {}
+            for line in _LINE.finditer(self._read(name)[0]):
+                lines.setdefault(line[1], line[2])
+            for card in filter(None, map(_card, lines.values())):
+                if card.id >= found.get(card.dataset, card).id:
+                    found[card.dataset] = card
         return found
 
     def rebuild(self, cards: Mapping[str, Card], merged: Iterable[str]) -> None:

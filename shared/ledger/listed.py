@@ -12,12 +12,14 @@ from typing import Any
 
 from shared import naming
 from shared.errors import NotFound
+from shared.ledger.dataset_card import DatasetCard, dataset_card, read_dataset_card
+from shared.ledger.record import to_metadata
 from shared.ledger.release import ServingApi
 from shared.ledger.rows import Dataset, Row
 from shared.ledger.states import DatasetState, SnapshotState
 
 # The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
-FORM = "3"
+FORM = "4"
 # The form of what was not listed but made of the row itself, because another version wrote that.
 READ = "read"
 
@@ -124,6 +126,11 @@ class ListedDataset(ListedRow):
         """Whether what is live has no endpoint now."""
         return "asleep" in self.shown
 
+    @property
+    def card(self) -> DatasetCard:
+        """What else a list for people tells of it; nothing of a card that somebody damaged."""
+        return read_dataset_card(self.shown.get("card", ""))
+
 
 def metadata(row: Row) -> dict[str, str]:
     """What a listing shall show of a row."""
@@ -190,6 +197,7 @@ def _of_dataset(row: Dataset) -> dict[str, str]:
         "asked": "1" if row.requested else "",
         "asleep": "1" if row.live and without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
         "since": repr(row.since),
+        "card": to_metadata(dataset_card(row)),
     }
     return {"form": FORM, **{name: value for name, value in found.items() if value}}
 

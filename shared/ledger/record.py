@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -16,3 +17,16 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def but(self, **changes: Any) -> Any:
         """The same record with these fields changed."""
         return msgspec.structs.replace(self, **changes)
+
+
+def to_metadata(record: Struct) -> str:
+    """A record as the value of a blob's metadata, which takes printable ASCII only."""
+    return quote(msgspec.json.encode(record), safe=' !"$&()*+,/:;<=>?@[]^`{|}~')
+
+
+def from_metadata[T](text: str, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """The record in a metadata value; None where there is none, or somebody damaged it."""
+    try:
+        return decoder.decode(unquote(text))
+    except UNREADABLE:
+        return None

@@ -16,6 +16,7 @@ import msgspec
 from shared.errors import DENIED
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
+from shared.ledger.uptime import up_since
 from shared.operations import damage, orphans, retention, whole_ledger
 from shared.operations.rounds import run_part
 from shared.operations.times import utc
@@ -118,7 +119,7 @@ def run(services: Services) -> NightlyReport:
 def _log_ages(found: list[idle.IdleFinding], now: float) -> None:
     """One line for each endpoint, which costs money by the hour: an alert looks for those that are up for long."""
     for row in (finding.row for finding in found if finding.row.state == DatasetState.LIVE):
-        log.info("the endpoint of %s is up for %d days by now", row.name, (now - idle.up_since(row)) // _DAY)
+        log.info("the endpoint of %s is up for %d days by now", row.name, (now - up_since(row)) // _DAY)
 
 
 def asleep_seconds(row: Dataset, since: float, until: float) -> float:

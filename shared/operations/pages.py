@@ -17,20 +17,29 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.ledger.cards import Card
 from shared.ledger.states import ReleaseState, SnapshotState
-from shared.operations.status import DAMAGED, shown_time
+from shared.operations import paging
+from shared.operations.paging import LIMIT, PageQuery
+from shared.operations.status import DAMAGED
+from shared.operations.times import shown_time
 
 if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
     from shared.runtime import Services
 
-LIMIT, MOST = 50, 200
 # The states of a snapshot that its dataset's row tells: whoever is in one is named there.
 _OF_DATASET = frozenset(
     {ReleaseState.DEPLOYING, ReleaseState.EVALUATING, ReleaseState.SHIFTING, ReleaseState.LIVE, ReleaseState.ASLEEP}
 )
 # Those of a snapshot that no release has changed.
 _OWN = frozenset(SnapshotState) - {SnapshotState.REGISTERED, SnapshotState.SUPERSEDED}
+FILTERS = ("dataset", "state")
 STATES = frozenset({*map(str, SnapshotState), *map(str, ReleaseState), DAMAGED})
+
+
+def check(query: PageQuery) -> tuple[str, str]:
+    """The dataset and the state that are asked for. Raises BadPageQuery."""
+    paging.snapshot(query.before)
+    return paging.dataset(query.filter("dataset")), paging.one_of("state", query.filter("state"), STATES)
 
 
 def snapshots(
@@ -48,7 +57,7 @@ def snapshots(
     """
     datasets = {found.name: found for found in services.ledger.datasets()}
     cards = _cards(services, datasets, dataset, state, before)
-    shown = (_with_part(card, datasets.get(card.dataset), damaged) for card in cards)
+    shown = (with_part(card, datasets.get(card.dataset), damaged) for card in cards)
     page = list(itertools.islice((card for card in shown if state in ("", card.state)), limit + 1))
     following = page[limit - 1].id if len(page) > limit else None
     return {"snapshots": [_shown(card) for card in page[:limit]], "next": following}
@@ -88,7 +97,7 @@ def _of_dataset(row: ListedDataset) -> Iterator[Card]:
         yield Card(id=snapshot, state=str(SnapshotState.REGISTERED), since=row.since)
 
 
-def _with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, str]) -> Card:
+def with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, str] = MappingProxyType({})) -> Card:
     """The card with the part that its snapshot plays in the dataset now."""
     state = card.state
     if why := damaged.get(card.id):

@@ -15,7 +15,7 @@ from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.operations import access, damage
-from shared.operations.times import utc
+from shared.operations.times import shown_time
 from shared.releases import outcomes
 from shared.snapshots import refusals
 
@@ -231,8 +231,3 @@ def _outcome(outcome: ReleaseOutcome) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return None if value is None else msgspec.to_builtins(value)
-
-
-def shown_time(seconds: float) -> str:
-    """A time as people and programs read it: ISO 8601, UTC, to the millisecond."""
-    return utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

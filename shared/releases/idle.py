@@ -17,6 +17,7 @@ from shared import naming
 from shared.config import hours
 from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState
+from shared.ledger.uptime import up_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,16 +105,6 @@ def _kept_warm(services: Services, row: Dataset) -> str:
     """The setting that keeps every dataset up at this hour, or nothing."""
     warm = any(span.hold(services.clock()) for span in hours.parse(services.settings.keep_warm))
     return f"it is kept warm at this hour: KEEP_WARM is {services.settings.keep_warm}" if warm else ""
-
-
-def up_since(row: Dataset) -> float:
-    """When the endpoint last came up: the last entry into LIVE from a state without it."""
-    since, before = 0.0, ""
-    for entry in row.history:
-        if entry.state == DatasetState.LIVE and before != DatasetState.LIVE:
-            since = entry.at
-        before = entry.state
-    return since
 
 
 def _is_kept_by(tag: str, now: float) -> bool:

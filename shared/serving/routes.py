@@ -14,8 +14,14 @@ type Caller = Literal["ask", "function", "admin", "anybody"]
 ASK_ERRORS = (400, 401, 404, 413, 415, 422, 429, 500, 502, 503, 504)
 ACTION_ERRORS = (401, 404, 409, 503)
 STATUS_ERRORS = (401, 404, 503)
+LIST_ERRORS = (400, 401, 503)
 
 BY = ("by", "Who asks, in words.")
+# What every list that comes in pages takes.
+PAGE = (
+    ("limit", "How many at most, up to 200; 50 without it."),
+    ("before", "The `next` of the page before: what comes after it. The other parameters must be the same."),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,25 @@ def test_snapshots_datasets_and_refusals_are_listed(an_app: World) -> None:
     assert re.search(rf"{SNAPSHOT} +REJECTED .* r", printed)
     assert "refused" in printed
     assert "Notes.txt" in printed
-    assert re.search(rf"{DATASET} +LIVE ", droptune("ls", "-d").stdout)
+    assert re.search(rf"{DATASET} +LIVE +{SNAPSHOT} +1 x \S+ +\? ", droptune("ls", "-d").stdout)
     assert [row["id"] for row in json.loads(droptune("ls", "--json").stdout)["snapshots"]] == [SNAPSHOT]
+
+
+def test_lists_are_filtered_and_go_on_where_the_page_before_ended(an_app: World) -> None:
+    for name in ("aa", "ab", "bb"):
+        an_app.services.ledger.create(a_dataset(name=name))
+    page = droptune("ls", "-d", "--prefix", "a", "--limit", "1").stdout
+    assert re.search(r"^aa ", page, re.MULTILINE)
+    assert "2 datasets" in page
+    before = re.findall(r"--before (\S+)", page)[0]
+    page = droptune("ls", "-d", "--prefix", "a", "--limit", "1", "--before", before).stdout
+    assert re.search(r"^ab ", page, re.MULTILINE)
+    assert "--before" not in page
+    assert "no dataset is like that" in droptune("ls", "-d", "--state", "ASLEEP").stdout
+    assert "no snapshot is like that" in droptune("ls", "--state", "TRAINING").stdout
+    found = droptune("ls", "-d", "--state", "LVE")
+    assert (found.exit_code, "one of ASLEEP" in found.stderr) == (1, True)
+    assert droptune("ls", "--sort", "price").exit_code == 2
 
 
 @pytest.mark.parametrize("name", [SNAPSHOT, SNAPSHOT[:-3], DATASET], ids=["id", "beginning", "dataset"])

@@ -69,6 +69,18 @@ def test_one_snapshot_and_one_dataset_are_shown(world: World, request_of: Make) 
     assert _body(status.get_dataset(request_of(method="GET", route={"name": DATASET})))["name"] == DATASET
 
 
+def test_datasets_are_listed_in_pages_that_lead_to_each_other(world: World, request_of: Make) -> None:
+    for name in ("aa", "bb", "cc"):
+        world.services.ledger.create(a_dataset(name=name))
+    first = _body(status.list_datasets(request_of(method="GET", params={"limit": "2"})))
+    assert [row["name"] for row in first["datasets"]] == ["aa", "bb"]
+    assert first["total"]["datasets"] == 3
+    last = _body(status.list_datasets(request_of(method="GET", params={"limit": "2", "before": first["next"]})))
+    assert ([row["name"] for row in last["datasets"]], last["next"]) == (["cc"], None)
+    wrong = _body(status.list_datasets(request_of(method="GET", params={"state": "LVE"})), 400)
+    assert "LIVE" in wrong["error"]["message"]
+
+
 @pytest.mark.parametrize("name", ["nobody-20260101000000-01234567", "nobody", "../x", "<script>"])
 def test_what_is_not_there_is_404_and_says_how_to_find_what_is(world: World, request_of: Make, name: str) -> None:
     for act in (status.get_snapshot, status.get_dataset):
@@ -84,7 +96,12 @@ def test_health_needs_no_other_service(world: World, request_of: Make) -> None:
     assert world.process.calls == calls
 
 
-ROUTES: tuple[Callable[[Request], Response], ...] = (status.list_snapshots, status.get_snapshot, status.get_dataset)
+ROUTES: tuple[Callable[[Request], Response], ...] = (
+    status.list_snapshots,
+    status.list_datasets,
+    status.get_snapshot,
+    status.get_dataset,
+)
 
 
 @pytest.mark.parametrize("route", ROUTES)

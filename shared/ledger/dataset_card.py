@@ -1,0 +1,51 @@
+"""The card of a dataset: what only a list for people tells of it. It lies in the metadata of the row's blob.
+
+Called by whoever writes a row, and by the list of datasets, which reads no row. It is made of the row alone, so writing
+it again writes the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.ledger.record import Struct, from_metadata
+from shared.ledger.rows import Dataset
+from shared.ledger.uptime import running, up_since
+
+# So much is told of a reason: with the names of deployments it all fits into the 8 KB of a blob's metadata.
+_LONGEST = 160
+
+
+class DatasetCard(Struct, frozen=True, kw_only=True):
+    """What a list tells of a dataset beside its state. Times are UTC seconds; `running` counts deployments."""
+
+    reason: str = ""
+    waiting: str = ""
+    fault: str = ""
+    requested: str = ""
+    traffic: dict[str, int] = msgspec.field(default_factory=dict)
+    last_asked_at: float = 0.0
+    up_since: float = 0.0
+    running: int = 0
+
+
+_CARD = msgspec.json.Decoder(DatasetCard)
+
+
+def dataset_card(row: Dataset) -> DatasetCard:
+    """The card of a row."""
+    return DatasetCard(
+        reason=row.reason[:_LONGEST],
+        waiting=row.waiting[:_LONGEST],
+        fault=f"{row.fault.type}: {row.fault.message}"[:_LONGEST] if row.fault else "",
+        requested=row.requested.what if row.requested else "",
+        traffic=dict(row.traffic),
+        last_asked_at=row.last_asked_at,
+        up_since=up_since(row),
+        running=sum(1 for _ in running(row)),
+    )
+
+
+def read_dataset_card(text: str) -> DatasetCard:
+    """The card in a metadata value; an empty one where there is none, or somebody damaged it."""
+    return from_metadata(text, _CARD) or DatasetCard()

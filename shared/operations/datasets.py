@@ -1,0 +1,257 @@
+"""A page of datasets for people: what each serves, on how many machines, for how much, and until when.
+
+Called by the HTTP status functions. It is made of what lies ready: one listing of the datasets, one of the cards of
+open snapshots, and the two newest parts of the index of those that ended. No row is read, so a page takes the same few
+requests however many datasets there are, and whatever part of them it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from shared import naming
+from shared.ledger.cards import Card
+from shared.ledger.listed import ListedDataset
+from shared.ledger.record import Struct
+from shared.ledger.states import DatasetState, SnapshotState
+from shared.operations import paging
+from shared.operations.pages import with_part
+from shared.operations.paging import BadPageQuery, PageQuery
+from shared.operations.status import DAMAGED
+from shared.operations.times import shown_time, utc
+
+if TYPE_CHECKING:
+    from shared.runtime import Services
+
+# Words of the filter `state` that are no state of a row.
+ROLLING_OUT, NEEDS_ATTENTION, PAUSED = "ROLLING_OUT", "NEEDS_ATTENTION", "PAUSED"
+STATES = frozenset({*map(str, DatasetState), ROLLING_OUT, NEEDS_ATTENTION, PAUSED, DAMAGED})
+FILTERS = ("state", "prefix", "sort")
+_ROLLOUT = (DatasetState.DEPLOYING, DatasetState.EVALUATING, DatasetState.SHIFTING)
+_AT = "~"
+
+
+class Machines(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """The machines that a dataset has now: so many of one size."""
+
+    size: str
+    count: int
+
+
+class DatasetSummary(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One dataset in the list. Money is None where `PRICES` lacks a size; `calls_today` where nothing was counted yet.
+
+    `newest` is the newest snapshot, whatever became of it. `sleeps_after`: from then on the next look for idle
+    endpoints may put it to sleep, if nobody asks it before; None: it has no endpoint, or is not put to sleep by itself.
+    """
+
+    name: str
+    state: str
+    reason: str
+    waiting: str | None
+    needs_attention: bool
+    paused: bool
+    requested: str | None
+    since: str | None
+    live: str | None
+    candidate: str | None
+    newest: str | None
+    newest_state: str | None
+    traffic: dict[str, int]
+    machines: Machines
+    price_per_hour: float | None
+    spent_this_month: float | None
+    calls_today: int | None
+    last_asked_at: str | None
+    sleeps_after: str | None
+
+
+class DatasetTotals(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Of all datasets that the filters let through, not of the page alone. Money is None if any part is not known."""
+
+    datasets: int
+    machines: int
+    needs_attention: int
+    price_per_hour: float | None
+    spent_this_month: float | None
+    calls_today: int | None
+
+
+class DatasetPage(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """A page of datasets. `next` is what to give as `before` for the page after this one."""
+
+    datasets: list[DatasetSummary]
+    next: str | None
+    total: DatasetTotals
+    month: str
+    currency: str
+
+
+def page(services: Services, query: PageQuery) -> DatasetPage:
+    """The datasets that the query asks for, in its order. Raises BadPageQuery."""
+    state, sort = check(query)
+    after = _key(query.before) if query.before else None
+    found = [one for one in summaries(services, query.filter("prefix")) if is_in(one, state)]
+    keys = {one.name: _SORTS[sort](one) for one in found}
+    found.sort(key=lambda one: keys[one.name])
+    left = [one for one in found if after is None or keys[one.name] > after]
+    shown = left[: query.limit]
+    following = _place(keys[shown[-1].name]) if len(left) > len(shown) else None
+    return DatasetPage(
+        datasets=shown,
+        next=following,
+        total=totals(found),
+        month=f"{utc(services.clock()):%Y-%m}",
+        currency=services.settings.currency,
+    )
+
+
+def check(query: PageQuery) -> tuple[str, str]:
+    """The state and the order that are asked for. Raises BadPageQuery."""
+    sort = paging.one_of("sort", query.filter("sort"), _SORTS) or "name"
+    return paging.one_of("state", query.filter("state"), STATES), sort
+
+
+def is_in(one: DatasetSummary, state: str) -> bool:
+    """Whether a dataset is in the state that is asked for; an empty one is any."""
+    match state:
+        case "ROLLING_OUT":
+            return one.state in _ROLLOUT
+        case "NEEDS_ATTENTION":
+            return one.needs_attention
+        case "PAUSED":
+            return one.paused
+    return state in ("", one.state)
+
+
+def summaries(services: Services, prefix: str = "") -> Iterator[DatasetSummary]:
+    """Every dataset whose name begins so, in no order; also those whose first snapshot is not read yet."""
+    newest = _newest(services)
+    found = {row.name: row for row in services.ledger.datasets()}
+    for name in found.keys() | newest.keys():
+        if name.startswith(prefix):
+            yield _summary(services, _readable(name, found.get(name)), newest.get(name))
+
+
+def totals(found: Iterable[DatasetSummary]) -> DatasetTotals:
+    """The sums over these datasets."""
+    every = list(found)
+    return DatasetTotals(
+        datasets=len(every),
+        machines=sum(one.machines.count for one in every),
+        needs_attention=sum(one.needs_attention for one in every),
+        price_per_hour=_sum(one.price_per_hour for one in every),
+        spent_this_month=_sum(one.spent_this_month for one in every),
+        calls_today=None
+        if any(one.calls_today is None for one in every)
+        else sum(one.calls_today or 0 for one in every),
+    )
+
+
+def _summary(services: Services, row: ListedDataset, newest: Card | None) -> DatasetSummary:
+    card, given = row.card, services.settings
+    count = card.running * given.serving_instances
+    price = {size.lower(): price for size, price in given.prices.items()}.get(given.serving_instance_type.lower())
+    if row.newest_registered and (newest is None or newest.id < row.newest_registered):
+        newest = Card(id=row.newest_registered, state=str(SnapshotState.REGISTERED))
+    return DatasetSummary(
+        name=row.name,
+        state=row.state,
+        reason=card.reason,
+        waiting=card.waiting or None,
+        needs_attention=row.attention,
+        paused=False,
+        requested=card.requested or None,
+        since=shown_time(row.since) if row.since else None,
+        live=row.live or None,
+        candidate=row.candidate or None,
+        newest=newest.id if newest else None,
+        newest_state=with_part(newest, row).state if newest else None,
+        traffic=card.traffic,
+        machines=Machines(size=given.serving_instance_type, count=count),
+        price_per_hour=0.0 if not count else None if price is None else round(price * count, 4),
+        spent_this_month=None,
+        calls_today=None,
+        last_asked_at=shown_time(card.last_asked_at) if card.last_asked_at else None,
+        sleeps_after=_sleeps_after(services, row),
+    )
+
+
+def _sleeps_after(services: Services, row: ListedDataset) -> str | None:
+    given, card = services.settings, row.card
+    if row.state != DatasetState.LIVE or given.idle_dry_run:
+        return None
+    unused = max(card.last_asked_at, row.since) + given.idle_hours * 3600
+    return shown_time(max(unused, card.up_since + given.idle_min_age_hours * 3600))
+
+
+def _newest(services: Services) -> dict[str, Card]:
+    """The newest snapshot of each dataset, of those that are open or among the few thousand that ended last."""
+    found: dict[str, Card] = services.ledger.index.newest()
+    for kept in services.ledger.cards.list():
+        card = kept.card
+        if card is not None and card.id >= found.get(card.dataset, card).id:
+            found[card.dataset] = card
+    return found
+
+
+def _readable(name: str, row: ListedDataset | None) -> ListedDataset:
+    """The dataset as it is listed; without what cannot be read of it, or if it has no row yet."""
+    if row is not None and not row.damage:
+        return row
+    return ListedDataset(f"dataset/{name}", DAMAGED if row else str(DatasetState.EMPTY), None, row is not None)
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    every = list(amounts)
+    known = [amount for amount in every if amount is not None]
+    return round(sum(known), 4) if len(known) == len(every) else None
+
+
+type _SortKey = tuple[float, str]
+
+
+def _greatest_first(amount: Callable[[DatasetSummary], float | None]) -> Callable[[DatasetSummary], _SortKey]:
+    """The order from the greatest to the smallest; what is not known comes last."""
+
+    def key(one: DatasetSummary) -> _SortKey:
+        found = amount(one)
+        return (-found if found is not None else 1.0, one.name)
+
+    return key
+
+
+def _latest_first(moment: Callable[[DatasetSummary], str | None]) -> Callable[[DatasetSummary], _SortKey]:
+    def seconds(one: DatasetSummary) -> float | None:
+        found = moment(one)
+        return datetime.fromisoformat(found).timestamp() if found else None
+
+    return _greatest_first(seconds)
+
+
+_SORTS: dict[str, Callable[[DatasetSummary], _SortKey]] = {
+    "name": lambda one: (0.0, one.name),
+    "price": _greatest_first(lambda one: one.price_per_hour),
+    "spent": _greatest_first(lambda one: one.spent_this_month),
+    "calls": _greatest_first(lambda one: one.calls_today),
+    "asked": _latest_first(lambda one: one.last_asked_at),
+    "since": _latest_first(lambda one: one.since),
+}
+
+
+def _place(key: _SortKey) -> str:
+    """A place in the list, as `next` names it: what orders the list, and the dataset."""
+    return f"{key[0]!r}{_AT}{key[1]}"
+
+
+def _key(place: str) -> _SortKey:
+    amount, _, name = place.partition(_AT)
+    try:
+        if naming.DATASET.fullmatch(name) and math.isfinite(found := float(amount)):
+            return (found, name)
+    except ValueError:
+        pass
+    raise BadPageQuery("before: the `next` of the page before")
