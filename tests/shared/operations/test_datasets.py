@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.ledger.cards import card_of
 from shared.ledger.listed import metadata
 from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
@@ -119,7 +120,7 @@ def test_the_newest_snapshot_is_told_whatever_became_of_it(world: World) -> None
 def test_the_newest_snapshot_is_told_when_it_ended_long_ago(world: World) -> None:
     row = world.services.ledger.create(a_snapshot(S.REJECTED)).row
     world.services.ledger.create(a_dataset(D.EMPTY))
-    world.services.ledger.index.add([next(world.services.ledger.cards.list()).card])
+    world.services.ledger.index.add([card_of(row)])
     world.services.ledger.cards.remove(next(world.services.ledger.cards.list()))
     assert (only(world).newest, only(world).newest_state) == (row.id, "REJECTED")
     world.services.ledger.index.rebuild(world.services.ledger.index.cards(), world.services.ledger.index.cards())
@@ -145,7 +146,11 @@ def test_what_is_asked_for_and_what_is_in_the_way_is_told(world: World) -> None:
 def test_the_longest_texts_fit_into_what_a_blob_may_have_of_metadata(world: World) -> None:
     history = (HistoryEntry(state="LIVE", at=START, reason="\U0001f600" * 500),)
     long = "\U0001f600" * 500
-    others = {"previous": a_release(NEWER), "candidate": a_release(NEWER), "fault": a_fault(message=long)}
+    others: dict[str, Any] = {
+        "previous": a_release(NEWER),
+        "candidate": a_release(NEWER),
+        "fault": a_fault(message=long),
+    }
     row = a_dataset(waiting=long, history=history, **others)
     assert sum(len(name) + len(value) for name, value in metadata(row).items()) < 8000
 
