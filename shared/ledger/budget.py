@@ -20,6 +20,7 @@ from shared.ledger.rows import Blocker, Check, Dataset, Snapshot
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.ledger.storage import BlobStore, read_record, write_if_still
 from shared.ledger.store import CONTAINER, Ledger
+from shared.ledger.waiting import LONGEST_PAUSE, pause
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ ENDED = ("Completed", "Failed", "Canceled")
 ATTENTION_GRACE = 3600.0
 # A slot is for a job that begins within so long (s).
 _SLOT_SECONDS = 3600.0
-# The longest pause (s) until what waits for the day's limit looks again: limits are settings and may be raised.
-_LONGEST_PAUSE = 900.0
 _UNDER_WAY = (SnapshotState.VALIDATED, SnapshotState.SUBMITTING, SnapshotState.TRAINING)
 
 
@@ -91,16 +90,21 @@ class Budget:
         return found
 
     def release(self, job: str, begun: bool = True) -> None:
-        """Gives a job's slot back. One that never began does not count for the day either."""
+        """Gives a job's slot back, and polls those that waited for one. One that never began does not count for the
+        day either."""
+        held = False
 
         def edit(kept: Reservations) -> Reservations:
-            run = kept.runs.get(job)
+            nonlocal held
+            held, run = kept.holds(job), kept.runs.get(job)
             if run is None or (begun and run.ended is not None):
                 return kept
             others = kept.without(job)
             return Reservations(runs={**others, job: run.but(ended=self._clock())} if begun else others)
 
-        self._change(edit)
+        kept = self._change(edit)
+        if held:
+            self._call_next(kept)
 
     def reservations(self) -> Reservations:
         """The slots as they are."""
@@ -136,6 +140,17 @@ class Budget:
                 jobs.append(row.job)
         return jobs
 
+    def _call_next(self, kept: Reservations) -> None:
+        """Polls those that wait longest, one more than there are slots: what waits for something else leaves its turn.
+
+        Where it is cut off, each of them looks by itself after a while.
+        """
+        free = self._limits.max_runs - sum(run.ended is None for run in kept.runs.values())
+        cards = (found.card for found in self._ledger.cards.list())
+        waiting = [card for card in cards if card and card.state == SnapshotState.VALIDATED and not card.attention]
+        for card in sorted(waiting, key=lambda card: card.since)[: free + 1]:
+            self._ledger.hint(f"snapshot/{card.id}")
+
     def _given_back(self, job: str, run: ReservedRun, status_of: Callable[[str], str | None]) -> bool:
         """Whether the slot was given back: the job has ended, or there is none and no row counts on one."""
         wanted, status = self._wanted(job, run), status_of(job)
@@ -154,15 +169,13 @@ class Budget:
         given = self._limits
         running = [run for run in runs.values() if run.ended is None]
         own = [run.snapshot for run in running if run.dataset == row.dataset]
-        # What waited long is in no hurry: a thousand that wait must not take the time of those that go on.
-        waited = self._clock() - row.since
-        pause = max(given.look_seconds, min(waited / 10, _LONGEST_PAUSE))
+        poll_in = pause(self._clock() - row.since, given.look_seconds)
         if len(running) >= given.max_runs:
             text = f"{len(running)} jobs run at once and MAX_RUNS is {given.max_runs}"
-            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=pause)
+            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=poll_in)
         if len(own) >= given.max_runs_per_dataset:
             text = f"{', '.join(own)} of this dataset trains and MAX_RUNS_PER_DATASET is {given.max_runs_per_dataset}"
-            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=pause)
+            yield Blocker(text=text, check=Check.CONCURRENT_RUNS, poll_in=poll_in)
 
     def _too_many_today(self, today: list[ReservedRun], row: Snapshot) -> Iterator[Blocker]:
         given = self._limits
@@ -182,8 +195,8 @@ class Budget:
         free = sorted(run.begun for run in runs)[-most] + DAY - self._clock()
         limit = getattr(self._limits, setting.lower())
         text = f"{len(runs)} jobs{whose} began within 24 hours and {setting} is {limit}"
-        pause = max(self._limits.look_seconds, min(free, _LONGEST_PAUSE))
-        return Blocker(text=text, check=Check.DAILY_RUNS, poll_in=pause)
+        poll_in = max(self._limits.look_seconds, min(free, LONGEST_PAUSE))
+        return Blocker(text=text, check=Check.DAILY_RUNS, poll_in=poll_in)
 
     def _only_new(self, today: list[ReservedRun], row: Snapshot) -> bool:
         """Whether the rest of the day is for datasets that were released before: new ones have had half of it.
@@ -217,19 +230,20 @@ class Budget:
     def _read(self) -> tuple[Reservations, str]:
         return read_record(self._storage, CONTAINER, BLOB, _DECODER, Reservations())
 
-    def _change(self, edit: Callable[[Reservations], Reservations]) -> None:
-        """Reads, edits and writes until no other write came between; what ended and began over a day ago is dropped."""
+    def _change(self, edit: Callable[[Reservations], Reservations]) -> Reservations:
+        """Reads, edits and writes until no other write came between; gives what is there then. What ended and began
+        over a day ago is dropped."""
         while True:
             kept, etag = self._read()
             edited = edit(kept)
             if edited == kept:
-                return
+                return kept
             since = self._clock() - DAY
             runs = {job: run for job, run in edited.runs.items() if run.ended is None or run.begun > since}
-            data = msgspec.json.encode(Reservations(runs=runs))
+            written = Reservations(runs=runs)
             try:
-                write_if_still(self._storage, CONTAINER, BLOB, data, etag)
-                return
+                write_if_still(self._storage, CONTAINER, BLOB, msgspec.json.encode(written), etag)
+                return written
             except LedgerConflict:
                 continue
 

@@ -25,6 +25,7 @@ from shared.ledger.record import UNREADABLE
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
+from shared.ledger.waiting import Reminders
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Ledger:
         self.cards, self.index = Cards(storage), EndedIndex(storage)
         # Whether this process knows that the ledger has its index.
         self.is_indexed = False
+        self._reminders = Reminders()
 
     def read(self, key: str) -> StoredRow:
         """The row under a key. Raises NotFound, and Damaged for what is no row."""
@@ -192,6 +194,16 @@ class Ledger:
         """
         if (delay := at - self.clock()) <= LONGEST_HIDDEN:
             self.storage.send(key, delay)
+
+    def remind(self, key: str, overdue_since: float | None) -> bool:
+        """A row whose planned poll has not come is polled now, if no message for it can still be in the queue.
+
+        None: it is not overdue. Says whether a message was sent.
+        """
+        if overdue_since is None or not self._reminders.wanted(key, overdue_since, self.clock()):
+            return False
+        self.schedule(key, self.clock())
+        return True
 
 
 # The year 9999, in seconds since 1970.

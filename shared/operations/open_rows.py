@@ -71,8 +71,7 @@ def poll_snapshots(
             continue
         if kept.card != (now := card_of(row)):
             services.ledger.cards.put(now)
-        if row.is_due(services.clock()):
-            services.ledger.schedule(row.key, services.clock())
+        if services.ledger.remind(row.key, row.poll_at if row.is_due(services.clock()) else None):
             yield row.key
 
 
@@ -92,11 +91,11 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
         try:
             if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
                 edit = partial(_put_right, services, newest=newest, now=now)
-                found_due = services.ledger.change(found.key, edit, always=True).row.is_due(now)
+                row: Dataset = services.ledger.change(found.key, edit, always=True).row
+                due_since = row.poll_at if row.is_due(now) else None
             else:
-                found_due = found.is_due(now)
-            if found_due:
-                services.ledger.schedule(found.key, now)
+                due_since = found.poll_at if found.is_due(now) else None
+            if services.ledger.remind(found.key, due_since):
                 yield found.key
         except PipelineError as error:
             log.warning("%s is left to the next sweep: %s", found.key, error)

@@ -16,6 +16,7 @@ from shared.ledger.engine import StepResult
 from shared.ledger.release import Judgement, Release, ReleaseOutcome
 from shared.ledger.rows import Check, Dataset, Request, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.ledger.waiting import pause
 from shared.releases import endpoints, gate, probe
 from shared.releases.endpoints import ReleaseFailure, ServingGone
 from shared.releases.rollout import RolloutStep, without_live
@@ -49,7 +50,8 @@ class Deploy:
             return self._without_model(row, name)
         if row.state != D.LIVE and (why := self.services.endpoint_slots.take(row)):
             waiting = {"waiting": f"release of {name}: {why}"}
-            return StepResult(row.state, "", waiting, self.services.settings.look_seconds)
+            waited = self.services.clock() - snapshot.since
+            return StepResult(row.state, "", waiting, pause(waited, self.services.settings.look_seconds))
         before = row.outcomes.get(name) or snapshot.outcome
         attempt = before.attempt + 1 if before else 1
         candidate = Release(

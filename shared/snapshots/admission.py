@@ -26,6 +26,7 @@ from shared.ledger.claims import claim_name
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
+from shared.ledger.waiting import pause
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing, forget_results
 from shared.snapshots.inputs import inputs_of
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 _BEING_CHECKED = (SnapshotState.RECEIVED, SnapshotState.VALIDATING)
-# The longest pause (s) until a snapshot looks again whether the newer one was refused.
-_LONGEST_PAUSE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class Validate:
         first = self.services.ledger.newer(row, _BEING_CHECKED, moves=True)
         if first and naming.upload_order(first)[0] > second:
             waited, least = self.services.clock() - row.since, self.services.settings.look_seconds
-            raise NotReady(f"{first} is newer and is checked first", max(least, min(waited / 4, _LONGEST_PAUSE)))
+            raise NotReady(f"{first} is newer and is checked first", pause(waited, least))
         return ""
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult | None:

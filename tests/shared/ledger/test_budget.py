@@ -301,8 +301,28 @@ def test_who_waited_long_looks_less_often() -> None:
     world = _world(max_runs=1)
     _reserve(world)
     pauses = []
-    for wait in (0, 3000, 90_000):
+    for wait in (0, 2000, 90_000):
         world.clock.now = START + wait
         row = a_snapshot(id=NEWER)
         pauses.append(world.services.budget.reserve(row, _job(world, NEWER))[0].poll_in)
-    assert pauses == [60, 300, 900]
+    assert pauses == [60, 500, 900]
+
+
+def _waiting(world: World, dataset: str, since: float) -> str:
+    """A validated snapshot that waits for a slot; its key."""
+    world.clock.now = since
+    row = a_snapshot(S.VALIDATED, id=f"{dataset}-20260921141320-0123abcd", dataset=dataset, poll_at=START + 900)
+    world.services.ledger.create(row)
+    return row.key
+
+
+def test_a_slot_that_is_given_back_is_offered_to_those_that_wait_longest() -> None:
+    world = _world(max_runs=1)
+    late, first, second = (_waiting(world, name, START + at) for name, at in (("aa", 9), ("bb", 1), ("cc", 5)))
+    _reserve(world)
+    world.storage.messages.clear()
+    world.services.budget.release(_job(world))
+    assert [message for _, _, message in world.storage.messages] == [f"{first}?", f"{second}?"]
+    world.services.budget.release(_job(world))  # again: it had no slot any more
+    assert len(world.storage.messages) == 2
+    assert late not in str(world.storage.messages)
