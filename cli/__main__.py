@@ -190,6 +190,16 @@ def override(
 
 
 @app.command()
+def cancel(
+    snapshot: SnapshotName,
+    reason: Annotated[str, typer.Option(help="Why, in words: it is kept with the snapshot.")] = "",
+    as_json: Json = False,
+) -> None:
+    """End a snapshot that does not serve yet: its job is canceled, or its release taken back."""
+    _request("snapshots/{name}/cancel", _snapshot, snapshot, as_json, **({"reason": reason} if reason else {}))
+
+
+@app.command()
 def sleep(dataset: DatasetName, as_json: Json = False) -> None:
     """Remove a live dataset's endpoint, which costs money; its model is kept."""
     _request("datasets/{name}/sleep", _dataset, dataset, as_json)

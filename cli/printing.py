@@ -29,6 +29,7 @@ BAD = frozenset(
         "WITHHELD",
         "DEPLOY_FAILED",
         "ROLLED_BACK",
+        "CANCELED",
         "CLEANING",
         "CLEANED",
         "DAMAGED",

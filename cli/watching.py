@@ -142,6 +142,8 @@ def next_step(row: dict[str, Any]) -> str:
             return f"droptune show {row['duplicate_of']}, or droptune override {row['id']} to train it all the same"
         case "WITHHELD":
             return f"droptune show {row['id']} has the numbers; droptune override {row['id']} releases it all the same"
+        case "CANCELED":
+            return f"droptune retry {row['id']} takes it all the same"
         case "TRAINING_FAILED" | "REGISTER_FAILED" | "DEPLOY_FAILED":
             return f"droptune retry {row['id']}, once the cause is mended"
     return ""

@@ -41,6 +41,22 @@ def override_snapshot(req: Request) -> Response:
     return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], _by(req), what))
 
 
+@web.route(
+    blueprint,
+    "POST",
+    "snapshots/{id}/cancel",
+    status=202,
+    errors=ACTION_ERRORS,
+    query=(BY, ("reason", "Why, in words: it is kept with the snapshot.")),
+)
+def cancel_snapshot(req: Request) -> Response:
+    """Ends a snapshot that does not serve yet: its job is canceled, or its release taken back."""
+    from shared.operations import actions
+
+    reason = _printable(req.query_params.get("reason", ""), 200)
+    return _answered(lambda: actions.cancel(runtime.services(), req.path_params["id"], _by(req), reason))
+
+
 @web.route(blueprint, "POST", "datasets/{name}/wake", status=202, errors=ACTION_ERRORS, query=(BY,))
 def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
@@ -76,7 +92,11 @@ def resume_dataset(req: Request) -> Response:
 def _by(req: Request) -> str:
     """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
     name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
-    return "".join(c for c in name if c.isprintable())[:80]
+    return _printable(name, 80)
+
+
+def _printable(text: str, most: int) -> str:
+    return "".join(c for c in text if c.isprintable())[:most]
 
 
 def _answered(act: Callable[[], object]) -> Response:

@@ -31,6 +31,7 @@ ENDED = frozenset(
         SnapshotState.TRAINING_FAILED,
         SnapshotState.REGISTER_FAILED,
         SnapshotState.REGISTERED,
+        SnapshotState.CANCELED,
         SnapshotState.CLEANED,
     }
 )
@@ -120,7 +121,7 @@ def card_of(row: Snapshot) -> Card:
 
 def is_open(row: Snapshot) -> bool:
     """Whether something is still to become of it by itself, or by a person who is asked for."""
-    return row.state not in ENDED
+    return row.state not in ENDED or row.requested is not None
 
 
 def _read(text: str, snapshot: str) -> Card | None:

@@ -24,6 +24,7 @@ _TRAINS_NOTHING = frozenset(
         SnapshotState.DUPLICATE,
         SnapshotState.SUPERSEDED,
         SnapshotState.TRAINING_FAILED,
+        SnapshotState.CANCELED,
         SnapshotState.CLEANING,
         SnapshotState.CLEANED,
     }

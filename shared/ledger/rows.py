@@ -14,10 +14,27 @@ import msgspec
 from shared.ledger.pending import PendingWrite
 from shared.ledger.record import Struct
 from shared.ledger.release import ModelRef, Release, ReleaseOutcome
+from shared.ledger.request import Origin as Origin
+from shared.ledger.request import Request as Request
 from shared.ledger.states import DatasetState, SnapshotState
 
 # Histories are for people; the newest entries tell the story, and a row must stay small.
 HISTORY_KEPT = 100
+
+
+# Ends after which nothing is left that a request could still end. What is REGISTERED may be about to be released.
+_NEVER_RELEASED = frozenset(
+    {
+        SnapshotState.REJECTED,
+        SnapshotState.DUPLICATE,
+        SnapshotState.SUPERSEDED,
+        SnapshotState.TRAINING_FAILED,
+        SnapshotState.REGISTER_FAILED,
+        SnapshotState.CANCELED,
+        SnapshotState.CLEANING,
+        SnapshotState.CLEANED,
+    }
+)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -36,47 +53,6 @@ class Fault(Struct, frozen=True, kw_only=True):
     step: str
     count: int
     since: float
-
-
-class Origin(StrEnum):
-    """Where a request came from. What a person asks for is done as it is; all else is looked at once more."""
-
-    PERSON = "person"
-    TIMER = "timer"
-    CALL = "call"
-    SWEEP = "sweep"
-
-
-# Who asked, in the rows of versions that had no origin.
-_ORIGINS = {
-    "timer": Origin.TIMER,
-    "a question": Origin.CALL,
-    "the sweep: its endpoint is gone": Origin.SWEEP,
-}
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What a person, a timer, a call or the sweep asks a dataset to do. `snapshot` is named where one is meant.
-
-    `by` is whatever the caller says of itself, for people to read. `origin` is where it came from; whoever decides
-    something looks at that alone. `confirmed_at`: when what did not come from a person was found to be right.
-    """
-
-    what: str
-    by: str
-    at: float
-    snapshot: str = ""
-    origin: Origin = msgspec.field(default=None)  # type: ignore[assignment] # never left out when it is written
-    confirmed_at: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.origin is None:
-            msgspec.structs.force_setattr(self, "origin", _ORIGINS.get(self.by, Origin.PERSON))
-
-    @property
-    def wanted(self) -> tuple[str, str]:
-        """What is asked for, whoever asks."""
-        return self.what, self.snapshot
 
 
 class SnapshotFile(Struct, frozen=True, kw_only=True):
@@ -162,7 +138,7 @@ class Row(Struct, frozen=True, kw_only=True):
     `poll_at`, stored as `next_look_at`, is when the row is to be polled again (None: only when something happens).
     `attention` means that the row waits for a person. `waiting` says in words what a row waits for. `pending`
     are the changes that Azure was asked for in the present state and that are not there yet, by what is wanted.
-    `acting`: a step was begun, and what came of it is not on record yet.
+    `acting`: a step was begun, and what came of it is not on record yet. `requested`: what the row is asked to do.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -172,6 +148,7 @@ class Row(Struct, frozen=True, kw_only=True):
     waiting: str = ""
     pending: dict[str, PendingWrite] = msgspec.field(default_factory=dict)
     acting: bool = False
+    requested: Request | None = None
 
     @property
     def since(self) -> float:
@@ -248,6 +225,15 @@ class Snapshot(Row, frozen=True, kw_only=True):
         """The row's name in queue messages."""
         return f"snapshot/{self.id}"
 
+    @property
+    def cancel_request(self) -> Request | None:
+        """The request to end the snapshot, if there is one."""
+        return self.requested if self.requested is not None and self.requested.what == "cancel" else None
+
+    def settled(self) -> Any:
+        """The row without a request that came too late: it has ended."""
+        return self.but(requested=None) if self.requested and self.state in _NEVER_RELEASED else self
+
 
 class Dataset(Row, frozen=True, kw_only=True):
     """The ledger row of what is served under one dataset name. Going live is one conditional write of it.
@@ -273,7 +259,6 @@ class Dataset(Row, frozen=True, kw_only=True):
     kept_until: float = 0.0
     before_rollout: DatasetState = msgspec.field(default=DatasetState.EMPTY, name="resting")
     traffic: dict[str, int] = msgspec.field(default_factory=dict)
-    requested: Request | None = None
     outcomes: dict[str, ReleaseOutcome] = msgspec.field(default_factory=dict)
     last_asked_at: float = 0.0
     wake_failures: int = 0

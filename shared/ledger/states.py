@@ -31,6 +31,8 @@ class SnapshotState(StrEnum):
     REGISTERING = "REGISTERING"
     REGISTERED = "REGISTERED"
     REGISTER_FAILED = "REGISTER_FAILED"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
     CLEANING = "CLEANING"
     CLEANED = "CLEANED"
 
@@ -61,6 +63,7 @@ class ReleaseState(StrEnum):
     ROLLED_BACK = "ROLLED_BACK"
     RETIRED = "RETIRED"
     SUPERSEDED = "SUPERSEDED"
+    CANCELED = "CANCELED"
 
 
 class Decision(StrEnum):
@@ -172,22 +175,34 @@ SNAPSHOT = LifeCycle(
     "snapshot",
     (
         Step("receive", (), (_S.RECEIVED, _S.SUPERSEDED)),
+        # Before all others. In the other states before REGISTERED the step under way notices the request.
+        Step(
+            "cancel",
+            (_S.RECEIVED, _S.VALIDATED, _S.TRAINING, _S.TRAINED),
+            (_S.CANCELED,),
+            intent=_S.CANCELING,
+            asked=True,
+        ),
         Step(
             "validate",
             (_S.RECEIVED,),
-            (_S.VALIDATED, _S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED),
+            (_S.VALIDATED, _S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.CANCELED),
             intent=_S.VALIDATING,
         ),
         Step("reserve", (_S.VALIDATED,), (_S.VALIDATED, _S.SUPERSEDED, _S.TRAINING_FAILED)),
-        Step("submit", (_S.VALIDATED,), (_S.TRAINING, _S.TRAINING_FAILED), intent=_S.SUBMITTING),
+        Step("submit", (_S.VALIDATED,), (_S.TRAINING, _S.TRAINING_FAILED, _S.CANCELED), intent=_S.SUBMITTING),
         Step("finish", (_S.TRAINING,), (_S.TRAINED, _S.TRAINING_FAILED)),
-        Step("register", (_S.TRAINED,), (_S.REGISTERED, _S.REGISTER_FAILED), intent=_S.REGISTERING),
+        Step("register", (_S.TRAINED,), (_S.REGISTERED, _S.REGISTER_FAILED, _S.CANCELED), intent=_S.REGISTERING),
+        # What has its model is released by its dataset, which is told.
+        Step("cancel_release", (_S.REGISTERED,), (_S.REGISTERED,), asked=True),
         Step("retry", (_S.TRAINING_FAILED,), (_S.VALIDATED,), asked=True),
-        Step("retry_registration", (_S.REGISTER_FAILED,), (_S.TRAINED,), asked=True),
+        # A job that completed is not paid for twice: its output is there.
+        Step("retry_registration", (_S.REGISTER_FAILED, _S.CANCELED), (_S.TRAINED,), asked=True),
+        Step("retry_canceled", (_S.CANCELED,), (_S.RECEIVED,), asked=True),
         Step("override", (_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED), (_S.RECEIVED,), asked=True),
         Step(
             "clean",
-            (_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.REGISTER_FAILED),
+            (_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.REGISTER_FAILED, _S.CANCELED),
             (_S.CLEANED,),
             intent=_S.CLEANING,
         ),

@@ -1,5 +1,5 @@
-"""What people and clients may ask for: retry, override, wake, sleep, roll back, resume. Called by the HTTP actions and
-by the service that answers calls.
+"""What people and clients may ask for: retry, override, cancel, wake, sleep, roll back, resume. Called by the HTTP
+actions and by the service that answers calls.
 
 Each reads the row, has `decisions` decide, and carries that out: what is to be done is recorded on the row, on
 condition of its ETag, and then done by the row's next step.
@@ -69,8 +69,28 @@ def retry(services: Services, snapshot: str, by: str) -> ActionAnswer:
         return _retry_release(services, row, by)
     if row.state == SnapshotState.TRAINING_FAILED:
         return _retrain(services, row, by)
-    step = "retry_registration" if row.state == SnapshotState.REGISTER_FAILED else "retry"
+    if row.state == SnapshotState.CANCELED and row.job_status != "Completed":
+        return _move(services, row, "retry_canceled", by, **_FROM_THE_BEGINNING, attempt=row.attempt + 1)
+    is_trained = row.state in (SnapshotState.REGISTER_FAILED, SnapshotState.CANCELED)
+    step = "retry_registration" if is_trained else "retry"
     return _move(services, row, step, by, attempt=row.attempt + 1)
+
+
+def cancel(services: Services, snapshot: str, by: str, reason: str = "") -> ActionAnswer:
+    """Ends a snapshot that does not serve yet: its job is canceled, a release under way is taken back.
+
+    What serves already is declined, and so is what has ended. Raises NotFound for an unknown snapshot.
+    """
+    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    if row.state == SnapshotState.REGISTERED:
+        dataset: Dataset = services.ledger.dataset(row.dataset).row
+        match decisions.on_cancel_of_release(dataset, row):
+            case Settled(text):
+                return ActionAnswer(True, text)
+            case Declined(text):
+                return ActionAnswer(False, text)
+    request = Request(what="cancel", by=by, at=services.clock(), reason=reason, origin=Origin.PERSON)
+    return _carry_out(services, row.key, partial(decisions.on_cancel, request=request))
 
 
 def override(services: Services, snapshot: str, by: str, what: Iterable[str] = ()) -> ActionAnswer:

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from shared.ledger.cards import ENDED
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Origin, Request, Row, Snapshot
-from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, ReleaseState
+from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, ReleaseState, SnapshotState
 
 D = DatasetState
-_FAILED = (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK)
+_FAILED = (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK, ReleaseState.CANCELED)
+# Nothing of a snapshot in one of these states is left to be canceled.
+_ENDED = ENDED - {SnapshotState.REGISTERED} | {SnapshotState.CLEANING}
 # The states in which what is asked for is so already.
 _THERE = {"sleep": (D.ASLEEP, D.SLEEPING), "wake": (D.LIVE, D.WAKING), "roll_back": ()}
 # In these states a request takes back its opposite, which nothing has been done about yet.
@@ -135,6 +138,29 @@ def on_move(row: Snapshot, step: str, by: str, now: float, why: str = "", **chan
         return Declined(f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
     moved = row.but(state=SNAPSHOT.step(step).ends[0], poll_at=now, **changes)
     return Write(_noted(moved, f"{step} by {by}{why}", now), f"{row.id} is {moved.state} again")
+
+
+def on_cancel(row: Snapshot, request: Request) -> ActionDecision:
+    """A snapshot is to end before it serves. The step under way, or the next one, sees to it."""
+    if row.state in (SnapshotState.CANCELED, SnapshotState.CANCELING):
+        return Settled(f"{row.id} is {row.state} already")
+    if row.state in _ENDED:
+        return Declined(f"{row.id} is {row.state}: there is nothing to cancel")
+    text = f"{row.id} will be canceled"
+    if row.cancel_request and not row.attention:
+        return Settled(text)
+    return Write(row.but(requested=request, poll_at=request.at, attention=False, fault=None, pending={}), text)
+
+
+def on_cancel_of_release(row: Dataset, snapshot: Snapshot) -> ActionDecision | None:
+    """Why a snapshot that has its model cannot be canceled, or need not be; None: it can."""
+    ended = row.outcome_of(snapshot)
+    if ended is not None:
+        text = f"{snapshot.id} is {ended.state}"
+        return Settled(f"{text} already") if ended.state == ReleaseState.CANCELED else Declined(f"{text}: it has ended")
+    if row.live and row.live.snapshot == snapshot.id:
+        return Declined(f"{snapshot.id} serves: roll back {row.name}, or put it to sleep")
+    return None
 
 
 def on_excuse(row: Snapshot, checks: Iterable[str], by: str, now: float) -> ActionDecision:

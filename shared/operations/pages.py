@@ -31,7 +31,7 @@ _OF_DATASET = frozenset(
     {ReleaseState.DEPLOYING, ReleaseState.EVALUATING, ReleaseState.SHIFTING, ReleaseState.LIVE, ReleaseState.ASLEEP}
 )
 # Those of a snapshot that no release has changed.
-_OWN = frozenset(SnapshotState) - {SnapshotState.REGISTERED, SnapshotState.SUPERSEDED}
+_OWN = frozenset(SnapshotState) - {SnapshotState.REGISTERED, SnapshotState.SUPERSEDED, SnapshotState.CANCELED}
 FILTERS = ("dataset", "state")
 STATES = frozenset({*map(str, SnapshotState), *map(str, ReleaseState), DAMAGED})
 

@@ -30,7 +30,7 @@ D, S = DatasetState, SnapshotState
 WHY = "its row was damaged and is made anew"
 # States in which nothing is done any more; what is in another one is looked at from the beginning.
 _ENDED = (
-    S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.CLEANING, S.CLEANED,
+    S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.CANCELED, S.CLEANING, S.CLEANED,
 )  # fmt: skip
 # What a snapshot is, whatever became of it; and what a person decided about it.
 _IDENTITY = ("source", "uploaded_at", "files", "options", "passed_over", "note", "overrides", "overridden_by")

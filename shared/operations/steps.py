@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.ledger.engine import Engine
+from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
 from shared.snapshots import admission, cleanup
-from shared.training import finish, register, submit
+from shared.training import cancel, finish, register, submit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +21,13 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
     """The handlers of both tables, by table and step. Retry and override are one write, made by `actions` itself."""
     return {
         "snapshot": {
+            "cancel": cancel.Cancel(services),
             "validate": admission.Validate(services),
             "reserve": submit.Reserve(services),
             "submit": submit.Submit(services),
             "finish": finish.Finish(services),
             "register": register.Register(services),
+            "cancel_release": release_cancel.CancelRelease(services),
             "clean": cleanup.Clean(services),
         },
         "dataset": {

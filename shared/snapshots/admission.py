@@ -33,7 +33,7 @@ from shared.snapshots.inputs import inputs_of
 from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom
 from shared.snapshots.quarantine import Quarantine
 from shared.snapshots.training_config import TrainingConfig, resolve
-from shared.training import preflight
+from shared.training import attempt, preflight
 from shared.training.submit import NEWER_WINS
 from shared.validation import FrozenSnapshot, ValidationReport, freeze
 
@@ -46,7 +46,7 @@ _BEING_CHECKED = (SnapshotState.RECEIVED, SnapshotState.VALIDATING)
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """RECEIVED -> VALIDATING -> VALIDATED, REJECTED, DUPLICATE or SUPERSEDED."""
+    """RECEIVED -> VALIDATING -> VALIDATED, REJECTED, DUPLICATE, SUPERSEDED or CANCELED."""
 
     services: Services
 
@@ -56,6 +56,8 @@ class Validate:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it."""
+        if row.cancel_request:
+            return attempt.canceled(self.services, row)
         if newer := self._superseded_by(row):
             return self._ended(SnapshotState.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)})
         try:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.azure import log_text
 from shared.ledger.engine import StepResult
-from shared.ledger.pending import WRITES, Patience, PendingWrite, pursue
 from shared.ledger.states import SnapshotState
 from shared.training import attempt, estimate
 
@@ -112,27 +111,8 @@ class Finish:
         asked = now if row.cancel_asked_at is None else row.cancel_asked_at
         if now - asked >= limit:
             return attempt.fail(self.services, row, f"{why}, though it was canceled", changes)
-        return self._poll({**changes, "cancel_asked_at": asked, "pending": self._cancel(row, limit)})
-
-    def _cancel(self, row: Snapshot, limit: float) -> dict[str, PendingWrite]:
-        """Asks for the job to be canceled, a few times until the limit."""
-        what = f"end of job {row.job}"
-
-        def write() -> str:
-            self.services.workspace.jobs.cancel(row.job)
-            return ""
-
-        if what in row.pending and row.pending[what].writes >= WRITES:
-            return row.pending
-        return pursue(
-            row.pending,
-            what,
-            now=self.services.clock(),
-            patience=Patience(2 * limit, limit / 2 ** (WRITES - 1)),
-            changing="",
-            write=write,
-            failure=lambda operation: "",
-        )
+        pending = attempt.cancel_job(self.services, row, limit, raises=False)
+        return self._poll({**changes, "cancel_asked_at": asked, "pending": pending})
 
 
 def _failure(services: Services, row: Snapshot) -> str:

@@ -15,6 +15,7 @@ from shared.errors import AzureRefused
 from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.release import ModelRef
 from shared.ledger.states import SnapshotState
+from shared.training import attempt
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """TRAINED -> REGISTERING -> REGISTERED or REGISTER_FAILED."""
+    """TRAINED -> REGISTERING -> REGISTERED, REGISTER_FAILED or CANCELED."""
 
     services: Services
 
@@ -35,6 +36,8 @@ class Register:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Finds the model version of this attempt or registers it, then tells the dataset."""
+        if row.cancel_request:
+            return attempt.canceled(self.services, row)
         assert row.base_model is not None, "a trained snapshot has its model pinned"
         workspace = self.services.workspace
         name = naming.model(row.base_model.name, row.dataset)

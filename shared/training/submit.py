@@ -89,7 +89,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """VALIDATED -> SUBMITTING -> TRAINING, or TRAINING_FAILED when Azure ML refuses the job."""
+    """VALIDATED -> SUBMITTING -> TRAINING; TRAINING_FAILED if Azure ML refuses the job, CANCELED if nobody wants it."""
 
     services: Services
 
@@ -100,7 +100,10 @@ class Submit:
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Finds the job of this attempt or submits it."""
         name = attempt.job_name(self.services, row)
-        job = self.services.workspace.jobs.get(name) or self._submit(row, name)
+        job = self.services.workspace.jobs.get(name)
+        if job is None and row.cancel_request:
+            return attempt.canceled(self.services, row, {"job": ""}, begun=False)
+        job = job or self._submit(row, name)
         if job.tags.get(naming.TAG_SNAPSHOT) != row.id:
             raise AzureRefused(f"job {name} exists but was not made for this snapshot; retry makes a new attempt")
         changes = {
