@@ -132,10 +132,11 @@ def on_retry_of_release(row: Dataset, request: Request, snapshot: Snapshot) -> A
 def on_move(row: Snapshot, step: str, by: str, now: float, why: str = "", **changes: Any) -> ActionDecision:
     """A step that only a person asks for (retry, override). It is one write, so there is no act and no intent."""
     verdict = SNAPSHOT.decide(row.state, step)
-    if verdict == Decision.ALREADY_DONE and any(e.reason.startswith(f"{step} by ") for e in row.history):
+    word = step.partition("_")[0]
+    if verdict == Decision.ALREADY_DONE and any(e.reason.startswith(word) for e in row.history):
         return Settled(f"{row.id} is {row.state} already")
     if verdict != Decision.RUN:
-        return Declined(f"{row.id} is {row.state}: there is nothing to {step.split('_')[0]}")
+        return Declined(f"{row.id} is {row.state}: there is nothing to {word}")
     moved = row.but(state=SNAPSHOT.step(step).ends[0], poll_at=now, **changes)
     return Write(_noted(moved, f"{step} by {by}{why}", now), f"{row.id} is {moved.state} again")
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tests.chaos.world import ChaosWorld
 
 S, D = SnapshotState, DatasetState
-_ENDS = {S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.REGISTERED, S.CLEANED}
+_ENDS = {
+    S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.REGISTERED, S.CANCELED, S.CLEANED,
+}  # fmt: skip
 _UNTRAINED = {S.REJECTED, S.DUPLICATE, S.SUPERSEDED}
 _RESTS = {D.EMPTY, D.LIVE, D.ASLEEP}
 
@@ -43,6 +45,8 @@ def _of_snapshot(world: ChaosWorld, row: Any) -> Iterator[str]:
         yield f"{row.id} is {row.state} and nothing moves it"
     if row.poll_at is not None and row.poll_at < world.clock() - 600:
         yield f"{row.id} is overdue since {world.clock() - row.poll_at:.0f} s"
+    if row.requested is not None:
+        yield f"{row.id}: the request to {row.requested.what} was neither done nor refused"
     if row.state == S.REGISTERED:
         model = world.workspace.models.made.get((row.model.name, row.model.version)) if row.model else None
         if model is None or model.tags.get(naming.TAG_SNAPSHOT) != row.id:

@@ -27,10 +27,12 @@ def in_snapshot(row: Snapshot) -> Iterator[str]:
         "job_status": row.state in _BEFORE_A_JOB and row.job_status,
         "silent_since": row.state != S.TRAINING and row.silent_since is not None,
         "cancel_asked_at": row.state != S.TRAINING and row.cancel_asked_at is not None,
+        "a request": row.state in (*_BEFORE_A_JOB[2:], S.TRAINING_FAILED, S.REGISTER_FAILED, S.CANCELED)
+        and row.requested,
         "model": row.state not in _WITH_A_MODEL and row.model,
         "blocked": row.state not in _MAY_BE_BLOCKED and row.blocked,
         "duplicate_of": row.state not in (S.DUPLICATE, S.CLEANING, S.CLEANED) and row.duplicate_of,
-        "pending": row.state not in (S.VALIDATED, S.TRAINING) and row.pending,
+        "pending": row.state not in (S.VALIDATED, S.TRAINING, S.CANCELING) and row.pending,
     }
     yield from (f"{row.id} is {row.state} and has {field}" for field, found in left.items() if found)
 

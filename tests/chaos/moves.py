@@ -147,6 +147,14 @@ def _asked(services: Any, what: str, name: str) -> None:
         getattr(actions, what)(services, name, "ada")
 
 
+def cancel(history: History) -> None:
+    """A person does not want a snapshot any more, wherever it is."""
+    snapshots = [row.id for row in history.world.rows("snapshot")]
+    if snapshots:
+        services, name = history.world.new_process(), history.dice.pick(snapshots[::-1])
+        history.act(f"cancel {name}", lambda: actions.cancel(services, name, "ada", "not this one"))
+
+
 def question(history: History) -> None:
     """A client asks a model."""
     names = [row.name for row in history.world.rows("dataset")]
@@ -282,5 +290,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage, age,
+    azure, stray, tamper, at_once, damage, age, cancel,
 )  # fmt: skip

@@ -40,10 +40,11 @@ def profile(seed: int, moves: int) -> Profile:
     # Of generators of their own: each seed keeps the other trouble that it had before these were thought of.
     write = random.Random(f"write {seed}").choice((0, 0, 0.1, 0.5))
     tamper = random.Random(f"tamper {seed}").choice((0, 0, 0, 0.3))
+    cancel = random.Random(f"cancel {seed}").choice((0, 0, 0.5))
     aged = random.Random(f"aged {seed}").choice((0, 0, 0.3))
     return Profile(
         fates=weights(1 - sum(fates), *fates),
-        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 3)), tamper, aged),
+        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 4)), tamper, aged, cancel),
         ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2), write),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),

@@ -27,9 +27,14 @@ _DEFECTS = {
     "NotFound", "ValueError",
 }  # fmt: skip
 _S = states.SnapshotState
-_TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CLEANING, _S.CLEANED}
+_TRAINS_NOTHING = {_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.CANCELED, _S.CLEANING, _S.CLEANED}
 # Changes that begin another attempt.
-_NEW_ATTEMPT = {(_S.TRAINING_FAILED, _S.VALIDATED), (_S.REGISTER_FAILED, _S.TRAINED)}
+_NEW_ATTEMPT = {
+    (_S.TRAINING_FAILED, _S.VALIDATED),
+    (_S.REGISTER_FAILED, _S.TRAINED),
+    (_S.CANCELED, _S.RECEIVED),
+    (_S.CANCELED, _S.TRAINED),
+}
 # States that are entered because somebody asked for them, and what was asked.
 _ON_REQUEST = {states.DatasetState.SLEEPING: "sleep", states.DatasetState.WAKING: "wake"}
 # What nobody can still be waiting for in a state: it is so already, or cannot be any more.

@@ -22,6 +22,7 @@ ROUTE = {"id": SNAPSHOT, "name": DATASET}
 DONE = [
     (actions.retry_snapshot, a_snapshot(S.TRAINING_FAILED)),
     (actions.override_snapshot, a_snapshot(S.REJECTED)),
+    (actions.cancel_snapshot, a_snapshot(S.TRAINING)),
     (actions.wake_dataset, a_dataset(D.ASLEEP)),
     (actions.sleep_dataset, a_dataset(D.LIVE)),
     (actions.roll_back_dataset, a_dataset(D.LIVE, previous=a_release(NEWER), kept_until=2 * START)),
@@ -30,6 +31,7 @@ DONE = [
 NOT_NOW = [
     (actions.retry_snapshot, a_snapshot(S.TRAINING)),
     (actions.override_snapshot, a_snapshot(S.TRAINING)),
+    (actions.cancel_snapshot, a_snapshot(S.REJECTED)),
     (actions.wake_dataset, a_dataset(D.DEPLOYING)),
     (actions.sleep_dataset, a_dataset(D.EMPTY)),
     (actions.roll_back_dataset, a_dataset(D.LIVE)),

@@ -38,7 +38,8 @@ class ActionWorld:
         return [message for _, _, message in self.world.storage.messages]
 
 
-TO = {S.TRAINING_FAILED: S.VALIDATED, S.REGISTER_FAILED: S.TRAINED}
+# The job of a canceled one had completed here: nothing is trained again.
+TO = {S.TRAINING_FAILED: S.VALIDATED, S.REGISTER_FAILED: S.TRAINED, S.CANCELED: S.TRAINED}
 
 
 @pytest.mark.parametrize("state", S)
@@ -176,7 +177,8 @@ def test_a_release_is_retried_only_after_it_failed(part: ReleaseState) -> None:
     ended = ReleaseOutcome(state=part, at=START)
     app = ActionWorld(a_trained_snapshot(), a_dataset(live=None, outcomes={SNAPSHOT: ended}))
     answer = actions.retry(app.services, SNAPSHOT, "me")
-    failed = part in (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK)
+    ended_badly = (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK, ReleaseState.CANCELED)
+    failed = part in ended_badly
     assert answer.done == failed
     request = app.row(SET).requested
     assert (request is not None) == failed
