@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from shared.errors import PipelineError
-from shared.ledger.states import DatasetState
+from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import actions, damage, sweep, whole_ledger
 from shared.snapshots import intake
 from tests.chaos import endings, moves
@@ -61,6 +61,7 @@ class History:
         self.next_sweep, self.next_night = self.clock() + SWEEP_SECONDS, self.clock() + NIGHT_SECONDS
         self.count = 0
         self.callers = set[str]()
+        self.regrets = 0
 
     def run(self) -> Verdict:
         """The whole history."""
@@ -206,12 +207,21 @@ class History:
 
     def _call_first(self, message: str) -> None:
         """Whoever waits for the moment in which a sleeping dataset may release something calls now."""
+        if self.regrets and message.startswith("snapshot/"):
+            self._regret(message.removeprefix("snapshot/").partition("#")[0].removesuffix("?"))
         dataset = message.removeprefix("dataset/").removesuffix("?")
         if dataset in self.callers:
             row = next((row for row in self.world.rows("dataset") if row.name == dataset), None)
             if row and row.state == DatasetState.ASLEEP and row.next_release:
                 self.callers.discard(dataset)
                 moves.call(self, dataset)
+
+    def _regret(self, snapshot: str) -> None:
+        """Whoever waits for a job to run does not want it any more."""
+        row = next((row for row in self.world.rows("snapshot") if row.id == snapshot), None)
+        if row and row.state == SnapshotState.TRAINING:
+            self.regrets -= 1
+            moves.cancel_one(self, snapshot)
 
     def deliver_event(self, event: tuple[float, int, str]) -> None:
         """An event is handed to a new process; it comes again if that process does not finish."""

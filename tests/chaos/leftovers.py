@@ -25,8 +25,8 @@ def in_snapshot(row: Snapshot) -> Iterator[str]:
         "studio_url": row.state in _BEFORE_A_JOB and row.studio_url,
         "estimate": row.state in (S.RECEIVED, S.VALIDATING, S.REJECTED, S.DUPLICATE) and row.estimate,
         "job_status": row.state in _BEFORE_A_JOB and row.job_status,
-        "silent_since": row.state != S.TRAINING and row.silent_since is not None,
-        "cancel_asked_at": row.state != S.TRAINING and row.cancel_asked_at is not None,
+        "silent_since": row.state not in (S.TRAINING, S.CANCELING) and row.silent_since is not None,
+        "cancel_asked_at": row.state not in (S.TRAINING, S.CANCELING) and row.cancel_asked_at is not None,
         "a request": row.state in (*_BEFORE_A_JOB[2:], S.TRAINING_FAILED, S.REGISTER_FAILED, S.CANCELED)
         and row.requested,
         "model": row.state not in _WITH_A_MODEL and row.model,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.errors import PipelineError
+from shared.ledger.cards import is_open
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import actions
 from shared.releases import idle
@@ -148,11 +149,20 @@ def _asked(services: Any, what: str, name: str) -> None:
 
 
 def cancel(history: History) -> None:
-    """A person does not want a snapshot any more, wherever it is."""
-    snapshots = [row.id for row in history.world.rows("snapshot")]
+    """A person does not want a snapshot any more, wherever it is; or what trains next, as soon as it does."""
+    if history.dice.pick((True, False)):
+        history.regrets += 1
+        return
+    rows = list(history.world.rows("snapshot"))
+    snapshots = [row.id for row in rows if is_open(row) or row.state == SnapshotState.REGISTERED]
     if snapshots:
-        services, name = history.world.new_process(), history.dice.pick(snapshots[::-1])
-        history.act(f"cancel {name}", lambda: actions.cancel(services, name, "ada", "not this one"))
+        cancel_one(history, history.dice.pick(snapshots[::-1]))
+
+
+def cancel_one(history: History, snapshot: str) -> None:
+    """A person does not want this one any more."""
+    services = history.world.new_process()
+    history.act(f"cancel {snapshot}", lambda: actions.cancel(services, snapshot, "ada", "not this one"))
 
 
 def question(history: History) -> None:
