@@ -27,6 +27,7 @@ SENT: dict[str, dict[str, int]] = {
     "stage": {"write": 1},
     "commit": {"write": 1},
     "send": {"queue": 1},
+    "queue_length": {"queue": 1},
     "prepare": {"list": 1, "queue": 1},
 }
 

@@ -195,12 +195,13 @@ class Ledger:
         if (delay := at - self.clock()) <= LONGEST_HIDDEN:
             self.storage.send(key, delay)
 
-    def remind(self, key: str, overdue_since: float | None) -> bool:
-        """A row whose planned poll has not come is polled now, if no message for it can still be in the queue.
+    def remind(self, key: str, overdue_since: float | None, patience: float) -> bool:
+        """A row whose planned poll has not come is polled now, unless a message for it was sent of late.
 
-        None: it is not overdue. Says whether a message was sent.
+        None: it is not overdue. `patience`: how late (s) it must be before its first message is taken for lost. Says
+        whether a message was sent.
         """
-        if overdue_since is None or not self._reminders.wanted(key, overdue_since, self.clock()):
+        if overdue_since is None or not self._reminders.wanted(key, overdue_since, self.clock(), patience):
             return False
         self.schedule(key, self.clock())
         return True

@@ -27,10 +27,14 @@ class Reminders:
     def __init__(self) -> None:
         self._sent: dict[str, tuple[float, float]] = {}
 
-    def wanted(self, key: str, planned: float, now: float) -> bool:
-        """Whether a row that was to be polled at `planned` is sent a message now; it is taken as sent then."""
+    def wanted(self, key: str, planned: float, now: float, patience: float = 0.0) -> bool:
+        """Whether a row that was to be polled at `planned` is sent a message now; it is taken as sent then.
+
+        `patience`: not before it is so late (s).
+        """
         was_planned, sent = self._sent.get(key, (0.0, 0.0))
-        if was_planned == planned and now - planned < 2 * (sent - planned):
+        sent_late = sent - planned if was_planned == planned else 0.0
+        if now - planned < max(patience, 2 * sent_late):
             return False
         if len(self._sent) >= _REMEMBERED:
             self._sent.clear()

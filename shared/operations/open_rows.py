@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
 from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.waiting import LONGEST_PAUSE
 from shared.operations import rebuild
 from shared.releases import outcomes
 
@@ -33,6 +34,8 @@ _RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
 _ARRIVES_WITHIN = 3600.0
 # So many rows of an older version are brought up to date in one sweep.
 _UPDATED_AT_ONCE = 100
+# So many messages of other kinds (hints, parts of files) are in a queue that is not behind.
+_BESIDES = 50
 
 
 @dataclass
@@ -49,8 +52,26 @@ class EndedSnapshots:
             self.newest[row.dataset] = max(row.id, self.newest.get(row.dataset, ""))
 
 
+def patience(services: Services, cards: Collection[KeptCard], datasets: Iterable[ListedDataset]) -> float:
+    """How late (s) a row must be before its message is taken for lost: when the queue is behind, it may just be in it.
+
+    Each row that is polled has about one message in the queue, most of them hidden.
+    """
+    polled = len(cards) + sum(found.poll_at is not None for found in datasets)
+    try:
+        is_behind = (services.storage.queue_length() or 0) > 2 * polled + _BESIDES
+    except PipelineError as error:
+        log.warning("how long the queue is could not be read: %s", error)
+        return 0.0
+    return LONGEST_PAUSE if is_behind else 0.0
+
+
 def poll_snapshots(
-    services: Services, cards: Iterable[KeptCard], ended: EndedSnapshots, damaged: MutableMapping[str, str]
+    services: Services,
+    cards: Iterable[KeptCard],
+    ended: EndedSnapshots,
+    patience: float,
+    damaged: MutableMapping[str, str],
 ) -> Iterator[str]:
     """Has every open row polled that is due, and brings its card up to date. Gives the keys of those polled.
 
@@ -71,11 +92,13 @@ def poll_snapshots(
             continue
         if kept.card != (now := card_of(row)):
             services.ledger.cards.put(now)
-        if services.ledger.remind(row.key, row.poll_at if row.is_due(services.clock()) else None):
+        if services.ledger.remind(row.key, row.poll_at if row.is_due(services.clock()) else None, patience):
             yield row.key
 
 
-def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:
+def poll_datasets(
+    services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots, patience: float
+) -> Iterator[str]:
     """Has every dataset polled that is due, or in which a release waits although nobody comes back to it, or which went
     live with an older version, that did not find out what its container speaks.
 
@@ -95,7 +118,7 @@ def poll_datasets(services: Services, datasets: Iterable[ListedDataset], ended: 
                 due_since = row.poll_at if row.is_due(now) else None
             else:
                 due_since = found.poll_at if found.is_due(now) else None
-            if services.ledger.remind(found.key, due_since):
+            if services.ledger.remind(found.key, due_since, patience):
                 yield found.key
         except PipelineError as error:
             log.warning("%s is left to the next sweep: %s", found.key, error)

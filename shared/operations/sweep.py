@@ -30,9 +30,12 @@ def sweep(services: Services) -> list[str]:
     moved = run_part("whole ledger", partial(whole_ledger.look_once, services))
     datasets, cards = services.ledger.datasets(), list(services.ledger.cards.list())
     ended, damaged = open_rows.EndedSnapshots(), damage.shown_by(datasets)
-    moved += run_part("open rows", partial(open_rows.poll_snapshots, services, cards, ended, damaged), damaged)
+    patience = open_rows.patience(services, cards, datasets)
+    moved += run_part(
+        "open rows", partial(open_rows.poll_snapshots, services, cards, ended, patience, damaged), damaged
+    )
     moved += run_part("lost datasets", partial(open_rows.remake_lost, services, datasets, ended), damaged)
-    moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended), damaged)
+    moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended, patience), damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)

@@ -39,3 +39,17 @@ def test_sweeps_over_a_queue_that_is_behind_send_a_handful_of_messages_and_none_
     sent = [message for _, _, message in world.storage.messages]
     for row in (a_snapshot(), a_dataset()):
         assert 5 <= sent.count(row.key) <= 8
+
+
+def test_while_the_queue_is_behind_a_message_is_not_taken_for_lost_before_a_quarter_of_an_hour() -> None:
+    world = World()
+    world.services.ledger.create(a_snapshot(poll_at=START))
+    world.storage.messages = [(START, number, "another") for number in range(60)]
+    seen = []
+    for _ in range(80):
+        world.clock.now += 20
+        seen.append((world.clock.now - START, sweep.sweep(world.services)))
+    assert [late for late, moved in seen if moved] == [900]
+    world.storage.messages.clear()
+    world.clock.now += 300
+    assert sweep.sweep(world.services) == [a_snapshot().key]

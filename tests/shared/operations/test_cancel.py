@@ -243,5 +243,5 @@ def test_a_request_whose_message_was_lost_is_found_by_the_sweep() -> None:
 
 def _ended(world: World) -> open_rows.EndedSnapshots:
     found = open_rows.EndedSnapshots()
-    list(open_rows.poll_snapshots(world.services, world.services.ledger.cards.list(), found, {}))
+    list(open_rows.poll_snapshots(world.services, list(world.services.ledger.cards.list()), found, 0.0, {}))
     return found
