@@ -10,7 +10,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from benchmarks.checking.rows import generate
+from benchmarks.checking.sockets import drain, signed
 from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
 from local.processes import ChildProcess
@@ -28,6 +29,7 @@ from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Policy, Source, ValidationReport, freeze, local_source
 from shared.validation.chunks import whole_files
 from shared.validation.freezing import Assembly, check_chunk, plan_of
+from shared.validation.lines import READ_SIZE
 
 CONCURRENCY = (1, 2, 4, 8)
 FILES = 8
@@ -36,36 +38,54 @@ PACE = 25e6
 
 
 def compare(path: Path, rounds: int) -> None:
-    """Downloading a blob, validating it from storage, and validating and staging it."""
+    """Downloading a blob, validating it from storage, and validating and staging it; and what each costs at least."""
     with _azurite() as (storage, blobs):
+        client = blobs.get_blob_client("snapshots", path.name)
         with path.open("rb") as data:
-            blobs.get_blob_client("snapshots", path.name).upload_blob(data, max_concurrency=4)
+            client.upload_blob(data, max_concurrency=4)
         blob = storage.head("snapshots", path.name)
-        source = Source(
-            path=path.name, open=partial(storage.open, "snapshots", path.name, blob.etag), size=blob.size, split=None
-        )
+        opened = partial(storage.open, "snapshots", path.name, blob.etag)
+        source = Source(path=path.name, open=opened, size=blob.size, split=None)
 
         def download(concurrency: int) -> None:
-            client = blobs.get_blob_client("snapshots", path.name)
             client.download_blob(max_concurrency=concurrency).readinto(_Nowhere())
 
-        def validate() -> None:
-            _accepted(freeze([source], Policy()).report)
+        def read() -> None:
+            with opened() as file:
+                while file.read(READ_SIZE):
+                    pass
+
+        def validate(source: Source, policy: Policy) -> None:
+            _accepted(freeze([source], policy).report)
 
         def stage() -> None:
             _accepted(freeze([source], Policy(), staging=BlobStaging(storage, "benchmark")).report)
 
-        ways: dict[str, Callable[[], None]] = {
+        downloads: dict[str, Callable[[], None]] = {
             f"download, {concurrency} at once": partial(download, concurrency) for concurrency in CONCURRENCY
         }
-        seconds = _interleaved(ways | {"validate": validate, "validate and stage": stage}, rounds)
-    best = min(seconds[way] for way in ways)
-    print(f"\nfrom blob storage, {blob.size / 1e6:.0f} MB, {rounds} interleaved rounds, one process\n")
-    print("| what | median s | MB/s | x best download |")
-    print("|---|---|---|---|")
-    for way, median in seconds.items():
-        print(f"| {way} | {median:.2f} | {blob.size / 1e6 / median:.0f} | {median / best:.2f} |")
-    share = 1 - seconds["validate"] / seconds["validate and stage"]
+        structural = Policy(meaning=False)
+        ways: dict[str, Callable[[], None]] = downloads | {
+            "floor: one answer on a socket": partial(drain, signed(client), blob.size),
+            "floor: structural rules, from disk": partial(validate, local_source(path), structural),
+            "floor: all rules, from disk": partial(validate, local_source(path), Policy()),
+            "read, as validation does": read,
+            "validate, structural rules": partial(validate, source, structural),
+            "validate, all rules": partial(validate, source, Policy()),
+            "validate and stage": stage,
+        }
+        found = _interleaved_with_cpu(ways, rounds)
+    _print_stored(blob.size / 1e6, rounds, found, [*downloads])
+
+
+def _print_stored(megabytes: float, rounds: int, found: dict[str, tuple[float, float]], downloads: list[str]) -> None:
+    best = min(found[way][0] for way in downloads)
+    print(f"\nfrom blob storage, {megabytes:.0f} MB, {rounds} interleaved rounds, one process\n")
+    print("| what | median s | s of CPU | MB/s | x best download |")
+    print("|---|---|---|---|---|")
+    for way, (median, cpu) in found.items():
+        print(f"| {way} | {median:.2f} | {cpu:.2f} | {megabytes / median:.0f} | {median / best:.2f} |")
+    share = 1 - found["validate, all rules"][0] / found["validate and stage"][0]
     print(f"\nWriting the training files takes {share:.0%} of the time.")
 
 
@@ -104,13 +124,22 @@ def compare_parts(folder: Path, rounds: int) -> None:
 
 
 def _interleaved(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    return {name: median for name, (median, _) in _interleaved_with_cpu(ways, rounds).items()}
+
+
+def _interleaved_with_cpu(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Medians of the seconds that each takes, and of those of CPU in this process."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), time.process_time()
             way()
-            found[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in found.items()}
+            found[name].append((time.perf_counter() - started, time.process_time() - spent))
+    return {name: (_median(runs, 0), _median(runs, 1)) for name, runs in found.items()}
+
+
+def _median(runs: Sequence[tuple[float, float]], at: int) -> float:
+    return statistics.median(run[at] for run in runs)
 
 
 def _accepted(report: ValidationReport) -> None:

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.storage import listing
+from shared.azure.storage import listing, ranges
 from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder_name, require_file
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.leases import Lease
@@ -187,19 +187,16 @@ class Storage:
         It never gives bytes of another version: opening and reading raise LedgerConflict once the blob was overwritten,
         and NotFound once it was deleted.
         """
-        client = self._blob(container, name)
-        version = _if_still(f'"{etag.strip(chr(34))}"')
+        client, etag = self._blob(container, name), etag.strip('"')
 
-        def fetch(offset: int, length: int) -> bytes:
+        def fill(offset: int, room: memoryview) -> None:
             with self._of_one_version(container, name):
-                found: bytes = client.download_blob(offset, length, **version, **_READ).readall()
-                return found
+                ranges.fill(client, offset, room, etag, _READ["read_timeout"])
 
         with self._of_one_version(container, name):
-            found = client.get_blob_properties(**version)
+            found = client.get_blob_properties(**_if_still(f'"{etag}"'))
         require_file(container, name, found)
-        size = found.size
-        return io.BufferedReader(ReadAhead(fetch, size, self._read_block), READ_BUFFER)
+        return io.BufferedReader(ReadAhead(fill, found.size, self._read_block), READ_BUFFER)
 
     def stage_block(self, container: str, name: str, block: str, data: bytes) -> None:
         """Uploads one uncommitted block; the same block id again replaces it. It is kept for a week."""
