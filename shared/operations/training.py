@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from shared.runtime import Services
     from shared.training.progress import Curves, TrainingMetrics
 
+# Enough to see which way a curve goes.
+_FEW = 24
 # A pace that is measured over less (s) says nothing.
 _SHORTEST = 1.0
 
@@ -32,7 +34,7 @@ class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
     `share` is what is done of the training, from 0 to 1, `steps` about how many there will be; `seconds_left` are those
     of the training at its pace until now, without what comes after it (the model is converted and registered).
     `tokens_per_second` is by the estimate of the snapshot's tokens. `curves` are points `[step, at, value]` by metric,
-    under the trainer's own names, `latest` the newest value of each.
+    under the trainer's own names, `latest` the newest value of each, `losses` a few of those of `loss`.
     """
 
     snapshot: str
@@ -47,6 +49,7 @@ class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
     seconds_left: float | None = None
     tokens_per_second: float | None = None
     latest: dict[str, float] = {}
+    losses: tuple[float, ...] = ()
     curves: dict[str, tuple[MetricPoint, ...]] = {}
     read_at: str | None = None
     why: str | None = None
@@ -58,7 +61,7 @@ class TrainingProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BRIEF = ("attempt", "job_status", "step", "steps", "epoch", "epochs", "share", "seconds_left", "tokens_per_second",
-          "latest", "why")  # fmt: skip
+          "latest", "losses", "why")  # fmt: skip
 
 
 def training(services: Services, snapshot: str) -> TrainingProgress:
@@ -93,10 +96,18 @@ def progress_of(row: Snapshot, metrics: TrainingMetrics, now: float) -> Training
         seconds_left=_left(shares, pace, now) if trains else None,
         tokens_per_second=round(pace * row.estimate.tokens, 1) if pace and row.estimate else None,
         latest={name: point.value for name, point in latest.items()},
+        losses=_few([point.value for point in metrics.curves.get("loss", ())]),
         curves=metrics.curves,
         read_at=shown_time(metrics.read_at) if metrics.read_at else None,
         why=metrics.why or (None if metrics.curves else "the job has not logged anything yet"),
     )
+
+
+def _few(values: Sequence[float]) -> tuple[float, ...]:
+    """At most `_FEW` of them, evenly, with the first and the last."""
+    if len(values) <= _FEW:
+        return tuple(values)
+    return tuple(values[n * (len(values) - 1) // (_FEW - 1)] for n in range(_FEW))
 
 
 def _shares(curves: Curves, most: int, epochs: float) -> list[tuple[float, float]]:

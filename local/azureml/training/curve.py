@@ -74,9 +74,7 @@ class Plan:
 
     def steps(self) -> list[int]:
         """Steps after which something is logged: every so many, and the last of each epoch."""
-        ends = (
-            range(self.per_epoch, self.total + 1, self.per_epoch) if self.total // self.per_epoch < _MOST_LOGS else ()
-        )
+        ends = range(self.per_epoch, self.total + 1, self.per_epoch)[:_MOST_LOGS]
         return sorted({*range(self.every, self.total + 1, self.every), *ends, self.total})
 
 

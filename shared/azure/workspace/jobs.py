@@ -50,7 +50,7 @@ def check_job(spec: JobSpec) -> None:
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as the workspace reports it. `status` is Azure's word, e.g. Running; `tracking` is where it logs metrics."""
+    """A job as the workspace reports it. `status` is Azure's word, e.g. Running; `tracking` is where it logs."""
 
     name: str
     status: str
