@@ -12,7 +12,7 @@ import msgspec
 from shared.azure.workspace.tracking import MetricPoint
 from shared.errors import NotFound
 from shared.ledger.states import SnapshotState
-from shared.operations.status import shown_time
+from shared.operations.times import shown_time
 from shared.training import progress
 
 if TYPE_CHECKING:
