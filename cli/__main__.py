@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.failures import MEANINGS, CommandFailed, Exit
+from cli.preparing.command import prepare
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -47,12 +48,7 @@ def check(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
-@app.command(context_settings=PASS_ON)
-def prepare(context: typer.Context) -> None:
-    """Make a snapshot of a dataset on the Hugging Face Hub, or of a folder."""
-    from cli.prepare import main
-
-    raise typer.Exit(main(context.args))
+app.command()(prepare)
 
 
 @app.command(context_settings=PASS_ON)

@@ -1,182 +1,259 @@
-"""Prepare a snapshot from a dataset of the Hugging Face Hub (or a local folder), ready to be dropped.
+"""`droptune prepare`: makes a snapshot, ready to be dropped, of data in whatever shape it comes.
 
-    python -m cli.prepare HuggingFaceH4/ultrachat_200k --fraction 0.05 --out my-snapshot
-    python -m cli.prepare ./folder-of-files --split train --split test --out my-snapshot --format parquet
-    python -m cli.prepare ./folder-of-files --drop-unweighted --out my-snapshot
+    droptune prepare alpaca_data.json --out support-bot
+    droptune prepare HuggingFaceH4/ultrachat_200k --fraction 0.05 --out ultrachat
 
-Run by a person; never deployed. It writes one file per split (`train_sft` becomes `train`) and then the empty file
-`_SUCCESS`, in the order in which they have to be uploaded. The sample is drawn with a seed, so a second run into
-another folder writes the same rows. A folder that already holds a snapshot is not touched.
-
-The trainer learns from every answer, whatever its `weight`. `--drop-unweighted` leaves out answers of weight 0, each
-with the user turns that it answers, and rows of which no answer is left; it says how many.
+What is left out or changed is counted and said. Where the shape is a choice, nothing is written, and the choices are
+named. The same input, options and seed give the same files. A folder that is there already is not touched.
 """
 
 from __future__ import annotations
 
-import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any
 
-from shared.chatdata.splits import WORDS, Split, split_of
+import xxhash
 
-if TYPE_CHECKING:
-    from datasets import Dataset  # type: ignore[import-untyped]
-
-FileFormat = Literal["jsonl", "parquet"]
-
-
-class PreparedSplit(NamedTuple):
-    """What was written of a split: its rows, and what was left out because of weights of 0."""
-
-    rows: int
-    dropped_turns: int = 0
-    dropped_rows: int = 0
-
-
-def prepare(
-    dataset: str,
-    out: Path,
-    *,
-    fraction: float = 1.0,
-    splits: Sequence[str] = (),
-    file_format: FileFormat = "jsonl",
-    seed: int = 0,
-    drop_unweighted: bool = False,
-) -> dict[Split, PreparedSplit]:
-    """Write a folder snapshot and say what is in each split. Raises ValueError for what cannot become one."""
-    if not 0 < fraction <= 1:
-        raise ValueError(f"--fraction must be above 0 and at most 1, not {fraction}")
-    if (out / "_SUCCESS").exists():
-        raise ValueError(f"{out} already holds a snapshot; choose another folder")
-    parts = _load(dataset, splits)
-    out.mkdir(parents=True, exist_ok=True)
-    prepared: dict[Split, PreparedSplit] = {}
-    for split, part in parts.items():
-        sample = part.shuffle(seed=seed).select(range(max(1, round(len(part) * fraction)))) if fraction < 1 else part
-        kept = _without_unweighted(sample) if drop_unweighted else sample
-        _write(kept, out / f"{split}.{file_format}", file_format)
-        turns = _turns(sample) - _turns(kept) if drop_unweighted else 0
-        prepared[split] = PreparedSplit(len(kept), turns, len(sample) - len(kept))
-    (out / "_SUCCESS").write_bytes(b"")
-    return prepared
+from cli.failures import Exit
+from cli.preparing.inputs import CannotPrepare, InputPart, find_parts
+from cli.preparing.pipeline import Pipeline, RowCounts, first_rows, kept_at_random, sampled
+from cli.preparing.writing import FileFormat, SplitWriter, new_folder, write_options
+from cli.printing import one_line, print_json
+from shared import naming
+from shared.chatdata.splits import SPLITS, Split
+from shared.config.hyperparameters import merged
+from shared.config.options import parsed
+from shared.conversion import ColumnChoice, Reading, recognise
+from shared.conversion.recognition import SHAPES, undecided_context
+from shared.errors import BadSnapshot
 
 
-def _turns(rows: Dataset) -> int:
-    return sum(len(turns) for turns in rows["messages"])
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What somebody asked for."""
+
+    given: str
+    out: Path
+    columns: ColumnChoice = field(default_factory=ColumnChoice)
+    splits: Sequence[str] = ()
+    subset: str = ""
+    revision: str = ""
+    encoding: str = ""
+    fraction: float = 1.0
+    rows: int = 0
+    seed: int = 0
+    test_share: float = 0.0
+    file_format: FileFormat = "jsonl"
+    shard_rows: int = 0
+    keep_unweighted: bool = False
+    keep_tools: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _without_unweighted(rows: Dataset) -> Dataset:
-    kept = rows.map(lambda row: {"messages": weighted_turns(row["messages"])})
-    return kept.filter(lambda row: any(turn["role"] == "assistant" for turn in row["messages"]))
+@dataclass(slots=True)
+class PreparedPart:
+    """What became of one part of the input."""
+
+    name: str
+    kind: str
+    split: Split
+    reading: Reading
+    not_used: list[str]
+    counts: RowCounts = field(default_factory=RowCounts)
 
 
-def weighted_turns(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The turns without answers that weigh 0: each goes with the user turns right before it."""
-    kept: list[dict[str, Any]] = []
-    for turn in turns:
-        if turn["role"] == "assistant" and turn.get("weight") == 0:
-            while kept and kept[-1]["role"] == "user":
-                kept.pop()
-        else:
-            kept.append(turn)
-    return kept
+@dataclass(slots=True)
+class PreparedSnapshot:
+    """The folder that was written, and what is in it."""
+
+    out: Path
+    parts: list[PreparedPart]
+    rows: Mapping[Split, int]
+    files: Mapping[Split, list[str]]
 
 
-def _load(dataset: str, wanted: Sequence[str]) -> dict[Split, Dataset]:
-    from datasets import DatasetDict, load_dataset
+def run(given: Mapping[str, Any]) -> Exit:
+    """The command, given its options by name: prepares, and prints what was done, or in one sentence why not."""
+    from cli.preparing import report
 
-    loaded = load_dataset(dataset)
-    assert isinstance(loaded, DatasetDict)  # what load_dataset gives when no split is named
-    missing = [name for name in wanted if name not in loaded]
-    if missing:
-        raise ValueError(f"{dataset} has no split {', '.join(missing)}; it has {', '.join(loaded)}")
-    named: dict[Split, list[str]] = {}
-    for name in wanted or loaded:
-        split = split_of(name)
-        if split is not None:
-            named.setdefault(split, []).append(name)
-        elif wanted:
-            raise ValueError(f"split {name} is neither for training nor for validation nor for test")
-    parts: dict[Split, Dataset] = {}
-    for split, names in named.items():
-        name = _plainest(split, names)
-        if "messages" not in loaded[name].column_names:
-            columns = ", ".join(loaded[name].column_names)
-            raise ValueError(f"split {name} of {dataset} has no column messages, only {columns}")
-        parts[split] = loaded[name]
-    if "train" not in parts:
-        raise ValueError(f"{dataset} has no split to train on; it has {', '.join(loaded)}")
-    return parts
-
-
-def _plainest(split: Split, names: Sequence[str]) -> str:
-    """Which of the splits with these names is meant: `train_sft` rather than `train_gen` or `train_prefs`."""
-    plain = [name for name in names if name.removesuffix("_sft") in WORDS] if len(names) > 1 else list(names)
-    if len(plain) != 1:
-        raise ValueError(f"{' and '.join(names)} would each become {split}; choose one with --split")
-    return plain[0]
-
-
-def _write(rows: Dataset, file: Path, file_format: FileFormat) -> None:
-    if file_format == "parquet":
-        rows.to_parquet(str(file))
-    else:
-        rows.to_json(str(file), force_ascii=False)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; exit status 0, or 2 if nothing could be prepared."""
-    options = _parser().parse_args(arguments)
     try:
-        prepared = prepare(
-            options.dataset,
-            options.out,
-            fraction=options.fraction,
-            splits=options.split,
-            file_format=options.format,
-            seed=options.seed,
-            drop_unweighted=options.drop_unweighted,
-        )
-    except (OSError, ValueError) as failure:
-        print(f"nothing was prepared: {failure}", file=sys.stderr)
-        return 2
-    for split, part in prepared.items():
-        left_out = (
-            f"; left out: {part.dropped_turns} turns, {part.dropped_rows} rows" if options.drop_unweighted else ""
-        )
-        print(f"{options.out / split}.{options.format}: {part.rows} rows{left_out}")
-    print(_how_to_drop(options.out))
-    return 0
+        done = prepare(_preparation(given))
+    except (ValueError, BadSnapshot, OSError) as failure:
+        print(f"nothing was prepared: {_sentence(failure)}", file=sys.stderr)
+        return Exit.USAGE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    dataset = dataset_name(given["given"], done.out)
+    if given["as_json"]:
+        print_json(report.as_json(done, dataset))
+    else:
+        for line in report.as_lines(done, dataset):
+            print(one_line(line))
+    return Exit.DONE
 
 
-def _how_to_drop(out: Path) -> str:
-    target = f"<dataset>/{out.name}"
-    return (
-        f"check it:  python -m cli.check {out}\n"
-        f"drop it:   az storage blob upload-batch --account-name <account> --auth-mode login -s {out} "
-        f"-d snapshots --destination-path {target} --pattern '*.*'\n"
-        f"then:      az storage blob upload --account-name <account> --auth-mode login -f {out / '_SUCCESS'} "
-        f"-c snapshots -n {target}/_SUCCESS\n"
-        "(the marker last: it starts everything)"
+def _preparation(given: Mapping[str, Any]) -> Preparation:
+    asked = tuple(name.strip() for name in given["user"].split(",") if name.strip())
+    options = options_of(given["base_model"], given["base_model_version"], given["hyperparameter"] or (), given["note"])
+    alike = ("given", "out", "subset", "revision", "encoding", "fraction", "rows", "seed", "test_share", "shard_rows")
+    return Preparation(
+        **{name: given[name] for name in (*alike, "keep_unweighted", "keep_tools")},
+        columns=ColumnChoice(given["shape"], asked, given["assistant"], given["system"], given["turns"]),
+        splits=given["split"] or (),
+        file_format=given["file_format"].value,
+        options=options,
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli.prepare", description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", metavar="DATASET_OR_PATH", help="name on the Hub, or a local folder of files")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; its name becomes the snapshot's")
-    parser.add_argument("--fraction", type=float, default=1.0, help="share of each split to keep, drawn at random")
-    parser.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
-    parser.add_argument("--split", action="append", default=[], help="such as train_sft; default: all that fit")
-    parser.add_argument(
-        "--drop-unweighted", action="store_true", help="leave out answers of weight 0, each with what it answers"
+def _sentence(failure: Exception) -> str:
+    if isinstance(failure, OSError) and failure.strerror:
+        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+    return str(failure)
+
+
+def prepare(wanted: Preparation) -> PreparedSnapshot:
+    """Write a snapshot. Raises CannotPrepare, CannotRead, UnknownColumn (all ValueError), BadSnapshot, or OSError."""
+    _check(wanted)
+    parts = find_parts(
+        wanted.given,
+        splits=wanted.splits,
+        subset=wanted.subset,
+        revision=wanted.revision,
+        encoding=wanted.encoding,
     )
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
+    prepared = [_recognised(part, wanted.columns) for part in parts]
+    with new_folder(wanted.out) as folder:
+        writers: dict[Split, SplitWriter] = {}
+        for part, outcome in zip(parts, prepared, strict=True):
+            _write(part, outcome, wanted, folder, writers)
+        files = {split: writers[split].finish() for split in SPLITS if split in writers}
+        rows = {split: writers[split].rows for split in SPLITS if split in writers}
+        if not rows.get("train"):
+            raise CannotPrepare(_nothing_left(prepared))
+        write_options(folder, wanted.options)
+    return PreparedSnapshot(wanted.out, prepared, rows, files)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _check(wanted: Preparation) -> None:
+    """Raises CannotPrepare for options that make no sense, before anything is read."""
+    if not 0 < wanted.fraction <= 1:
+        raise CannotPrepare(f"--fraction must be above 0 and at most 1, not {wanted.fraction}")
+    if not 0 <= wanted.test_share < 1:
+        raise CannotPrepare(f"--test-share must be from 0 on and below 1, not {wanted.test_share}")
+    if wanted.columns.shape and wanted.columns.shape not in SHAPES:
+        raise CannotPrepare(f"--shape {wanted.columns.shape}: there is no such shape; there are {', '.join(SHAPES)}")
+    if bool(wanted.columns.user) != bool(wanted.columns.assistant):
+        raise CannotPrepare("--user and --assistant go together: the columns of the question and of the answer")
+
+
+def _recognised(part: InputPart, choice: ColumnChoice) -> PreparedPart:
+    """How the rows of a part are read. Raises CannotPrepare where that cannot be told, or is a choice."""
+    rows = first_rows(part.rows())
+    if not rows:
+        raise CannotPrepare(f"{part.name}: no row of it can be read ({part.kind})")
+    columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+    found = recognise(rows, choice)
+    if not found:
+        raise CannotPrepare(
+            f"{part.name}: the columns {', '.join(columns[:20])} are in no shape that is known; "
+            "name them with --user COLUMN --assistant COLUMN, and --system COLUMN if there is one"
+        )
+    if len(found) > 1:
+        raise CannotPrepare(_choices(part.name, found))
+    (reading,) = found
+    if SHAPES[reading.shape].only_if_asked and choice.shape != reading.shape:
+        raise CannotPrepare(
+            f"{part.name}: the rows are preferences; --shape {reading.shape} trains on the answer in "
+            f"{reading.column('answer')}, and not on the others"
+        )
+    if not choice.user and (context := undecided_context(reading, rows)):
+        asked, answer = reading.column("user"), reading.column("answer")
+        raise CannotPrepare(
+            f"{part.name}: is {context} part of the question? --user {context},{asked} --assistant {answer} puts it "
+            f"before it, --user {asked} --assistant {answer} leaves it out"
+        )
+    not_used = [name for name in columns if name not in reading.used]
+    return PreparedPart(part.name, part.kind, part.split, reading, not_used)
+
+
+def _choices(name: str, found: Sequence[Reading]) -> str:
+    ways = []
+    for one in found:
+        columns = ", ".join(sorted(one.used))
+        if one.shape == "question-answer":
+            how = f"--user {one.column('user')} --assistant {one.column('answer')}"
+        else:
+            how = f"--shape {one.shape}" + (f" --turns {one.column('turns')}" if one.column("turns") else "")
+        ways.append(f"{SHAPES[one.shape].title} ({columns}): {how}")
+    return f"{name}: the rows may be read in {len(found)} ways; choose one. " + "; ".join(ways)
+
+
+def _write(
+    part: InputPart,
+    outcome: PreparedPart,
+    wanted: Preparation,
+    folder: Path,
+    writers: dict[Split, SplitWriter],
+) -> None:
+    counts = outcome.counts
+    pipeline = Pipeline(outcome.reading, keep_unweighted=wanted.keep_unweighted, keep_tools=wanted.keep_tools)
+    lines = pipeline.lines(sampled(part.rows(), wanted.fraction, wanted.seed, counts), counts)
+    if wanted.rows:
+        kept = kept_at_random(lines, wanted.rows, wanted.seed)
+        counts.written = len(kept)
+        lines = iter(kept)
+    test_below = wanted.test_share * 2**64 if part.split == "train" else 0.0
+    for line in lines:
+        split: Split = part.split
+        if test_below and xxhash.xxh3_64_intdigest(line, wanted.seed) < test_below:
+            split = "test"  # by content, so that the same dialogue is never on both sides
+        writer = writers.get(split)
+        if writer is None:
+            writer = writers[split] = SplitWriter(folder, split, wanted.file_format, wanted.shard_rows)
+        writer.add(line)
+
+
+def _nothing_left(parts: Sequence[PreparedPart]) -> str:
+    reasons = sum((part.counts.left_out for part in parts), start=type(parts[0].counts.left_out)())
+    some = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
+    return f"none of {sum(part.counts.read for part in parts)} rows can be trained on: {some or 'the sample is empty'}"
+
+
+def options_of(base_model: str, version: str, hyperparameters: Sequence[str], note: str) -> dict[str, Any]:
+    """What goes into `snapshot.json`. Raises BadSnapshot for what the app would refuse, with the nearest name."""
+    values: dict[str, Any] = {}
+    for given in hyperparameters:
+        name, equals, value = given.partition("=")
+        if not equals:
+            raise CannotPrepare(f"--hyperparameter {given}: write it as name=value")
+        values[name.strip()] = _number_or_text(value.strip())
+    merged(("--hyperparameter", values))
+    found = {"base_model": base_model, "base_model_version": version, "hyperparameters": values, "note": note}
+    options = {key: value for key, value in found.items() if value}
+    if options:
+        import orjson
+
+        parsed(orjson.dumps(options), "the options")
+    return options
+
+
+def _number_or_text(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def dataset_name(given: str, out: Path) -> str:
+    """A name for the dataset: that of the folder, if it is one, else one made of the input's."""
+    for name in (out.name, Path(given).name.split(".", 1)[0].lower(), "my-data"):
+        plain = re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:41] if name != out.name else name
+        if naming.DATASET.fullmatch(plain):
+            return plain
+    return "my-data"

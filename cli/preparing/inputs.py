@@ -1,0 +1,159 @@
+"""What is prepared: a file, a folder of files, what `datasets` saved, or a name on the Hub; and what each split is.
+
+A split is told by the names of files and folders, as the Hub tells it. Where that leaves a choice, it is refused with
+the names to choose from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.preparing.containers import CannotRead, arrow_rows, container_of
+from shared.chatdata.formats import printable
+from shared.chatdata.splits import WORDS, Split, split_of, splits_in
+
+_READ = {
+    *("jsonl", "ndjson", "jsonlines", "jl", "json", "parquet", "pq", "csv", "tsv", "tab", "psv", "arrow", "feather"),
+}
+_ABOUT = {
+    *("snapshot.json", "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "package.json"),
+    *("config.json", "metadata.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+}
+
+
+class CannotPrepare(ValueError):
+    """Nothing was prepared; the text says why, and what decides or mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputPart:
+    """Rows of one split, and where they are from; `rows` reads them from the start at each call."""
+
+    split: Split
+    name: str
+    kind: str
+    rows: Callable[[], Iterator[Any]]
+
+
+def find_parts(
+    given: str, *, splits: Sequence[str] = (), subset: str = "", revision: str = "", encoding: str = ""
+) -> list[InputPart]:
+    """The parts of an input, those to train on first. Raises CannotPrepare, CannotRead, OSError."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        parts = _folder(path, splits, encoding)
+    elif path.exists():
+        parts = [_file("train", path, encoding)]
+    elif _is_name_on_the_hub(given):
+        from cli.preparing.hub import hub_parts
+
+        parts = hub_parts(given, splits, subset, revision)
+    else:
+        raise CannotPrepare(f"there is no file or folder {given}{_nearest_file(path)}")
+    if not any(part.split == "train" for part in parts):
+        raise CannotPrepare(f"{given} has no split to train on, only {', '.join(part.name for part in parts)}")
+    return sorted(parts, key=lambda part: part.split != "train")
+
+
+def _is_name_on_the_hub(given: str) -> bool:
+    """`owner/name`, or a name: what is no path, and has no ending of a file."""
+    owner, _, name = given.rpartition("/")
+    plain = all(part and part[0] not in ".~" for part in (owner or "x", name)) and "/" not in owner
+    return plain and Path(name).suffix.lstrip(".").lower() not in _READ | {"gz", "txt", "zip"}
+
+
+def _nearest_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+    return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+
+def _file(split: Split, path: Path, encoding: str) -> InputPart:
+    container = container_of(path, encoding)
+    return InputPart(split, path.name, container.kind, container.rows)
+
+
+def _folder(folder: Path, wanted: Sequence[str], encoding: str) -> list[InputPart]:
+    if (folder / "dataset_dict.json").is_file():
+        names = json.loads((folder / "dataset_dict.json").read_text("utf-8"))["splits"]
+        return [_saved(split, folder / name) for split, name in chosen_splits(str(folder), names, wanted)]
+    if (folder / "state.json").is_file():
+        return [_saved("train", folder)]
+    files = list(_files(folder))
+    if not files:
+        raise CannotPrepare(f"{folder} has no file with rows: JSONL, JSON, CSV, TSV, parquet or Arrow, perhaps packed")
+    named = {file: split_of(file.name) or split_of(file.parent.name if file.parent != folder else "") for file in files}
+    if several := [file.name for file in files if len(splits_in(file.name)) > 1]:
+        raise CannotPrepare(f"{several[0]} is named like several splits: rename it")
+    if any(named.values()) and (
+        unnamed := [str(file.relative_to(folder)) for file, split in named.items() if not split]
+    ):
+        some = ", ".join(map(printable, unnamed[:5]))
+        raise CannotPrepare(f"{some}: the name says no split, and other files' names do; rename it, or take it out")
+    parts = [_file(split or "train", file, encoding) for file, split in named.items()]
+    return _only(parts, wanted) if wanted else parts
+
+
+def _only(parts: list[InputPart], wanted: Sequence[str]) -> list[InputPart]:
+    splits = {name: split_of(name) for name in wanted}
+    if unknown := [name for name in wanted if splits[name] not in {part.split for part in parts}]:
+        there = ", ".join(sorted({part.split for part in parts}))
+        raise CannotPrepare(f"there is no split {', '.join(unknown)}, only {there}")
+    return [part for part in parts if part.split in splits.values()]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files with rows in a folder and the folders in it, in the order of their names."""
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+        endings = {ending.lstrip(".").lower() for ending in file.suffixes}
+        if file.is_file() and not hidden and file.name.lower() not in _ABOUT and endings & _READ:
+            yield file
+
+
+def _saved(split: Split, folder: Path) -> InputPart:
+    """What `Dataset.save_to_disk` wrote: Arrow files, in the order of its state."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        files = [folder / one["filename"] for one in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        raise CannotRead(f"{folder}: its state.json is not as `datasets` writes it: {wrong!r}") from wrong
+    return InputPart(
+        split, folder.name, "Arrow of `datasets`", lambda: (row for file in files for row in arrow_rows(file))
+    )
+
+
+def chosen_splits(where: str, names: Iterable[str], wanted: Sequence[str]) -> list[tuple[Split, str]]:
+    """Which of the splits with these names are read, and what each is. Raises CannotPrepare where that is a choice."""
+    known = list(names)
+    if missing := [name for name in wanted if name not in known]:
+        near = difflib.get_close_matches(missing[0], known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise CannotPrepare(f"{where} has no split {', '.join(missing)}; it has {', '.join(known)}{hint}")
+    if len(wanted or known) == 1:
+        (only,) = wanted or known
+        return [(split_of(only) or "train", only)]
+    by_split: dict[Split, list[str]] = {}
+    for name in wanted or known:
+        split = split_of(name)
+        if split is not None:
+            by_split.setdefault(split, []).append(name)
+        elif wanted:
+            raise CannotPrepare(f"split {name} is neither for training nor for validation nor for test")
+    if not by_split:
+        raise CannotPrepare(f"{where} has the splits {', '.join(known)}; choose the one to train on with --split")
+    return [(split, plainest(split, found)) for split, found in by_split.items()]
+
+
+def plainest(split: Split, names: Sequence[str]) -> str:
+    """Which of the splits with these names is meant: `train_sft` rather than `train_gen` or `train_prefs`."""
+    plain = [name for name in names if name.removesuffix("_sft") in WORDS] if len(names) > 1 else list(names)
+    if len(plain) != 1:
+        raise CannotPrepare(f"{' and '.join(names)} would each become {split}; choose one with --split")
+    return plain[0]
