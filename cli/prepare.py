@@ -183,7 +183,7 @@ def _recognised(part: InputPart, choice: ColumnChoice) -> PreparedPart:
 def _choices(name: str, found: Sequence[Reading]) -> str:
     ways = []
     for one in found:
-        columns = ", ".join(sorted(one.used))
+        columns = ", ".join(one.used)
         if one.shape == "question-answer":
             how = f"--user {one.column('user')} --assistant {one.column('answer')}"
         else:

@@ -22,6 +22,9 @@ from cli.__main__ import app
 from cli.failures import MEANINGS
 from scripts import costs
 from shared.config.settings import REMOVED, Settings, setting_name
+from shared.conversion.converter import CHANGES
+from shared.conversion.recognition import SHAPES
+from shared.conversion.values import REASONS
 from shared.ledger.states import DATASET, SNAPSHOT
 from shared.serving.fields import HintField, NeutralField, TakenField, marked
 from shared.serving.requests import ChatRequest
@@ -29,10 +32,11 @@ from shared.serving.turns import ChatTurn
 from shared.validation.policy import LIMITS, setting_of
 
 ROOT = Path(__file__).parent.parent
+_WITH_PARTS = ("life-cycles", "settings", "chat-requests", "command-line", "deploy", "bring-your-data")
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("life-cycles", "settings", "chat-requests", "command-line", "deploy")),
+    *(ROOT / "docs" / f"{name}.md" for name in _WITH_PARTS),
 )
 # What somebody decides who sets the app up; docs/settings.md has all.
 DECIDED_BY_USERS = (
@@ -67,6 +71,8 @@ def parts() -> dict[str, str]:
         "costs": costs.table(),
         "request-fields": request_fields(),
         "commands": commands(),
+        "shapes": shapes(),
+        "conversions": conversions(),
     }
 
 
@@ -140,6 +146,23 @@ def commands() -> str:
         *(f"| {s.value} | {m} |" for s, m in MEANINGS.items()),
     ]
     return "\n".join([*rows, *head, *options, *statuses])
+
+
+def shapes() -> str:
+    """Every shape that rows are read in: its name, a row, and what becomes of it."""
+    rows = ["| shape | a row | what becomes of it |", "|---|---|---|"]
+    for shape in SHAPES.values():
+        example = shape.example.replace("|", "\\|")
+        rows.append(f"| `{shape.name}` | `{example}` | {shape.becomes} {shape.also} |")
+    return "\n".join(rows)
+
+
+def conversions() -> str:
+    """What may be changed in a row, and why a row may be left out, beyond the rules."""
+    rows = ["| name | what it says |", "|---|---|"]
+    rows += [f"| `{name}` | {about} |" for name, about in CHANGES.items()]
+    rows += [f"| `{name}` | the row is left out: {about} |" for name, about in REASONS.items()]
+    return "\n".join(rows)
 
 
 def _command_group() -> Any:

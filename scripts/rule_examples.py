@@ -72,6 +72,15 @@ EXAMPLES: dict[str, RuleExample] = {
     "file-format": RuleExample(
         "`data.jsonl` that starts with the bytes of a PNG image", lambda: [("data.jsonl", b"\x89PNG\r\n\x1a\n")]
     ),
+    "row-format": RuleExample(
+        '`data.jsonl` with rows such as `{"instruction": "Add 1 to 2.", "output": "3"}`',
+        lambda: [
+            (
+                "data.jsonl",
+                b"".join(b'{"instruction": "Add 1 to %d.", "output": "%d"}\n' % (n, n + 1) for n in range(30)),
+            )
+        ],
+    ),
     "file-unreadable": RuleExample(
         "`data.jsonl.gz` whose upload ended half-way",
         lambda: [("data.jsonl.gz", gzip.compress(rows(0, 2000), 1)[:-2000])],

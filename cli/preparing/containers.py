@@ -37,6 +37,7 @@ _PACKED: tuple[tuple[bytes, str, Callable[..., IO[bytes]]], ...] = (
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _BLANK = re.compile(r"[\s,]*")
+_PYTHON = re.compile(r"\{\s*'")
 
 
 class CannotRead(ValueError):
@@ -141,12 +142,14 @@ def _text_container(file: Path, text: str, is_whole: bool) -> tuple[str, Callabl
     extension = next((ending.lower() for ending in file.suffixes if ending.lower() in _SEPARATORS), "")
     if start[:1] not in ("{", "[", '"') or extension:
         lines = start.splitlines()
-        separator = _SEPARATORS.get(extension) or _separator(lines)
+        separator = _separator(lines, _SEPARATORS.get(extension, ""))
         if separator:
             return ("TSV" if separator == "\t" else "CSV"), lambda source: _separated(source, separator)
         if not any(_is_json(line) for line in lines[:20]):
             raise CannotRead(f"{file}: it is text that is neither JSON nor a table with a line of column names")
         return "JSONL", _lines
+    if _PYTHON.match(start):
+        return "Python dictionaries", _lines
     lines = [line for line in (start.split("\n") if is_whole else start.split("\n")[:-1]) if line.strip()]
     first = _value_of(lines[0]) if lines else None
     if isinstance(first, list) and (len(lines) == 1 and is_whole) and (not first or isinstance(first[0], dict)):
@@ -158,15 +161,16 @@ def _text_container(file: Path, text: str, is_whole: bool) -> tuple[str, Callabl
     return ("a JSON array", _array) if start[0] == "[" else ("JSON objects", _values)
 
 
-def _separator(lines: list[str]) -> str:
-    """What separates the values of a table; empty if the lines are no table."""
-    if len(lines) < 2:
-        return ""
-    for separator in ("\t", ",", ";", "|"):
+def _separator(lines: list[str], named: str) -> str:
+    """What separates the values of a table; empty if the lines are no table. A file that is called .csv is one."""
+    if lines and lines[0][:4].lower() == "sep=":
+        return lines[0][4:5]
+    best, most = named, 1
+    for separator in ("\t", ",", ";", "|") if len(lines) > 1 else ():
         names = next(csv.reader([lines[0]], delimiter=separator))
-        if 2 <= len(names) <= 500 and all(0 < len(name.strip()) <= 60 for name in names):
-            return separator
-    return ""
+        if most < len(names) <= 500 and all(0 < len(name.strip()) <= 60 for name in names):
+            best, most = separator, len(names)
+    return best
 
 
 def _value_of(line: str) -> Any:

@@ -49,7 +49,7 @@ def find_parts(
         parts = _folder(path, splits, encoding)
     elif path.exists():
         parts = [_file("train", path, encoding)]
-    elif _is_name_on_the_hub(given):
+    elif _is_name_on_the_hub(given) and not (path.suffix and _nearest_file(path)):
         from cli.preparing.hub import hub_parts
 
         parts = hub_parts(given, splits, subset, revision)

@@ -87,4 +87,5 @@ def _explained(reason: str) -> str:
     for known in (CHANGES, REASONS, _MORE_REASONS):
         if reason in known:
             return known[reason]
-    return RULES[reason].explanation.rstrip(".").lower() if reason in RULES else reason
+    text = RULES[reason].explanation.rstrip(".") if reason in RULES else reason
+    return text[:1].lower() + text[1:]

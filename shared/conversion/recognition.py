@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.conversion import lists, records
+from shared.conversion.marked_text import TEXT_TEMPLATES
 from shared.conversion.values import Fields, Reading, Row, Turns, UnknownColumn
 
 
@@ -22,6 +23,9 @@ class Shape:
     example: str
     """A row, as JSON."""
     becomes: str
+    """How a row becomes messages, in one sentence; it stands in refusals."""
+    also: str
+    """What else is read so."""
     find: Callable[[Fields], Iterator[Reading]]
     turns: Callable[[Row, Reading], Turns]
     only_if_asked: bool = False
@@ -31,10 +35,11 @@ class Shape:
 _ALL = (
     Shape(
         "messages",
-        "messages, or turns under another name",
+        "messages",
         '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}',
-        "The turns as they are. The list may have another name (`conversation`, `turns`, ...), role and content too "
-        "(`speaker`, `author`, `text`, ...), and it may be written as JSON in a text, or by column.",
+        "The turns stay as they are, under the name messages, with role and content.",
+        "The list may have another name (`conversation`, `turns`, ...), role and content too (`speaker`, `author`, "
+        "`text`, ...), and it may be written as JSON in a text, or by column.",
         lists.find_turn_lists,
         lists.turns_of_list,
     ),
@@ -43,8 +48,8 @@ _ALL = (
         "ShareGPT",
         '{"system": "Be brief.", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": '
         '"Hello."}]}',
-        "`conversations` becomes messages, `from` becomes role (human: user, gpt: assistant) and `value` content; "
-        "`system` comes first.",
+        "`conversations` becomes messages, `from` becomes role (human: user, gpt: assistant) and `value` content.",
+        "A column `system` becomes the first turn. Dialogues with calls of tools are left out, unless `--keep-tools`.",
         lambda _: iter(()),  # found with the other lists of turns
         lists.turns_of_list,
     ),
@@ -53,8 +58,8 @@ _ALL = (
         "Alpaca",
         '{"instruction": "Translate.", "input": "Hallo", "output": "Hello", "system": "", "history": []}',
         "`instruction`, with `input` after an empty line where there is one, becomes the user turn of messages, and "
-        "`output` the assistant turn; `system` comes first, then the turns of `history`. Also with `context` and "
-        "`response`, as Dolly has them.",
+        "`output` the assistant turn.",
+        "`system` comes first, then the turns of `history`. Dolly's `context` and `response` are read so, too.",
         records.find_alpaca,
         records.turns_of_alpaca,
     ),
@@ -62,8 +67,8 @@ _ALL = (
         "prompt-completion",
         "prompt and completion",
         '{"prompt": "Hi", "completion": "Hello."}',
-        "`prompt` becomes the user turn of messages, and `completion` the assistant turn. Each may be a list of turns, "
-        "and a prompt may be written with Human: and Assistant:.",
+        "`prompt` becomes the user turn of messages, and `completion` the assistant turn.",
+        "Each may be a list of turns, and a prompt may be written with Human: and Assistant:.",
         records.find_pairs,
         records.turns_of_pair,
     ),
@@ -71,7 +76,7 @@ _ALL = (
         "question-answer",
         "a question and its answer",
         '{"question": "Hi", "answer": "Hello."}',
-        "The question becomes the user turn of messages, the answer the assistant turn, of several answers the first. "
+        "The question becomes the user turn of messages, and the answer, of several the first, the assistant turn.",
         "`--user`, `--assistant` and `--system` name columns that have other names; several with commas between are "
         "put one after the other.",
         lambda _: iter(()),  # found with prompts and completions
@@ -81,7 +86,8 @@ _ALL = (
         "exchanges",
         "a list of questions with their answers",
         '{"conversation": [{"system": "Be brief.", "input": "Hi", "output": "Hello."}]}',
-        "Each `input` becomes a user turn of messages, each `output` an assistant turn. Also lists of two texts each.",
+        "Each `input` becomes a user turn of messages, and each `output` an assistant turn.",
+        "Also `human` and `assistant`, `question` and `answer` and the like, and lists of two texts each.",
         lists.find_exchanges,
         lists.turns_of_exchanges,
     ),
@@ -90,6 +96,7 @@ _ALL = (
         "texts that take turns",
         '{"data": ["Hi", "Hello."]}',
         "The first text becomes a user turn of messages, the second an assistant turn, and so on.",
+        "Under `data`, `dialog`, `conversation` and the like.",
         lists.find_texts,
         lists.turns_of_texts,
     ),
@@ -97,7 +104,8 @@ _ALL = (
         "gemini",
         "Gemini's contents with parts",
         '{"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "Hello."}]}]}',
-        "`contents` becomes messages, and the texts of its `parts` content; `systemInstruction` comes first.",
+        "`contents` becomes messages, and the texts of its `parts` content.",
+        "`systemInstruction` becomes the first turn.",
         lists.find_contents,
         lists.turns_of_contents,
     ),
@@ -105,8 +113,9 @@ _ALL = (
         "text",
         "text in a chat template",
         '{"text": "<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\nHello.<|im_end|>\\n"}',
-        "The text is cut at the marks of its template into the turns of messages; what stands before the first mark "
-        "becomes the system turn.",
+        "The text is cut at the marks of its template into the turns of messages.",
+        f"The templates are {', '.join(template.name for template in TEXT_TEMPLATES)}. What stands before the first "
+        "mark becomes the system turn.",
         records.find_marked_text,
         records.turns_of_marked_text,
     ),
@@ -114,8 +123,9 @@ _ALL = (
         "preference",
         "preferences",
         '{"prompt": "Hi", "chosen": "Hello.", "rejected": "What?"}',
-        "`prompt` and `chosen` become messages; `rejected` is not trained on, nor are answers with `label` false. Only "
-        "with `--shape preference`.",
+        "`prompt` and `chosen` become messages; `rejected` is not trained on.",
+        "Only with `--shape preference`. Also `preferred_output`, and answers with a `label` of true or false, of "
+        "which the false ones are left out.",
         records.find_preferences,
         records.turns_of_preference,
         only_if_asked=True,
@@ -140,8 +150,12 @@ def recognise(rows: Iterable[Row], choice: ColumnChoice | None = None) -> list[R
 
     Raises UnknownColumn for a column that is not there.
     """
+    return recognise_fields(Fields([row for row in rows if isinstance(row, dict)]), choice)
+
+
+def recognise_fields(fields: Fields, choice: ColumnChoice | None = None) -> list[Reading]:
+    """As `recognise`, of rows that were looked at already."""
     wanted = choice or ColumnChoice()
-    fields = Fields([row for row in rows if isinstance(row, dict)])
     for name in (*wanted.user, wanted.assistant, wanted.system, wanted.turns):
         if name and name not in fields.names.values():
             raise UnknownColumn(name, fields.names.values())

@@ -34,9 +34,9 @@ class Reading:
         return found[0] if found else ""
 
     @property
-    def used(self) -> set[str]:
+    def used(self) -> list[str]:
         """The columns that become part of the dialogue."""
-        return {name for names in self.columns.values() for name in names}
+        return [name for names in self.columns.values() for name in names]
 
 
 class Unusable(Exception):

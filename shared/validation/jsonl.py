@@ -17,8 +17,9 @@ from shared.validation.decoding import QUOTE, decode, has_null_in_list, measure,
 from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
+from shared.validation.row_shapes import named_in, rows_shape
 from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
-from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, text_kind
+from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, first_values, text_kind
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.turns import Dialogue, TurnChecker
 
@@ -46,21 +47,25 @@ def jsonl_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Poli
 def _refuse_other_shapes(
     chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool
 ) -> Iterator[Rows]:
-    """Look at the start of a file, and end its reading if it is surely not rows of JSON. Raises FileRefused.
+    """Look at the start of a file, and end its reading if it is surely not rows of ours. Raises FileRefused.
 
-    Told once what the file is, nobody needs each of its lines. Text that is no JSON at all gives its first lines as bad
-    rows before that. The start is that of the file, not of the chunk: so any cut gives the same report.
+    Told once what the file is, or the format that all of its first rows are in, nobody needs each of its lines. Text
+    that is no JSON at all gives its first lines as bad rows before that. The start is that of the file, not of the
+    chunk: so any cut gives the same report.
     """
     file.keep()
     head, is_whole = _head(file, zipped=zipped)
     file.again()
     shape = file_shape(head, is_whole)
     if shape is None:
+        alike = rows_shape(first_values(head, is_whole), chunk.source.path)
+        if alike is not None:
+            raise FileRefused("row-format", alike.found, f"rows with messages; {alike.fix.rstrip('.')}")
         return
     if shape.is_no_json:
         first = head[: head.rindex(b"\n")] if b"\n" in head else head
         yield from _rows_of_run(next(LineRun.of(1, 0, first).cut(FEWEST_LINES)), turns, policy)
-    raise FileRefused("file-format", shape.found, shape.expected)
+    raise FileRefused("file-format", shape.found, named_in(shape.expected, chunk.source.path))
 
 
 def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:

@@ -100,7 +100,7 @@ class _Opened:
         whole = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
         self.metadata, schema = whole.metadata, whole.schema_arrow
         footer.check(footer_bytes, self.metadata)
-        _check_columns(schema)
+        _check_columns(schema, chunk.source.path)
         self._columns = ["messages", *(name for name in _READ_BESIDES if _is_worth_reading(schema, name))]
         self.extras = [name for name in schema.names if name not in self._columns]
         self._leaves = _leaves(self.metadata, self._columns)
@@ -191,13 +191,15 @@ def _first_line(damage: BaseException) -> str:
     return (str(damage).splitlines() or [type(damage).__name__])[0][:120].rstrip(".")
 
 
-def _check_columns(schema: pyarrow.Schema) -> None:
+def _check_columns(schema: pyarrow.Schema, path: str) -> None:
     import pyarrow.types as types  # type: ignore[import-untyped]
 
     expected = "list<struct<role: string, content: string>>"
     if schema.names.count("messages") != 1:
         shown = ", ".join(name[:40] for name in schema.names[:8]) or "none"
-        raise FileRefused("messages-column-missing", f"columns {shown}", "one column messages")
+        raise FileRefused(
+            "messages-column-missing", *_with_shape(f"columns {shown}", "one column messages", schema, path)
+        )
     kind = schema.field("messages").type
     if texts.is_list(kind) or _is_list_view(kind):
         turn = kind.value_type
@@ -207,7 +209,15 @@ def _check_columns(schema: pyarrow.Schema) -> None:
             each_once = len(wanted) == 2 and {field.name for field in wanted} == {"role", "content"}
             if each_once and all(texts.is_text(field.type) for field in wanted):
                 return
-    raise FileRefused("messages-column-type", str(kind)[:120], expected)
+    raise FileRefused("messages-column-type", *_with_shape(str(kind)[:120], expected, schema, path))
+
+
+def _with_shape(found: str, expected: str, schema: pyarrow.Schema, path: str) -> tuple[str, str]:
+    """What was found and expected, with the format that the columns look like and the command that converts it."""
+    from shared.validation.column_shapes import columns_shape
+
+    shape = columns_shape(schema, path)
+    return (f"{found}, which looks like {shape.found}", f"{expected}; {shape.fix}") if shape else (found, expected)
 
 
 def _is_list_view(kind: pyarrow.DataType) -> bool:

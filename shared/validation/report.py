@@ -44,12 +44,13 @@ class Finding(_Value):
     more: int = Field(0, description="places that are not listed; 0: all are (since 1.1)")
 
     def sentences(self) -> str:
-        """What the rule means, and the first place it was broken at."""
+        """What the rule means, the first place it was broken at, and the command that mends rows, if there is one."""
         place = self.places[0]
         row = None if place.row is None else f"row {place.row}"
         where = ", ".join(part for part in (place.file, row, place.path) if part)
         found = f"{where}: found" if where else "Found"
-        return f"{self.explanation} {found} {place.found}; expected {place.expected}."
+        command = f" {self.fix}" if row and "droptune prepare" in self.fix else ""
+        return f"{self.explanation} {found} {place.found}; expected {place.expected}.{command}"
 
 
 class Spread(_Value):

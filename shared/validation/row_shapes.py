@@ -1,19 +1,26 @@
-"""What a row is in place of a dialogue under `messages`, and the command that makes it one. Asked by `turns`.
+"""What rows are in place of a dialogue under `messages`, and what makes dialogues of them. Asked by `turns`, `jsonl`
+and `parquet`.
 
-A row without messages, or whose messages or turns are of another form, is in a format of somebody's: it is said which,
-once, with a line of `jq` that mends the whole file. Only names, and the types of a few values, are looked at; what a
-row says never becomes part of a finding.
+Rows without messages, or whose messages or turns are of another form, are in a format of somebody's: it is said which,
+with the command that converts them. Where all first rows of a file are, the file is refused as a whole, once. Only
+names, and the types of a few values, are looked at; what a row says never becomes part of a finding.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from itertools import islice
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-_MOST_NAMES = 64
-_NAME = re.compile(r"[A-Za-z_]\w{0,40}")
+from shared.chatdata.formats import printable
+from shared.conversion import Reading
+from shared.conversion.lists import speaker_and_text
+from shared.conversion.recognition import SHAPES, recognise_fields
+from shared.conversion.roles import ALIASES
+from shared.conversion.values import Fields
+
+FEWEST_ALIKE = 3
+"""So many first rows in one shape are no accident."""
 
 
 class RowShape(NamedTuple):
@@ -23,261 +30,145 @@ class RowShape(NamedTuple):
     fix: str
 
 
-_QUESTIONS = (
-    *("prompt", "question", "query", "instruction", "input", "inputs", "input_text", "inputtext", "text_input"),
-    *("user", "human", "source", "request", "problem"),
-)
-_ANSWERS = (
-    *("completion", "response", "answer", "output", "targets", "target", "output_text", "outputtext", "assistant"),
-    *("chosen", "bot", "gpt", "reply", "solution"),
-)
-_LISTS = (
-    *("conversations", "conversation", "messages", "dialogue", "dialog", "dialogs", "turns", "chat", "chat_history"),
-    *("history", "data", "items", "thread", "utterances"),
-)
-_SPEAKERS, _TEXTS = ("from", "speaker", "author", "sender", "role"), ("value", "text", "message", "body", "content")
-_SHAREGPT = '{messages: (%s[.%s[] | {role: ({human: "user", gpt: "assistant"}[.%s] // .%s), content: .%s}])}'
-_PAIR = '{role: "user", content: .input}, {role: "assistant", content: .output}'
-_IN_TURN = '{role: (if .key % 2 == 0 then "user" else "assistant" end), content: .value}'
-_MARKS = (
-    ("[INST]", "Llama 2"),
-    ("<|im_start|>", "ChatML"),
-    ("### Human", "Guanaco"),
-    ("\n\nHuman:", "Human/Assistant"),
-)
+def prepare_command(path: str = "") -> str:
+    """The command that makes a snapshot of a file of another shape; FILE stands for one whose name is not known."""
+    return named_in("`droptune prepare FILE --out FOLDER`", path)
+
+
+def named_in(text: str, path: str) -> str:
+    """A text with the name of a file in the command, so that it can be pasted."""
+    name = shlex.quote(printable(path.rpartition("/")[2], 80)) if path else "FILE"
+    return text.replace("droptune prepare FILE ", f"droptune prepare {name} ")
 
 
 def row_shape(row: Mapping[str, Any]) -> RowShape | None:
     """The format of a row that has no messages, if it is a known one."""
-    names = {str(name).lower(): str(name) for name in islice(row, _MOST_NAMES) if _NAME.fullmatch(str(name))}
-    fields = {lower: row[name] for lower, name in names.items()}
-    for look in (_of_a_service, _preference, _list_of_turns, _documents, _alpaca, _pair, _text):
-        if (shape := look(names, fields)) is not None:
-            return shape
-    return None
+    fields = Fields([row])
+    if foreign := _without_dialogue(fields):
+        return foreign
+    found = recognise_fields(fields)
+    return RowShape(titles(found, [row]), conversion(found, [row])) if found else _document(fields)
+
+
+def rows_shape(rows: Sequence[Any], path: str) -> RowShape | None:
+    """The format that all of the first rows of a file are in, if it is a known one and not ours."""
+    if len(rows) < FEWEST_ALIKE or not all(isinstance(row, dict) and not _has_turns(row) for row in rows):
+        return None
+    fields = Fields(rows)
+    if foreign := _without_dialogue(fields):
+        return foreign
+    found = recognise_fields(fields)
+    return RowShape(f"rows that look like {titles(found, rows)}", conversion(found, rows, path)) if found else None
+
+
+def _has_turns(row: Mapping[str, Any]) -> bool:
+    """Whether there are messages in our form, or in one that is refused turn by turn."""
+    messages = row.get("messages")
+    return isinstance(messages, list) and (not messages or speaker_and_text(messages) in (None, ("role", "content")))
+
+
+def titles(found: Sequence[Reading], rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the readings are called, with the columns that each takes."""
+    return " or ".join(dict.fromkeys(_title(reading, rows) for reading in found))
+
+
+def _title(reading: Reading, rows: Sequence[Mapping[str, Any]]) -> str:
+    names = ", ".join(map(printable, reading.used))
+    if reading.shape == "messages":
+        return f"{_turns(rows, reading.column('turns'))} under {printable(reading.column('turns'))}"
+    template = f", in the template of {reading.template}" if reading.template else ""
+    return f"{SHAPES[reading.shape].title}{template} ({names})"
+
+
+def _turns(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """How turns are written that are not ours, or stand elsewhere."""
+    turns = next((row[name] for row in rows if row.get(name)), None)
+    if isinstance(turns, str):
+        return "turns written as a text"
+    names = speaker_and_text(turns)
+    if isinstance(turns, dict):
+        return "turns written by column"
+    return "turns" if names in (None, ("role", "content")) else f"turns with {' and '.join(names)}"
+
+
+def conversion(found: Sequence[Reading], rows: Sequence[Mapping[str, Any]], path: str = "") -> str:
+    """The command that converts rows that have these readings, and what it makes of them."""
+    shapes = list(dict.fromkeys(reading.shape for reading in found))
+    command, title = prepare_command(path), titles(found, rows)
+    if len(shapes) > 1:
+        choices = " or ".join(f"--shape {shape}" for shape in shapes)
+        return f"{command} makes messages of {title}, once it is told which: {choices}."
+    shape = SHAPES[shapes[0]]
+    asked = f" with --shape {shape.name}" if shape.only_if_asked else ""
+    return f"{command}{asked} makes messages of {title}. {shape.becomes}"
 
 
 def list_shape(value: Any) -> RowShape | None:
-    """What a row that is no object is, or what messages are that are no list."""
+    """What a row that is no object is."""
     if isinstance(value, list) and value and isinstance(value[0], dict) and "role" in value[0]:
-        return RowShape("a list of turns", _jq("The row is its turns", "{messages: .}"))
+        return RowShape("a list of turns", f"{prepare_command()} makes a snapshot of rows that are their turns.")
     if isinstance(value, str) and value[:1] == "{":
-        return RowShape("JSON inside a text", _jq("Each row is JSON written as a text", "fromjson"))
+        return RowShape("JSON inside a text", f"{prepare_command()} makes a snapshot of rows that were written twice.")
     return None
 
 
 def messages_shape(value: Any) -> RowShape | None:
     """What messages are that are no list."""
     if isinstance(value, str) and value[:1] == "[":
-        return RowShape("JSON inside a text", _jq("The list is written as a text", ".messages |= fromjson"))
-    if isinstance(value, dict) and isinstance(value.get("role"), list) and isinstance(value.get("content"), list):
-        how = ".messages |= ([.role, .content] | transpose | map({role: .[0], content: .[1]}))"
-        return RowShape("an object with lists of roles and contents", _jq("The turns are written by column", how))
+        return RowShape("JSON inside a text", f"{prepare_command()} makes a snapshot: it reads lists written as text.")
+    if speaker_and_text(value) is not None:
+        found = "an object with lists of roles and contents"
+        return RowShape(found, f"{prepare_command()} makes a snapshot: it reads turns written by column.")
     return None
 
 
 def turn_shape(turn: Mapping[str, Any]) -> RowShape | None:
     """What a turn is that lacks role or content, if its fields are known by other names."""
-    speaker = next((name for name in _SPEAKERS if name in turn), None)
-    text = next((name for name in reversed(_TEXTS) if name in turn), None)
-    if speaker is None or text is None or (speaker, text) == ("role", "content"):
+    names = speaker_and_text([turn])
+    if names is None or names == ("role", "content"):
         return None
-    found = f"{speaker} and {text}" + (", as ShareGPT writes" if (speaker, text) == ("from", "value") else "")
-    role = f'({{human: "user", gpt: "assistant", bot: "assistant"}}[.{speaker}] // .{speaker})'
-    return RowShape(found, _jq("The turns have other names", f".messages |= map({{role: {role}, content: .{text}}})"))
+    found = " and ".join(names) + (", as ShareGPT writes" if names == ("from", "value") else "")
+    how = f"{names[0]} becomes role (human: user, gpt: assistant) and {names[1]} becomes content"
+    return RowShape(found, f"{prepare_command()} makes a snapshot of them: {how}.")
 
 
-ALIASES = {
-    "human": "user",
-    "person": "user",
-    "customer": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "bot": "assistant",
-    "ai": "assistant",
-    "model": "assistant",
-    "chatbot": "assistant",
-    "developer": "system",
-}
-"""What others call the roles."""
-ROLES_FIX = (
-    'The roles have other names. With jq: jq -c \'.messages |= map(.role |= (ascii_downcase | gsub("^ +| +$"; "") | {'
-    + ", ".join(f'{name}: "{role}"' for name, role in ALIASES.items())
-    + "}[.] // .))' FILE > ROWS.jsonl"
-)
-PARTS_FIX = (
-    "Write the text parts as one text, and leave dialogues about images out. With jq: jq -c '.messages |= "
-    'map(.content |= if type == "array" then map(.text) | join("") else . end)\' FILE > ROWS.jsonl'
-)
+ROLES_FIX = f"{prepare_command()} renames the roles: " + ", ".join(f"{name}: {role}" for name, role in ALIASES.items())
+PARTS_FIX = f"{prepare_command()} writes the text parts as one text, and leaves dialogues about images out."
 
 
-def _jq(what: str, how: str) -> str:
-    return f"{what}. With jq: jq -c '{how}' FILE > ROWS.jsonl"
-
-
-def _of_a_service(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    """Requests and answers of services."""
-    if fields.keys() >= {"custom_id", "body"}:
+def _without_dialogue(fields: Fields) -> RowShape | None:
+    """Rows of which no dialogue can be made, such as requests without their answers."""
+    names = fields.names.keys()
+    if names >= {"custom_id", "body"}:
         fix = "A batch of requests holds no answers: put each request's body.messages together with its answer."
         return RowShape("requests of a batch, without their answers", fix)
-    if fields.keys() >= {"custom_id", "response"} or fields.keys() >= {"choices"}:
+    if names >= {"custom_id", "response"} or names >= {"choices"}:
         fix = "An answer alone is no dialogue: put the messages that were asked before choices[0].message."
         return RowShape("answers of a service, without their questions", fix)
-    if fields.keys() == {"error"}:
+    if names == {"error"}:
         return RowShape("an error of a service", "The download failed: its error was saved instead. Download it again.")
-    if isinstance(fields.get("contents"), list):
-        system = '[.systemInstruction // empty | {role: "system", content: ([.parts[].text] | join(""))}] + '
-        how = (
-            f"{{messages: ({system if 'systeminstruction' in names else ''}"
-            '[.contents[] | {role: (if .role == "model" then "assistant" else .role end), '
-            'content: ([.parts[].text] | join(""))}])}'
-        )
-        return RowShape("contents with parts, as Gemini writes", _jq("The rows are Gemini's", how))
-    if fields.keys() >= {"input_ids"}:
+    if names >= {"input_ids"}:
         return RowShape("tokens", "The rows are tokenized already: drop the dialogues that they were made of.")
-    if fields.keys() >= {"message_id", "parent_id"}:
+    if names >= {"message_id", "parent_id"}:
         fix = (
             "The rows are single messages of a tree, as OASST writes: follow each parent_id from an answer to the "
             "first message, and write those as one row (prompter: user)."
         )
         return RowShape("one message a row, as OASST writes", fix)
-    return None
-
-
-def _preference(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    """A preferred answer and a rejected one: the preferred is trained on."""
-    if isinstance(fields.get("preferred_output"), list):
+    if names == {"text"} and not recognise_fields(fields):
         return RowShape(
-            "a preferred answer and another",
-            _jq("The rows are preferences", "{messages: (.input.messages + .preferred_output)}"),
+            "text",
+            "The rows are plain text, in no chat template that is known: cut each dialogue into its turns, and write "
+            "them as messages with role and content.",
         )
-    chosen, prompt = fields.get("chosen"), fields.get("prompt")
-    if isinstance(chosen, list):
-        how = f".{names['chosen']}"
-        if len(chosen) == 1 and isinstance(prompt, str):
-            how = f'([{{role: "user", content: .{names["prompt"]}}}] + {how})'
-        return RowShape("chosen and rejected answers", _jq("The rows are preferences", f"{{messages: {how}}}"))
-    text = chosen if isinstance(chosen, str) else prompt
-    if isinstance(text, str) and text.lstrip("\n").startswith("Human:"):
-        field = names["chosen"] if text is chosen else names["prompt"]
-        more = f" + .{names['completion']}" if text is prompt and "completion" in names else ""
-        how = (
-            f'{{messages: [.{field}{more} | split("\\n\\n")[] | select(test("^(Human|Assistant):")) | '
-            '{role: (if startswith("Human:") then "user" else "assistant" end), '
-            'content: sub("^(Human|Assistant): ?"; "")}]}'
-        )
-        found = "dialogues as text, with Human: and Assistant:"
-        return RowShape(found, _jq("The rows are texts as Anthropic wrote them", how))
     return None
 
 
-def _list_of_turns(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    """The turns under another name, or in another form."""
-    for lower in _LISTS:
-        name, turns = names.get(lower, ""), fields.get(lower)
-        if not isinstance(turns, list):
-            continue
-        first = turns[0] if turns else None
-        if isinstance(first, dict):
-            if "role" in first and "content" in first:
-                return RowShape(
-                    f"turns under {name}", _jq("The turns are under another name", f"{{messages: .{name}}}")
-                )
-            if "input" in first and "output" in first:
-                how = f"{{messages: [.{name}[] | {_PAIR}]}}"
-                return RowShape(f"inputs and outputs under {name}", _jq("Each turn is a question and its answer", how))
-            if turn_shape(first) is not None:
-                return _sharegpt(name, first, _system(fields))
-        if isinstance(first, str) and len(turns) > 1:
-            how = f"{{messages: [.{name} | to_entries[] | {_IN_TURN}]}}"
-            return RowShape(f"a list of texts under {name}", _jq("The turns are texts that take turns", how))
-    return None
-
-
-def _sharegpt(name: str, turn: Mapping[str, Any], system: str) -> RowShape:
-    speaker = next(field for field in _SPEAKERS if field in turn)
-    text = next(field for field in reversed(_TEXTS) if field in turn)
-    how = _SHAREGPT % (system, name, speaker, speaker, text)
-    if (speaker, text) != ("from", "value"):
-        return RowShape(f"turns with {speaker} and {text} under {name}", _jq("The turns have other names", how))
-    what = (
-        f"The rows are ShareGPT: {name} becomes messages, from becomes role (human: user, gpt: assistant, "
-        f"system: system) and value becomes content"
-    )
-    return RowShape(f"{name}, as ShareGPT writes", _jq(what, how))
-
-
-def _documents(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
+def _document(fields: Fields) -> RowShape | None:
     """All rows in one object."""
     for lower in ("rows", "data", "train", "examples", "records", "samples", "dialogues"):
-        rows = fields.get(lower)
+        rows = fields.values.get(lower)
         if isinstance(rows, list) and rows and isinstance(rows[0], dict):
-            inner = ".row" if "row" in rows[0] else ""
-            how = f".{names[lower]}[]{inner}"
-            return RowShape(
-                f"one JSON document, with its rows under {names[lower]}", _jq("All rows are in one object", how)
-            )
+            found = f"one JSON document, with its rows under {printable(fields.names[lower])}"
+            return RowShape(found, f"{prepare_command()} makes a snapshot of the rows in it.")
     return None
-
-
-def _alpaca(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    answer = next((names[name] for name in ("output", "response") if name in names), None)
-    if "instruction" not in names or answer is None:
-        return None
-    inner = next((names[name] for name in ("input", "context") if name in names), "input")
-    before = _system(fields)
-    if "history" in names:
-        before += '(.history // [] | map({role: "user", content: .[0]}, {role: "assistant", content: .[1]})) + '
-    asked = f'[.{names["instruction"]}, .{inner} // ""] | map(select(. != "")) | join("\\n\\n")'
-    turns = f'[{{role: "user", content: ({asked})}}, {{role: "assistant", content: .{answer}}}]'
-    what = (
-        f"The rows are Alpaca: instruction, with {inner} after it where there is one, becomes the user turn of "
-        f"messages, and {answer} the assistant turn"
-    )
-    return RowShape(f"instruction and {answer}, as Alpaca writes", _jq(what, f"{{messages: ({before}{turns})}}"))
-
-
-def _system(fields: Mapping[str, Any]) -> str:
-    """The system turn that a row has in a field of its own, as the start of a sum of lists."""
-    return '[{role: "system", content: .system}] + ' if isinstance(fields.get("system"), str) else ""
-
-
-def _pair(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    """A question and its answer, each in a field."""
-    question = next((name for name in _QUESTIONS if name in names), None)
-    answer = next((name for name in (*_ANSWERS, "answers", "completions", "responses") if name in names), None)
-    if question is None or answer is None or question == answer:
-        return None
-    asked, answered = f".{names[question]}", f".{names[answer]}"
-    if isinstance(fields[question], list) and isinstance(fields[answer], list):
-        return RowShape(
-            f"lists of turns under {names[question]} and {names[answer]}",
-            _jq("The turns are in two lists", f"{{messages: ({asked} + {answered})}}"),
-        )
-    answered += _first_of(fields[answer])
-    turns = f'[{{role: "user", content: {asked}}}, {{role: "assistant", content: {answered}}}]'
-    how = f"{{messages: ({_system(fields)}{turns})}}"
-    what = f"{names[question]} becomes the user turn of messages, and {names[answer]} the assistant turn"
-    kind = "prompt and completion" if question == "prompt" else "a question and its answer"
-    return RowShape(kind if question == "prompt" else f"{kind} ({names[question]}, {names[answer]})", _jq(what, how))
-
-
-def _first_of(answers: Any) -> str:
-    """The way to the first of several answers."""
-    if isinstance(answers, dict) and isinstance(answers.get("text"), list):
-        return ".text[0]"
-    if isinstance(answers, list):
-        inner = answers[0] if answers else None
-        return "[0]" + next(
-            (f".{name}" for name in ("response", "text", "content") if isinstance(inner, dict) and name in inner), ""
-        )
-    return ""
-
-
-def _text(names: Mapping[str, str], fields: Mapping[str, Any]) -> RowShape | None:
-    if "text" not in names:
-        return None
-    text = fields["text"]
-    kind = next((kind for mark, kind in _MARKS if isinstance(text, str) and mark in text[:4096]), "")
-    fix = "The rows are plain text: cut each dialogue into its turns, and write them as messages with role and content."
-    return RowShape(f"text with the template of {kind}" if kind else "text", fix)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 HEAD_BYTES = 64 * 1024
 """So much of a file's start tells what it is."""
+MOST_VALUES = 16
+"""So many rows tell the format that rows are in."""
 FEWEST_LINES = 50
 """So many lines, none of which is JSON, are no accident."""
 
@@ -32,11 +34,8 @@ class FileShape(NamedTuple):
 _PYTHON = (
     "`python3 -c \"import ast, json; [print(json.dumps(ast.literal_eval(row))) for row in open('FILE')]\" > ROWS.jsonl`"
 )
-_CSV = (
-    "`python3 -c \"import csv, json; [print(json.dumps(row)) for row in csv.DictReader(open('FILE'))]\" > ROWS.jsonl`"
-)
 _ROWS = "one JSON object a line"
-_ARRAY = f"{_ROWS}; `jq -c '.[]' FILE > ROWS.jsonl` writes them so"
+_PREPARED = f"{_ROWS}; `droptune prepare FILE --out FOLDER` makes a snapshot of it"
 
 
 _CODINGS = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
@@ -52,7 +51,8 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
         return None
     if head.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in head:
         return FileShape(
-            "an Excel workbook (or another Office file)", f"{_ROWS}; save the sheet as CSV first, then {_CSV}"
+            "an Excel workbook (or another Office file)",
+            f"{_ROWS}; save the sheet as CSV first, then `droptune prepare FILE --out FOLDER` makes a snapshot of it",
         )
     if head[257:262] == b"ustar":
         return FileShape("a TAR archive", f"{_ROWS}; `tar -xf FILE` gets what is in it")
@@ -71,12 +71,23 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
     text = start.decode("utf-8", "replace")
     spans = _spans_lines(text, is_whole) if text[0] in "[{" else False
     if spans and text[0] == "[":
-        return FileShape("one JSON document (an array)", _ARRAY)
+        return FileShape("one JSON document (an array)", _PREPARED)
     if any(map(_is_row, lines[1:1000])):
         return None
     if spans:
-        return FileShape("JSON objects over several lines each", f"{_ROWS}; `jq -c . FILE > ROWS.jsonl`")
+        return FileShape("JSON objects over several lines each", _PREPARED)
     return _quotes(text) or _table(lines) or _no_json(lines)
+
+
+def first_values(head: bytes, is_whole: bool) -> list[Any]:
+    """The values of the first lines; those that are no JSON are left out."""
+    found = []
+    for line in _whole_lines(head, is_whole)[:MOST_VALUES]:
+        try:
+            found.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            continue
+    return found
 
 
 def text_kind(head: bytes) -> str:
@@ -133,7 +144,7 @@ def _array_of_rows(lines: list[bytes]) -> FileShape | None:
         except orjson.JSONDecodeError:
             return None
         if found and isinstance(found[0], dict):
-            return FileShape(f"one JSON array of {len(found)} values", _ARRAY)
+            return FileShape(f"one JSON array of {len(found)} values", _PREPARED)
     return None
 
 
@@ -141,7 +152,7 @@ def _quotes(text: str) -> FileShape | None:
     """What is JSON but for its quotes."""
     quote = _KEY.match(text) if text[0] in "[{" else None
     if quote and quote[1] == "'":
-        return FileShape("Python dictionaries, with single quotes", f"{_ROWS}; {_PYTHON} writes them so")
+        return FileShape("Python dictionaries, with single quotes", _PREPARED)
     if quote and quote[1] != '"':
         return FileShape("typographic quotes around names", 'straight quotes ("); write the rows with a JSON library')
     return None
@@ -170,13 +181,12 @@ def _table(lines: list[bytes]) -> FileShape | None:
         lines = lines[1:]
     first = lines[0].decode("utf-8", "replace") if lines else ""
     if len(lines) > 1 and lines[1].startswith((b'"[{""', b'"{""')):
-        return FileShape("separated values (CSV) with JSON in them", f"{_ROWS}; {_CSV} writes them so")
+        return FileShape("separated values (CSV) with JSON in them", _PREPARED)
     for separator, kind in (("\t", "TSV"), (",", "CSV"), (";", "CSV")):
         names = [name.strip().strip('"') for name in first.split(separator)]
         short = all(0 < len(name) <= 40 and re.fullmatch(r"[\w .#/-]+", name) for name in names)
         if 2 <= len(names) <= 500 and short and len(lines) > 1:
-            how = _CSV if separator == "," else _CSV.replace("'))", f"'), delimiter={separator!r})")
-            return FileShape(f"separated values ({kind}) with {len(names)} columns", f"{_ROWS}; {how} writes them so")
+            return FileShape(f"separated values ({kind}) with {len(names)} columns", _PREPARED)
     return None
 
 
@@ -202,7 +212,9 @@ def line_shape(text: str, at: int) -> tuple[str, str]:
     if rest and not rest.strip(","):
         return "a comma after the object", _sed("Rows have no comma behind them", "s/,[[:space:]]*$//")
     if at and rest[:1] == "{" and text[:at].rstrip()[-1:] == "}":
-        return "another object in the same line", "Write each object into a line of its own: jq -c . FILE > ROWS.jsonl"
+        return "another object in the same line", (
+            "Write each object into a line of its own: jq -c . FILE > ROWS.jsonl"
+        )
     if at and text[:at].rstrip()[-1:] == "}" and _COMMENT.match(rest):
         return "a comment after the object", "JSON has no comments: take them out."
     if _COMMENT.match(text[:200]):

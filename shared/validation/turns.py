@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from shared.conversion.roles import ALIASES, TOOL_ROLES
 from shared.validation import scan
 from shared.validation.policy import Policy
 from shared.validation.row_shapes import (
-    ALIASES,
     PARTS_FIX,
     ROLES_FIX,
     RowShape,
@@ -28,12 +28,6 @@ from shared.validation.row_shapes import (
 )
 from shared.validation.rules import Problem, kind_of, shown
 
-_TOOL_ROLES = frozenset(
-    {
-        *("tool", "tool_call", "tool_calls", "tool_response", "tool_result", "tool_results", "tool_output"),
-        *("function", "function_call", "function_response", "function_result", "ipython", "observation"),
-    }
-)
 _ROLES = ("system", "user", "assistant")
 _KNOWN_PATTERNS = 10_000
 _MOST_NAMES = 100
@@ -195,7 +189,7 @@ class TurnChecker:
             return role
         elif role == "system":
             problems.append(Problem("system-dropped", path, shown(role), "user or assistant"))
-        elif role[:_MOST_LETTERS].strip().lower() in _TOOL_ROLES:
+        elif role[:_MOST_LETTERS].strip().lower() in TOOL_ROLES:
             problems.append(Problem("role-tool", path, shown(role), " or ".join(self._policy.roles)))
         else:
             likely = _likely_role(role)
@@ -219,15 +213,15 @@ class TurnChecker:
         if spoken and spoken[0][1] != "user":
             problems.append(Problem("first-not-user", f"messages[{spoken[0][0]}].role", shown(spoken[0][1]), "user"))
         for (before, role), (at, next_role) in pairwise(spoken):
-            if role == next_role and at == before + 1 and role not in _TOOL_ROLES:
+            if role == next_role and at == before + 1 and role not in TOOL_ROLES:
                 expected = "assistant" if role == "user" else "user"
                 problems.append(Problem("role-repeated", f"messages[{at}].role", f"{role} again", expected))
-            if next_role in _TOOL_ROLES and role == "user":
+            if next_role in TOOL_ROLES and role == "user":
                 path = f"messages[{at}].role"
                 problems.append(Problem("tool-misplaced", path, f"{next_role} after {role}", "tool after assistant"))
         if "assistant" not in roles:
             problems.append(Problem("no-assistant", "messages", "no assistant turn", "an answer to learn from"))
-        elif roles[-1] == "user" or roles[-1] in _TOOL_ROLES:  # a closing system turn is already system-not-first
+        elif roles[-1] == "user" or roles[-1] in TOOL_ROLES:  # a closing system turn is already system-not-first
             path = f"messages[{len(roles) - 1}].role"
             problems.append(Problem("last-not-assistant", path, shown(roles[-1]), "assistant"))
         return problems

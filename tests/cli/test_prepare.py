@@ -1,135 +1,372 @@
-"""Preparing a snapshot from a dataset, without a network."""
+"""Preparing a snapshot of files, folders and datasets in any shape, without a network."""
+
+# ruff: noqa: E501
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
+from typer.testing import CliRunner, Result
 
+from cli.__main__ import app
 from cli.check import main as validate
-from cli.prepare import _plainest, main, prepare
+from cli.preparing.inputs import CannotPrepare, plainest
+
+type Row = dict[str, Any]
 
 
-@pytest.fixture
-def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that `datasets` reads: train and test, in ultrachat's shape."""
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "dataset"
-    folder.mkdir()
-    for split, first, count in (("train", 0, 400), ("test", 400, 200)):
-        rows = [
-            {
-                "prompt": f"Question {number}?",
-                "messages": [
-                    {"content": f"Question {number}?", "role": "user"},
-                    {"content": f"Antwort „{number}“.", "role": "assistant"},
-                ],
-                "prompt_id": f"{number:064x}",
-            }
-            for number in range(first, first + count)
-        ]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{split}.jsonl").write_text(lines)
-    return folder
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["prepare", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
-def test_prepared_sample_is_an_acceptable_snapshot(
-    dataset: Path, tmp_path: Path, file_format: str, capsys: pytest.CaptureFixture[str]
+def prepared(given: object, out: Path, *arguments: object) -> list[list[tuple[str, str]]]:
+    """The dialogues of the training file that is made."""
+    done = run(given, "--out", out, *arguments)
+    assert done.exit_code == 0, done.stderr
+    return written(out)
+
+
+def written(out: Path, name: str = "train.jsonl") -> list[list[tuple[str, str]]]:
+    lines = (out / name).read_text("utf-8").splitlines()
+    return [[(turn["role"], turn["content"]) for turn in json.loads(line)["messages"]] for line in lines]
+
+
+def jsonl(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def pairs(count: int, first: int = 0) -> list[Row]:
+    return [{"question": f"Frage {n}?", "answer": f"Antwort „{n}“."} for n in range(first, first + count)]
+
+
+def dialogues(count: int, first: int = 0) -> list[list[tuple[str, str]]]:
+    return [[("user", row["question"]), ("assistant", row["answer"])] for row in pairs(count, first)]
+
+
+def parquet(rows: list[Row]) -> bytes:
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return bytes(out.getvalue())
+
+
+def csv_of(rows: list[Row], separator: str = ",") -> str:
+    lines = [separator.join(rows[0]), *(separator.join(f'"{value}"' for value in row.values()) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+ARRAY = json.dumps(pairs(30), ensure_ascii=False)
+CONTAINERS: dict[str, bytes] = {
+    "rows.jsonl": jsonl(pairs(30)),
+    "rows.ndjson": b"\xef\xbb\xbf" + jsonl(pairs(30)).replace(b"\n", b"\r\n"),
+    "rows.jsonl.gz": gzip.compress(jsonl(pairs(30))),
+    "rows.json.bz2": bz2.compress(ARRAY.encode()),
+    "rows.json.xz": lzma.compress(ARRAY.encode()),
+    "rows.json": ARRAY.encode(),
+    "pretty.json": json.dumps(pairs(30), indent=2).encode(),
+    "objects.json": "\n".join(json.dumps(row, indent=2) for row in pairs(30)).encode(),
+    "document.json": json.dumps({"version": 1, "data": pairs(30)}).encode(),
+    "api.json": json.dumps({"rows": [{"row": row, "row_idx": 0} for row in pairs(30)]}).encode(),
+    "python.txt": "\n".join(map(str, pairs(30))).encode(),
+    "utf-16.json": ARRAY.encode("utf-16"),
+    "utf-16.jsonl": jsonl(pairs(30)).decode().encode("utf-16"),
+    "rows.csv": csv_of(pairs(30)).encode(),
+    "excel.csv": b"sep=;\n" + csv_of(pairs(30), ";").encode(),
+    "rows.tsv": csv_of(pairs(30), "\t").encode(),
+    "rows.csv.gz": gzip.compress(csv_of(pairs(30)).encode()),
+    "rows.parquet": parquet(pairs(30)),
+    "no-ending": jsonl(pairs(30)),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_file_is_read_whatever_it_is(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(CONTAINERS[name])
+    assert prepared(tmp_path / name, tmp_path / "out") == dialogues(30)
+    assert validate([str(tmp_path / "out")]) == 0
+
+
+def test_an_encoding_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(csv_of(pairs(30)).encode("cp1252"))
+    assert "--encoding" in run(tmp_path / "rows.csv", "--out", tmp_path / "out").stderr
+    assert prepared(tmp_path / "rows.csv", tmp_path / "out", "--encoding", "cp1252") == dialogues(30)
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(1, "array"), (1, "objects"), (40_000, "array")])
+def test_a_document_is_read_a_piece_at_a_time(
+    size: int, pieces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "snapshot"
-    status = main([str(dataset), "--fraction", "0.05", "--format", file_format, "--out", str(out)])
-    assert status == 0
-    assert sorted(file.name for file in out.iterdir()) == [
-        "_SUCCESS",
-        f"test.{file_format}",
-        f"train.{file_format}",
-    ]
-    printed = capsys.readouterr().out
-    assert f"train.{file_format}: 20 rows" in printed
-    assert "az storage blob upload" in printed
-    assert validate([str(out)]) == 0
+    """Also where every piece ends inside a row, and where a row is longer than a piece."""
+    monkeypatch.setattr("cli.preparing.containers._CHUNK", 7)
+    rows = [{"question": f'{n} \\" ]}} {{' * size, "answer": "ä"} for n in range(10)]
+    text = json.dumps(rows) if pieces == "array" else "".join(json.dumps(row, indent=1) for row in rows)
+    (tmp_path / "rows.json").write_text(text)
+    found = prepared(tmp_path / "rows.json", tmp_path / "out")
+    assert [turns[0][1] for turns in found] == [row["question"] for row in rows]
 
 
-def test_marker_is_written_after_all_files(dataset: Path, tmp_path: Path) -> None:
-    out = tmp_path / "snapshot"
-    assert prepare(str(dataset), out) == {"train": (400, 0, 0), "test": (200, 0, 0)}
-    marker = (out / "_SUCCESS").stat().st_mtime_ns
-    assert all(file.stat().st_mtime_ns <= marker for file in out.iterdir())
-
-
-def test_same_seed_gives_the_same_rows(dataset: Path, tmp_path: Path) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        prepare(str(dataset), tmp_path / name, fraction=0.1, seed=seed)
-    one, again, other = ((tmp_path / name / "train.jsonl").read_text() for name in "abc")
-    assert one == again != other
-
-
-def test_snapshot_that_is_there_is_not_touched(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "snapshot"
-    prepare(str(dataset), out, splits=["train"])
-    before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
-    assert main([str(dataset), "--out", str(out)]) == 2
-    assert "already holds a snapshot" in capsys.readouterr().err
-    assert before == {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+def test_json_that_is_cut_off_names_the_row(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(ARRAY[: len(ARRAY) // 2])
+    failed = run(tmp_path / "rows.json", "--out", tmp_path / "out")
+    assert (failed.exit_code, (tmp_path / "out").exists()) == (2, False)
+    assert "row 16 is no JSON: unterminated string" in failed.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"),
+    ("data", "reason"),
     [
-        (["--fraction", "0"], "--fraction"),
-        (["--split", "train_sft"], "has no split train_sft"),
-        (["--split", "test"], "no split to train on"),
+        (b"", "it is empty"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "a PNG image"),
+        (b"PK\x03\x04\x14\0" + bytes(99), "a ZIP archive"),
+        (b"Dear reader,\nthis is prose.\n", "neither JSON nor a table"),
+        (gzip.compress(jsonl(pairs(30)))[:40], "damaged or cut off"),
+        (b"PAR1" + bytes(99), "cannot be read as parquet"),
     ],
 )
-def test_what_cannot_be_prepared_is_said(
-    dataset: Path, tmp_path: Path, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "snapshot"
-    assert main([str(dataset), "--out", str(out), *arguments]) == 2
-    assert reason in capsys.readouterr().err
-    assert not out.exists()
+def test_a_file_without_rows_says_what_it_is(data: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.dat").write_bytes(data)
+    failed = run(tmp_path / "rows.dat", "--out", tmp_path / "out")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert reason in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
-def test_dataset_without_dialogues_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "train.jsonl").write_text('{"text": "a"}\n')
-    with pytest.raises(ValueError, match="no column messages, only text"):
-        prepare(str(tmp_path), tmp_path / "out")
+# -- what is left out, changed, and a choice
 
 
-def a_turn(role: str, content: str, weight: int | None = None) -> dict[str, Any]:
-    return {"role": role, "content": content, "weight": weight}
+def test_what_is_left_out_or_changed_is_counted_with_its_rows(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    rows: list[Any] = [{"conversations": [{"from": "human", "value": f"Q{n}"}, turns[1]]} for n in range(20)]
+    rows[2] = {
+        "conversations": [*turns, {"from": "function_call", "value": "{}"}, {"from": "observation", "value": "1"}]
+    }
+    rows[3] = {"conversations": [turns[1], *turns]}
+    rows[4] = {"conversations": [*turns, {"from": "human", "value": "thanks"}]}
+    rows[5] = {"conversations": [{"from": "human", "value": ""}, turns[1]]}
+    rows[6] = {"conversations": None}
+    rows[7] = {"conversations": [turns[0], {"from": "gpt", "value": "\ud83d"}]}
+    (tmp_path / "rows.jsonl").write_bytes(
+        json.dumps(rows[0]).encode() + b"\nnot JSON\n" + b"".join(json.dumps(row).encode() + b"\n" for row in rows[1:])
+    )
+    done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", "--json")
+    (part,) = json.loads(done.stdout)["parts"]
+    assert part["left_out"] == {
+        "invalid-json": 1,
+        "role-tool": 1,
+        "content-empty": 1,
+        "turns-missing": 1,
+        "lone-surrogate": 1,
+    }
+    assert part["changed"] == {"beginning-left-out": 1, "ending-left-out": 1}
+    assert part["first_rows"]["role-tool"] == [4]
+    assert (part["rows_read"], part["rows_written"]) == (21, 16)
+    shown = run(tmp_path / "rows.jsonl", "--out", tmp_path / "again").stdout
+    assert (
+        "left out 1: the line is not one JSON value; the column is counted in characters from 1 (invalid-json; row 2)"
+        in shown
+    )
+    assert "changed 1: user turns behind the last answer were left out (ending-left-out; row 6)" in shown
 
 
-def test_answers_of_weight_0_are_left_out_with_their_questions_and_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_calls_of_tools_are_kept_when_somebody_asks(tmp_path: Path) -> None:
+    names = ("human", "function_call", "observation", "gpt")
+    turns = [{"from": name, "value": name} for name in names]
+    (tmp_path / "rows.jsonl").write_bytes(jsonl([{"system": "S", "conversations": turns, "tools": "[]"}] * 3))
+    failed = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out")
+    assert "none of 3 rows can be trained on: role-tool (3)" in failed.stderr
+    found = prepared(tmp_path / "rows.jsonl", tmp_path / "out", "--keep-tools")
+    assert [role for role, _ in found[0]] == ["system", "user", "assistant", "tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("row", "decided_by"),
+    [
+        ({"question": "q", "answer": "a", "query": "x", "response": "y"}, ["--user query --assistant response"]),
+        ({"conversations": [{"from": "human", "value": "q"}], "instruction": "i", "output": "o"}, ["--shape sharegpt", "--shape alpaca"]),
+        ({"turns": [{"role": "user", "content": "q"}], "chat": [{"role": "user", "content": "q"}]}, ["--turns turns", "--turns chat"]),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, ["--shape preference"]),
+        ({"prompt": "q", "completion": "a", "label": True}, ["--shape preference"]),
+        ({"context": "c", "question": "q", "answers": {"text": ["a"]}}, ["--user context,question --assistant answers"]),
+        ({"frage": "q", "antwort": "a"}, ["--user COLUMN --assistant COLUMN"]),
+    ],
+)  # fmt: skip
+def test_nothing_is_guessed(row: Row, decided_by: list[str], tmp_path: Path) -> None:
+    """Where there is a choice, nothing is written, and the options that decide are named; they do."""
+    (tmp_path / "rows.jsonl").write_bytes(jsonl([row] * 20))
+    failed = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out")
+    assert (failed.exit_code, (tmp_path / "out").exists()) == (2, False)
+    for option in decided_by:
+        assert option in failed.stderr
+    if "COLUMN" not in decided_by[0]:
+        done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", *decided_by[-1].split())
+        assert done.exit_code == 0 or "no-assistant" in done.stderr
+
+
+def test_columns_are_named_and_a_misspelt_one_has_its_nearest(tmp_path: Path) -> None:
+    (tmp_path / "faq.csv").write_text("Frage,Antwort,Regel\n" + "".join(f"q{n},a{n},s\n" for n in range(20)))
+    failed = run(tmp_path / "faq.csv", "--out", tmp_path / "out", "--user", "frage", "--assistant", "Antwort")
+    assert "there is no column frage, only Antwort, Frage, Regel; did you mean Frage?" in failed.stderr
+    found = prepared(
+        tmp_path / "faq.csv", tmp_path / "out", "--user", "Frage", "--assistant", "Antwort", "--system", "Regel"
+    )
+    assert found[7] == [("system", "s"), ("user", "q7"), ("assistant", "a7")]
+
+
+def test_answers_of_weight_0_are_left_out_with_their_questions_and_counted(tmp_path: Path) -> None:
+    def turn(role: str, content: str, weight: int | None = None) -> Row:
+        return {"role": role, "content": content, "weight": weight}
+
     rows = [
-        {
-            "messages": [
-                a_turn("user", "1"),
-                a_turn("assistant", "a", 0),
-                a_turn("user", "2"),
-                a_turn("assistant", "b", 1),
-            ]
-        },
-        {"messages": [a_turn("user", "3"), a_turn("assistant", "c", 0)]},
-        {"messages": [a_turn("system", "s"), a_turn("user", "4"), a_turn("assistant", "d")]},
+        [turn("user", "1"), turn("assistant", "a", 0), turn("user", "2"), turn("assistant", "b", 1)],
+        [turn("user", "3"), turn("assistant", "c", 0)],
+        [turn("system", "s"), turn("user", "4"), turn("assistant", "d")],
     ]
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--drop-unweighted"]) == 0
-    assert "train.jsonl: 2 rows; left out: 4 turns, 1 rows" in capsys.readouterr().out
-    written = [json.loads(line) for line in (tmp_path / "out" / "train.jsonl").read_text().splitlines()]
-    assert [[(turn["role"], turn["content"]) for turn in row["messages"]] for row in written] == [
+    (tmp_path / "rows.jsonl").write_bytes(jsonl([{"messages": turns} for turns in rows]))
+    done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out")
+    assert "changed 1: an answer of weight 0 was left out, with the user turns that it answers" in done.stdout
+    assert "left out 1:" in done.stdout
+    assert "no-weighted-answer; row 2" in done.stdout
+    assert written(tmp_path / "out") == [
         [("user", "2"), ("assistant", "b")],
         [("system", "s"), ("user", "4"), ("assistant", "d")],
     ]
+    kept = prepared(tmp_path / "rows.jsonl", tmp_path / "kept", "--keep-unweighted")
+    assert [turns[-1][1] for turns in kept] == ["b", "d"]
+    assert len(kept[0]) == 4
+
+
+# -- samples, splits, shards, options
+
+
+def test_the_same_seed_draws_the_same_rows_of_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(400)))
+    by = ("--fraction", 0.05, "--seed")
+    one, again, other = (prepared(tmp_path / "rows.jsonl", tmp_path / f"{n}", *by, n % 2) for n in (1, 3, 2))
+    assert one == again != other
+    assert len(one) == len(other) == 20
+    by = ("--rows", 7, "--seed")
+    one, again, other = (prepared(tmp_path / "rows.jsonl", tmp_path / f"r{n}", *by, n % 2) for n in (1, 3, 2))
+    assert one == again != other
+    assert len(one) == 7
+
+
+def test_all_rows_are_taken_where_the_fraction_is_nearly_all(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(500)))
+    found = prepared(tmp_path / "rows.jsonl", tmp_path / "out", "--fraction", 0.9)
+    assert len({tuple(turns) for turns in found}) == len(found)
+    assert abs(len(found) - 450) <= 1
+
+
+def test_a_test_split_is_held_out_by_content(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(300) * 2))
+    prepared(tmp_path / "rows.jsonl", tmp_path / "out", "--test-share", 0.2)
+    train, test = (written(tmp_path / "out", f"{split}.jsonl") for split in ("train", "test"))
+    assert len(train) + len(test) == 600
+    assert 60 < len(test) < 180
+    assert not {str(turns) for turns in train} & {str(turns) for turns in test}
+
+
+def test_shards_are_named_as_the_hub_names_them(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(25)))
+    done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", "--shard-rows", 10)
+    names = [f"train-0000{n}-of-00003.jsonl" for n in range(3)]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["_SUCCESS", *names]
+    assert "3 files" in done.stdout
+    assert [turns for name in names for turns in written(tmp_path / "out", name)] == dialogues(25)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "parquet"])
+def test_all_formats_that_can_be_written_are_acceptable_snapshots(ending: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(30)))
+    for out in ("one", "two"):
+        assert run(tmp_path / "rows.jsonl", "--out", tmp_path / out, "--format", ending).exit_code == 0
+        assert validate([str(tmp_path / out)]) == 0
+    one, two = ((tmp_path / out / f"train.{ending}").read_bytes() for out in ("one", "two"))
+    assert one == two
+
+
+def test_options_go_with_the_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(20)))
+    by = ("--base-model", "Phi-4-mini-instruct", "--hyperparameter", "num_train_epochs=2", "--note", "a try")
+    assert run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", *by).exit_code == 0
+    assert json.loads((tmp_path / "out" / "snapshot.json").read_text()) == {
+        "base_model": "Phi-4-mini-instruct",
+        "hyperparameters": {"num_train_epochs": 2},
+        "note": "a try",
+    }
+    wrong = run(tmp_path / "rows.jsonl", "--out", tmp_path / "x", "--hyperparameter", "num_train_epoch=2")
+    assert "did you mean 'num_train_epochs'?" in wrong.stderr
+
+
+def test_the_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(jsonl(pairs(20)))
+    out = tmp_path / "out"
+    prepared(tmp_path / "rows.jsonl", out)
+    before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert "already holds a snapshot" in run(tmp_path / "rows.jsonl", "--out", out).stderr
+    assert before == {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert "not empty" in run(tmp_path / "rows.jsonl", "--out", tmp_path).stderr
+    (tmp_path / "empty").mkdir()
+    prepared(tmp_path / "rows.jsonl", tmp_path / "empty")
+    assert not list(tmp_path.glob(".*"))
+
+
+# -- folders
+
+
+def make_folder(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_folder_gives_its_splits_by_the_names_of_files_and_folders(tmp_path: Path) -> None:
+    given = make_folder(
+        tmp_path / "in",
+        {
+            "data/train-00000-of-00002.jsonl": jsonl(pairs(10)),
+            "data/train-00001-of-00002.csv": csv_of(pairs(10, 10)).encode(),
+            "test/part.json": json.dumps(pairs(5, 50)).encode(),
+            "README.md": b"# Data",
+            ".git/config.json": b"{}",
+            "dataset_infos.json": b"{}",
+        },
+    )
+    assert prepared(given, tmp_path / "out") == dialogues(20)
+    assert written(tmp_path / "out", "test.jsonl") == dialogues(5, 50)
+    only = prepared(given, tmp_path / "only", "--split", "train")
+    assert (len(only), (tmp_path / "only" / "test.jsonl").exists()) == (20, False)
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "reason"),
+    [
+        ({"train.jsonl": jsonl(pairs(9)), "more.jsonl": jsonl(pairs(9))}, [], "more.jsonl: the name says no split"),
+        ({"train-test.jsonl": jsonl(pairs(9))}, [], "named like several splits"),
+        ({"test.jsonl": jsonl(pairs(9))}, [], "no split to train on"),
+        ({"train.jsonl": jsonl(pairs(9))}, ["--split", "test"], "there is no split test, only train"),
+        ({"notes.md": b"x"}, [], "no file with rows"),
+        ({"train.jsonl": jsonl(pairs(9)), "test.jsonl": b'{"text": "a"}\n'}, [], "test.jsonl: the columns text"),
+    ],
+)
+def test_a_folder_that_leaves_a_choice_is_refused(
+    files: dict[str, bytes], arguments: list[str], reason: str, tmp_path: Path
+) -> None:
+    failed = run(make_folder(tmp_path / "in", files), "--out", tmp_path / "out", *arguments)
+    assert (failed.exit_code, (tmp_path / "out").exists()) == (2, False)
+    assert reason in failed.stderr
 
 
 @pytest.mark.parametrize(
@@ -138,10 +375,79 @@ def test_answers_of_weight_0_are_left_out_with_their_questions_and_counted(
 )
 def test_of_several_splits_the_plain_one_is_taken(names: list[str], taken: str) -> None:
     """So that the command of the README works for ultrachat_200k, which has train_sft and train_gen."""
-    assert _plainest("train", names) == taken
+    assert plainest("train", names) == taken
 
 
 @pytest.mark.parametrize("names", [["train_gen", "train_prefs"], ["train", "train_sft"]])
 def test_splits_of_which_none_is_plain_are_for_a_person_to_choose_from(names: list[str]) -> None:
-    with pytest.raises(ValueError, match="would each become train; choose one with --split"):
-        _plainest("train", names)
+    with pytest.raises(CannotPrepare, match="would each become train; choose one with --split"):
+        plainest("train", names)
+
+
+# -- names on the Hub
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "the Hub is switched off (HF_HUB_OFFLINE)"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached"),
+    ],
+)
+def test_that_the_hub_is_out_of_reach_is_said_at_once(
+    environment: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    failed = run("owner/data", "--out", tmp_path / "out")
+    assert failed.exit_code == 2
+    assert "there is no file or folder owner/data; it may be a dataset on the Hub, but" in failed.stderr
+    assert reason in failed.stderr
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cli.preparing import hub
+
+    def never(*_: Any, **__: Any) -> Any:
+        time.sleep(30)
+
+    monkeypatch.setattr(hub, "_PATIENCE", 0.01)
+    monkeypatch.setattr(socket, "create_connection", never)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    with pytest.raises(CannotPrepare, match="no connection within"):
+        hub.require_hub("owner/data")
+
+
+@pytest.mark.parametrize(("given", "reason"), [("faq.jsnl", "did you mean"), ("./nothing", "no file or folder")])
+def test_a_misspelt_file_is_not_looked_for_on_the_hub(
+    given: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "faq.jsonl").write_bytes(jsonl(pairs(3)))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert reason in run(given, "--out", tmp_path / "out").stderr
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Any], Path]:
+    def save(dataset: Any) -> Path:
+        dataset.save_to_disk(str(tmp_path / "saved"))
+        return tmp_path / "saved"
+
+    return save
+
+
+def test_what_datasets_saved_is_read_with_its_splits(saved: Callable[[Any], Path], tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict  # type: ignore[import-untyped]
+
+    train, test = Dataset.from_list(pairs(30)), Dataset.from_list(pairs(5, 50))
+    shuffled = train.shuffle(seed=3)
+    folder = saved(DatasetDict({"train_sft": shuffled, "train_gen": train, "test_sft": test}))
+    expected = [dialogue for row in shuffled for dialogue in dialogues(1, int(row["question"][6:-1]))]
+    assert prepared(folder, tmp_path / "out") == expected
+    assert written(tmp_path / "out", "test.jsonl") == dialogues(5, 50)
+    unknown = run(folder, "--out", tmp_path / "x", "--split", "train_sf")
+    assert "it has train_sft, train_gen, test_sft; did you mean train_sft?" in unknown.stderr
+    assert prepared(folder / "train_gen", tmp_path / "single") == dialogues(30)

@@ -20,7 +20,9 @@ from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from typer.testing import CliRunner
 
+from cli.__main__ import app
 from scripts.rule_examples import rows
 from shared.validation import Policy, ValidationReport, freeze
 from tests.shared.validation.test_planted import source
@@ -28,60 +30,61 @@ from tests.shared.validation.test_planted import source
 GOOD = rows(0, 30)
 LINES = GOOD.splitlines()
 COMMAND = re.compile(r"((?:jq|sed|tr|grep|iconv|python3) [^`]*FILE[^`]*?ROWS\.jsonl)")
+PREPARE = re.compile(r"`droptune prepare (?:FILE|data\.jsonl) --out FOLDER`(?: with (--shape \w+))?")
 
 # Rows: a template (%d: the number of the row), the rule, words of what was found, and whether a command mends them.
 ROWS: dict[str, tuple[str, str, str, bool]] = {
-    "sharegpt": ('{"conversations": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "messages-missing", "as ShareGPT writes", True),
-    "sharegpt with a system": ('{"system": "s", "conversations": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "messages-missing", "as ShareGPT", True),
-    "sharegpt in messages": ('{"messages": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "role-missing", "as ShareGPT writes", True),
-    "conversations with roles": ('{"conversations": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "messages-missing", "turns under conversations", True),
-    "wildchat": ('{"model": "m", "conversation": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "messages-missing", "turns under conversation", True),
-    "turns": ('{"turns": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "messages-missing", "turns under turns", True),
-    "capital": ('{"Messages": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "messages-missing", "turns under Messages", True),
-    "inputs in a conversation": ('{"conversation": [{"input": "q%d", "output": "a"}]}', "messages-missing", "inputs and outputs", True),
-    "texts that take turns": ('{"dialog": ["q%d", "a"]}', "messages-missing", "a list of texts under dialog", True),
-    "ultrachat raw": ('{"id": "1", "data": ["q%d", "a"]}', "messages-missing", "a list of texts under data", True),
-    "alpaca": ('{"instruction": "q%d", "input": "", "output": "a"}', "messages-missing", "as Alpaca writes", True),
-    "alpaca with history": ('{"instruction": "q%d", "input": "i", "output": "a", "system": "s", "history": [["b", "c"]]}', "messages-missing", "as Alpaca writes", True),
-    "dolly": ('{"instruction": "q%d", "context": "c", "response": "a", "category": "x"}', "messages-missing", "as Alpaca writes", True),
-    "prompt and completion": ('{"prompt": "q%d", "completion": "a"}', "messages-missing", "prompt and completion", True),
-    "kto": ('{"prompt": "q%d", "completion": "a", "label": true}', "messages-missing", "prompt and completion", True),
-    "lists in prompt and completion": ('{"prompt": [{"role": "user", "content": "q%d"}], "completion": [{"role": "assistant", "content": "a"}]}', "messages-missing", "lists of turns under prompt", True),
-    "orpo": ('{"prompt": "q%d", "chosen": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}], "rejected": []}', "messages-missing", "chosen and rejected", True),
-    "orpo with answers alone": ('{"prompt": "q%d", "chosen": [{"role": "assistant", "content": "a"}], "rejected": []}', "messages-missing", "chosen and rejected", True),
-    "dpo as texts": ('{"prompt": "q%d", "chosen": "a", "rejected": "b"}', "messages-missing", "prompt and completion", True),
-    "preferred output": ('{"input": {"messages": [{"role": "user", "content": "q%d"}]}, "preferred_output": [{"role": "assistant", "content": "a"}], "non_preferred_output": []}', "messages-missing", "preferred answer", True),
-    "anthropic hh": ('{"chosen": "\\n\\nHuman: q%d\\n\\nAssistant: a", "rejected": "\\n\\nHuman: q\\n\\nAssistant: b"}', "messages-missing", "Human: and Assistant:", True),
-    "claude's old prompts": ('{"prompt": "\\n\\nHuman: q%d\\n\\nAssistant:", "completion": " a"}', "messages-missing", "Human: and Assistant:", True),
-    "a batch's requests": ('{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}', "messages-missing", "requests of a batch", False),
-    "a batch's answers": ('{"custom_id": "%d", "response": {"body": {"choices": []}}, "error": null}', "messages-missing", "answers of a service", False),
-    "completions": ('{"id": "%d", "object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": "a"}}]}', "messages-missing", "answers of a service", False),
-    "gemini": ('{"contents": [{"role": "user", "parts": [{"text": "q%d"}]}, {"role": "model", "parts": [{"text": "a"}]}]}', "messages-missing", "as Gemini writes", True),
-    "gemini with a system": ('{"systemInstruction": {"parts": [{"text": "s"}]}, "contents": [{"role": "user", "parts": [{"text": "q%d"}]}, {"role": "model", "parts": [{"text": "a"}]}]}', "messages-missing", "as Gemini writes", True),
-    "vertex text": ('{"input_text": "q%d", "output_text": "a"}', "messages-missing", "(input_text, output_text)", True),
-    "vertex chat": ('{"context": "c", "messages": [{"author": "user", "content": "q%d"}, {"author": "bot", "content": "a"}]}', "role-missing", "author and content", True),
+    "sharegpt": ('{"conversations": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "row-format", "look like ShareGPT (conversations)", True),
+    "sharegpt with a system": ('{"system": "s", "conversations": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "row-format", "ShareGPT (conversations, system)", True),
+    "sharegpt in messages": ('{"messages": [{"from": "human", "value": "q%d"}, {"from": "gpt", "value": "a"}]}', "row-format", "ShareGPT (messages)", True),
+    "conversations with roles": ('{"conversations": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "row-format", "turns under conversations", True),
+    "wildchat": ('{"model": "m", "conversation": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "row-format", "turns under conversation", True),
+    "turns": ('{"turns": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "row-format", "turns under turns", True),
+    "capital": ('{"Messages": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "row-format", "turns under Messages", True),
+    "inputs in a conversation": ('{"conversation": [{"input": "q%d", "output": "a"}]}', "row-format", "a list of questions with their answers (conversation)", True),
+    "texts that take turns": ('{"dialog": ["q%d", "a"]}', "row-format", "texts that take turns (dialog)", True),
+    "ultrachat raw": ('{"id": "1", "data": ["q%d", "a"]}', "row-format", "texts that take turns (data)", True),
+    "alpaca": ('{"instruction": "q%d", "input": "", "output": "a"}', "row-format", "look like Alpaca (instruction, input, output)", True),
+    "alpaca with history": ('{"instruction": "q%d", "input": "i", "output": "a", "system": "s", "history": [["b", "c"]]}', "row-format", "Alpaca (instruction, input, output, system, history)", True),
+    "dolly": ('{"instruction": "q%d", "context": "c", "response": "a", "category": "x"}', "row-format", "Alpaca (instruction, context, response)", True),
+    "prompt and completion": ('{"prompt": "q%d", "completion": "a"}', "row-format", "prompt and completion (prompt, completion)", True),
+    "kto": ('{"prompt": "q%d", "completion": "a", "label": true}', "row-format", "preferences (prompt, completion, label)", True),
+    "lists in prompt and completion": ('{"prompt": [{"role": "user", "content": "q%d"}], "completion": [{"role": "assistant", "content": "a"}]}', "row-format", "prompt and completion (prompt, completion)", True),
+    "orpo": ('{"prompt": "q%d", "chosen": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}], "rejected": []}', "row-format", "preferences (prompt, chosen)", True),
+    "orpo with answers alone": ('{"prompt": "q%d", "chosen": [{"role": "assistant", "content": "a"}], "rejected": []}', "row-format", "preferences (prompt, chosen)", True),
+    "dpo as texts": ('{"prompt": "q%d", "chosen": "a", "rejected": "b"}', "row-format", "preferences (prompt, chosen)", True),
+    "preferred output": ('{"input": {"messages": [{"role": "user", "content": "q%d"}]}, "preferred_output": [{"role": "assistant", "content": "a"}], "non_preferred_output": []}', "row-format", "preferences (input, preferred_output)", True),
+    "anthropic hh": ('{"chosen": "\\n\\nHuman: q%d\\n\\nAssistant: a", "rejected": "\\n\\nHuman: q\\n\\nAssistant: b"}', "row-format", "preferences, in the template of Human and Assistant (chosen)", True),
+    "claude's old prompts": ('{"prompt": "\\n\\nHuman: q%d\\n\\nAssistant:", "completion": " a"}', "row-format", "prompt and completion, in the template of Human and Assistant (prompt, completion)", True),
+    "a batch's requests": ('{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}', "row-format", "requests of a batch", False),
+    "a batch's answers": ('{"custom_id": "%d", "response": {"body": {"choices": []}}, "error": null}', "row-format", "answers of a service", False),
+    "completions": ('{"id": "%d", "object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": "a"}}]}', "row-format", "answers of a service", False),
+    "gemini": ('{"contents": [{"role": "user", "parts": [{"text": "q%d"}]}, {"role": "model", "parts": [{"text": "a"}]}]}', "row-format", "Gemini's contents", True),
+    "gemini with a system": ('{"systemInstruction": {"parts": [{"text": "s"}]}, "contents": [{"role": "user", "parts": [{"text": "q%d"}]}, {"role": "model", "parts": [{"text": "a"}]}]}', "row-format", "Gemini's contents", True),
+    "vertex text": ('{"input_text": "q%d", "output_text": "a"}', "row-format", "(input_text, output_text)", True),
+    "vertex chat": ('{"context": "c", "messages": [{"author": "user", "content": "q%d"}, {"author": "bot", "content": "a"}]}', "row-format", "turns with author and content under messages", True),
     "bedrock": ('{"system": [{"text": "s"}], "messages": [{"role": "user", "content": [{"text": "q%d"}]}, {"role": "assistant", "content": [{"text": "a"}]}]}', "content-multimodal", "a list of 1 part", True),
-    "titan": ('{"inputText": "q%d", "outputText": "a"}', "messages-missing", "(inputText, outputText)", True),
+    "titan": ('{"inputText": "q%d", "outputText": "a"}', "row-format", "(inputText, outputText)", True),
     "text parts": ('{"messages": [{"role": "user", "content": [{"type": "text", "text": "q%d"}]}, {"role": "assistant", "content": "a"}]}', "content-multimodal", "a list of 1 part", True),
     "cohere": ('{"messages": [{"role": "User", "content": "q%d"}, {"role": "Chatbot", "content": "a"}]}', "role-unknown", '"User"', True),
     "roles in capitals": ('{"messages": [{"role": "USER", "content": "q%d"}, {"role": "ASSISTANT ", "content": "a"}]}', "role-unknown", '"USER"', True),
     "human and ai": ('{"messages": [{"role": "human", "content": "q%d"}, {"role": "ai", "content": "a"}]}', "role-unknown", '"human"', True),
-    "text in turns": ('{"messages": [{"role": "user", "text": "q%d"}, {"role": "assistant", "text": "a"}]}', "content-missing", "role and text", True),
-    "speakers": ('{"messages": [{"speaker": "user", "text": "q%d"}, {"speaker": "bot", "text": "a"}]}', "role-missing", "speaker and text", True),
-    "xp3": ('{"inputs": "q%d", "targets": "a"}', "messages-missing", "(inputs, targets)", True),
-    "squad": ('{"context": "c", "question": "q%d", "answers": {"text": ["a"], "answer_start": [0]}}', "messages-missing", "(question, answers)", True),
-    "several answers": ('{"query": "q%d", "answers": ["a", "b"]}', "messages-missing", "(query, answers)", True),
-    "ultrafeedback": ('{"instruction": "q%d", "completions": [{"response": "a"}]}', "messages-missing", "(instruction, completions)", True),
-    "fields for roles": ('{"system": "s", "user": "q%d", "assistant": "a"}', "messages-missing", "(user, assistant)", True),
-    "oasst": ('{"message_id": "%d", "parent_id": null, "text": "t", "role": "prompter"}', "messages-missing", "as OASST writes", False),
-    "guanaco": ('{"text": "### Human: q%d### Assistant: a"}', "messages-missing", "the template of Guanaco", False),
-    "llama 2": ('{"text": "<s>[INST] q%d [/INST] a </s>"}', "messages-missing", "the template of Llama 2", False),
-    "chatml": ('{"text": "<|im_start|>user\\nq%d<|im_end|>"}', "messages-missing", "the template of ChatML", False),
-    "tokens": ('{"input_ids": [1, %d], "labels": [1, 2]}', "messages-missing", "tokens", False),
+    "text in turns": ('{"messages": [{"role": "user", "text": "q%d"}, {"role": "assistant", "text": "a"}]}', "row-format", "turns with role and text under messages", True),
+    "speakers": ('{"messages": [{"speaker": "user", "text": "q%d"}, {"speaker": "bot", "text": "a"}]}', "row-format", "turns with speaker and text under messages", True),
+    "xp3": ('{"inputs": "q%d", "targets": "a"}', "row-format", "(inputs, targets)", True),
+    "squad": ('{"context": "c", "question": "q%d", "answers": {"text": ["a"], "answer_start": [0]}}', "row-format", "(question, answers)", False),
+    "several answers": ('{"query": "q%d", "answers": ["a", "b"]}', "row-format", "(query, answers)", True),
+    "ultrafeedback": ('{"instruction": "q%d", "completions": [{"response": "a"}]}', "row-format", "(instruction, completions)", True),
+    "fields for roles": ('{"system": "s", "user": "q%d", "assistant": "a"}', "row-format", "(user, assistant, system)", True),
+    "oasst": ('{"message_id": "%d", "parent_id": null, "text": "t", "role": "prompter"}', "row-format", "as OASST writes", False),
+    "guanaco": ('{"text": "### Human: q%d### Assistant: a"}', "row-format", "in the template of Guanaco", True),
+    "llama 2": ('{"text": "<s>[INST] q%d [/INST] a </s>"}', "row-format", "in the template of Llama 2", True),
+    "chatml": ('{"text": "<|im_start|>user\\nq%d<|im_end|>\\n<|im_start|>assistant\\na<|im_end|>"}', "row-format", "in the template of ChatML", True),
+    "tokens": ('{"input_ids": [1, %d], "labels": [1, 2]}', "row-format", "tokens", False),
     "bare lists": ('[{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]', "not-an-object", "a list of turns", True),
     "json in json": (json.dumps('{"messages": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}'), "not-an-object", "JSON inside a text", True),
-    "messages as text": ('{"messages": "[{\\"role\\": \\"user\\", \\"content\\": \\"q%d\\"}, {\\"role\\": \\"assistant\\", \\"content\\": \\"a\\"}]"}', "messages-not-list", "JSON inside a text", True),
-    "messages by column": ('{"messages": {"role": ["user", "assistant"], "content": ["q%d", "a"]}}', "messages-not-list", "lists of roles and contents", True),
+    "messages as text": ('{"messages": "[{\\"role\\": \\"user\\", \\"content\\": \\"q%d\\"}, {\\"role\\": \\"assistant\\", \\"content\\": \\"a\\"}]"}', "row-format", "turns written as a text under messages", True),
+    "messages by column": ('{"messages": {"role": ["user", "assistant"], "content": ["q%d", "a"]}}', "row-format", "turns written by column under messages", True),
     "unquoted names": ("{messages: [{role: 'user', content: 'q%d'}]}", "invalid-json", "names without quotes", False),
     "no numbers": ('{"score": NaN, "messages": [{"role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "not-a-number", "NaN", False),
     "a key twice": ('{"messages": [{"role": "user", "role": "user", "content": "q%d"}, {"role": "assistant", "content": "a"}]}', "repeated-key", '"role"', False),
@@ -165,6 +168,12 @@ def check(data: bytes, name: str = "data.jsonl") -> ValidationReport:
 def mended(report: ValidationReport, data: bytes, folder: Path) -> ValidationReport:
     """The report of the file that the command in the first finding makes."""
     finding = report.findings[0]
+    if prepared := PREPARE.search(f"{finding.places[0].expected} {finding.fix}"):
+        (folder / "data.jsonl").write_bytes(data)
+        arguments = ["prepare", str(folder / "data.jsonl"), "--out", str(folder / "OUT"), *(prepared[1] or "").split()]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return check((folder / "OUT" / "train.jsonl").read_bytes())
     command = COMMAND.search(f"{finding.fix} {finding.places[0].expected}")
     assert command, finding
     if shutil.which(command[1].split()[0]) is None:

@@ -85,7 +85,8 @@ def test_changes_break_every_rule() -> None:
         "too-many-bad-rows",
         "too-few-train-rows",
     }  # here every place is asked for, and then every row is read
-    assert set(RULES) - set(broken) == {"file-expands", *need_a_table, *told_beside_all_places}
+    of_all_rows = {"row-format"}  # no change makes all rows of a file those of another tool: see test_foreign.py
+    assert set(RULES) - set(broken) == {"file-expands", *need_a_table, *told_beside_all_places, *of_all_rows}
 
 
 @pytest.mark.parametrize("first", firsts(SNAPSHOTS, 500, 2_000))

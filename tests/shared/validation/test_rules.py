@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -530,9 +531,39 @@ def test_an_empty_form_of_a_tool_call_is_none(empty: Any) -> None:
 
 
 def test_what_only_follows_comes_last() -> None:
-    report = check(b'{"conversations": [{"from": "human", "value": "q"}]}\n' * 30)
+    report = check(b'{"conversations": "q"}\n' * 30)
     assert [finding.rule for finding in report.findings] == ["messages-missing", "too-few-rows"]
-    assert "ShareGPT" in report.findings[0].fix
+
+
+SHAREGPT = b'{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}\n'
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_of_another_format_is_refused_once_with_the_command_that_converts_it(packed: bool) -> None:
+    """Whatever its size: only its beginning is read. The reason of the snapshot says the same."""
+    data, name = SHAREGPT * 30_000, "bot/2026 01/it's.jsonl"
+    report = check(gzip.compress(data) if packed else data, f"{name}.gz" if packed else name)
+    assert [(finding.rule, finding.count) for finding in report.findings] == [("row-format", 1)]
+    assert report.rows == 0
+    assert "rows that look like ShareGPT (conversations)" in report.summary
+    quoted = shlex.quote("it's.jsonl" + ".gz" * packed)
+    assert f"`droptune prepare {quoted} --out FOLDER`" in report.summary
+
+
+def test_rows_of_another_format_among_good_ones_are_bad_rows() -> None:
+    report = check(GOOD_ROWS + SHAREGPT * 2, min_rows=3)
+    assert [(finding.rule, finding.count) for finding in report.findings] == [("messages-missing", 2)]
+    assert "ShareGPT (conversations)" in report.findings[0].places[0].found
+    assert "`droptune prepare FILE --out FOLDER`" in report.summary
+
+
+def test_columns_of_another_format_are_named_with_the_command() -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"instruction": ["q"] * 30, "input": [""] * 30, "output": ["a"] * 30}), out)
+    report = check(out.getvalue(), "bot.parquet")
+    assert [finding.rule for finding in report.findings] == ["messages-column-missing"]
+    assert "which looks like Alpaca (instruction, input, output)" in report.summary
+    assert "`droptune prepare bot.parquet --out FOLDER`" in report.summary
 
 
 @pytest.mark.parametrize("view", [pa.list_view, pa.large_list_view, pa.large_list])
