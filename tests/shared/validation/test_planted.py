@@ -294,6 +294,7 @@ FILES: dict[str, tuple[str, Callable[[], bytes], dict[str, Any]]] = {
     "split-unknown": ("trane-{}.jsonl", lambda: rows(100, 130), {}),
     "file-empty": ("train-{}.jsonl", lambda: b"\n \n", {}),
     "file-format": ("train-{}.jsonl", lambda: b"\x89PNG\r\n\x1a\n", {}),
+    "row-format": ("train-{}.jsonl", lambda: b'{"question": "Hi", "answer": "Hello."}\n' * 200, {}),
     "file-unreadable": ("train-{}.jsonl.gz", lambda: gzip.compress(rows(100, 130))[:-8], {}),
     "file-expands": ("train-{}.jsonl.gz", lambda: bomb(), {"max_line_bytes": 2**20}),
     "too-large": ("train-{}.jsonl", lambda: rows(100, 200), {"max_file_bytes": 9000}),
