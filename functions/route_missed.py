@@ -28,11 +28,12 @@ _HINTS = {
 }
 
 
-@blueprint.route(route="{*path}", methods=METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+@blueprint.route(route=web.PREFIX + "{*path}", methods=METHODS, auth_level=func.AuthLevel.ANONYMOUS)
 async def explain_routes(req: Request) -> Response:
     """What there is instead: 405 where the path is known with another method, else 404."""
     path = str(req.path_params.get("path") or "").strip("/")
-    allowed = [route.method for route in web.ROUTES if _fits(route.path, path)]
+    routes = [*web.ROUTES, *(route for route, _ in web.PAGE_ROUTES)]
+    allowed = [route.method for route in routes if _fits(route.path, path)]
     if allowed:
         return web.refusal(
             405, "method_not_allowed", f"this route takes {' or '.join(allowed)}", headers={"Allow": ", ".join(allowed)}

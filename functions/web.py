@@ -35,8 +35,11 @@ _CODES = {
 
 # Whom the platform lets in; elsewhere it lets everybody in.
 _LEVELS = {"function": func.AuthLevel.FUNCTION, "admin": func.AuthLevel.ADMIN}
-# Every HTTP function of the app, in the order of its declaration.
+# Every HTTP function of the app, in the order of its declaration; those of the page apart, which programs do not call.
 ROUTES: list[ApiRoute] = []
+PAGE_ROUTES: list[tuple[ApiRoute, Callable[..., Any]]] = []
+# All routes begin so. It is no prefix of the host's (host.json): then the app could not answer at its own address.
+PREFIX = "api/"
 
 
 def route[F: Callable[..., Any]](
@@ -52,7 +55,21 @@ def route[F: Callable[..., Any]](
         declared = ApiRoute(method, path, summary, **described)
         ROUTES.append(declared)
         level = _LEVELS.get(declared.caller, func.AuthLevel.ANONYMOUS)
-        decorated: F = blueprint.route(route=path, methods=[method], auth_level=level)(handler)
+        decorated: F = blueprint.route(route=f"{PREFIX}{path}", methods=[method], auth_level=level)(handler)
+        return decorated
+
+    return declare
+
+
+def page_route[F: Callable[..., Any]](
+    blueprint: func.Blueprint, method: Literal["GET", "POST"], path: str
+) -> Callable[[F], F]:
+    """Declares an HTTP function of the page. The platform lets everybody in; the function asks who it is."""
+
+    def declare(handler: F) -> F:
+        PAGE_ROUTES.append((ApiRoute(method, path, (handler.__doc__ or "").strip(), "anybody"), handler))
+        anybody = func.AuthLevel.ANONYMOUS
+        decorated: F = blueprint.route(route=f"{PREFIX}{path}", methods=[method], auth_level=anybody)(handler)
         return decorated
 
     return declare

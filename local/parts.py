@@ -166,6 +166,7 @@ def app_environment(wiring: Wiring, settings: Mapping[str, str]) -> dict[str, st
         "NOTIFY_KEY": wiring.eventgrid_key,
         # One key opens all routes: those that the host checks, and those that the app checks itself.
         "SCORING_KEYS": keys.load(wiring.host_keys.parent).function,
+        "PAGE_KEYS": keys.load(wiring.host_keys.parent).function,
         **SETTINGS,
         **{name: value for name, value in settings.items() if name != CONTAINER},
     }

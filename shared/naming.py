@@ -122,11 +122,6 @@ def training_log(snapshot: str, attempt: int) -> str:
     return f"{snapshot}.training-{attempt}.log"
 
 
-def training_metrics(snapshot: str, attempt: int) -> str:
-    """The blob in `reports` that holds what the job of one attempt logged while it trained."""
-    return f"{snapshot}.training-{attempt}.json"
-
-
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
     """The tags that say whose a resource is and where it came from."""
     return {

@@ -34,6 +34,8 @@ DECISIONS = sorted(path for path in (ROOT / "docs" / "decisions").glob("*.md") i
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 # Schedules that no default has, so that it shows which timer follows which setting.
 SCHEDULES = {"1 1 1 1 1 1": "SWEEP_SCHEDULE", "2 2 2 2 2 2": "SLEEP_SCHEDULE"}
+# What the app answers at its own address.
+ROOT_ROUTE = "{nothing:maxlength(0)?}"
 INDEX = """
 import json
 import function_app
@@ -59,7 +61,7 @@ def functions() -> list[dict[str, Any]]:
 def routes() -> set[tuple[str, str]]:
     """Method and path of every HTTP function."""
     found = [f for f in functions() if "*" not in f.get("route", "*")]
-    return {(method, f"/api/{f['route']}") for f in found for method in f["methods"]}
+    return {(method, f"/{f['route']}") for f in found if f["route"] != ROOT_ROUTE for method in f["methods"]}
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
@@ -147,19 +149,21 @@ def test_the_functions_table_is_the_app() -> None:
         if "*" in function["route"]:
             return "any other route"
         (method,) = function["methods"]
-        return f"`{method} /api/{function['route']}`"
+        return f"`{method} /`" if function["route"] == ROOT_ROUTE else f"`{method} /{function['route']}`"
 
     wanted = [(f"`{function['function']}`", trigger(function)) for function in functions()]
     assert sorted((row[0], row[1]) for row in rows(FUNCTIONS, "Functions")) == sorted(wanted)
 
 
-def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health() -> None:
-    open_routes = {path for _, path in routes() if path.startswith(("/api/v1/", "/api/score/"))} | {
+def test_the_routes_that_the_platform_leaves_open_are_those_that_ask_and_health_and_the_page() -> None:
+    checked_by_the_app = ("/api/v1/", "/api/score/", "/api/ui")
+    open_routes = {path for _, path in routes() if path.startswith(checked_by_the_app)} | {
         "/api/health",
         "/api/openapi.json",
         "/api/{*path}",
+        f"/{ROOT_ROUTE}",
     }
-    assert {f"/api/{f['route']}" for f in functions() if f.get("authLevel") == "anonymous"} == open_routes
+    assert {f"/{f['route']}" for f in functions() if f.get("authLevel") == "anonymous"} == open_routes
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -233,7 +237,7 @@ def test_every_line_of_host_json_has_its_reason() -> None:
     page = (ROOT / "docs" / "platform.md").read_text("utf-8")
     rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| (.{20,}) \|$", page, re.MULTILINE)
     found = {
-        key: value if isinstance(value, str) else json.dumps(value)
+        key: value if value and isinstance(value, str) else json.dumps(value)
         for key, value in _leaves(json.loads((ROOT / "host.json").read_text())).items()
     }
     assert {key: value for key, value, _ in rows} == found

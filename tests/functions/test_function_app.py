@@ -24,6 +24,8 @@ ROUTES = {
     "resume_dataset": ("POST", "datasets/{name}/resume"),
     "score": ("POST", "score/{dataset}"),
     "chat_completions": ("POST", "v1/chat/completions"),
+    "list_datasets": ("GET", "datasets"),
+    "cancel_snapshot": ("POST", "snapshots/{id}/cancel"),
     "list_models": ("GET", "v1/models"),
     "get_model": ("GET", "v1/models/{model}"),
     "list_snapshots": ("GET", "snapshots"),
@@ -31,12 +33,24 @@ ROUTES = {
     "get_report": ("GET", "snapshots/{id}/report"),
     "get_evaluation": ("GET", "snapshots/{id}/evaluation"),
     "get_logs": ("GET", "snapshots/{id}/logs"),
-    "get_training": ("GET", "snapshots/{id}/training"),
     "get_dataset": ("GET", "datasets/{name}"),
     "health": ("GET", "health"),
     "describe_routes": ("GET", "openapi.json"),
     "examine": ("GET", "doctor"),
 }
+# What people see in a browser; the app itself asks who they are.
+PAGE = {
+    "show_overview": ("GET", "ui"),
+    "show_datasets": ("GET", "ui/datasets"),
+    "show_dataset": ("GET", "ui/datasets/{name}"),
+    "show_snapshots": ("GET", "ui/snapshots"),
+    "show_snapshot": ("GET", "ui/snapshots/{id}"),
+    "show_sign_in": ("GET", "ui/sign-in"),
+    "sign_in": ("POST", "ui/sign-in"),
+    "sign_out": ("POST", "ui/sign-out"),
+    "get_asset": ("GET", "ui/{asset}"),
+}
+ROOT = "open_root"
 # Takes what no route takes, with every method.
 FALLBACK = "explain_routes"
 
@@ -53,7 +67,7 @@ def bindings() -> dict[str, dict[str, Any]]:
 
 
 def test_these_functions_and_no_others_are_indexed(bindings: dict[str, Any]) -> None:
-    assert set(bindings) == {*TRIGGERS, *ROUTES, FALLBACK}
+    assert set(bindings) == {*TRIGGERS, *ROUTES, *PAGE, ROOT, FALLBACK}
 
 
 def test_each_is_started_by_what_happened(bindings: dict[str, Any]) -> None:
@@ -61,8 +75,9 @@ def test_each_is_started_by_what_happened(bindings: dict[str, Any]) -> None:
 
 
 def test_each_route_has_one_method(bindings: dict[str, Any]) -> None:
-    found = {name: ([m.value for m in bindings[name]["methods"]], bindings[name]["route"]) for name in ROUTES}
-    assert found == {name: ([method], route) for name, (method, route) in ROUTES.items()}
+    known = {**ROUTES, **PAGE}
+    found = {name: ([m.value for m in bindings[name]["methods"]], bindings[name]["route"]) for name in known}
+    assert found == {name: ([method], f"api/{route}") for name, (method, route) in known.items()}
 
 
 def test_the_platform_checks_no_key_where_the_app_does_or_nobody_has_to(bindings: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ def main() -> None:
     lifeline = connect()
     job = TrainingJob.from_message(lifeline.receive())
     while True:
-        message = lifeline.receive()
-        run_step(replace(job, seconds=message["seconds"]), lifeline, message["run"])
+        run_step(job, lifeline, lifeline.receive()["run"])
 
 
 def run_step(job: TrainingJob, lifeline: Lifeline, name: str) -> None:

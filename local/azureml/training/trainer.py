@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 Dialogue = list[dict[str, str]]
-# What is logged while it trains: the step, and values by the names that transformers' Trainer gives them.
-Log = Callable[[int, dict[str, float]], None]
 
 
 class Trainer(Protocol):
-    """Learns from dialogues, by split.
+    """Learns from dialogues.
 
     A LoRA trainer would take the same arguments, write its weights into the folder and bring its own
     `model.py`.
     """
 
-    def train(self, dialogues: dict[str, list[Dialogue]], inputs: dict[str, Any], folder: Path, log: Log) -> None:
+    def train(self, dialogues: list[Dialogue], inputs: dict[str, Any], folder: Path) -> None:
         """Leave `model.py` (an MLflow model from code) and the `data` folder it reads in `folder`."""
         ...

@@ -50,13 +50,12 @@ def check_job(spec: JobSpec) -> None:
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as the workspace reports it. `status` is Azure's word, e.g. Running; `tracking` is where it logs."""
+    """A job as the workspace reports it. `status` is Azure's word, e.g. Running."""
 
     name: str
     status: str
     tags: dict[str, str]
     studio_url: str = ""
-    tracking: str = ""
 
 
 class RunFailure(Struct, frozen=True, kw_only=True):
@@ -160,5 +159,4 @@ def _job(found: Any) -> Job:
         status=plain(found.status),
         tags=dict(found.tags or {}),
         studio_url=found.studio_url or "",
-        tracking=getattr((found.services or {}).get("Tracking"), "endpoint", "") or "",
     )

@@ -1,0 +1,191 @@
+"""What all functions of the page have in common: who is signed in, HTML and its headers, errors as pages.
+
+Called by the functions that show the page and by those that act for it. A visitor is known before a view is made.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from functions import forms, web
+from functions.web import Request, Response
+from shared import runtime
+from shared.errors import Damaged, NotFound, PipelineError
+
+if TYPE_CHECKING:
+    from shared.ui.sign_in import PageAccess, Visitor
+    from shared.ui.view import Notice, View
+
+log = logging.getLogger(__name__)
+
+HOME = "/api/ui"
+# The first name is one that no other site, not even another one of the same domain, can set; it needs https.
+COOKIES = ("__Host-droptune", "droptune")
+_NOTICE_COOKIES = ("__Host-droptune-notice", "droptune-notice")
+_NOT_FROM_HERE = (
+    "This form was not sent by a page that was made for you just now. Open the page again and try once more."
+)
+# Nothing is loaded but the app's own files, nothing written into the page runs, and nobody shows it in a frame.
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def shown(req: Request, path: str, make: Callable[[Visitor], View]) -> Response:
+    """The view at a path below the page's own, for somebody who is signed in; else the form to sign in, and for what
+    cannot be shown a page that says why."""
+    from shared.operations.paging import BadPageQuery
+
+    visitor = visitor_of(req)
+    if visitor is None:
+        return sign_in_page(req, address(path, req.query_params))
+    try:
+        return page(make(visitor), visitor, notice=notice_in(req))
+    except NotFound:
+        return message(visitor, 404, "Not found", "There is nothing of that name, or it was removed.")
+    except BadPageQuery as error:
+        return message(visitor, 400, "That cannot be listed", str(error))
+    except Damaged as error:
+        return message(visitor, 503, "It cannot be read", str(error))
+    except PipelineError as error:
+        log.warning("a page could not be shown: %s", error)
+        return message(visitor, 503, "Not now", f"{error}. Reload the page in a moment.")
+
+
+def page(view: View, visitor: Visitor | None, status: int = 200, notice: Notice | None = None) -> Response:
+    """A view as an answer; a notice is shown this one time."""
+    from shared.ui import assets
+    from shared.ui.view import html
+
+    text = html(view, visitor, time.time(), assets.version(), notice)
+    response = Response(text, status, HEADERS, "text/html")
+    if visitor is not None and visitor.new_cookie:
+        set_cookie(response, COOKIES[0], visitor.new_cookie, secure=True)
+    if notice is not None:
+        for secure in (True, False):
+            set_cookie(response, _NOTICE_COOKIES[not secure], "", secure=secure, seconds=0)
+    return response
+
+
+async def own_form(req: Request, visitor: Visitor) -> dict[str, str] | Response:
+    """The fields of a form that was sent by a page made for this visitor; for any other a page that says why not."""
+    from shared.ui.sign_in import is_own_form
+
+    try:
+        form = await forms.fields(req)
+    except (forms.BadForm, web.BodyTooLarge) as error:
+        return message(visitor, 400, "Not a form", str(error))
+    if not is_own_form(visitor, form.get("token", ""), req.headers):
+        return message(visitor, 403, "Not from here", _NOT_FROM_HERE)
+    return form
+
+
+def message(visitor: Visitor | None, status: int, title: str, text: str) -> Response:
+    """A page that only says something."""
+    from shared.ui.view import View
+
+    return page(View("message.html", title, {"text": text}, refresh=0), visitor, status)
+
+
+def redirect(req: Request, to: str, notice: Notice | None = None) -> Response:
+    """See what became of it there: a reload does not do it again. The notice goes with it, in a cookie."""
+    from msgspec import json
+
+    response = Response(status_code=303, headers={**HEADERS, "Location": to})
+    if notice is not None:
+        kept = base64.urlsafe_b64encode(json.encode(notice)).decode()
+        secure = is_secure(req)
+        set_cookie(response, _NOTICE_COOKIES[not secure], kept, secure=secure, seconds=60)
+    return response
+
+
+def notice_in(req: Request) -> Notice | None:
+    """What became of what the visitor just did."""
+    kept = next((req.cookies[name] for name in _NOTICE_COOKIES if req.cookies.get(name)), "")
+    try:
+        from shared.ui.view import read_notice
+
+        return read_notice(base64.urlsafe_b64decode(kept)) if kept else None
+    except ValueError:
+        return None
+
+
+def sign_in_page(req: Request, wanted: str, wrong: bool = False) -> Response:
+    """The form to sign in, which leads back to what was asked for.
+
+    A link on another site is followed without the cookie: the browser keeps that for visits from here. So the first
+    answer to one has it ask again, from here.
+    """
+    from shared.ui.view import View
+
+    from_elsewhere = req.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+    if from_elsewhere and req.method == "GET":
+        response = Response(_FROM_HERE, 200, HEADERS, "text/html")
+        response.headers["Refresh"] = "0"
+        return response
+    possible = access().has_keys
+    view = View("sign_in.html", "Sign in", {"next": wanted, "wrong": wrong, "possible": possible}, refresh=0)
+    return page(view, None, 401)
+
+
+_FROM_HERE = '<!doctype html><html lang="en"><title>Droptune</title><p>Opening the page.</p></html>'
+
+
+def address(path: str, query: Mapping[str, str] | None = None) -> str:
+    """The address of a path below the page's own, with a query."""
+    below = "/".join(quote(part, safe="") for part in path.split("/") if part)
+    asked = f"?{urlencode(query)}" if query else ""
+    return f"{HOME}/{below}{asked}" if below else f"{HOME}{asked}"
+
+
+def safe_address(given: str) -> str:
+    """An address of the page itself; its beginning in place of any other one."""
+    own = given == HOME or given.startswith((f"{HOME}/", f"{HOME}?"))
+    plain = all(" " < c < "\x7f" and c != "\\" for c in given)
+    return given if own and plain and ".." not in given and len(given) < 2000 else HOME
+
+
+def visitor_of(req: Request) -> Visitor | None:
+    """Whoever asks, if they are signed in."""
+    return access().visitor(cookie_of(req), req.headers)
+
+
+def cookie_of(req: Request) -> str:
+    """The page's cookie, or nothing."""
+    return next((req.cookies[name] for name in COOKIES if req.cookies.get(name)), "")
+
+
+def set_cookie(response: Response, name: str, value: str, *, secure: bool, seconds: int | None = None) -> None:
+    """Has the browser keep a cookie: out of reach of scripts, and sent from this site's pages only."""
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="strict")
+
+
+def is_secure(req: Request) -> bool:
+    """Whether the browser came by https, as it says with every form: the own scheme of a request is that of the end of
+    its way. Where it does not say, a cookie that needs https harms nobody."""
+    return not req.headers.get("origin", "https:").startswith("http:")
+
+
+@cache
+def access() -> PageAccess:
+    """Who may open the page, by this process's settings."""
+    from shared.config.groups.values import keys_in
+    from shared.ui.sign_in import PageAccess
+
+    given = runtime.settings()
+    return PageAccess(keys_in(given.page_keys), keys_in(given.page_reader_keys), given.page_accounts, time.time)

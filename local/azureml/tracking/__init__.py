@@ -1,1 +1,0 @@
-"""MLflow tracking: what a run logs while it trains."""

@@ -1,0 +1,89 @@
+"""The view of one dataset: what answers now and for how much, its traffic, its calls, its releases. Reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import NotFound
+from shared.operations import datasets, pages, status
+from shared.ui import charts
+from shared.ui.view import SOON, View
+from shared.ui.wording import tone
+
+if TYPE_CHECKING:
+    from shared.operations.datasets import DatasetSummary
+    from shared.runtime import Services
+
+_SNAPSHOTS = 10
+# The parts of a dataset's traffic, in the order in which they are drawn.
+_PARTS = ("live", "candidate", "previous")
+
+
+def view(services: Services, name: str) -> View:
+    """One dataset. Raises NotFound, and Damaged where its row cannot be read."""
+    summary = next((one for one in datasets.summaries(services, name) if one.name == name), None)
+    if summary is None:
+        raise NotFound(f"there is no dataset {name!r}")
+    try:
+        row = status.dataset(services, name)
+    except NotFound:  # its first snapshot is not read yet
+        row = {}
+    found = pages.snapshots(services, dataset=name, limit=_SNAPSHOTS)
+    values = {
+        "summary": summary,
+        "row": row,
+        "traffic": _traffic(row),
+        "releases": _releases(row),
+        "history": list(reversed(row.get("history", []))),
+        "snapshots": found["snapshots"],
+        "more_snapshots": bool(found["next"]),
+        "currency": services.settings.currency,
+        "actions": _actions(summary, row),
+    }
+    busy = tone(summary.state) == "busy" or any(tone(one["state"]) == "busy" for one in found["snapshots"])
+    return View("dataset.html", name, values, here="datasets", refresh=SOON if busy else 30)
+
+
+def _traffic(row: dict[str, Any]) -> dict[str, Any] | None:
+    """How the traffic is split: a drawing, and the same as lines. None where nothing has any."""
+    shares = []
+    for part in _PARTS:
+        release = row.get(part)
+        if release and (percent := row["traffic"].get(release.get("deployment", ""), 0)):
+            shares.append((part, percent, release["snapshot"]))
+    if not shares:
+        return None
+    text = ", ".join(f"{part} {percent} %" for part, percent, _ in shares)
+    drawn = charts.split([(part, percent, part) for part, percent, _ in shares], f"Traffic: {text}")
+    return {"chart": drawn, "shares": shares}
+
+
+def _releases(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The releases that are there, and how those before ended, newest snapshot first."""
+    if not row:
+        return []
+    asleep = row["state"] in ("ASLEEP", "WAKING")
+    found: dict[str, dict[str, Any]] = {
+        name: {"snapshot": name, "state": ended["state"], "at": ended["at"], "reason": ended["reason"]}
+        for name, ended in row["outcomes"].items()
+    }
+    for part, state in (("live", "ASLEEP" if asleep else "LIVE"), ("candidate", row["state"])):
+        if release := row[part]:
+            name = release["snapshot"]
+            reason = row["reason"] if part == "candidate" or not row["candidate"] else ""
+            found[name] = {"snapshot": name, "state": state, "at": row["since"], "reason": reason}
+    return [found[name] for name in sorted(found, reverse=True)]
+
+
+def _actions(one: DatasetSummary, row: dict[str, Any]) -> list[str]:
+    """What may be asked of it now, as the page offers it; whether it can be done is decided when it is asked."""
+    offered = []
+    if one.needs_attention:
+        offered.append("resume")
+    if row.get("candidate") or (row.get("previous") and row["previous"].get("deployment")):
+        offered.append("rollback")
+    if one.state == "LIVE":
+        offered.append("sleep")
+    if one.state == "ASLEEP":
+        offered.append("wake")
+    return offered

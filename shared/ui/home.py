@@ -1,0 +1,91 @@
+"""The first view: what waits for a person, what is live and what it costs, what was dropped last. Reads only.
+
+It is made of lists that lie ready, so it takes the same few requests of storage however many snapshots there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.operations import damage, datasets, pages, status
+from shared.operations.paging import MOST
+from shared.operations.times import utc
+from shared.ui.view import SOON, View
+from shared.ui.wording import BAD, tone, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from shared.operations.datasets import DatasetSummary
+    from shared.runtime import Services
+
+_DATASETS, _SNAPSHOTS, _TASKS, _REFUSED = 12, 10, 20, 3
+_TONES = ("bad", "good", "busy", "rest")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonTask:
+    """Something that goes no further unless a person acts, or looks: what, why, and where that is done."""
+
+    title: str
+    why: str
+    link: str = ""
+    state: str = ""
+    since: str | None = None
+
+
+def view(services: Services) -> View:
+    """The first view."""
+    found = sorted(datasets.summaries(services), key=_wanted_first)
+    wrong = damage.on_record(services)
+    listed = pages.snapshots(services, limit=MOST, damaged=damage.damaged_snapshots(wrong))["snapshots"]
+    tasks = [*_of_installation(services, wrong), *_of_datasets(found, listed), *_of_snapshots(listed)]
+    refused = status.refused(services, limit=_REFUSED)
+    under_way = any(tone(row["state"]) == "busy" for row in listed[:_SNAPSHOTS])
+    return View(
+        "home.html",
+        "Overview",
+        {
+            "tasks": tasks[:_TASKS],
+            "more_tasks": max(0, len(tasks) - _TASKS),
+            "datasets": found[:_DATASETS],
+            "total": datasets.totals(found),
+            "currency": services.settings.currency,
+            "month": f"{utc(services.clock()):%B}",
+            "snapshots": listed[:_SNAPSHOTS],
+            "refused": refused,
+        },
+        here="home",
+        refresh=SOON if under_way else 30,
+    )
+
+
+def _wanted_first(one: DatasetSummary) -> tuple[bool, int, str]:
+    return (not one.needs_attention, _TONES.index(tone(one.state)), one.name)
+
+
+def _of_installation(services: Services, wrong: tuple[damage.DamagedBlob, ...]) -> Iterator[PersonTask]:
+    for role in status.not_allowed(services):
+        yield PersonTask("The app lacks a role", role["text"], state="NOT_ALLOWED", since=role["since"])
+    for blob in status.damaged(wrong):
+        yield PersonTask(f"{blob['blob']} cannot be read", blob["why"], state=status.DAMAGED, since=blob["since"])
+
+
+def _of_datasets(found: list[DatasetSummary], listed: list[dict[str, Any]]) -> Iterator[PersonTask]:
+    """Datasets that stopped, and those whose newest snapshot came to nothing."""
+    reasons: Mapping[str, str] = {row["id"]: row["reason"] for row in listed}
+    for one in found:
+        if one.needs_attention:
+            why = one.waiting or one.reason or "a step failed again and again"
+            yield PersonTask(one.name, why, f"datasets/{one.name}", one.state, one.since)
+        if one.newest and one.newest_state in BAD:
+            why = reasons.get(one.newest) or f"its newest snapshot: {words(one.newest_state).lower()}"
+            yield PersonTask(one.newest, why, f"snapshots/{one.newest}", one.newest_state)
+
+
+def _of_snapshots(listed: list[dict[str, Any]]) -> Iterator[PersonTask]:
+    for row in listed:
+        if row["needs_attention"] and row["state"] not in BAD:
+            why = row["fault"] or row["waiting"] or row["reason"]
+            yield PersonTask(row["id"], why, f"snapshots/{row['id']}", row["state"], row["since"])

@@ -1,0 +1,138 @@
+"""Who is looking at the page, and whether they may act. Called before any view is made and before any form is heeded.
+
+People are signed in by App Service authentication, where that is on and `PAGE_ACCOUNTS` says to believe it; else by a
+key that they type once. For the key they get a session: a text of its own, signed with the key, so that the
+browser keeps no key, a session ends by itself, and ends at once when its key is taken out of the settings. Nothing is
+stored here; the same cookie gives the same visitor in every process.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+SESSION_SECONDS = 12 * 3600
+LONGEST_NAME = 40
+ACCOUNT_HEADER = "x-ms-client-principal-name"
+_ANYBODY = "*"
+# Too short for a session; a real one has a few hundred characters.
+_LONGEST_COOKIE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who is signed in: by which name, and whether they may act or only look.
+
+    `form_token` goes into every form: only a page that was made for this cookie has it. `by_key`: they can sign out
+    here; accounts sign out where they signed in. `new_cookie` is to be set, where there was none to go by.
+    """
+
+    name: str
+    may_act: bool
+    form_token: str
+    by_key: bool = True
+    new_cookie: str = ""
+
+
+class PageAccess:
+    """Who may open the page: those with one of these keys, and the accounts that the platform signed in.
+
+    `accounts`: names with commas between, `*` for all; empty: what the platform says of its visitors is not believed.
+    """
+
+    def __init__(
+        self, keys: tuple[str, ...], reader_keys: tuple[str, ...], accounts: str, clock: Callable[[], float]
+    ) -> None:
+        self._keys = [(_digest(key), True) for key in keys] + [(_digest(key), False) for key in reader_keys]
+        self._accounts = {name.strip().lower() for name in accounts.split(",") if name.strip()}
+        self._clock = clock
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether anybody can sign in with a key."""
+        return bool(self._keys)
+
+    def sign_in(self, key: str, name: str) -> str | None:
+        """The session for a key, to be kept as a cookie; None for a key that opens nothing. `name`: for the record."""
+        offered = _digest(key.strip())
+        # Every pair is compared, so that the time tells nothing of which key was close.
+        fits = [hmac.compare_digest(offered, known) for known, _ in self._keys]
+        if not any(fits):
+            return None
+        shown = "".join(c for c in name if c.isprintable()).strip()[:LONGEST_NAME]
+        said = {"until": self._clock() + SESSION_SECONDS, "name": shown, "once": secrets.token_hex(8)}
+        text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+        return f"{text}.{_signature(offered, text)}"
+
+    def visitor(self, cookie: str, headers: Mapping[str, str]) -> Visitor | None:
+        """Whoever sends this cookie and these headers; None for somebody who is not signed in."""
+        return self._by_session(cookie) or self._by_account(cookie, headers)
+
+    def _by_session(self, cookie: str) -> Visitor | None:
+        text, _, signature = cookie[:_LONGEST_COOKIE].rpartition(".")
+        signed = [(may, _signature(known, text)) for known, may in self._keys]
+        fits = [may for may, right in signed if hmac.compare_digest(_bytes(right), _bytes(signature))]
+        if not text or not fits:
+            return None
+        try:
+            said = json.loads(base64.urlsafe_b64decode(text + "=="))
+        except (ValueError, binascii.Error):
+            return None
+        if said["until"] < self._clock():
+            return None
+        return Visitor(said["name"] or "somebody on the page", any(fits), form_token(cookie))
+
+    def _by_account(self, cookie: str, headers: Mapping[str, str]) -> Visitor | None:
+        name = headers.get(ACCOUNT_HEADER, "")
+        if not name or not self._accounts:
+            return None
+        shown = "".join(c for c in name if c.isprintable())[:80]
+        may_act = bool(self._accounts & {_ANYBODY, name.lower()})
+        made = "" if _is_plain(cookie) else secrets.token_hex(16)
+        return Visitor(shown, may_act, form_token(made or cookie), by_key=False, new_cookie=made)
+
+
+def form_token(cookie: str) -> str:
+    """What the forms of a page carry that was made for this cookie. Another site can read neither."""
+    return hashlib.sha256(f"form {cookie}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_own_form(visitor: Visitor, token: str, headers: Mapping[str, str]) -> bool:
+    """Whether a form was sent by a page of this app that was made for this visitor, and not by another site's.
+
+    The browser says where a request comes from, and the form has the token of its cookie. Host and Origin are not
+    compared: on its way to the app a request is given another Host.
+    """
+    if headers.get("sec-fetch-site", "same-origin") != "same-origin" or visitor.new_cookie:
+        return False
+    return hmac.compare_digest(_bytes(token), _bytes(visitor.form_token))
+
+
+def cookies_in(header: str) -> Iterator[tuple[str, str]]:
+    """The names and values in a Cookie header."""
+    for part in header.split(";"):
+        name, found, value = part.strip().partition("=")
+        if found:
+            yield name, value
+
+
+def _is_plain(cookie: str) -> bool:
+    return len(cookie) == 32 and all(c in "0123456789abcdef" for c in cookie)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(_bytes(key)).digest()
+
+
+def _signature(key_digest: bytes, text: str) -> str:
+    return hmac.new(key_digest, _bytes(f"page session {text}"), hashlib.sha256).hexdigest()

@@ -1,0 +1,120 @@
+"""The view of one snapshot: its timeline, what was found in its rows, how it was judged, its logs. Reads only.
+
+Of its rows it shows what the report has: places and the names of rules. The gate's prompts and answers are those of the
+evaluation, which the same people may read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import Damaged, NotFound
+from shared.operations import documents, status
+from shared.ui import charts, timeline
+from shared.ui.view import SOON, View
+from shared.ui.wording import tone
+
+if TYPE_CHECKING:
+    from shared.runtime import Services
+
+# Findings and their places are cut here; the report itself has them all.
+PLACES, PROMPTS = 5, 12
+_SPREADS = (("turns", "turns"), ("characters", "characters"), ("estimated_tokens", "tokens"))
+
+
+def view(services: Services, snapshot: str) -> View:
+    """One snapshot. Raises NotFound, and Damaged where its row cannot be read."""
+    row = status.snapshot(services, snapshot)
+    try:
+        dataset = status.dataset(services, row["dataset"])
+    except (NotFound, Damaged):
+        dataset = None
+    busy = tone(row["state"]) == "busy" and not row["needs_attention"]
+    values = {
+        "row": row,
+        "timeline": timeline.of_snapshot(row, dataset),
+        "report": _report(services, row),
+        "evaluation": _evaluation(services, row),
+        "logs": documents.logs(services, snapshot),
+        "next_step": next_step(row),
+        "actions": actions_of(row),
+        "busy": busy,
+    }
+    return View("snapshot.html", snapshot, values, here="snapshots", refresh=SOON if busy else 30)
+
+
+def next_step(row: dict[str, Any]) -> str:
+    """What a person does with a snapshot that is where it is, in a sentence; nothing where nothing is to be done."""
+    if row["needs_attention"]:
+        return "A step failed again and again. Mend the cause, then try again."
+    match row["state"]:
+        case "LIVE" | "ASLEEP":
+            return "It answers. Ask it something, or watch its calls."
+        case "REJECTED" if row["report"]:
+            return "Mend the rows that are named below and drop the file again, or take it as it is."
+        case "REJECTED":
+            return "Mend what the reason names and drop it again."
+        case "DUPLICATE":
+            return "The same rows were trained before. Take it all the same, or leave it."
+        case "WITHHELD":
+            return "Compare the answers below. If they are good enough, release it all the same."
+        case "TRAINING_FAILED" | "REGISTER_FAILED" | "DEPLOY_FAILED" | "ROLLED_BACK":
+            return "Mend the cause that the reason and the logs name, then try again."
+    return "It is blocked. Excuse it from the check, or wait." if row["blocked"] and row["waiting"] else ""
+
+
+def actions_of(row: dict[str, Any]) -> list[str]:
+    """What may be asked for it now, as the page offers it; whether it can be done is decided when it is asked."""
+    offered = []
+    state = row["state"]
+    if row["needs_attention"] or state in ("TRAINING_FAILED", "REGISTER_FAILED", "DEPLOY_FAILED", "ROLLED_BACK"):
+        offered.append("retry")
+    if state in ("REJECTED", "DUPLICATE", "SUPERSEDED", "WITHHELD") or row["blocked"]:
+        offered.append("override")
+    return offered
+
+
+def _report(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The validation report with its histograms drawn; None where there is none yet."""
+    if row["report"] is None:
+        return None
+    try:
+        found = documents.report(services, row["id"])
+    except (NotFound, Damaged):
+        return None
+    spreads = [
+        {"name": what, "chart": charts.histogram(map(tuple, spread["histogram"]), what), **spread}
+        for name, what in _SPREADS
+        if (spread := found["statistics"][name])["histogram"]
+    ]
+    return {**found, "spreads": spreads, "most_places": PLACES}
+
+
+def _evaluation(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
+    """What the gate asked and was answered; None where it has not judged."""
+    if not row["gate"] or not row["gate"].get("evaluation"):
+        return None
+    try:
+        found = documents.evaluation(services, row["id"])
+    except (NotFound, Damaged):
+        return None
+    prompts = [_prompt(one) for one in found.get("prompts", ())]
+    worst = sorted(prompts, key=lambda one: (not one["candidate_flaw"], one["gap"] is None, -(one["gap"] or 0.0)))
+    return {**found, "prompts": worst[:PROMPTS], "of": len(prompts)}
+
+
+def _prompt(one: dict[str, Any]) -> dict[str, Any]:
+    """One prompt with both answers side by side; the worst for the candidate are shown first."""
+    candidate, live = one.get("candidate") or {}, one.get("live") or {}
+    ours, theirs = candidate.get("likeness"), live.get("likeness")
+    turns = one["prompt"]
+    return {
+        "question": turns[-1]["content"] if turns else "",
+        "earlier": len(turns) - 1,
+        "reference": one["reference"],
+        "candidate": candidate,
+        "live": live,
+        "candidate_flaw": candidate.get("failed") or candidate.get("flaw") or "",
+        "gap": None if ours is None or theirs is None else theirs - ours,
+        "left_out": one.get("left_out", ""),
+    }

@@ -1,0 +1,144 @@
+"""How the page puts values into words: times, sizes, money, states. Filters of its templates; pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.operations.status import DAMAGED
+
+# What a state means for whoever looks: it is as wanted, it is under way, it rests, or it did not work out.
+GOOD = frozenset({"LIVE", "REGISTERED"})
+REST = frozenset(
+    {"ASLEEP", "RETIRED", "EMPTY", "SUPERSEDED", "DUPLICATE", "CLEANED", "CLEANING", "CANCELED", "CANCELLED"}
+)
+BAD = frozenset({"REJECTED", "TRAINING_FAILED", "REGISTER_FAILED", "WITHHELD", "DEPLOY_FAILED", "ROLLED_BACK", DAMAGED})
+# So many characters of a reason are in a list.
+_IN_LISTS = 160
+_STEPS = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
+_LONGEST_TEXT = 2000
+
+
+def tone(state: str) -> str:
+    """How a state is shown: `good`, `bad`, `rest` or `busy`."""
+    return "good" if state in GOOD else "bad" if state in BAD else "rest" if state in REST else "busy"
+
+
+def words(state: str) -> str:
+    """A state as text: `Training failed`."""
+    return state.replace("_", " ").capitalize()
+
+
+def clock(moment: str | None) -> str:
+    """A moment of a status answer, to the second, UTC; a dash where there is none."""
+    return moment[:19].replace("T", " ") if moment else "–"
+
+
+def ago(moment: str | None, now: float) -> str:
+    """How far a moment is from now, in the largest unit that fits."""
+    if not moment:
+        return "–"
+    seconds = now - datetime.fromisoformat(moment).timestamp()
+    text = span(abs(seconds))
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in the largest unit that fits."""
+    for unit, size in _STEPS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def later(before: str, after: str) -> str:
+    """How much later one moment was than another, behind a comma; nothing for less than a second."""
+    seconds_ = (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
+    return f", {span(seconds_)} later" if seconds_ >= 1 else ""
+
+
+def size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def count(number: float | None) -> str:
+    """A number with thin spaces between thousands; a dash where it is not known."""
+    return "–" if number is None else f"{number:,.0f}".replace(",", "\u202f")
+
+
+def money(amount: float | None, currency: str) -> str:
+    """An amount with its currency; a dash where it is not known."""
+    return "–" if amount is None else f"{amount:,.2f} {currency}".replace(",", "\u202f").strip()
+
+
+def seconds(amount: float | None) -> str:
+    """A latency: milliseconds below a second; a dash where it is not known."""
+    if amount is None:
+        return "–"
+    return f"{amount * 1000:.0f} ms" if amount < 1 else f"{amount:.1f} s"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent."""
+    return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"
+
+
+def briefly(text: str | None, most: int = _LONGEST_TEXT) -> str:
+    """A text of others, cut where nobody would read on."""
+    found = text or ""
+    return found if len(found) <= most else f"{found[: most - 1]}…"
+
+
+def cut(text: str | None) -> str:
+    """A text as a list has it: one that was cut there says so."""
+    found = text or ""
+    return found if len(found) != _IN_LISTS else f"{found.rstrip()}…"
+
+
+def moment(seconds_: float) -> str:
+    """A time in seconds since 1970 as a clock shows it, UTC."""
+    return f"{datetime.fromtimestamp(seconds_, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def dataset_part(snapshot: str) -> str:
+    """The part of a snapshot's id that names its dataset, with the dash behind it."""
+    return snapshot[: len(snapshot) - len(tail_part(snapshot))]
+
+
+def tail_part(snapshot: str) -> str:
+    """The part of a snapshot's id that tells it from others of its dataset."""
+    return "-".join(snapshot.rsplit("-", 2)[1:])
+
+
+def machine(size_: str) -> str:
+    """A machine's size without what all sizes begin with."""
+    return size_.removeprefix("Standard_")
+
+
+FILTERS: dict[str, Any] = {
+    one.__name__: one
+    for one in (
+        tone,
+        cut,
+        words,
+        clock,
+        ago,
+        span,
+        later,
+        size,
+        count,
+        money,
+        seconds,
+        percent,
+        briefly,
+        moment,
+        dataset_part,
+        tail_part,
+        machine,
+    )
+}
