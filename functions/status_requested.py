@@ -45,7 +45,9 @@ def list_snapshots(req: Request) -> Response:
             return {**pages.snapshots(services, dataset, limit=query.limit), "refused": refused}
         wrong = damage.on_record(services)
         page = pages.snapshots(services, limit=query.limit, damaged=damage.damaged_snapshots(wrong))
-        more = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
+        more: dict[str, object] = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
+        if untold := status.notifications(services):
+            more["notifications"] = untold
         return {**page, "refused": refused, **more}
 
     return _answered(found, "")

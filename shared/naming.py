@@ -122,6 +122,11 @@ def training_log(snapshot: str, attempt: int) -> str:
     return f"{snapshot}.training-{attempt}.log"
 
 
+def notice(installation: str, *what: str) -> str:
+    """The id of a notice: the same at each attempt to tell of it, another one for each thing that happens."""
+    return hashlib.sha256("\0".join((installation, *what)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
     """The tags that say whose a resource is and where it came from."""
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from shared.azure.metrics import Metrics
     from shared.azure.storage import Storage
     from shared.azure.workspace import Workspace
-    from shared.ledger.engine import Notify
+    from shared.ledger.outbox import Channel
 
 
 @dataclass
 class Services:
-    """What steps work with. `clock` gives seconds since 1970, UTC; `notify` tells others of a change of state."""
+    """What steps work with. `clock` gives seconds since 1970, UTC; `channels` are those who are told of notices."""
 
     settings: Settings
     storage: Storage
@@ -42,7 +42,7 @@ class Services:
     metrics: Metrics
     inference: InferenceClient
     clock: Callable[[], float] = time.time
-    notify: Notify = notifications.silent
+    channels: Mapping[str, Channel] = field(default_factory=dict)
     ledger: Ledger = field(init=False)
     budget: Budget = field(init=False)
     endpoint_slots: EndpointSlots = field(init=False)
@@ -50,7 +50,7 @@ class Services:
     counts: Counts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.storage, self.clock)
+        self.ledger = Ledger(self.storage, self.clock, self.channels)
         self.budget = Budget(self.storage, self.ledger, self.clock, self.settings)
         self.endpoint_slots = EndpointSlots(self.storage, self.ledger, self.clock, self.settings)
         self.claims = Claims(self.storage, self.ledger)
@@ -128,5 +128,5 @@ def _services() -> Services:
         workspace=workspace,
         metrics=Metrics(given, signed_in, workspace, cloud),
         inference=InferenceClient(),
-        notify=notifications.notifier(given, signed_in),
+        channels=notifications.channels(given, signed_in),
     )

@@ -17,6 +17,7 @@ from typing import Any
 from shared.azure import inference
 from shared.azure.metrics import Requests, Since
 from shared.config.settings import Settings
+from shared.ledger.outbox import Notice, SendResult
 from shared.ledger.release import CallComparison, CallStats
 from shared.runtime import Services
 from tests.fake_process import START, Clock, Killed, Process
@@ -125,6 +126,26 @@ class FakeScorer:
         """Nothing is pooled."""
 
 
+class FakeChannel:
+    """Keeps what it is sent. `error`: it takes nothing, and says that. `wants`: how much it takes at once."""
+
+    def __init__(self) -> None:
+        self.received: list[Notice] = []
+        self.requests = 0
+        self.error, self.wants = "", 1_000_000
+
+    def send(self, source: str, notices: Sequence[Notice]) -> SendResult:
+        self.requests += 1
+        taken = [] if self.error else notices[: self.wants]
+        self.received += taken
+        return SendResult(len(taken), error=self.error or ("enough" if len(taken) < len(notices) else ""))
+
+    def states(self, subject: str) -> list[str]:
+        """What it was told of one subject, in that order, each event once."""
+        found = {one.id: one for one in self.received if one.subject == subject}
+        return [str(one.data["state"]) for one in sorted(found.values(), key=lambda one: one.at)]
+
+
 _SETTINGS: dict[Any, Settings] = {}
 
 
@@ -143,6 +164,7 @@ class World:
     process: Process = field(default_factory=Process)
     settings: dict[str, Any] = field(default_factory=dict)
     hierarchical: bool = False
+    channels: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -167,7 +189,8 @@ class World:
             **self.settings,
         }
         fake: Any = self
-        return Services(_settings(given), fake.storage, fake.workspace, fake.metrics, fake.inference, self.clock)
+        parts = (fake.storage, fake.workspace, fake.metrics, fake.inference)
+        return Services(_settings(given), *parts, self.clock, self.channels)
 
     def drop(self, path: str, data: bytes) -> None:
         """Uploads a blob; its event is delivered by `run`."""

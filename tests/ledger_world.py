@@ -11,7 +11,7 @@ from shared.errors import (
 )
 from shared.ledger.engine import INTENT_GRACE, Engine, StepResult
 from shared.ledger.states import SnapshotState as S
-from shared.ledger.store import Ledger
+from shared.ledger.store import PUBLISH, Ledger
 from tests.builders import SNAPSHOT
 from tests.fakes import START, Clock, FakeStorage, Process
 
@@ -41,10 +41,9 @@ class FakeHandler:
 
 @dataclass
 class LedgerWorld:
-    """A ledger over in-memory storage, with one row, and what was notified of it."""
+    """A ledger over in-memory storage, with one row. A topic is told of what is written after it was kept."""
 
     clock: Clock = field(default_factory=Clock)
-    notified: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.storage = FakeStorage(self.clock, Process())
@@ -55,6 +54,7 @@ class LedgerWorld:
         """Creates the row as it is, and forgets the message of its creation."""
         kept = self.ledger.create(row)
         self.storage.messages.clear()
+        self.ledger.channels = ("topic",)
         return kept.row
 
     def stored(self) -> tuple[tuple[str, str], Any]:
@@ -67,11 +67,17 @@ class LedgerWorld:
 
     def advance(self, handlers: dict[str, FakeHandler], message: str = KEY) -> str:
         every = {"snapshot": handlers, "dataset": handlers}
-        return Engine(self.ledger, every, FAULT_SECONDS, lambda *what: self.notified.append(what)).advance(message)
+        return Engine(self.ledger, every, FAULT_SECONDS).advance(message)
+
+    def told(self, key: str = KEY) -> list[tuple[str, str, str]]:
+        """What the row's outbox has: subject, state and reason."""
+        return [(one.subject, one.data["state"], one.data["reason"]) for one in self.row(key).outbox]
 
     def looks(self) -> list[tuple[float, str]]:
-        """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start."""
-        return [(at - self.clock(), message) for at, _, message in self.storage.messages if at != START + INTENT_GRACE]
+        """What is in the queue, in seconds from now, but for the watch that is set over an intent at the start, and
+        what is to be told."""
+        due = [(at, message) for at, _, message in self.storage.messages if not message.endswith(PUBLISH)]
+        return [(at - self.clock(), message) for at, message in due if at != START + INTENT_GRACE]
 
 
 def validates(**more: Any) -> dict[str, FakeHandler]:

@@ -42,8 +42,6 @@ INTENT_GRACE = 22
 # Messages may arrive this much (s) before the time they were meant for: clocks differ.
 EARLY = 2.0
 
-type Notify = Callable[[str, str, str, str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -87,13 +85,12 @@ class StepHandler(Protocol):
 class Engine:
     """The ledger with the handlers of its steps, by table and step.
 
-    `fault_seconds`: the pause after a first fault. `notify` hears of state changes: key, before, after, reason.
+    `fault_seconds`: the pause after a first fault.
     """
 
     ledger: Ledger
     handlers: Mapping[str, Mapping[str, StepHandler]]
     fault_seconds: float
-    notify: Notify
 
     def advance(self, message: str) -> str:
         """Moves the row that a message names by one step, and says in a word or two what was done.
@@ -149,7 +146,7 @@ class Engine:
             result = self._check(stored.row, step, self._act(stored.row, step, lease))
         lease.check()
         recorded = self._record(stored, result).row
-        self._announce(stored.row, recorded, result)
+        self._announce(recorded, result)
         self._log(step, before, recorded, self.ledger.clock() - started)
         return f"{before} -> {recorded.state}"
 
@@ -193,8 +190,6 @@ class Engine:
             changes["fault"] = self._fault(row, step, WorkerLost(text)).changes["fault"]
         stored = self._record(stored, StepResult(step.intent, "", changes, INTENT_GRACE), acted=False)
         self.ledger.schedule(row.key, self.ledger.clock() + INTENT_GRACE)
-        if row.state != step.intent:
-            self.notify(row.key, row.state, step.intent, "")
         return stored
 
     def _act(self, row: AnyRow, step: states.Step, lease: HeldLease) -> StepResult:
@@ -264,8 +259,8 @@ class Engine:
                     result = _beside_a_request(result)
                 stored = fresh
 
-    def _announce(self, before: AnyRow, row: AnyRow, result: StepResult) -> None:
-        """Schedules the next poll and tells other rows and listeners. Where it is cut off, the sweep does it."""
+    def _announce(self, row: AnyRow, result: StepResult) -> None:
+        """Schedules the next poll and tells other rows. Where it is cut off, the sweep does it."""
         if row.poll_at is not None:
             self.ledger.schedule(row.key, row.poll_at)
         for other in result.then:
@@ -276,8 +271,6 @@ class Engine:
                     self.ledger.hint(other.key)
             except PipelineError as error:
                 log.warning("%s is not told of %s, which the sweep does: %s", other.key, row.key, error)
-        if row.state != before.state or result.reason:
-            self.notify(row.key, before.state, row.state, row.reason)
 
     def _log(self, step: states.Step, before: str, row: AnyRow, seconds: float) -> None:
         fault = f" ({row.fault.type}: {row.fault.message})" if row.fault else ""

@@ -1,7 +1,7 @@
 """What a listing shows of a row, so that nobody has to read rows that are passed over. Called by the ledger.
 
-The metadata of a row's blob is written with the row. `state`, `next_look_at` and `attention` are there of every row,
-and of a dataset all that the sweep, the list of models and the look for orphans need.
+The metadata of a row's blob is written with the row. `state`, `next_look_at`, `attention` and `outbox` are there of
+every row, and of a dataset all that the sweep, the list of models and the look for orphans need.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class ListedRow:
     def is_due(self, now: float) -> bool:
         """Whether its planned poll has come, and nobody has to act before."""
         return not self.attention and self.poll_at is not None and self.poll_at <= now
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether people are yet to be told of something."""
+        return "outbox" in self.shown
 
 
 class ListedDataset(ListedRow):
@@ -140,6 +145,8 @@ def metadata(row: Row) -> dict[str, str]:
         found["next_look_at"] = repr(row.poll_at)
     if row.attention:
         found["attention"] = "1"
+    if row.outbox:
+        found["outbox"] = "1"
     return found | _of_dataset(row) if isinstance(row, Dataset) else found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.ledger.outbox import Notice
 from shared.ledger.pending import PendingWrite
 from shared.ledger.record import Struct
 from shared.ledger.release import ModelRef, Release, ReleaseOutcome
@@ -139,6 +140,7 @@ class Row(Struct, frozen=True, kw_only=True):
     `attention` means that the row waits for a person. `waiting` says in words what a row waits for. `pending`
     are the changes that Azure was asked for in the present state and that are not there yet, by what is wanted.
     `acting`: a step was begun, and what came of it is not on record yet. `requested`: what the row is asked to do.
+    `outbox`: what people are yet to be told of it.
     """
 
     history: tuple[HistoryEntry, ...] = ()
@@ -149,6 +151,7 @@ class Row(Struct, frozen=True, kw_only=True):
     pending: dict[str, PendingWrite] = msgspec.field(default_factory=dict)
     acting: bool = False
     requested: Request | None = None
+    outbox: tuple[Notice, ...] = ()
 
     @property
     def since(self) -> float:

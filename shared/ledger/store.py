@@ -17,10 +17,11 @@ import msgspec
 
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, RowUnwritable
-from shared.ledger import listed
+from shared.ledger import listed, notices
 from shared.ledger.cards import Cards, card_of, is_open
 from shared.ledger.index import EndedIndex
 from shared.ledger.listed import ListedDataset, ListedRow, blob_name, key_of, metadata
+from shared.ledger.outbox import MOST_IN_ROW
 from shared.ledger.record import UNREADABLE
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.states import SnapshotState
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 CONTAINER = "ledger"
 # The longest (s) that a message is hidden in the queue.
 LONGEST_HIDDEN = 3600.0
+# Behind a key in a message: what its outbox has is to be sent.
+PUBLISH = "!"
 _SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
 
 type AnyRow = Snapshot | Dataset
@@ -46,10 +49,15 @@ class StoredRow:
 
 
 class Ledger:
-    """Rows and messages over a BlobStore. `clock` gives seconds since 1970, UTC."""
+    """Rows and messages over a BlobStore. `clock` gives seconds since 1970, UTC.
 
-    def __init__(self, storage: BlobStore, clock: Callable[[], float] = time.time) -> None:
-        self.storage, self.clock = storage, clock
+    `channels`: the names of those who are told what writes make true. Without one no notice is made.
+    """
+
+    def __init__(
+        self, storage: BlobStore, clock: Callable[[], float] = time.time, channels: Collection[str] = ()
+    ) -> None:
+        self.storage, self.clock, self.channels = storage, clock, tuple(channels)
         self.cards, self.index = Cards(storage), EndedIndex(storage)
         # Whether this process knows that the ledger has its index.
         self.is_indexed = False
@@ -63,12 +71,14 @@ class Ledger:
     def create(self, row: AnyRow) -> StoredRow:
         """Writes a new row and schedules its first poll. Raises LedgerConflict when there is one already."""
         row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
+        row = self._with_notices(None, row)
         data = encode(row)
         if isinstance(row, Snapshot):
             self.cards.put(card_of(row))
         etag = self.storage.create(CONTAINER, blob_name(row.key), data, metadata(row))
         if row.poll_at is not None:
             self.schedule(row.key, row.poll_at)
+        self._publish(None, row)
         return StoredRow(row, etag)
 
     def dataset(self, name: str) -> StoredRow:
@@ -92,13 +102,33 @@ class Ledger:
 
         A snapshot that opens again has its card before: whoever is cut off leaves no open row without one.
         """
+        row = self._with_notices(stored.row, row)
         data = encode(row)
         if isinstance(row, Snapshot) and is_open(row) and not is_open(stored.row):
             self.cards.put(card_of(row))
         etag = self.storage.replace(CONTAINER, blob_name(row.key), data, stored.etag, metadata(row))
         if isinstance(row, Snapshot) and card_of(row).tells_more_than(card_of(stored.row)):
             self._tell(row)
+        self._publish(stored.row, row)
         return StoredRow(row, etag)
+
+    def _with_notices(self, before: AnyRow | None, row: AnyRow) -> AnyRow:
+        """The row with what people are to be told once it is written."""
+        if not self.channels:
+            return row
+        installation = naming.installation(self.storage.address)
+        made = notices.of_write(before, row, installation, self.clock(), self.channels)
+        changed: AnyRow = row.but(outbox=(*row.outbox, *made)[-MOST_IN_ROW:]) if made else row
+        return changed
+
+    def _publish(self, before: AnyRow | None, row: AnyRow) -> None:
+        """Has what a write added to the outbox sent by a worker of its own; where that is cut off the sweep does it."""
+        if not row.outbox or (before is not None and row.outbox[-1] in before.outbox):
+            return
+        try:
+            self.storage.send(f"{row.key}{PUBLISH}")
+        except PipelineError as error:
+            log.info("what %s tells is left to the sweep: %s", row.key, error)
 
     def _tell(self, row: Snapshot) -> None:
         """The card as the row is now. Where it cannot be written the next sweep does it."""

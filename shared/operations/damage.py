@@ -20,7 +20,7 @@ from shared.ledger import budget, listed, store
 from shared.ledger.cards import ENDED
 from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.store import CONTAINER
-from shared.operations import access, orphans, rebuild
+from shared.operations import access, backlog, orphans, rebuild
 from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BLOB = "_damaged.json"
 ASIDE = "_set_aside/"
 # Blobs of the ledger that are neither rows nor claims, refusals or what was set aside.
-_OTHERS = (budget.BLOB, orphans.BLOB, access.BLOB, "_installation.json", lost_uploads.BLOB, BLOB)
+_OTHERS = (budget.BLOB, orphans.BLOB, access.BLOB, backlog.BLOB, "_installation.json", lost_uploads.BLOB, BLOB)
 _NO_ROW = "no row has this name"
 
 
@@ -262,6 +262,8 @@ def _wrong(services: Services, name: str) -> str:
             lost_uploads.on_record(services)
         elif name == access.BLOB:
             access.on_record(services)
+        elif name == backlog.BLOB:
+            backlog.on_record(services)
         elif name == BLOB:
             _RECORD.decode(data)
     except NotFound:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shared.errors import DENIED
+from shared.ledger.outbox import untold
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState
+from shared.ledger.store import PUBLISH
 from shared.ledger.uptime import up_since
 from shared.operations import damage, orphans, retention, whole_ledger
 from shared.operations.rounds import run_part
@@ -109,8 +111,12 @@ def run(services: Services) -> NightlyReport:
         currency=services.settings.currency,
         orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.on_record(services).found],
     )
-    name = f"{FOLDER}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}.json"
-    services.storage.put(CONTAINER, name, msgspec.json.format(msgspec.json.encode(report), indent=1))
+    stamp = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}"
+    name = f"{FOLDER}{stamp}.json"
+    text = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    services.storage.put(CONTAINER, name, text, untold(services.channels))
+    if services.channels:
+        services.storage.send(f"report/{stamp}{PUBLISH}")
     log.info("%s; reports/%s", report.summary, name)
     _log_ages(found, now)
     return report

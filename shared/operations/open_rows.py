@@ -40,14 +40,19 @@ _BESIDES = 50
 
 @dataclass
 class EndedSnapshots:
-    """Those whose cards were found, with what they tell now, and the newest model of each dataset among them."""
+    """Those whose cards were found, with what they tell now, and the newest model of each dataset among them.
+
+    `untold`: the keys of all snapshots, ended or not, of which people are yet to be told something.
+    """
 
     cards: list[tuple[KeptCard, Card]] = field(default_factory=list)
     newest: dict[str, str] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
 
     def add(self, kept: KeptCard, row: Snapshot) -> None:
         """One more."""
-        self.cards.append((kept, card_of(row)))
+        if row.key not in self.untold:  # it keeps its card until then: without one nobody would find it
+            self.cards.append((kept, card_of(row)))
         if row.state == SnapshotState.REGISTERED:
             self.newest[row.dataset] = max(row.id, self.newest.get(row.dataset, ""))
 
@@ -87,6 +92,8 @@ def poll_snapshots(
         except Damaged as error:
             damaged[error.blob] = error.why
             continue
+        if row.outbox and services.channels:
+            ended.untold.append(row.key)
         if not is_open(row):
             ended.add(kept, row)
             continue

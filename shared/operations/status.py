@@ -14,7 +14,7 @@ import msgspec
 from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.operations import access, damage
+from shared.operations import access, backlog, damage
 from shared.operations.times import shown_time
 from shared.releases import outcomes
 from shared.snapshots import refusals
@@ -76,8 +76,17 @@ def not_allowed(services: Services) -> list[dict[str, Any]]:
     return [{"text": problem.text, "since": shown_time(problem.since)} for problem in found]
 
 
+def notifications(services: Services) -> dict[str, Any] | None:
+    """The notices that a channel has not taken yet, with what is wrong with it; None where all is told."""
+    try:
+        return backlog.shown(services)
+    except Damaged:  # told as damaged
+        return None
+
+
 def problems(services: Services) -> dict[str, Any]:
-    """What health says is wrong: how many blobs are damaged, and which roles are missing where; empty if nothing is.
+    """What health says is wrong: how many blobs are damaged, which roles are missing where, and how many notices wait
+    since when; empty if nothing is.
 
     Anybody may ask: no name of a thing of this installation is in it. It is read once a minute in each process; nothing
     is known while storage does not answer.
@@ -87,11 +96,13 @@ def problems(services: Services) -> dict[str, Any]:
     if known is None or known[0] < now - _COUNT_SECONDS:
         try:
             damaged_blobs, missing = len(damage.on_record(services)), not_allowed(services)
+            untold = notifications(services)
         except PipelineError:
-            damaged_blobs, missing = 0, []
+            damaged_blobs, missing, untold = 0, [], None
         # Behind the name of what was asked for.
         texts = sorted({DENIED + problem["text"].partition(DENIED)[2] for problem in missing})
-        found = {"damaged_blobs": damaged_blobs, "missing_roles": texts}
+        waiting = {name: untold[name] for name in ("waiting", "oldest", "dropped")} if untold else {}
+        found = {"damaged_blobs": damaged_blobs, "missing_roles": texts, "notifications": waiting}
         known = _PROBLEMS[services.ledger] = (now, {name: value for name, value in found.items() if value})
     return known[1]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.ledger.engine import Engine
+from shared.ledger.store import PUBLISH
+from shared.operations import publish
 from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
 from shared.snapshots import admission, cleanup
@@ -48,10 +50,12 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
 def step(services: Services, message: str) -> str:
     """Moves the row that a queue message names by one step; says what was done.
 
-    `<key>#<number>` means one file of a snapshot that several workers check.
+    `<key>#<number>` means one file of a snapshot that several workers check, `<key>!` what people are to be told.
     """
+    if message.endswith(PUBLISH):
+        return publish.publish(services, message.removesuffix(PUBLISH))
     key, _, number = message.partition("#")
     if number:
         return admission.check_dropped_file(services, key, number)
-    engine = Engine(services.ledger, handlers(services), services.settings.fault_seconds, services.notify)
+    engine = Engine(services.ledger, handlers(services), services.settings.fault_seconds)
     return engine.advance(message)

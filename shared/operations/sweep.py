@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.operations import access, damage, open_rows, orphans, whole_ledger
+from shared.operations import access, damage, open_rows, orphans, publish, whole_ledger
 from shared.operations.rounds import run_part
 from shared.snapshots import lost_uploads
 
@@ -34,6 +34,7 @@ def sweep(services: Services) -> list[str]:
     moved += run_part(
         "open rows", partial(open_rows.poll_snapshots, services, cards, ended, patience, damaged), damaged
     )
+    run_part("notices", partial(publish.empty, services, ended.untold, datasets), damaged)
     moved += run_part("lost datasets", partial(open_rows.remake_lost, services, datasets, ended), damaged)
     moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended, patience), damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)

@@ -1,8 +1,9 @@
 """The look at the whole ledger: once a night, and by the first sweep over a ledger that an older version wrote.
 
-One listing of all rows, which reads none that ended. An open row without a card gets one; what is to be cleaned is
-polled; a registered model that its dataset does not know of is noted there; the index of ended snapshots is made anew.
-Cut off anywhere, it is made again the next night; two at once write the same.
+One listing of all rows, which reads none that ended. A row without a card gets one if it is open, or if people are yet
+to be told of it; what is to be cleaned is polled; a registered model that its dataset does not know of is noted there;
+the index of ended snapshots is made anew. Cut off anywhere, it is made again the next night; two at once write the
+same.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def look(services: Services) -> list[str]:
     rows = list(services.ledger.list("snapshot"))
     carded = {kept.snapshot for kept in services.ledger.cards.list()}
     for found in rows:
-        if found.state not in ENDED and found.name not in carded:
+        untold = found.has_outbox and bool(services.channels)
+        if found.name not in carded and (found.state not in ENDED or untold):
             _give_card(services, found)
     _note_newest(services, rows)
     _rebuild_index(services, rows)
@@ -57,16 +59,16 @@ def look(services: Services) -> list[str]:
 
 
 def _give_card(services: Services, found: ListedRow) -> None:
-    """An open row without a card is not seen by any sweep: its card was lost, or an older version wrote it."""
+    """A row without a card is not seen by any sweep: its card was lost, or an older version wrote it."""
     with contextlib.suppress(NotFound):
         try:
             row: Snapshot = services.ledger.read(found.key).row
-            card = card_of(row) if is_open(row) else None
+            card = card_of(row) if is_open(row) or row.outbox else None
         except Damaged as error:
             log.error("%s cannot be looked at: %s", found.key, error)
             card = Card(id=found.name, state=found.state)
         if card:
-            log.warning("%s is open and had no card: the sweep sees it from now on", found.key)
+            log.warning("%s had no card: the sweep sees it from now on", found.key)
             services.ledger.cards.put(card)
 
 

@@ -18,6 +18,8 @@ from urllib.parse import quote, unquote
 from shared import naming
 from shared.chatdata.formats import printable
 from shared.errors import LedgerConflict, NotFound
+from shared.ledger.outbox import channels_of, untold
+from shared.ledger.store import PUBLISH
 
 if TYPE_CHECKING:
     from shared.azure.storage import Blob
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FOLDER = "_refused/"
+FOLDER = "_refused/"
 # So many are kept: whoever may upload may upload any number of files that make no snapshot.
 MOST_KEPT = 1000
 _LONGEST_PATH, _LONGEST_REASON = 1024, 2000
@@ -62,14 +64,18 @@ def refuse(services: Services, upload: Blob, reason: str) -> None:
             "uploaded_at": repr(upload.uploaded_at),
             "refusal": _quoted(path, reason, services.clock()),
             "dataset": meant_for(upload.name),
+            **untold(services.channels),
         }
-        services.storage.create("ledger", blob_name(upload), text, shown)
+        name = blob_name(upload)
+        services.storage.create("ledger", name, text, shown)
         log.warning("refused an upload: %s", reason)
+        if services.channels:
+            services.storage.send(f"refused/{name.removeprefix(FOLDER).removesuffix('.json')}{PUBLISH}")
 
 
 def newest(services: Services, limit: int, dataset: str = "") -> list[RefusedUpload]:
     """The newest refused uploads, newest first: all, or those that may have been meant for one dataset."""
-    blobs = sorted(services.storage.list("ledger", _FOLDER), key=lambda blob: blob.uploaded_at, reverse=True)
+    blobs = sorted(services.storage.list("ledger", FOLDER), key=_refused_at, reverse=True)
     if dataset:
         blobs = [blob for blob in blobs if blob.metadata.get("dataset", "") == dataset]
     return [refusal for blob in blobs[:limit] if (refusal := _shown(blob) or _read(services, blob.name))]
@@ -88,15 +94,18 @@ def meant_for(path: str) -> str:
 def index(services: Services) -> RefusalIndex:
     """All refusals on record, after those are deleted that are over the keep time or not among the newest 1000.
 
-    A file that is still there when the record of its refusal is over the keep time is refused once more.
+    A file that is still there when the record of its refusal is over the keep time is refused once more. What people
+    are yet to be told of stays until then.
     """
     oldest = services.clock() - services.settings.keep_days * 86_400
-    blobs = sorted(services.storage.list("ledger", _FOLDER), key=_uploaded_at, reverse=True)
+    blobs = sorted(services.storage.list("ledger", FOLDER), key=_uploaded_at, reverse=True)
     kept = [blob for blob in blobs[:MOST_KEPT] if blob.uploaded_at > oldest]
     names = frozenset(blob.name for blob in kept)
     for blob in blobs:
-        if blob.name not in names:
-            services.storage.delete("ledger", blob.name)
+        waits = services.channels and channels_of(blob.metadata)
+        if blob.name not in names and not waits:
+            with contextlib.suppress(LedgerConflict):  # refused once more meanwhile
+                services.storage.delete("ledger", blob.name, blob.etag)
     return RefusalIndex(names, _uploaded_at(kept[-1]) if len(kept) == MOST_KEPT else 0.0)
 
 
@@ -130,6 +139,12 @@ def _read(services: Services, name: str) -> RefusedUpload | None:
         return None
 
 
+def _refused_at(refusal: Blob) -> float:
+    """When it was refused: the blob is written once more when people were told of it."""
+    shown = _shown(refusal)
+    return shown.at if shown else refusal.uploaded_at
+
+
 def _uploaded_at(refusal: Blob) -> float:
     """When the refused file was uploaded; for records of older versions, when it was refused."""
     try:
@@ -140,4 +155,4 @@ def _uploaded_at(refusal: Blob) -> float:
 
 def blob_name(upload: Blob) -> str:
     """The blob in `ledger` that records the refusal of this upload."""
-    return f"{_FOLDER}{naming.short_hash(upload.name, upload.etag)}.json"
+    return f"{FOLDER}{naming.short_hash(upload.name, upload.etag)}.json"

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, override
 from unittest import mock
 
+from shared import naming
 from shared.azure.workspace.jobs import JobSpec
 from shared.ledger import listed, states
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, LifeCycle
-from shared.operations import steps
+from shared.operations import publish, steps
 from shared.releases import deploy, endpoints, traffic
 from shared.snapshots import intake
 from shared.training import register, submit
@@ -193,7 +194,7 @@ def _with_hand(table: str, step: str, hand: Callable[[Any], Any]) -> Callable[..
         def step(self, services: Any, message: str) -> str:
             handlers: dict[str, dict[str, StepHandler]] = {k: dict(v) for k, v in steps.handlers(services).items()}
             handlers[table][step] = hand(services)
-            engine = Engine(services.ledger, handlers, services.settings.fault_seconds, lambda *what: None)
+            engine = Engine(services.ledger, handlers, services.settings.fault_seconds)
             return engine.advance(message)
 
     return World
@@ -245,6 +246,10 @@ DEFECTS: dict[str, Defect] = {
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
     "cards are written for nobody": Defect(8, ("nothing moves it", "overdue", "settles"), _Cardless),
+    "nobody looks after notices": Defect(38, ("is told",), patches=((publish, "empty", lambda *what: None),)),
+    "a notice has a new id at each attempt": Defect(
+        6, ("is told",), patches=((naming, "notice", lambda *what: f"{next(_COUNT)}"),)
+    ),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
     ),

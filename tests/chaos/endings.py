@@ -34,6 +34,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
     yield from _leftovers(world, datasets)
     yield from _jobs(world, snapshots)
     yield from _drops(world)
+    yield from world.topic.broken()
     pages.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)

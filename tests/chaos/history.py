@@ -87,6 +87,7 @@ class History:
         self.stage.note("nobody", "the chaos is over")
         self.dice.calm = True
         self.world.metrics.rate, self.world.metrics.readable = None, True
+        self.world.topic.deaf = False
         self._mend()
         for phase in (self._in_the_end, self._operator):
             phase()
@@ -135,6 +136,8 @@ class History:
     def _in_the_end(self) -> None:
         """Until nothing moves; and what no row explains was found once and once more after the grace time."""
         self._settle()
+        if self.world.told:  # what lost its card is found by the look of a night
+            self.next_night = self.clock()
         self.sweep()
         self.clock.now += self.world.bare.settings.orphan_grace_hours * 3600
         self.sweep()

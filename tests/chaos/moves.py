@@ -244,6 +244,7 @@ def stray(history: History) -> None:
     elif what == "row" and len(datasets) > 1 and not history.stage.actors:
         row = dice.pick(datasets)
         history.stage.note("nobody", f"knows the row of {row.name}: it is lost")
+        world.topic.forget(row)
         del world.storage.blobs["ledger", f"datasets/{row.name}.json"]
 
 
@@ -275,6 +276,13 @@ def age(history: History) -> None:
     history.stage.note("nobody", "an older version wrote the ledger" if older else "cards are lost")
 
 
+def deaf(history: History) -> None:
+    """The topic takes nothing any more, or takes what it is sent again."""
+    topic = history.world.topic
+    topic.deaf = not topic.deaf
+    history.stage.note("the topic", "takes nothing any more" if topic.deaf else "takes what it is sent")
+
+
 def _late(history: History, name: str, act: Callable[[], object]) -> None:
     """A write that comes late takes effect, unless Azure refuses it."""
     with contextlib.suppress(PipelineError):
@@ -300,5 +308,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage, age, cancel,
+    azure, stray, tamper, at_once, damage, age, cancel, deaf,
 )  # fmt: skip

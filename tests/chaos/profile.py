@@ -24,6 +24,8 @@ class Profile:
     asleep: bool
     max_runs: int
     max_runs_per_day: int
+    # Whether a topic is told of what happens.
+    told: bool
 
 
 def profile(seed: int, moves: int) -> Profile:
@@ -42,9 +44,11 @@ def profile(seed: int, moves: int) -> Profile:
     tamper = random.Random(f"tamper {seed}").choice((0, 0, 0, 0.3))
     cancel = random.Random(f"cancel {seed}").choice((0, 0, 2))
     aged = random.Random(f"aged {seed}").choice((0, 0, 0.3))
+    told = seed % 4 == 2
+    deaf = random.Random(f"deaf {seed}").choice((0, 0.5)) if told else 0
     return Profile(
         fates=weights(1 - sum(fates), *fates),
-        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 4)), tamper, aged, cancel),
+        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 5)), tamper, aged, cancel, deaf),
         ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2), write),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),
@@ -52,4 +56,5 @@ def profile(seed: int, moves: int) -> Profile:
         asleep=served < 0.2,
         max_runs=rng.choice((1, 4)),
         max_runs_per_day=rng.choice((2, 20, 20)),
+        told=told,
     )

@@ -75,8 +75,10 @@ class Promises:
 
     def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None:
         self.require(_SECRET not in new.data, f"a key of an endpoint is stored in {container}/{name}")
-        if container == "ledger" and name.startswith("_refused/"):
+        if container == "ledger" and name.startswith("_refused/") and old is None:
             self._refused(json.loads(new.data)["path"])
+            if self.world.told:
+                self.world.topic.refused(name.removeprefix("_refused/").removesuffix(".json"))
         if container == "ledger" and _is_row(name):
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
@@ -107,6 +109,8 @@ class Promises:
         if new.attention:
             self.require(new.fault is not None, f"{key} waits for a person, who is not told why")
         self.broken += leftovers.in_snapshot(new) if isinstance(new, Snapshot) else leftovers.in_dataset(new)
+        if self.world.told:
+            self.world.topic.written(old, new)
         if isinstance(new, Snapshot):
             self._snapshot_written(old, new)
         else:

@@ -221,6 +221,7 @@ _TOLD = frozenset(
         "deployments": "create delete",
         "compute": "create",
         "scorer": "ask",
+        "topic": "send",
     }.items()
     for name in names.split()
 )

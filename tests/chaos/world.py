@@ -18,6 +18,7 @@ from tests.chaos.dice import Dice
 from tests.chaos.profile import Profile
 from tests.chaos.promises import Promises
 from tests.chaos.stage import Stage, Wire
+from tests.chaos.topic import ChaosTopic
 from tests.fake_process import Clock
 
 
@@ -45,6 +46,7 @@ class ChaosWorld:
         self.promises = Promises()
         self.promises.world = self
         self.settings = settings(profile.max_runs, profile.max_runs_per_day)
+        self.topic, self.told = ChaosTopic(self), profile.told
         self.stage = Stage(dice, self.clock, profile.fates)
         self.storage = self.new_storage()
         self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
@@ -70,7 +72,8 @@ class ChaosWorld:
     def _services(self, storage: Any, workspace: Any) -> Services:
         metrics: Any = self.metrics
         inference: Any = self.inference
-        return Services(self.settings, storage, workspace, metrics, inference, self.clock)
+        channels: Any = {"topic": Wire(self.stage, "topic", self.topic)} if self.told else {}
+        return Services(self.settings, storage, workspace, metrics, inference, self.clock, channels)
 
     def step(self, services: Services, message: str) -> str:
         """Moves a row by one step."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
 
@@ -19,6 +21,21 @@ def json_object(example: str) -> BeforeValidator:
             raise ValueError(f"must be a JSON object, e.g. {example}; {error}") from error
 
     return BeforeValidator(read)
+
+
+def require_encrypted(address: str) -> None:
+    """Raises ValueError for an address to which something secret may be read on its way; an empty one is none."""
+    parts = urlsplit(address)
+    kept = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
+    if address and not (parts.hostname and kept):
+        raise ValueError("must be an https:// address (http:// only at a loopback address)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 # How App Service writes that a value is in a vault. Where it could not be read, the app gets these words themselves.

@@ -8,7 +8,7 @@ removed again. A repeat asks again.
 from __future__ import annotations
 
 from shared.errors import PipelineError
-from shared.operations.doctor import events, machines, places, versions
+from shared.operations.doctor import events, machines, notifications, places, versions
 from shared.operations.doctor.report import CheckResult, DoctorCheck, DoctorReport, failed
 from shared.runtime import Services
 
@@ -32,6 +32,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck("uploads", events.uploads),
     DoctorCheck("runs", events.runs),
     DoctorCheck("dead letters", events.dead_letters),
+    DoctorCheck("notifications", notifications.notifications),
 )
 PROBE = DoctorCheck("event", events.round_trip)
 

@@ -170,7 +170,7 @@ def test_a_key_that_could_be_guessed_is_refused_and_not_shown(monkeypatch: pytes
 
 
 def test_every_setting_that_holds_a_key_is_a_secret() -> None:
-    assert sorted(SECRETS) == ["data", "notify_key", "scoring_keys"]
+    assert sorted(SECRETS) == ["data", "notify_key", "notify_webhook", "notify_webhook_secret", "scoring_keys"]
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_secrets_are_in_no_error(monkeypatch: pytest.MonkeyPatch, wrong: dict[st
 
 @pytest.mark.parametrize("field", SECRETS)
 def test_a_wrong_secret_is_named_but_not_shown(field: str) -> None:
-    given: dict[str, Any] = {**{name.lower(): value for name, value in NEEDED.items()}, field: ["TOP-SECRET"]}
+    given: dict[str, Any] = {**{name.lower(): value for name, value in NEEDED.items()}, field: ["TOP-HIDDEN"]}
     with pytest.raises(ValidationError) as raw:
         Settings(**given)
     (line,) = map(settings._line, raw.value.errors())
     assert line.startswith(f"  {field.upper()} = ***: ")
-    assert "SECRET" not in line
+    assert "HIDDEN" not in line
 
 
 def test_secrets_are_in_no_picture_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def test_a_step_writes_its_intent_before_it_acts_and_its_outcome_after(world: Le
     assert (after.state, after.digest, after.poll_at) == (S.VALIDATED, "d", START + 9)
     assert [(e.state, e.reason) for e in after.history] == [("RECEIVED", ""), ("VALIDATING", ""), ("VALIDATED", "fine")]
     assert world.looks() == [(9, KEY)]
-    assert world.notified == [(KEY, "RECEIVED", "VALIDATING", ""), (KEY, "VALIDATING", "VALIDATED", "fine")]
+    assert world.told() == [(KEY, "VALIDATED", "fine")]
 
 
 def test_an_intent_is_watched_so_that_a_dead_workers_step_is_resumed_without_a_sweep(world: LedgerWorld) -> None:
@@ -89,7 +89,7 @@ def test_when_no_step_is_ready_no_further_look_is_planned(world: LedgerWorld) ->
     world.keep(a_snapshot())
     handler = FakeHandler(lambda row: StepResult(S.VALIDATED), is_ready=False)
     assert world.advance({"validate": handler}) == "nothing to do"
-    assert (world.row().poll_at, handler.acts, world.looks(), world.notified) == (None, 0, [], [])
+    assert (world.row().poll_at, handler.acts, world.looks(), world.told()) == (None, 0, [], [])
 
 
 def test_a_look_that_is_planned_for_later_stays_planned_when_a_hint_finds_nothing(world: LedgerWorld) -> None:
@@ -192,7 +192,7 @@ def test_a_step_whose_lease_was_lost_while_it_acted_records_nothing(world: Ledge
 
     assert world.advance({"validate": FakeHandler(does)}) == "somebody else was first"
     assert (world.row().state, world.looks()) == (S.VALIDATING, [])
-    assert world.notified == [(KEY, "RECEIVED", "VALIDATING", "")]
+    assert world.told() == []
     assert world.storage.leases
 
 
@@ -207,7 +207,8 @@ def test_only_the_write_that_won_sends_a_message(world: LedgerWorld, poll_in: fl
         return StepResult(S.VALIDATED, poll_in=poll_in, then=(Announcement("dataset/aa"),))
 
     assert world.advance({"validate": FakeHandler(overtaken)}) == "somebody else was first"
-    assert (world.row().state, world.looks(), world.notified) == (S.REJECTED, [], [(KEY, "RECEIVED", "VALIDATING", "")])
+    assert (world.row().state, world.looks()) == (S.REJECTED, [])
+    assert world.told() == [(KEY, "REJECTED", "by another worker")]
 
 
 def test_other_rows_are_hinted_at_once_the_outcome_is_written(world: LedgerWorld) -> None:

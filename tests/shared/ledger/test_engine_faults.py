@@ -148,7 +148,7 @@ def test_what_keeps_the_row_from_being_written_is_raised_for_the_platform_to_del
     handlers = validates()
     with pytest.raises(ServiceBusy):
         world.advance(handlers)
-    assert (handlers["validate"].acts, world.storage.leases, world.notified) == (0, {}, [])
+    assert (handlers["validate"].acts, world.storage.leases, world.told()) == (0, {}, [])
 
 
 # --- workers that are lost ---------------------------------------------------------------------------------------

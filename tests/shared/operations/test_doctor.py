@@ -12,7 +12,8 @@ import pytest
 from shared.azure.events import RUN_EVENTS
 from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.errors import ServiceBusy
-from shared.operations import doctor
+from shared.ledger.outbox import Notice
+from shared.operations import backlog, doctor
 from shared.operations.doctor import events, places, versions
 from shared.operations.doctor.report import CheckResult
 from tests.fake_workspace import FAMILY
@@ -110,6 +111,12 @@ def _cluster(**document: Any) -> Callable[[World], None]:
     return change
 
 
+def _untold(world: World) -> None:
+    two = tuple(Notice(id=name, type="t", subject="s", at=world.clock(), data={}, to=("topic",)) for name in "ab")
+    troubles = {"topic": backlog.ChannelTrouble(since=world.clock(), error="HTTP 503")}
+    backlog.change(world.services, lambda known: known.but(waiting=two, troubles=troubles))
+
+
 @pytest.mark.parametrize(
     ("check", "settings", "breaks", "found", "mend"),
     [
@@ -144,6 +151,11 @@ def _cluster(**document: Any) -> Callable[[World], None]:
          "RunStatusChanged are left out", "postdeploy"),
         ("dead letters", {}, lambda w: w.storage.put("deadletters", "DROPTUNE-UPLOADS/1.json", b"[]"),
          "1 files of undelivered events", "read why in the container deadletters"),
+        ("notifications", {"notify_key": "a-key"}, lambda w: None, "NOTIFY_KEY is set and NOTIFY_TOPIC is not", "NOTIFY_TOPIC"),
+        ("notifications", {"notify_webhook_secret": "of-a-webhook-secret"}, lambda w: None, "NOTIFY_WEBHOOK is not", "NOTIFY_WEBHOOK"),
+        ("notifications", {"notify_webhook": "https://example.org/h", "notify_webhook_secret": "@Microsoft.KeyVault(SecretUri=https://v/s)"},
+         lambda w: None, "NOTIFY_WEBHOOK_SECRET is in a vault", "Key Vault Secrets User"),
+        ("notifications", {}, _untold, "2 notices wait: topic: HTTP 503, since 2026-", "docs/notifications.md"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_mends_it(
