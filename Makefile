@@ -57,6 +57,7 @@ docs: setup ## write the generated parts of the pages anew
 	@$(python) -m scripts.docs
 	@$(python) -m scripts.rules_page > docs/validation-rules.md
 	@$(python) -m scripts.report_schema > docs/validation-report.schema.json
+	@$(python) -m scripts.notification_schema > docs/notifications.schema.json
 
 package: setup ## make the zip that is deployed, with its dependencies, into dist
 	@$(python) -m scripts.package

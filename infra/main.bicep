@@ -70,7 +70,7 @@ param settings object = {}
 @description('Whether the app gets its role on the subscription here; false: the output SUBSCRIPTION_ROLE_COMMAND says what an administrator runs.')
 param assignSubscriptionRole bool = true
 
-@description('Whether state changes are told on an Event Grid topic.')
+@description('Whether an Event Grid topic is told what people wait for.')
 param notifications bool = false
 
 @description('Whether storage is reached through a network of its own only.')

@@ -78,13 +78,13 @@ class Demo:
     def _told(
         self, app: Droptune, dataset: str, wanted: str, wrong: tuple[str, ...] = (), snapshot: str = ""
     ) -> dict[str, Any]:
-        """Prints every state change as it is told, until a snapshot (the dataset's newest) is where it should be."""
+        """Prints every state as it is told, until a snapshot (the dataset's newest) is where it should be."""
         with self.console.status("waiting for the next step ..."):
             for change in app.changes(timeout=180):
-                if change and dataset in change["key"]:
-                    kind = change["key"].split("/")[0]
-                    reason = f"  [dim]{change['reason']}[/]" if change["reason"] else ""
-                    self.say(f"  {kind:8} [cyan]{change['from'] or '-':>10}[/] → [bold cyan]{change['to']}[/]{reason}")
+                if change and change["data"].get("dataset") == dataset and "state" in change["data"]:
+                    kind, data = change["subject"].split("/")[0], change["data"]
+                    reason = f"  [dim]{data['reason']}[/]" if data["reason"] else ""
+                    self.say(f"  {kind:8} [bold cyan]{data['state']:>12}[/]{reason}")
                 row = next((row for row in app.snapshots(dataset) if snapshot in row["id"]), None)
                 if row and row["state"] == wanted:
                     return row

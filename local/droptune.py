@@ -18,7 +18,7 @@ from azure.storage.blob import BlobServiceClient
 from local.listener import TopicListener
 from local.parts import TOPIC
 
-# Told of nothing for so long (s), look once: a notification is a courtesy and may be lost.
+# Told of nothing for so long (s), look once: what is told comes at least once, but may come late.
 LOOK_ANYWAY = 5.0
 
 
@@ -78,14 +78,16 @@ class Droptune:
         return self.post(f"score/{dataset}", {"input_data": {"input_string": turns, "parameters": {}}})
 
     def changes(self, timeout: float) -> Iterator[dict[str, Any] | None]:
-        """State changes as they are told ({"key", "from", "to", "reason"}), None when it was quiet for a while.
+        """What is told, as CloudEvents (docs/notifications.md), each once; None when it was quiet for a while.
 
         Raises TimeoutError after `timeout` seconds.
         """
-        end = time.monotonic() + timeout
+        end, known = time.monotonic() + timeout, set[str]()
         while (left := end - time.monotonic()) > 0:
             event = self._listener.get(min(left, LOOK_ANYWAY))
-            yield event["data"] if event else None
+            if event is None or event["id"] not in known:
+                yield event
+            known |= {event["id"]} if event else set()
         raise TimeoutError(f"still not there after {timeout:.0f} s: {json.dumps(self._brief())}")
 
     def wait(self, until: Callable[[], Any], timeout: float = 300) -> Any:

@@ -18,7 +18,7 @@ import httpx
 
 
 class TopicListener:
-    """Receives every event of one topic from now on; `get` hands them out in the order of arrival."""
+    """Receives every event of one topic from now on, as CloudEvents; `get` hands them out in the order of arrival."""
 
     def __init__(self, eventgrid_url: str, topic: str) -> None:
         self._url, self._name = eventgrid_url, f"listener-{uuid.uuid4().hex[:8]}"
@@ -29,7 +29,8 @@ class TopicListener:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        body = {"topic": self._topic, "endpoint": f"http://127.0.0.1:{self._server.server_port}/"}
+        address = f"http://127.0.0.1:{self._server.server_port}/"
+        body = {"topic": self._topic, "endpoint": address, "schema": "CloudEventSchemaV1_0"}
         httpx.put(f"{self._url}/subscriptions/{self._name}", json=body, timeout=30).raise_for_status()
         return self
 
@@ -54,20 +55,18 @@ class TopicListener:
         class WebhookHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:
-                events = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-                answer: dict[str, Any] = {}
-                for event in events:
-                    if event.get("eventType") == "Microsoft.EventGrid.SubscriptionValidationEvent":
-                        answer = {"validationResponse": event["data"]["validationCode"]}
-                    else:
-                        received.put(event)
-                body = json.dumps(answer).encode()
+            def do_OPTIONS(self) -> None:
+                """The handshake of CloudEvents: who asks may send."""
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("WebHook-Allowed-Origin", self.headers.get("WebHook-Request-Origin", "*"))
+                self.send_header("Content-Length", "0")
                 self.end_headers()
-                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                received.put(json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0)))))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""

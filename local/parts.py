@@ -36,7 +36,7 @@ CONTAINER = "LOCAL_CONTAINER"
 # The cluster that trains, by the app's default; and the datastores of the workspace, which have no credential.
 CLUSTER = "droptune-gpu"
 DATASTORES = ("droptune_frozen", "workspaceblobstore")
-# The topic on which the app tells of every state change.
+# The topic on which the app tells what people wait for.
 TOPIC = "droptune"
 # A developer's own sign-in or proxy must not leak into the parts.
 _FOREIGN = ("AZURE_", "ARM_", "AZUREML_", "IDENTITY_", "MSI_", "APPLICATIONINSIGHTS_")

@@ -25,6 +25,7 @@ from shared.config.settings import REMOVED, Settings, setting_name
 from shared.conversion.converter import CHANGES
 from shared.conversion.recognition import SHAPES
 from shared.conversion.values import REASONS
+from shared.ledger import notices
 from shared.ledger.states import DATASET, SNAPSHOT
 from shared.serving.fields import HintField, NeutralField, TakenField, marked
 from shared.serving.requests import ChatRequest
@@ -32,7 +33,7 @@ from shared.serving.turns import ChatTurn
 from shared.validation.policy import LIMITS, setting_of
 
 ROOT = Path(__file__).parent.parent
-_WITH_PARTS = ("life-cycles", "settings", "chat-requests", "command-line", "deploy", "bring-your-data")
+_WITH_PARTS = ("life-cycles", "settings", "chat-requests", "command-line", "deploy", "bring-your-data", "notifications")
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -73,6 +74,7 @@ def parts() -> dict[str, str]:
         "commands": commands(),
         "shapes": shapes(),
         "conversions": conversions(),
+        "notification-types": notification_types(),
     }
 
 
@@ -178,6 +180,16 @@ def _given(parameter: Any) -> tuple[str, str, str]:
         return "argument", parameter.metavar or parameter.name.upper(), about
     names = ", ".join(parameter.opts) + "".join(f"/{name}" for name in parameter.secondary_opts)
     return "option", names, about
+
+
+def notification_types() -> str:
+    """The types of events, when each comes, and the fields of its data."""
+    rows = ["| type | when it comes | `data` |", "|---|---|---|"]
+    for kind in notices.TYPES:
+        about = " ".join((kind.__doc__ or "").split())
+        fields = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
+        rows.append(f"| `{notices.PREFIX}{kind.__name__}` | {about} | {fields} |")
+    return "\n".join(rows)
 
 
 def rooms() -> str:

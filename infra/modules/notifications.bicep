@@ -1,4 +1,4 @@
-// Where the app tells of state changes, for whoever subscribes. It takes no key.
+// Where the app tells what people wait for, as CloudEvents, for whoever subscribes. It takes no key.
 param location string
 param tags object
 param topicName string
@@ -12,7 +12,7 @@ resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {
   tags: tags
   properties: {
     disableLocalAuth: true
-    inputSchema: 'EventGridSchema'
+    inputSchema: 'CloudEventSchemaV1_0'
     minimumTlsVersionAllowed: '1.2'
   }
 }

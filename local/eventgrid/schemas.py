@@ -17,6 +17,8 @@ from local.eventgrid.errors import BadEvents
 
 EVENT_GRID = "EventGridSchema"
 CLOUD_EVENTS = "CloudEventSchemaV1_0"
+# The topics whose input schema is that of CloudEvents, as the templates make them; all others take either.
+CLOUD_EVENT_TOPICS = frozenset({"droptune"})
 _REQUIRED = {
     EVENT_GRID: ("id", "subject", "eventType", "eventTime", "dataVersion"),
     CLOUD_EVENTS: ("id", "source", "type", "specversion"),
@@ -75,7 +77,7 @@ def stamp(moment: datetime | None = None) -> str:
 
 
 def read_events(body: bytes, topic: str) -> list[EventGridEvent]:
-    """The published events, of whichever schema; BadEvents names what is wrong with the first bad one."""
+    """The published events, of whichever schema the topic takes; BadEvents names what is wrong with the first bad."""
     try:
         found = json.loads(body)
     except ValueError as error:
@@ -88,6 +90,8 @@ def _read(document: object, topic: str) -> EventGridEvent:
     if not isinstance(document, dict):
         raise BadEvents(f"an event must be an object, not {document!r:.80}")
     schema = CLOUD_EVENTS if "specversion" in document else EVENT_GRID
+    if topic in CLOUD_EVENT_TOPICS and schema != CLOUD_EVENTS:
+        raise BadEvents(f"the input schema of the topic {topic} is {CLOUD_EVENTS}: an event of {schema} is not taken")
     missing = [name for name in _REQUIRED[schema] if document.get(name) is None]
     if missing:
         raise BadEvents(f"required property {missing[0]!r} is missing from an event of {schema}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 S, D, R = SnapshotState, DatasetState, ReleaseState
 # States in which a step is at work: nobody waits for them.
-_PASSING = {S.VALIDATING, S.SUBMITTING, S.REGISTERING, S.CLEANING}
+_PASSING = {S.VALIDATING, S.SUBMITTING, S.REGISTERING, S.CANCELING, S.CLEANING}
 _OF_RELEASES = {*map(str, R)} - {str(R.SUPERSEDED)}
 _RESTS = {D.EMPTY, D.LIVE, D.ASLEEP}
 

@@ -38,6 +38,8 @@ NOT_BY_THE_TEMPLATE = {
     "DATA": "a connection string has a key; the template gives the two addresses",
     "METRICS_ENDPOINT": "it follows from the workspace's region",
     "NOTIFY_KEY": "the topic takes no key",
+    "NOTIFY_WEBHOOK": "somebody's own, given among `settings` as a reference to a vault",
+    "NOTIFY_WEBHOOK_SECRET": "somebody's own, given among `settings` as a reference to a vault",
 }
 
 
@@ -125,6 +127,7 @@ def test_the_settings_of_the_template_start_the_app(monkeypatch: pytest.MonkeyPa
     group = "/subscriptions/s/resourceGroups/g/providers"
     numbers = {
         "TRAINING_NODES": "1",
+        "NOTIFY_TOPIC": "https://droptune-notices-x.westeurope-1.eventgrid.azure.net/api/events",
         "TRAINING_IDENTITY": f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/training",
     }
     for name, value in app_settings().items():

@@ -12,6 +12,8 @@ from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.storage.blob import BlobServiceClient
 
+from shared.azure.notifications import TopicChannel
+from shared.ledger.outbox import Notice, SendResult
 from tests.conftest import Azurite
 from tests.local.brokers import KEY, BrokerProcess
 from tests.local.webhooks import Webhook
@@ -62,6 +64,23 @@ def test_cloud_event_arrives_alone_and_not_in_an_array(broker: BrokerProcess, we
     assert CloudEvent.from_dict(received.event).extensions == {"traceid": "t"}
     assert received.event["source"] == "/source"
     assert received.event["data"] == {"n": 1}
+
+
+def test_what_the_app_tells_its_topic_arrives_as_it_was_told(broker: BrokerProcess, webhook: Webhook) -> None:
+    broker.subscribe("people", webhook.url, topic="droptune", schema="CloudEventSchemaV1_0")
+    nobody: Any = None
+    told = [Notice(id=name, type="Droptune.X", subject="snapshot/a", at=1.0, data={"n": name}) for name in ("1", "2")]
+    sent = TopicChannel(broker.topic("droptune"), KEY, nobody).send("/droptune/0a1b2c3d", told)
+    assert sent == SendResult(2)
+    received = webhook.wait_for(2)
+    assert sorted(one.event["data"]["n"] for one in received) == ["1", "2"]
+    assert {one.event["source"] for one in received} == {"/droptune/0a1b2c3d"}
+
+
+def test_a_topic_of_cloud_events_takes_no_other(broker: BrokerProcess) -> None:
+    with pytest.raises(HttpResponseError) as refused:
+        publish(broker, an_event(), topic="droptune")
+    assert refused.value.status_code == 400
 
 
 def test_event_is_converted_to_the_schema_of_its_subscription(broker: BrokerProcess, webhook: Webhook) -> None:

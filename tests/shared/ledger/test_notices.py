@@ -16,7 +16,7 @@ from shared.ledger.states import SnapshotState as S
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_release, a_snapshot
 from tests.fakes import START
 
-PASSING = {S.VALIDATING, S.SUBMITTING, S.REGISTERING, S.CLEANING}
+PASSING = {S.VALIDATING, S.SUBMITTING, S.REGISTERING, S.CANCELING, S.CLEANING}
 
 
 def _changes(before: Any, after: Any) -> list[tuple[str, ...]]:
