@@ -9,7 +9,7 @@ from shared.ledger.store import PUBLISH
 from shared.operations import publish
 from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
-from shared.snapshots import admission, cleanup
+from shared.snapshots import admission, cleanup, part_check
 from shared.training import cancel, finish, register, submit
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def step(services: Services, message: str) -> str:
         return publish.publish(services, message.removesuffix(PUBLISH))
     key, _, number = message.partition("#")
     if number:
-        return admission.check_dropped_file(services, key, number)
+        return part_check.check_part(services, key, number)
     engine = Engine(services.ledger, handlers(services), services.settings.fault_seconds)
     return engine.advance(message)

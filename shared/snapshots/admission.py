@@ -28,10 +28,11 @@ from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.waiting import pause
 from shared.snapshots.blob_staging import BlobStaging
-from shared.snapshots.distributed import DistributedValidation, FilesMissing, forget_results
-from shared.snapshots.inputs import inputs_of
+from shared.snapshots.distributed import DistributedValidation, FilesMissing
+from shared.snapshots.inputs import inputs_of, is_distributed
 from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom
-from shared.snapshots.quarantine import Quarantine
+from shared.snapshots.part_results import forget_results, results_of
+from shared.snapshots.quarantine import quarantine_of
 from shared.snapshots.training_config import TrainingConfig, resolve
 from shared.training import attempt, preflight
 from shared.training.submit import NEWER_WINS
@@ -116,13 +117,17 @@ class Validate:
         """What validation made of the files. Raises LedgerConflict or NotFound when one was changed meanwhile."""
         if is_distributed(self.services, row):
             _require_unchanged(self.services, row)
-            frozen = self._distributed(row, config).assemble(lease, self.services.clock() - row.since)
+            inputs = inputs_of(self.services, row, config.policy)
+            results = results_of(self.services.storage, inputs, self.services.clock)
+            validation = DistributedValidation(results, inputs, inputs.parts())
+            frozen = validation.assemble(lease, self.services.clock() - row.since)
             _require_unchanged(self.services, row)
             return frozen
         inputs = inputs_of(self.services, row, config.policy)
-        quarantine = Quarantine(self.services.storage, row.id)
-        size = sum(source.size for source in inputs.sources)
-        with OF_THIS_PROCESS.room_for(size, self.services.settings.validation_memory_mb):
+        quarantine = quarantine_of(self.services.storage, row.id)
+        size = sum(source.text_size for source in inputs.sources)
+        was_lost = row.fault is not None and row.fault.type == WorkerLost.__name__
+        with OF_THIS_PROCESS.room_for(size, self.services.settings.validation_memory_mb, alone=was_lost):
             frozen = freeze(
                 inputs.sources,
                 inputs.policy,
@@ -135,10 +140,6 @@ class Validate:
         _require_unchanged(self.services, row)
         quarantine.close()
         return frozen
-
-    def _distributed(self, row: Snapshot, config: TrainingConfig) -> DistributedValidation:
-        inputs = inputs_of(self.services, row, config.policy)
-        return DistributedValidation(self.services.ledger, self.services.storage, inputs, inputs.parts())
 
     def _admit(self, row: Snapshot, frozen: FrozenSnapshot, changes: dict[str, Any]) -> StepResult:
         """Claims the content and makes the training files; DUPLICATE when another snapshot has the claim."""
@@ -162,39 +163,6 @@ class Validate:
     def _ended(self, state: SnapshotState, reason: str, changes: dict[str, Any] | None = None) -> StepResult:
         """An end state, which is cleaned up after the keep time."""
         return StepResult(state, reason, changes or {}, poll_in=self.services.settings.keep_days * 86_400)
-
-
-def check_dropped_file(services: Services, key: str, number: str) -> str:
-    """Checks one part of a snapshot that is being validated by several workers; returns what was done.
-
-    Called by the queue function. A repeat does nothing for a part that is checked, or not wanted any more.
-    """
-    try:
-        row: Snapshot = services.ledger.read(key).row
-    except NotFound:
-        return "unknown"
-    if row.state != SnapshotState.VALIDATING or not is_distributed(services, row):
-        return "not due"
-    if not number.isdecimal():
-        return "unknown"
-    try:
-        inputs = inputs_of(services, row, resolve(services, row).policy)
-        parts = inputs.parts()
-    except (PermanentError, LedgerConflict, NotFound):
-        return "refused"  # by the step as well, with a reason on record
-    largest = max((source.size for source in inputs.sources), default=0)
-    try:
-        with OF_THIS_PROCESS.room_for(min(inputs.part_bytes, largest), services.settings.validation_memory_mb):
-            return DistributedValidation(services.ledger, services.storage, inputs, parts).check_one(int(number))
-    except NoRoom:  # the step asks again for what is missing
-        return "waits for memory"
-
-
-def is_distributed(services: Services, row: Snapshot) -> bool:
-    """Whether the snapshot is checked part by part, by several workers: a file each, or a range of a large file."""
-    settings, size = services.settings, sum(file.size for file in row.files)
-    is_cut = len(row.files) > 1 or size > settings.validation_part_mb * 1e6
-    return is_cut and size >= settings.validation_spread_from_mb * 1e6
 
 
 def _require_unchanged(services: Services, row: Snapshot) -> None:

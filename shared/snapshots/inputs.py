@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from shared.chatdata.splits import Cuts, Shares
 from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Source
-from shared.validation.chunks import cut_into_chunks, whole_files
+from shared.validation.chunks import cut_into_chunks
 from shared.validation.freezing import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shared.ledger.rows import Dataset, Snapshot
+    from shared.azure.storage import Storage
+    from shared.ledger.rows import Dataset, Snapshot, SnapshotFile
     from shared.runtime import Services
     from shared.validation import Policy, Staging
     from shared.validation.sources import Chunk
@@ -37,29 +38,32 @@ class ValidationInputs:
     part_bytes: int
 
     def parts(self) -> list[Chunk]:
-        """The parts that several workers check, in reading order: always the same for the same files.
-
-        Where bad rows are left out, the quarantine tells their numbers, which only a look at the whole file knows: then
-        each file is one part.
-        """
-        if self.policy.max_bad_percent:
-            return whole_files(self.sources)
-        return list(cut_into_chunks(self.sources, self.part_bytes))
+        """The parts that several workers check, in reading order: always the same for the same files."""
+        return list(cut_into_chunks(self.sources, self.part_bytes, zipped=True))
 
 
 def inputs_of(services: Services, row: Snapshot, policy: Policy) -> ValidationInputs:
     """The inputs of a snapshot's validation, under the cuts that its dataset has now."""
     dataset: Dataset = services.ledger.dataset(row.dataset).row
     storage = services.storage
-    sources = [
-        Source(
-            path=file.path,
-            open=lambda file=file: storage.open("snapshots", file.path, file.etag),  # type: ignore[misc]
-            size=file.size,
-            split=file.split,  # type: ignore[arg-type]
-        )
-        for file in row.files
-    ]
+    sources = [_source(storage, file) for file in row.files]
     plan = plan_of(sources, dataset.seed, Cuts(dataset.cut_test, dataset.cut_validation), Shares())
     part_bytes = int(services.settings.validation_part_mb * 1e6)
     return ValidationInputs(row.id, sources, policy, plan, BlobStaging(storage, row.id), part_bytes)
+
+
+def is_distributed(services: Services, row: Snapshot) -> bool:
+    """Whether the snapshot is checked part by part, by several workers: a file each, or a range of a large file."""
+    settings = services.settings
+    size = sum(_source(services.storage, file).text_size for file in row.files)
+    is_cut = len(row.files) > 1 or size > settings.validation_part_mb * 1e6
+    return is_cut and size >= settings.validation_spread_from_mb * 1e6
+
+
+def _source(storage: Storage, file: SnapshotFile) -> Source:
+    return Source(
+        path=file.path,
+        open=lambda: storage.open("snapshots", file.path, file.etag),
+        size=file.size,
+        split=file.split,  # type: ignore[arg-type]
+    )

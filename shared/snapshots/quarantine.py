@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from shared import naming
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from shared.azure.storage import Storage
     from shared.validation import BadRow
@@ -23,53 +23,61 @@ BLOCK = 4 * 2**20
 
 
 class Quarantine:
-    """The quarantine file of one snapshot, or the share of it that one of the snapshot's files has, by number."""
+    """A file of bad rows: those of a snapshot, or those of one part of it, whose rows count from 1."""
 
-    def __init__(self, storage: Storage, snapshot: str, number: int = 0) -> None:
-        self._storage, self._name, self._number = storage, naming.quarantine(snapshot), number
+    def __init__(self, storage: Storage, container: str, name: str) -> None:
+        self._storage, self._container, self._name = storage, container, name
         self._lines: list[bytes] = []
         self._size = 0
         self._blocks: list[str] = []
-        self.rows = 0
 
     def add(self, bad: BadRow) -> None:
         """Adds one bad row."""
-        line = _line(bad)
+        self._add(_line(bad))
+
+    def add_part(self, lines: Iterable[bytes], rows_before: int) -> None:
+        """Adds the bad rows of a part. `rows_before`: by how many the numbers of its rows are higher."""
+        for line in lines:
+            bad = json.loads(line)
+            self._add(_encoded({**bad, "row": bad["row"] + rows_before}))
+
+    def close(self) -> None:
+        """Makes the file; without rows there is none."""
+        self._flush()
+        if self._blocks:
+            self._storage.commit_blocks(self._container, self._name, self._blocks)
+
+    def _add(self, line: bytes) -> None:
         self._lines.append(line)
         self._size += len(line)
-        self.rows += 1
         if self._size >= BLOCK:
             self._flush()
 
-    def close(self) -> None:
-        """Makes the quarantine file of this share alone; without rows there is none."""
-        self.commit(self.stage_rest())
-
-    def stage_rest(self) -> list[str]:
-        """Stages the rows that are still in memory; returns all blocks of this share, in their order."""
-        self._flush()
-        return self._blocks
-
-    def commit(self, blocks: Sequence[str]) -> None:
-        """Makes the quarantine file of these blocks, those of all shares; without any there is none."""
-        if blocks:
-            self._storage.commit_blocks("quarantine", self._name, blocks)
-
     def _flush(self) -> None:
         if self._lines:
-            block = base64.b64encode(f"{self._number:05d}-{len(self._blocks):06d}".encode()).decode()
-            self._storage.stage_block("quarantine", self._name, block, b"".join(self._lines))
+            block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
+            self._storage.stage_block(self._container, self._name, block, b"".join(self._lines))
             self._blocks.append(block)
             self._lines, self._size = [], 0
 
 
+def quarantine_of(storage: Storage, snapshot: str) -> Quarantine:
+    """The quarantine of a snapshot."""
+    return Quarantine(storage, "quarantine", naming.quarantine(snapshot))
+
+
 def _line(bad: BadRow) -> bytes:
-    fields = {
-        "split": bad.split,
-        "file": bad.file,
-        "row": bad.row,
-        "byte_offset": bad.byte_offset,
-        "rule": bad.rule,
-        "message": bad.message,
-    }
+    return _encoded(
+        {
+            "split": bad.split,
+            "file": bad.file,
+            "row": bad.row,
+            "byte_offset": bad.byte_offset,
+            "rule": bad.rule,
+            "message": bad.message,
+        }
+    )
+
+
+def _encoded(fields: dict[str, object]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

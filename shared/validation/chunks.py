@@ -1,15 +1,19 @@
 """A snapshot cut into chunks that can be read on their own, in any order and by anybody; and what each of them left.
 
 A chunk is a whole file, a range of bytes of a JSONL file, or a range of row groups of a parquet file. A range of bytes
-owns the lines that start in it, so ranges may be cut anywhere and every line still has one owner. What a chunk leaves
-(`ChunkResult`) can be added up: counts, places, statistics and row hashes. It can be pickled (between processes) and
-written as MessagePack (between instances). Rows count from 1 within the chunk; only the fold knows what came before.
+owns the lines that start in it, so ranges may be cut anywhere and every line still has one owner. Chunks of a gzip file
+are the exception: they are read one after the other, as only who has read one knows where the next begins.
+
+What a chunk leaves (`ChunkResult`) can be added up: counts, places, statistics and row hashes. It can be pickled
+(between processes) and written as MessagePack (between instances). Rows count from 1 within the chunk; only the fold
+knows what came before.
 Nothing in it grows with the rows but the hashes, 28 bytes a good row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -32,11 +36,13 @@ def whole_files(sources: Sequence[Source]) -> list[Chunk]:
     return [Chunk(source) for source in in_reading_order(sources)]
 
 
-def cut_into_chunks(sources: Sequence[Source], size: int) -> Iterator[Chunk]:
-    """Chunks of about `size` bytes, in reading order. A gzip file cannot be cut."""
+def cut_into_chunks(sources: Sequence[Source], size: int, zipped: bool = False) -> Iterator[Chunk]:
+    """Chunks of about `size` bytes, in reading order. `zipped`: gzip files are cut as well, by what is in them."""
     for source in in_reading_order(sources):
         if source.known_format == "jsonl":
             yield from _cut(source, source.size, size)
+        elif source.known_format == "jsonl.gz" and zipped:
+            yield from _cut(source, source.size, max(1, size * source.size // max(1, source.text_size)))
         elif source.known_format == "parquet" and source.size > size:
             groups = _row_groups(source)
             yield from _cut(source, groups, max(1, groups * size // source.size))
@@ -139,6 +145,8 @@ class ChunkResult(msgspec.Struct):
     """Hash of the prompt_id and place of each good row that has one."""
     measures: Measures = msgspec.field(default_factory=Measures)
     staged: StagedBlocks = msgspec.field(default_factory=StagedBlocks)
+    text_end: int | None = None
+    """Of a chunk of gzip: where the text of the next one begins; None when there is none."""
 
     @property
     def lines(self) -> int:
@@ -149,6 +157,21 @@ class ChunkResult(msgspec.Struct):
     def good(self) -> int:
         """Rows without an error, repeated ones included."""
         return self.rows - self.bad
+
+
+def going_on(chunk: Chunk, before: ChunkResult, end: int | None = None) -> Chunk:
+    """A chunk whose text begins where that of the one before it ended, and ends there if that is known."""
+    start = before.text_end
+    return replace(chunk, text=(0, 0) if start is None else (start, end))
+
+
+def with_known_text(chunks: Sequence[Chunk], results: Sequence[ChunkResult]) -> list[Chunk]:
+    """The chunks with the text that each turned out to have, so that each can be read again by itself."""
+    befores = [ChunkResult(text_end=0), *results]
+    return [
+        going_on(chunk, before, result.text_end) if chunk.goes_on else replace(chunk, text=(0, result.text_end))
+        for chunk, before, result in zip(chunks, befores, results, strict=False)
+    ]
 
 
 class FindingCounter:

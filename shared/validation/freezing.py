@@ -16,11 +16,11 @@ an earlier chunk too: an accepted snapshot with such rows has the chunks concern
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.chatdata.splits import SPLITS, Cuts, Shares, Split, SuspendedCut, place_of
-from shared.validation.chunks import Allowance, ChunkResult, whole_files
+from shared.validation.chunks import Allowance, ChunkResult, whole_files, with_known_text
 from shared.validation.digests import RowSet
 from shared.validation.fold import Fold
 from shared.validation.inspect import BadRow, inspect_chunk
@@ -29,6 +29,7 @@ from shared.validation.report import ValidationReport
 from shared.validation.results import OrderedResults, within_limits
 from shared.validation.sources import Chunk, Source, listing_problems
 from shared.validation.stage import SplitPlan, Stager, Staging, writer
+from shared.validation.zipped import ZippedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def count_splits(fold: Fold, plan: SplitPlan) -> tuple[Cuts, dict[Split, int]]:
 
 def check_chunk(
     sources: Sequence[Source],
-    chunks: Sequence[Chunk],
+    chunk: Chunk,
     number: int,
     policy: Policy,
     plan: SplitPlan,
@@ -131,16 +132,18 @@ def check_chunk(
     without: RowSet | None = None,
     quarantine: Callable[[BadRow], None] | None = None,
     heartbeat: Callable[[], None] = lambda: None,
+    text: ZippedText | None = None,
 ) -> ChunkResult:
-    """Check and stage one of the chunks that the files were cut into, in reading order; rows in `without` are not
-    staged.
+    """Check and stage one of the chunks that the files were cut into: the chunk of this number in reading order.
 
-    The same chunk leaves the same result and the same blocks. Errors of opener, heartbeat and staging come through.
+    Rows in `without` are not staged. `text`: the gzip file that the chunk is of, as the chunk before left it; it stays
+    open. The same chunk leaves the same result and the same blocks. Errors of opener, heartbeat and staging come
+    through.
     """
     stager = Stager(plan, policy, staging, beat=heartbeat, chunk=number, without=without or ())
     if any(listing_problems(sources)):
         stager.stop()
-    result = inspect_chunk(chunks[number], policy, stager=stager, quarantine=quarantine, heartbeat=heartbeat)
+    result = inspect_chunk(chunk, policy, stager=stager, quarantine=quarantine, heartbeat=heartbeat, text=text)
     if result.fault:
         stager.stop()
     result.staged = stager.leave()
@@ -160,14 +163,20 @@ class Assembly:
         heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self._results, self._policy, self._plan = results, policy, plan
+        chunks = with_known_text(chunks, results)
         left = dict(zip(chunks, results, strict=True))
+        number_of = {chunk: number for number, chunk in enumerate(chunks)}
+        self._counted: list[int] = []
+
+        def noted(chunk: Chunk, _: Allowance) -> ChunkResult:
+            self._counted.append(number_of[chunk])
+            return left[chunk]
 
         def again(chunk: Chunk, room: Allowance) -> ChunkResult:
             return inspect_chunk(chunk, policy, heartbeat=heartbeat, room=room)
 
-        self._fold = fold_of(
-            sources, OrderedResults(within_limits(chunks, policy, lambda chunk, _: left[chunk], again)), policy
-        )
+        self._ordered = OrderedResults(within_limits(chunks, policy, noted, again))
+        self._fold = fold_of(sources, self._ordered, policy)
         self._cuts, self._rows = count_splits(self._fold, plan)
         self._fold.judge(self._rows["train"])
 
@@ -176,6 +185,12 @@ class Assembly:
         if not self._fold.is_accepted:
             return {}
         return {chunk: self._fold.repeats[chunk] for chunk in self._fold.repeat_others}
+
+    def bad_rows(self) -> Iterator[tuple[int, int, int]]:
+        """Of each chunk with bad rows: its number, how many lines of its file come before it, and how many are bad."""
+        for at, result in self._ordered:
+            if result.bad:
+                yield self._counted[at], self._ordered.row(at, 0), result.bad
 
     def freeze(
         self, staging: Staging, seconds: float, without: Mapping[int, ChunkResult] | None = None

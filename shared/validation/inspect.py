@@ -8,7 +8,8 @@ result, wherever and however often it is read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import xxhash
@@ -18,7 +19,7 @@ from shared.chatdata.tokens import estimated_tokens
 from shared.validation import meaning
 from shared.validation.chunks import Allowance, ChunkResult, FindingCounter, StopReason
 from shared.validation.digests import DigestEntries
-from shared.validation.jsonl import jsonl_rows
+from shared.validation.jsonl import jsonl_rows, zipped_rows
 from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
 from shared.validation.rows import ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad
@@ -26,6 +27,7 @@ from shared.validation.rules import RULES, TOO_MANY_BAD
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.stage import Stager
 from shared.validation.turns import TurnChecker
+from shared.validation.zipped import ZippedText
 
 _AT_A_TIME = 1 << 12
 _LONGEST_NAMES = 4096
@@ -53,12 +55,14 @@ def inspect_chunk(
     quarantine: Callable[[BadRow], None] | None = None,
     heartbeat: Callable[[], None] = lambda: None,
     room: Allowance | None = None,
+    text: ZippedText | None = None,
 ) -> ChunkResult:
     """Read a chunk to its end, or to where its file (or the room) is known to be too much.
 
-    Errors of the chunk's opener, of the heartbeat and of the staging come through unchanged.
+    `text`: the gzip file that the chunk is of, as the chunk before left it; it stays open. Errors of the chunk's
+    opener, of the heartbeat and of the staging come through unchanged.
     """
-    inspection = _Inspection(chunk, policy, stager, quarantine)
+    inspection = _Inspection(chunk, policy, stager, quarantine, text)
     whole = Allowance(policy.max_rows, policy.max_total_bytes, policy.bad_rows_of(chunk.source.size))
     return inspection.run(heartbeat, room or whole)
 
@@ -67,9 +71,14 @@ class _Inspection:
     """The state of reading one chunk."""
 
     def __init__(
-        self, chunk: Chunk, policy: Policy, stager: Stager | None, quarantine: Callable[[BadRow], None] | None
+        self,
+        chunk: Chunk,
+        policy: Policy,
+        stager: Stager | None,
+        quarantine: Callable[[BadRow], None] | None,
+        text: ZippedText | None,
     ) -> None:
-        self._chunk, self._source, self._policy = chunk, chunk.source, policy
+        self._chunk, self._source, self._policy, self._text = chunk, chunk.source, policy, text
         self._stager, self._quarantine = stager, quarantine
         self._turns = TurnChecker(policy)
         self._tally = FindingCounter(policy.places)
@@ -100,35 +109,47 @@ class _Inspection:
             raise FileRefused("too-large", f"{source.size} bytes", f"at most {most} bytes")
 
     def _read(self, heartbeat: Callable[[], None], room: Allowance) -> None:
-        result = self._result
-        watched = WatchedFile(self._source.open(), heartbeat)
-        meter = ByteMeter(self._policy, room.size)
+        chunk, turns, policy = self._chunk, self._turns, self._policy
+        meter = ByteMeter(policy, room.size)
         try:
-            for rows in _read_rows(self._chunk, watched, self._turns, self._policy, meter):
-                if rows is None:
-                    result.blank += 1
-                    continue
-                if isinstance(rows, BlankRun):
-                    result.blank += rows.lines
-                    continue
-                left = room.rows - result.rows
-                if isinstance(rows, RowBatch):
-                    batch = rows if len(rows) <= left else rows.head(left + 1)
-                    result.rows += len(batch)
-                    self._take_batch(batch)
-                else:
-                    result.rows += 1
-                    self._take_row(rows)
-                if result.rows > room.rows:
-                    most = self._policy.max_rows
-                    raise FileRefused("too-many-rows", "more rows than allowed", f"at most {most}")
-                if result.bad > room.bad:
-                    raise FileRefused(TOO_MANY_BAD, "", f"at most {self._policy.bad_rows_of(self._source.size)}")
+            if self._source.known_format == "jsonl.gz":
+                with (
+                    closing(ZippedText(self._source.open())) if self._text is None else nullcontext(self._text) as text
+                ):
+                    text.heartbeat = heartbeat
+                    self._take(zipped_rows(chunk, text, turns, policy, meter), room)
+                    if chunk.end is not None and chunk.text[1] is None and not text.is_over():
+                        self._result.text_end = text.at
+                return
+            with closing(WatchedFile(self._source.open(), heartbeat)) as file:
+                self._take(_read_rows(chunk, file, turns, policy, meter), room)
         finally:
-            result.bytes_out = meter.bytes_out
-            watched.close()
+            self._result.bytes_out = meter.bytes_out
 
     # -- rows
+
+    def _take(self, read: Iterable[Rows], room: Allowance) -> None:
+        result = self._result
+        for rows in read:
+            if rows is None:
+                result.blank += 1
+                continue
+            if isinstance(rows, BlankRun):
+                result.blank += rows.lines
+                continue
+            left = room.rows - result.rows
+            if isinstance(rows, RowBatch):
+                batch = rows if len(rows) <= left else rows.head(left + 1)
+                result.rows += len(batch)
+                self._take_batch(batch)
+            else:
+                result.rows += 1
+                self._take_row(rows)
+            if result.rows > room.rows:
+                most = self._policy.max_rows
+                raise FileRefused("too-many-rows", "more rows than allowed", f"at most {most}")
+            if result.bad > room.bad:
+                raise FileRefused(TOO_MANY_BAD, "", f"at most {self._policy.bad_rows_of(self._source.size)}")
 
     def _take_row(self, row: CheckedRow) -> None:
         for problem in row.problems:

@@ -5,7 +5,7 @@ unchanged: they are not the data's fault.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -18,24 +18,42 @@ from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
 from shared.validation.row_shapes import named_in, rows_shape
-from shared.validation.rows import FEW, ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad, sniff, too_long
-from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, first_values, text_kind
+from shared.validation.rows import (
+    FEW,
+    TELLING,
+    ByteMeter,
+    CheckedRow,
+    FileRefused,
+    RowBatch,
+    Rows,
+    is_bad,
+    sniff,
+    too_long,
+)
+from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, first_values
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.turns import Dialogue, TurnChecker
-
-_TELLING = 16  # bytes that tell any format
-
+from shared.validation.zipped import ZippedText
 
 _ROLE, _CONTENT = itemgetter("role"), itemgetter("content")
 
 
 def jsonl_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
     """Rows of a chunk, in their order."""
-    zipped = chunk.source.known_format == "jsonl.gz"
     if chunk.start == 0:
-        yield from _refuse_other_shapes(chunk, file, turns, policy, zipped=zipped)
-    read = _unzipped(file, meter) if zipped else _plain(chunk, file, meter)
-    for run in runs_of(owned(read, chunk.start, chunk.end), policy.max_line_bytes):
+        yield from _refuse_other_shapes(file, turns, policy, zipped=False)
+    yield from _rows_of(owned(_plain(chunk, file, meter), chunk.start, chunk.end), turns, policy)
+
+
+def zipped_rows(chunk: Chunk, text: ZippedText, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
+    """Rows of a chunk of a gzip file, in their order."""
+    if chunk.start == 0:
+        yield from _refuse_other_shapes(text.file, turns, policy, zipped=True)
+    yield from _rows_of(text.pieces(chunk, meter), turns, policy)
+
+
+def _rows_of(pieces: Iterable[tuple[int, bytes]], turns: TurnChecker, policy: Policy) -> Iterator[Rows]:
+    for run in runs_of(pieces, policy.max_line_bytes):
         if isinstance(run, LongLine):
             yield CheckedRow(run.number, run.offset, None, None, [too_long(run.length, policy)], None)
         elif isinstance(run, BlankRun):
@@ -44,9 +62,7 @@ def jsonl_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Poli
             yield from _rows_of_run(run, turns, policy)
 
 
-def _refuse_other_shapes(
-    chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool
-) -> Iterator[Rows]:
+def _refuse_other_shapes(file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool) -> Iterator[Rows]:
     """Look at the start of a file, and end its reading if it is surely not rows of ours. Raises FileRefused.
 
     Told once what the file is, or the format that all of its first rows are in, nobody needs each of its lines. Text
@@ -185,36 +201,12 @@ def _plain(chunk: Chunk, file: WatchedFile, meter: ByteMeter) -> Callable[[int],
     def read(size: int) -> bytes:
         nonlocal at, first
         data = file.read(size)
-        if start == 0 and len(first) < _TELLING:
-            first += data[:_TELLING]
+        if start == 0 and len(first) < TELLING:
+            first += data[:TELLING]
             sniff(first, "JSONL")
         before, at = at, at + len(data)
         own = max(0, (at if end is None else min(at, end)) - max(before, start))
         meter.add(own, meter.bytes_out + own)
-        return data
-
-    return read
-
-
-def _unzipped(file: WatchedFile, meter: ByteMeter) -> Callable[[int], bytes]:
-    unzipped = Gunzip(file.read)
-    first = b""
-
-    def read(size: int) -> bytes:
-        nonlocal first
-        try:
-            data = unzipped.read(size)
-        except DamagedGzip as damage:
-            file.raise_failure()
-            if not b"\x1f\x8b".startswith(file.start[:2]):
-                sniff(file.start + file.read(_TELLING), "gzip")
-                found = text_kind(file.beginning(HEAD_BYTES)) or f"bytes {file.start[:2].hex(' ')}"
-                raise FileRefused("file-format", found, "gzip (bytes 1f 8b)") from damage
-            raise FileRefused("file-unreadable", str(damage)[:120].rstrip("."), "a whole gzip file") from damage
-        if len(first) < _TELLING:  # the first member may hold a few bytes only
-            first += data[:_TELLING]
-            sniff(first, "JSONL")
-        meter.add(len(data), max(file.bytes_read, 1))
         return data
 
     return read

@@ -15,6 +15,7 @@ from shared.validation.rules import RULES, Problem
 from shared.validation.turns import Dialogue, DialogueBatch
 
 _EXPANSION_FROM = 64 * 2**20
+TELLING = 16  # bytes that tell any format
 
 
 FEW = 8  # rows that are read one by one when one of them needs a closer look
@@ -129,13 +130,15 @@ class ByteMeter:
     def __init__(self, policy: Policy, room: int) -> None:
         self._policy, self._room = policy, room
         self.bytes_out = 0
+        self.before = 0
+        """So many bytes of the file were counted by those who read the parts before."""
 
     def add(self, size: int, stored: int) -> None:
         """Count `size` more bytes; up to now the file has given all of them from `stored` ones."""
         self.bytes_out += size
         if self.bytes_out > self._room:
             raise FileRefused("too-large", "more bytes than allowed", f"at most {self._policy.max_total_bytes} bytes")
-        check_expansion(self.bytes_out, stored, self._policy)
+        check_expansion(self.before + self.bytes_out, stored, self._policy)
 
 
 def check_expansion(size: int, stored: int, policy: Policy) -> None:

@@ -18,6 +18,9 @@ from typing import NamedTuple, Protocol
 from shared.chatdata.formats import Format, format_of, inner_ending, seems_to_hold_rows
 from shared.chatdata.splits import WORDS, Split, split_of, splits_in
 
+# Dialogues as JSON are about so many times as long as they are gzipped.
+_EXPANSION = 4
+
 
 class Readable(Protocol):
     """What an opener returns: a binary file. Parquet needs `seek` and `tell`; a chunk of JSONL `seek`."""
@@ -43,14 +46,29 @@ class Source:
         """The given format, else that of the path."""
         return self.format or format_of(self.path)
 
+    @property
+    def text_size(self) -> int:
+        """How many bytes it has when they are read, by estimate."""
+        return self.size * _EXPANSION if self.known_format == "jsonl.gz" else self.size
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One file, or the piece of it from `start` up to `end`: bytes of JSONL, row groups of parquet."""
+    """One file, or the piece of it from `start` up to `end`: bytes of JSONL or gzip, row groups of parquet.
+
+    A chunk of gzip is read after the one before it, which tells where its text begins. `text`: the range of text that
+    it has, as far as it is known; without an end it goes on to the line in which its stored bytes end.
+    """
 
     source: Source
     start: int = 0
     end: int | None = None
+    text: tuple[int, int | None] = (0, None)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can only be read after the chunk before it."""
+        return self.start > 0 and self.source.known_format == "jsonl.gz"
 
 
 def local_source(path: str | os.PathLike[str], *, alone: bool = True) -> Source:

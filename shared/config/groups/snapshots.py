@@ -37,10 +37,10 @@ class SnapshotGroup(BaseModel):
         description="Snapshots at least so large are checked part by part, by as many instances as there are; in MB.",
     )
     validation_part_mb: float = Field(
-        256.0,
+        64.0,
         gt=0,
         description="A larger file is checked in parts of about this size, each of which is begun again by itself when "
-        "it is cut off; in MB. A gzip file is one part.",
+        "it is cut off; in MB, of a gzip file before it was compressed.",
     )
     validation_memory_mb: float = Field(
         1024.0,

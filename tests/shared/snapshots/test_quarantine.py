@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.snapshots.quarantine import BLOCK, Quarantine
+from shared.snapshots.quarantine import BLOCK, quarantine_of
 from shared.validation import BadRow
 from tests.fakes import World, dialogues
 
@@ -94,7 +94,7 @@ class Blocks:
 @pytest.mark.parametrize("rows", [0, 1, 20_000])
 def test_memory_is_bounded_however_many_rows_are_bad(rows: int) -> None:
     blocks: Any = Blocks()
-    quarantine = Quarantine(blocks, "support-bot-1")
+    quarantine = quarantine_of(blocks, "support-bot-1")
     bad = BadRow("train", "a/train.jsonl", 1, 0, "messages-missing", "The row has no messages." * 100, b"{}")
     tracemalloc.start()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import random
@@ -20,13 +21,15 @@ from hypothesis import strategies as st
 from cli.processes import check
 from shared.chatdata.splits import Cuts, Shares, Split
 from shared.validation import Policy, Source, ValidationReport, freeze, local_source
-from shared.validation.chunks import ChunkResult, cut_into_chunks
+from shared.validation.chunks import ChunkResult, cut_into_chunks, going_on, with_known_text
 from shared.validation.digests import DigestEntries, distinct, find_repeated
 from shared.validation.freezing import count_splits, fold_of, plan_of
 from shared.validation.inspect import inspect_chunk
 from shared.validation.lines import BlankRun, LongLine, owned, runs_of
 from shared.validation.measures import NameCounts
 from shared.validation.results import OrderedResults, within_limits
+from shared.validation.sources import Chunk
+from shared.validation.zipped import ZippedText
 
 
 def source(data: bytes, path: str = "data.jsonl", split: Split | None = None) -> Source:
@@ -93,6 +96,71 @@ def test_parquet_is_cut_at_row_groups(piece: int) -> None:
     report = freeze(sources, Policy()).report
     assert [place.row for finding in report.findings for place in finding.places if finding.severity == "error"] == [34]
     assert untimed(in_pieces(sources, Policy(), piece)) == untimed(report)
+
+
+def zipped(rows: int = 2000, members: int = 1) -> bytes:
+    """Gzip of more text than is unpacked at once: good rows, repeated ones, blank lines, faults."""
+    rng = random.Random(7)
+    lines = []
+    for number in range(rows):
+        row = json.dumps(a_row(number if number % 50 else 7, noise=rng.randbytes(200).hex())).encode()
+        lines.append(rng.choice([b"", b"{}", b"\r"]) if number % 97 == 5 else row)
+    size = -(-rows // members)
+    return b"".join(gzip.compress(b"\n".join(lines[at : at + size]) + b"\n") for at in range(0, rows, size))
+
+
+def read_in_sequence(chunks: Sequence[Chunk], policy: Policy, reopened: int) -> list[ChunkResult]:
+    """Each chunk of a gzip file after the one before; every so many the file is opened anew."""
+    results: list[ChunkResult] = []
+    text: ZippedText | None = None
+    for number, chunk in enumerate(chunks):
+        known = going_on(chunk, results[-1]) if chunk.goes_on else chunk
+        if text is None or number % reopened == 0:
+            text = ZippedText(chunk.source.open())
+        results.append(inspect_chunk(known, policy, text=text))
+    return results
+
+
+@pytest.mark.parametrize(
+    ("members", "reopened", "spoilt"),
+    [
+        (1, 1, ""),
+        (40, 3, ""),
+        (1, 100, "cut off"),
+        (40, 2, "checksum"),
+        (1, 2, "too many bad"),
+        (1, 3, "too many rows"),
+        (1, 100, "too large"),
+        (1, 2, "expands"),
+    ],
+)
+def test_chunks_of_a_gzip_file_add_up_to_the_whole(members: int, reopened: int, spoilt: str) -> None:
+    data, limits = zipped(members=members), dict[str, Any](max_bad_percent=50.0)
+    if spoilt == "cut off":
+        data = data[: len(data) * 2 // 3]
+    elif spoilt == "checksum":
+        data = data[:-8] + b"\0\0\0\0" + data[-4:]
+    limits |= {"too many rows": {"max_rows": 1300}, "too large": {"max_total_bytes": 800_000}}.get(spoilt, {})
+    limits |= {"too many bad": {"max_bad_percent": 0.0, "max_bad_rows": 0}}.get(spoilt, {})
+    if spoilt == "expands":
+        data, limits = gzip.compress(b"\n" * 7 * 10**7) + data, {"max_expansion": 50.0}
+    sources, policy = [source(data, "a.jsonl.gz"), source(some_lines(3), "b.jsonl")], Policy(min_rows=3, **limits)
+    chunks = list(cut_into_chunks(sources, 250_000, zipped=True))
+    assert len(chunks) >= 6 or spoilt == "expands"
+    of_gzip = [chunk for chunk in chunks if chunk.source is sources[0]]
+    results = [*read_in_sequence(of_gzip, policy, reopened), inspect_chunk(chunks[-1], policy)]
+    assert spoilt or sum(bool(result.rows) for result in results) >= 4
+
+    known = with_known_text(chunks, results)
+    left = dict(zip(known, results, strict=True))
+    again = lambda chunk, room: inspect_chunk(chunk, policy, room=room)  # noqa: E731
+    fold = fold_of(sources, OrderedResults(within_limits(known, policy, lambda chunk, _: left[chunk], again)), policy)
+    rows = count_splits(fold, plan_of(sources, 0, Cuts(), Shares()))[1]
+    fold.judge(rows["train"])
+    assert untimed(fold.report(rows, 1.0)) == untimed(freeze(sources, policy).report)
+    for chunk, result in zip(known, results, strict=True):  # each can be read again by itself
+        if not result.fault and chunk.source is sources[0]:
+            assert inspect_chunk(chunk, policy).digests == result.digests
 
 
 def test_processes_give_the_report_of_one(tmp_path: Path) -> None:
