@@ -126,7 +126,9 @@ def main() -> None:
                 rows = write_large(file, given.mb, row)
                 print(f"{name}: {rows} rows, {file.stat().st_size / 1e6:.0f} MB stored", flush=True)
                 story = tell(Path(folder), file, every, settings, given.longest)
-                print(f"  {story.state} after {story.seconds:.0f} s and {story.lives} lives: {story.reason}", flush=True)
+                print(
+                    f"  {story.state} after {story.seconds:.0f} s and {story.lives} lives: {story.reason}", flush=True
+                )
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def compare_parts(folder: Path, rounds: int) -> None:
         plan = plan_of(sources, 0, Cuts(), Shares())
         with ProcessPoolExecutor(workers) as pool:
             left = pool.map(
-                partial(check_chunk, sources, chunks, policy=policy, plan=plan, staging=nowhere), range(FILES)
+                partial(check_chunk, sources, policy=policy, plan=plan, staging=nowhere), chunks, range(FILES)
             )
             assembly = Assembly(sources, chunks, list(left), policy, plan)
         reports.append(assembly.freeze(nowhere, time.perf_counter() - started).report)

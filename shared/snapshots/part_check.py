@@ -199,7 +199,8 @@ class PartCheck:
         """The gzip file of a part that is one of several, as the part before left it if that was read here."""
         if chunk.source.known_format != "jsonl.gz":
             return None
-        if self._text is None or self._text.at > chunk.text[0]:
+        start, end = chunk.text
+        if self._text is None or (self._text.at > start and start != end):
             self._close()
             self._text = ZippedText(chunk.source.open())
         return self._text

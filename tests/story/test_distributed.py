@@ -6,19 +6,16 @@ import gzip
 import io
 import json
 import random
-import re
 from typing import Any
 
 import pytest
 
-from shared import naming
 from shared.errors import LeaseHeld, ServiceBusy
 from shared.operations import actions, steps
 from shared.validation.digests import RowSet
 from tests.fakes import Killed, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
-
-FOLDER = "support-bot/2026-11-25"
+from tests.story.parts import FOLDER, alone, asked_for, checked_files, dropped, quarantined, report, same, trained
 
 
 def shards(rows: int = 24) -> dict[str, bytes]:
@@ -37,52 +34,6 @@ def shards(rows: int = 24) -> dict[str, bytes]:
         "train-00002-of-00003.jsonl.gz": gzip.compress(shared_rows + own[2]),
         "test.jsonl": dialogues(10, "held out"),
     }
-
-
-def dropped(files: dict[str, bytes], process: Process | None = None, **settings: Any) -> World:
-    """A world in which the files were dropped and nothing has happened yet."""
-    world = World(process or Process(), {"validation_spread_from_mb": 0.0, **settings})
-    for name, data in files.items():
-        world.drop(f"{FOLDER}/{name}", data)
-    world.clock.now += 1
-    world.drop(f"{FOLDER}/_SUCCESS", b"")
-    return world
-
-
-def alone(files: dict[str, bytes], **settings: Any) -> World:
-    """The same in one pass of one worker."""
-    world = dropped(files, validation_spread_from_mb=1000.0, **settings)
-    world.run()
-    return world
-
-
-def report(world: World) -> dict[str, Any]:
-    (snapshot,) = world.services.ledger.list("snapshot")
-    (stored, _) = world.storage.read("reports", naming.report(snapshot.key.removeprefix("snapshot/")))
-    found: dict[str, Any] = json.loads(stored)
-    return {key: value for key, value in found.items() if key not in ("duration_seconds", "bytes_per_second")}
-
-
-def trained(world: World) -> dict[str, list[bytes]]:
-    """The rows of each training file, in no order."""
-    return {
-        name.rsplit("/", 1)[-1]: sorted(stored.data.splitlines())
-        for (container, name), stored in world.storage.blobs.items()
-        if container == "frozen"
-    }
-
-
-def checked_files(world: World) -> list[str]:
-    return sorted(name.rsplit("/", 1)[-1] for container, name in world.storage.blobs if container == "work")
-
-
-def same(world: World, one: World) -> None:
-    """Nothing tells how many workers there were, but the order of rows."""
-    assert report(world) == report(one)
-    assert trained(world) == trained(one)
-    datasets = [w.services.ledger.read("dataset/support-bot").row for w in (world, one)]
-    assert datasets[0].cut_test == datasets[1].cut_test
-    assert datasets[0].cut_validation == datasets[1].cut_validation
 
 
 FILES = shards()
@@ -123,11 +74,7 @@ def test_any_snapshot_gets_the_report_of_one_pass(files: dict[str, bytes], setti
     world = dropped(files, **settings)
     world.run()
     same(world, alone(files, **settings))
-    quarantined = [
-        [stored.data for (container, _), stored in w.storage.blobs.items() if container == "quarantine"]
-        for w in (world, alone(files, **settings))
-    ]
-    assert quarantined[0] == quarantined[1]
+    assert quarantined(world) == quarantined(alone(files, **settings))
 
 
 def validated(process: Process) -> World:
@@ -246,19 +193,10 @@ def test_a_file_that_cannot_be_read_is_a_fault_on_record_and_tried_again(monkeyp
     same(world, ONE)
 
 
-def _key(world: World) -> str:
-    """The snapshot's key, after its events were delivered and its step asked for all files."""
-    while world.events:
-        world._event(world.events.pop(0))
-    key = f"snapshot/{next(iter(world.states()))}"
-    steps.step(world.services, f"{key}?")
-    return key
-
-
 def test_files_that_were_checked_a_week_ago_are_read_again() -> None:
     """Azure deletes staged blocks after a week, and the records of what was found out outlive them."""
     world = dropped(FILES)
-    key = _key(world)
+    key = asked_for(world)
     for number in range(3):
         steps.step(world.services, f"{key}#{number}")
     world.storage.messages.clear()
@@ -283,7 +221,7 @@ def test_an_override_after_a_week_trains_on_what_it_reads_then() -> None:
 
 def test_blocks_that_vanish_before_their_time_have_the_files_read_again() -> None:
     world = dropped(FILES)
-    key = _key(world)
+    key = asked_for(world)
     for number in range(4):
         steps.step(world.services, f"{key}#{number}")
     world.storage.staged.clear()
@@ -374,87 +312,3 @@ def test_a_set_of_rows_is_the_same_after_the_journey() -> None:
         rows.add(row)
     again = RowSet.unpacked(rows.packed())
     assert [row for row in range(101) if row in again] == [1, 8, 99]
-
-
-# One large file, in parts
-
-
-def large(rows: int = 400) -> dict[str, bytes]:
-    """Files that are cut: rows that come again in a later part, and in another file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    lines, twice = dialogues(rows, "large"), dialogues(3, "twice")
-    parquet = io.BytesIO()
-    table = pa.Table.from_pylist([json.loads(line) for line in (dialogues(rows, "table") + twice).splitlines()])
-    pq.write_table(table, parquet, row_group_size=50)
-    return {"train-0.jsonl": twice + lines + twice, "train-1.parquet": parquet.getvalue()}
-
-
-LARGE = large()
-
-
-def test_a_large_file_is_checked_in_parts_and_makes_what_one_pass_makes() -> None:
-    world = dropped(LARGE, validation_part_mb=0.01)
-    world.run()
-    same(world, alone(LARGE))
-    assert list(world.states().values()) == ["LIVE"]
-    assert len([name for name in checked_files(world) if name.endswith(".checked")]) >= 8
-
-
-def test_a_single_large_file_is_checked_in_parts_as_well() -> None:
-    files = {"train-0.jsonl": LARGE["train-0.jsonl"]}
-    world = dropped(files, validation_part_mb=0.01)
-    world.run()
-    same(world, alone(files))
-    assert len([name for name in checked_files(world) if name.endswith(".checked")]) > 4
-
-
-def test_a_bad_row_of_a_later_part_is_told_with_its_number_in_the_file() -> None:
-    data = LARGE["train-0.jsonl"]
-    at = data.index(b"\n", len(data) * 3 // 4) + 1
-    files = {"train-0.jsonl": data[:at] + b"{}\n" + data[at:]}
-    world = dropped(files, validation_part_mb=0.01)
-    world.run()
-    assert report(world) == report(alone(files))
-    (place,) = report(world)["findings"][0]["places"]
-    assert (place["row"], place["byte_offset"]) == (data[:at].count(b"\n") + 1, at)
-
-
-def test_files_are_not_cut_where_bad_rows_are_left_out() -> None:
-    """The quarantine tells the numbers of bad rows, which only a look at the whole file knows."""
-    files = {"train-0.jsonl": LARGE["train-0.jsonl"] + b"{}\n"}
-    world = dropped(files, validation_part_mb=0.01, validation_max_bad_percent=10.0)
-    world.run()
-    same(world, alone(files, validation_max_bad_percent=10.0))
-
-
-def test_a_row_that_ends_its_worker_is_named_by_its_part_and_the_other_parts_are_kept() -> None:
-    files = {"train-0.jsonl": LARGE["train-0.jsonl"]}
-    world = dropped(files, validation_part_mb=0.01)
-    opened, deadly_at = world.storage.open, len(files["train-0.jsonl"]) // 2
-    read: list[int] = []
-
-    class Deadly(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            start = self.tell()
-            read.append(start)
-            if start > 0 and start <= deadly_at < start + 10_000:
-                world.process.alive = False
-                raise Killed
-            return super().read(min(size or 0, 10_000) if size and size > 0 else size)
-
-    def unsteady(container: str, name: str, etag: str) -> Any:
-        return (
-            Deadly(opened(container, name, etag).read()) if name.endswith(".jsonl") else opened(container, name, etag)
-        )
-
-    world.storage.open = unsteady  # type: ignore[method-assign]
-    world.run(until=86_400)
-    (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
-    assert row.state == "REJECTED"
-    assert re.search(r"train-0.jsonl \(bytes \d+ to \d+\): its check ended the worker 5 times", row.reason)
-    world.storage.open = opened  # type: ignore[method-assign]
-    actions.override(world.services, row.id, "me", ["superseded"])
-    world.run()
-    same(world, alone(files))

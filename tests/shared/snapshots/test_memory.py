@@ -33,6 +33,28 @@ def test_the_first_is_never_refused_and_all_room_comes_back() -> None:
         pass
 
 
+def test_who_runs_alone_waits_for_all_others_and_keeps_them_out() -> None:
+    bound = MemoryBound()
+    with bound.room_for(1, 10_000), pytest.raises(NoRoom), bound.room_for(1, 10_000, alone=True):
+        pass
+    with bound.room_for(1, 10_000, alone=True), pytest.raises(NoRoom), bound.room_for(1, 10_000):
+        pass
+    with bound.room_for(1, 10_000), bound.room_for(1, 10_000):
+        pass
+
+
+def test_only_so_many_parts_run_at_once_whatever_the_memory() -> None:
+    bound = MemoryBound()
+    with (
+        bound.room_for(1, 10_000, at_once=2),
+        bound.room_for(1, 10_000, at_once=2),
+        bound.room_for(1, 10_000),  # a small snapshot need not wait for large ones
+        pytest.raises(NoRoom),
+        bound.room_for(1, 10_000, at_once=2),
+    ):
+        pass
+
+
 def test_a_snapshot_waits_for_memory_and_is_validated_once_there_is_room() -> None:
     world = World(settings={"validation_memory_mb": 200.0})
     world.drop("support-bot.jsonl", dialogues(40))
