@@ -60,11 +60,11 @@ class Story:
 def tell(folder: Path, file: Path, every: float, settings: Mapping[str, str], longest: float) -> Story:
     """Drops the file, and kills the host so many seconds after each start; 0: the file itself ends it.
 
-    Ends once the file is checked, or after `longest` seconds.
+    Returns once the file is checked, or after `longest` seconds.
     """
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(_AT_START)
-    started, story = time.monotonic(), Story()
+    story = Story()
 
     def parts(wiring: Wiring, given: Mapping[str, str]) -> Sequence[CloudProcess]:
         path = {"PYTHONPATH": str(folder / "site")}
@@ -76,29 +76,24 @@ def tell(folder: Path, file: Path, every: float, settings: Mapping[str, str], lo
     with Cloud(folder / "cloud", settings, parts_of=parts) as cloud, Droptune(cloud.description) as app:
         app.drop(f"large/{file.name}", file)
         began = time.monotonic()
-        while story.state in _OPEN and time.monotonic() - started < longest:
+        while True:
             _live(cloud, app, story, every)
             story.seconds = time.monotonic() - began
-    return story
+            if story.state not in _OPEN or story.seconds > longest:
+                return story
+            cloud.start("host")
 
 
 def _live(cloud: Cloud, app: Droptune, story: Story, every: float) -> None:
     """One life of the host, until it is killed or ends, or the file is checked."""
-    if "host" not in cloud.description["parts"] or cloud.ended():
-        cloud.start("host")
     began = time.monotonic()
-    while not cloud.ended() and not (every and time.monotonic() - began > every):
-        row = _row(app)
-        if row:
-            story.state, story.reason = row["state"], row["reason"]
-        if story.state not in _OPEN:
-            break
+    while not cloud.ended() and not (every and time.monotonic() - began > every) and story.state in _OPEN:
         time.sleep(_LOOK)
+        if row := _row(app):
+            story.state, story.reason = row["state"], row["reason"]
     cloud.kill("host")
     story.checked.append(sum(name.endswith(".checked") for name in app.names("work")))
     print(f"  life {story.lives}: {time.monotonic() - began:.0f} s, {story.checked[-1]} parts are checked", flush=True)
-    if story.state in _OPEN:
-        cloud.start("host")
 
 
 def _row(app: Droptune) -> dict[str, Any] | None:
@@ -114,7 +109,7 @@ def main() -> None:
     parser.add_argument("--mb", type=float, default=2000)
     parser.add_argument("--every", type=float, default=20, help="seconds from a start of the host to its end")
     parser.add_argument("--kind", choices=("jsonl", "jsonl.gz"), default="jsonl")
-    parser.add_argument("--part-mb", type=float, default=256)
+    parser.add_argument("--part-mb", type=float, default=64)
     parser.add_argument("--longest", type=float, default=1800, help="seconds after which a story is given up")
     parser.add_argument("--only", choices=("killed", "deadly"))
     given = parser.parse_args()

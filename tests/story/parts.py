@@ -1,4 +1,4 @@
-"""Snapshots that are checked in parts, and what one pass makes of the same files. For the stories of large snapshots."""
+"""Snapshots that are checked in parts, and what one pass makes of the same files, for the stories about them."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from tests.story.parts import alone, asked_for, checked_files, dropped, quaranti
 
 def large(rows: int = 400) -> dict[str, bytes]:
     """Files that are cut: rows that come again in a later part, and in another file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     lines, twice = dialogues(rows, "large"), dialogues(3, "twice")
     parquet = io.BytesIO()
@@ -64,7 +64,7 @@ def test_bad_rows_that_are_left_out_of_any_part_are_listed_with_their_numbers_in
     lines = LARGE["train-0.jsonl"].splitlines(keepends=True)
     for at in range(10, len(lines), 60):
         lines[at] = b"\n{}\n"
-    settings = {"validation_max_bad_percent": 10.0}
+    settings: dict[str, Any] = {"validation_max_bad_percent": 10.0}
     for files in ({"train-0.jsonl": b"".join(lines)}, {"train-0.jsonl": b"{}\n" * 9 + b"".join(lines), **SECOND}):
         world, one = dropped(files, validation_part_mb=0.01, **settings), alone(files, **settings)
         world.run()
@@ -76,7 +76,7 @@ def test_bad_rows_that_are_left_out_of_any_part_are_listed_with_their_numbers_in
 def test_a_part_that_is_damaged_ends_the_list_of_bad_rows_where_one_pass_ends_it() -> None:
     """Parts behind the damage were read all the same, and nobody may find their rows in the quarantine."""
     files = {"train-0.jsonl.gz": ZIPPED[: len(ZIPPED) * 2 // 3], **SECOND}
-    settings = {"validation_max_bad_percent": 10.0}
+    settings: dict[str, Any] = {"validation_max_bad_percent": 10.0}
     world, one = dropped(files, validation_part_mb=0.2, **settings), alone(files, **settings)
     world.run()
     same(world, one)
