@@ -39,7 +39,7 @@ def loads(text, loads=orjson.loads, deadly={DEADLY!r}):
 orjson.loads = loads
 """
 _OPEN = ("", "RECEIVED", "VALIDATING")
-_LOOK = 0.5
+_LOOK = 1.0
 
 
 @dataclass

@@ -32,7 +32,8 @@ class MemoryBound:
     """What the validations of a process take."""
 
     def __init__(self) -> None:
-        self._taken = 0.0
+        self.taken = 0.0
+        """Bytes, by estimate, that all validations of the process take now."""
         self._running = 0
         self._is_alone = False
         self._lock = threading.Lock()
@@ -45,18 +46,18 @@ class MemoryBound:
         """
         size = footprint(stored)
         with self._lock:
-            if self._is_alone or (self._running and (alone or self._taken + size > most_mb * 2**20)):
+            if self._is_alone or (self._running and (alone or self.taken + size > most_mb * 2**20)):
                 raise NoRoom
             if at_once is not None and self._running >= at_once:
                 raise NoRoom
-            self._taken += size
+            self.taken += size
             self._running += 1
             self._is_alone = alone
         try:
             yield
         finally:
             with self._lock:
-                self._taken -= size
+                self.taken -= size
                 self._running -= 1
                 self._is_alone = False
 
