@@ -102,12 +102,12 @@ def peak(path: Path, most_mb: float, threads: int) -> dict[str, float]:
                 time.sleep(0.05)
 
     def opened() -> io.BufferedReader:
-        def fetch(offset: int, length: int) -> bytes:
-            with path.open("rb") as file:
+        def fill(offset: int, room: memoryview) -> None:
+            with path.open("rb", buffering=0) as file:
                 file.seek(offset)
-                return file.read(length)
+                file.readinto(room)
 
-        return io.BufferedReader(ReadAhead(fetch, path.stat().st_size, READ_BLOCK), READ_BUFFER)
+        return io.BufferedReader(ReadAhead(fill, path.stat().st_size, READ_BLOCK), READ_BUFFER)
 
     source = Source(path=path.name, open=opened, size=path.stat().st_size)
     started = [threading.Thread(target=check) for _ in range(threads)]

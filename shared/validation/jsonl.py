@@ -41,14 +41,14 @@ _ROLE, _CONTENT = itemgetter("role"), itemgetter("content")
 def jsonl_rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
     """Rows of a chunk, in their order."""
     if chunk.start == 0:
-        yield from _refuse_other_shapes(file, turns, policy, zipped=False)
+        yield from _refuse_other_shapes(chunk, file, turns, policy, zipped=False)
     yield from _rows_of(owned(_plain(chunk, file, meter), chunk.start, chunk.end), turns, policy)
 
 
 def zipped_rows(chunk: Chunk, text: ZippedText, turns: TurnChecker, policy: Policy, meter: ByteMeter) -> Iterator[Rows]:
     """Rows of a chunk of a gzip file, in their order."""
     if chunk.start == 0:
-        yield from _refuse_other_shapes(text.file, turns, policy, zipped=True)
+        yield from _refuse_other_shapes(chunk, text.file, turns, policy, zipped=True)
     yield from _rows_of(text.pieces(chunk, meter), turns, policy)
 
 
@@ -62,7 +62,9 @@ def _rows_of(pieces: Iterable[tuple[int, bytes]], turns: TurnChecker, policy: Po
             yield from _rows_of_run(run, turns, policy)
 
 
-def _refuse_other_shapes(file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool) -> Iterator[Rows]:
+def _refuse_other_shapes(
+    chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, *, zipped: bool
+) -> Iterator[Rows]:
     """Look at the start of a file, and end its reading if it is surely not rows of ours. Raises FileRefused.
 
     Told once what the file is, or the format that all of its first rows are in, nobody needs each of its lines. Text
