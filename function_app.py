@@ -9,6 +9,7 @@ from functions import (
     action_requested,
     chat_requested,
     doctor_requested,
+    page_acted,
     page_requested,
     route_missed,
     run_changed,
@@ -29,4 +30,5 @@ app.register_functions(chat_requested.blueprint)  #    somebody asks a model    
 app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)
 app.register_functions(doctor_requested.blueprint)  #  is anything wrong?          (HTTP)
+app.register_functions(page_acted.blueprint)  #        somebody acts on the page  (HTTP)
 app.register_functions(page_requested.blueprint)  #    somebody opens the page     (HTTP)

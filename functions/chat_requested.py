@@ -77,7 +77,7 @@ async def _complete_chat(req: Request, body: bytes, request_id: str) -> Response
     call = _call(req, request_id, asked.model, asked)
     if asked.stream:
         return _with_notes(await _stream(call, asked), call)
-    found = await (await _service()).answer(call)
+    found = await (await chat_service()).answer(call)
     assert found.usage is not None
     message = AnswerMessage(content=found.text)
     choice = ChatChoice(message=message, finish_reason=found.ended, finish_reason_estimated=found.end_estimated)
@@ -87,11 +87,11 @@ async def _complete_chat(req: Request, body: bytes, request_id: str) -> Response
 async def _list_models(req: Request, body: bytes, request_id: str) -> Response:
     from shared.serving.protocol import ModelList
 
-    return web.model(ModelList(data=await (await _service()).catalog.models()))
+    return web.model(ModelList(data=await (await chat_service()).catalog.models()))
 
 
 async def _get_model(req: Request, body: bytes, request_id: str) -> Response:
-    return web.model(await (await _service()).catalog.model(req.path_params["model"]))
+    return web.model(await (await chat_service()).catalog.model(req.path_params["model"]))
 
 
 async def _score(req: Request, body: bytes, request_id: str) -> Response:
@@ -101,7 +101,7 @@ async def _score(req: Request, body: bytes, request_id: str) -> Response:
 
     asked = NativeRequest.model_validate(parse_body(body))
     call = _call(req, request_id, req.path_params["dataset"], asked)
-    found = await (await _service()).answer(call)
+    found = await (await chat_service()).answer(call)
     assert found.usage is not None
     answer = NativeAnswer(
         output=found.text,
@@ -122,7 +122,7 @@ async def _stream(call: ChatCall, asked: ChatRequest) -> Response:
     """
     from functions.event_stream import PING_SECONDS, EventStream
 
-    pieces = (await _service()).stream(call)
+    pieces = (await chat_service()).stream(call)
     first = asyncio.ensure_future(anext(pieces))
     try:
         await asyncio.wait((first,), timeout=PING_SECONDS)
@@ -227,7 +227,7 @@ def _heading(found: AnswerPiece) -> dict[str, Any]:
     return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
 
 
-async def _service() -> ChatService:
+async def chat_service() -> ChatService:
     """This process's chat service. The first caller has it made beside the loop, since that connects to storage."""
     return _made_service() if _made_service.cache_info().currsize else await asyncio.to_thread(_made_service)
 

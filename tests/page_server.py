@@ -29,13 +29,14 @@ def application() -> Starlette:
 @contextlib.contextmanager
 def served(world: World) -> Iterator[str]:
     """The address of the page while it is served."""
-    from functions import page_site
+    from functions import chat_requested, page_site
     from shared import runtime
 
     before = runtime._services, runtime.settings
     runtime._services = lambda: world.services  # type: ignore[assignment]
     runtime.settings = lambda: world.services.settings  # type: ignore[assignment]
     page_site.access.cache_clear()
+    chat_requested._made_service.cache_clear()
     server = uvicorn.Server(uvicorn.Config(application(), port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -49,6 +50,7 @@ def served(world: World) -> Iterator[str]:
         thread.join()
         runtime._services, runtime.settings = before
         page_site.access.cache_clear()
+    chat_requested._made_service.cache_clear()
 
 
 if __name__ == "__main__":

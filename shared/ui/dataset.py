@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import NotFound
 from shared.operations import datasets, pages, status
 from shared.ui import charts
+from shared.ui.page_actions import offered
 from shared.ui.view import SOON, View
 from shared.ui.wording import tone
 
@@ -38,7 +39,7 @@ def view(services: Services, name: str) -> View:
         "snapshots": found["snapshots"],
         "more_snapshots": bool(found["next"]),
         "currency": services.settings.currency,
-        "actions": _actions(summary, row),
+        "actions": offered("datasets", _possible(summary, row)),
     }
     busy = tone(summary.state) == "busy" or any(tone(one["state"]) == "busy" for one in found["snapshots"])
     return View("dataset.html", name, values, here="datasets", refresh=SOON if busy else 30)
@@ -75,15 +76,15 @@ def _releases(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [found[name] for name in sorted(found, reverse=True)]
 
 
-def _actions(one: DatasetSummary, row: dict[str, Any]) -> list[str]:
-    """What may be asked of it now, as the page offers it; whether it can be done is decided when it is asked."""
-    offered = []
+def _possible(one: DatasetSummary, row: dict[str, Any]) -> list[str]:
+    """What makes sense to ask of it now; whether it can be done is decided when it is asked."""
+    found = []
     if one.needs_attention:
-        offered.append("resume")
+        found.append("resume")
     if row.get("candidate") or (row.get("previous") and row["previous"].get("deployment")):
-        offered.append("rollback")
+        found.append("rollback")
     if one.state == "LIVE":
-        offered.append("sleep")
+        found.append("sleep")
     if one.state == "ASLEEP":
-        offered.append("wake")
-    return offered
+        found.append("wake")
+    return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import Damaged, NotFound
 from shared.operations import documents, status
 from shared.ui import charts, timeline
+from shared.ui.page_actions import offered
 from shared.ui.view import SOON, View
 from shared.ui.wording import tone
 
@@ -37,7 +38,7 @@ def view(services: Services, snapshot: str) -> View:
         "evaluation": _evaluation(services, row),
         "logs": documents.logs(services, snapshot),
         "next_step": next_step(row),
-        "actions": actions_of(row),
+        "actions": offered("snapshots", _possible(row)),
         "busy": busy,
     }
     return View("snapshot.html", snapshot, values, here="snapshots", refresh=SOON if busy else 30)
@@ -63,15 +64,16 @@ def next_step(row: dict[str, Any]) -> str:
     return "It is blocked. Excuse it from the check, or wait." if row["blocked"] and row["waiting"] else ""
 
 
-def actions_of(row: dict[str, Any]) -> list[str]:
-    """What may be asked for it now, as the page offers it; whether it can be done is decided when it is asked."""
-    offered = []
-    state = row["state"]
+def _possible(row: dict[str, Any]) -> list[str]:
+    """What makes sense to ask for it now; whether it can be done is decided when it is asked."""
+    found, state = [], row["state"]
     if row["needs_attention"] or state in ("TRAINING_FAILED", "REGISTER_FAILED", "DEPLOY_FAILED", "ROLLED_BACK"):
-        offered.append("retry")
+        found.append("retry")
     if state in ("REJECTED", "DUPLICATE", "SUPERSEDED", "WITHHELD") or row["blocked"]:
-        offered.append("override")
-    return offered
+        found.append("override")
+    if tone(state) == "busy":
+        found.append("cancel")
+    return found
 
 
 def _report(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:

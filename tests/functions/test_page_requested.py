@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from functions import page_site
-from shared import runtime
 from shared.errors import ServiceBusy
 from shared.ledger.rows import HistoryEntry
 from shared.ui import assets
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import KEY, World
-from tests.page_server import application
+from tests.page_client import Markup, client_of, sign_in
 from tests.page_world import HOSTILE, READER_KEY, SCRIPT, page_world
 
 VIEWS = ("", "/datasets", "/snapshots", "/datasets/{dataset}", "/snapshots/{snapshot}", "/sign-in")
-
-
-class Markup(HTMLParser):
-    """The tags of a page, with their attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
 
 @pytest.fixture(scope="module")
@@ -41,26 +26,12 @@ def lived() -> World:
 
 @pytest.fixture
 def client(lived: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    yield from _client(lived, monkeypatch)
+    yield from client_of(lived, monkeypatch)
 
 
 @pytest.fixture
-def empty(monkeypatch: pytest.MonkeyPatch) -> World:
+def empty() -> World:
     return World(settings={"page_keys": KEY, "page_reader_keys": READER_KEY})
-
-
-def _client(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(runtime, "_services", lambda: world.services)
-    monkeypatch.setattr(runtime, "settings", lambda: world.services.settings)
-    page_site.access.cache_clear()
-    with TestClient(application(), base_url="http://127.0.0.1", follow_redirects=False) as made:
-        yield made
-    page_site.access.cache_clear()
-
-
-def sign_in(client: TestClient, key: str = KEY, **more: str) -> Any:
-    form = {"key": key, "name": "ada", **more}
-    return client.post("/api/ui/sign-in", data=form, headers={"origin": "http://127.0.0.1"})
 
 
 def all_views(world: World) -> list[str]:
@@ -118,7 +89,7 @@ def test_a_wrong_key_is_told_so_and_shown_nowhere(client: TestClient) -> None:
 
 
 def test_without_a_key_in_the_settings_the_page_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for client in _client(World(), monkeypatch):
+    for client in client_of(World(), monkeypatch):
         answer = client.get("/api/ui")
         assert answer.status_code == 401
         assert "PAGE_KEYS" in answer.text
@@ -174,7 +145,7 @@ def test_texts_of_ten_thousand_characters_and_of_any_direction_fit_on_a_page(
     row = a_snapshot(note=long, source=long, passed_over=(long,), hyperparameters={SCRIPT: long}, history=history)
     empty.services.ledger.create(row)
     empty.services.ledger.create(a_dataset(history=history))
-    for client in _client(empty, monkeypatch):
+    for client in client_of(empty, monkeypatch):
         sign_in(client)
         for path in ("", f"/snapshots/{SNAPSHOT}", f"/datasets/{DATASET}"):
             answer = client.get(f"/api/ui{path}")
@@ -184,7 +155,7 @@ def test_texts_of_ten_thousand_characters_and_of_any_direction_fit_on_a_page(
 
 
 def test_an_empty_installation_says_that_nothing_is_there(empty: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for client in _client(empty, monkeypatch):
+    for client in client_of(empty, monkeypatch):
         sign_in(client)
         answer = client.get("/api/ui")
         assert "Nothing waits for you" in answer.text
@@ -213,7 +184,7 @@ def test_a_storage_that_is_busy_is_said_on_a_page(empty: World, monkeypatch: pyt
     def busy(*_: Any) -> Any:
         raise ServiceBusy("storage is busy")
 
-    for client in _client(empty, monkeypatch):
+    for client in client_of(empty, monkeypatch):
         sign_in(client)
         monkeypatch.setattr(empty.storage, "list", busy)
         answer = client.get("/api/ui")

@@ -1,0 +1,168 @@
+"""Somebody acts on the page (HTTP): the forms that change something, and the pages that ask once more before.
+
+Each form is taken only from a visitor who may act, sent by a page that was made for them. What becomes of it is shown
+on the page that they are led to, so that a reload does nothing again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions import page_site, web
+from functions.web import Request, Response
+from shared import runtime
+from shared.errors import NotFound, PipelineError
+
+if TYPE_CHECKING:
+    from shared.ui.page_actions import PageAction
+    from shared.ui.sign_in import Visitor
+    from shared.ui.view import Notice, View
+
+blueprint = func.Blueprint()
+log = logging.getLogger(__name__)
+
+
+@web.page_route(blueprint, "GET", "ui/datasets/{name}/{action}")
+def ask_about_dataset(req: Request) -> Response:
+    """Asks once more before something is done with a dataset."""
+    return _question(req, "datasets", req.path_params["name"])
+
+
+@web.page_route(blueprint, "POST", "ui/datasets/{name}/{action}")
+async def act_on_dataset(req: Request) -> Response:
+    """Does what is asked for with a dataset: wake, sleep, go back, go on."""
+    return await _act(req, "datasets", req.path_params["name"])
+
+
+@web.page_route(blueprint, "GET", "ui/snapshots/{id}/{action}")
+def ask_about_snapshot(req: Request) -> Response:
+    """Asks once more before something is done with a snapshot."""
+    return _question(req, "snapshots", req.path_params["id"])
+
+
+@web.page_route(blueprint, "POST", "ui/snapshots/{id}/{action}")
+async def act_on_snapshot(req: Request) -> Response:
+    """Does what is asked for with a snapshot: try again, take it all the same, cancel."""
+    return await _act(req, "snapshots", req.path_params["id"])
+
+
+@web.page_route(blueprint, "GET", "ui/datasets/{name}/ask")
+def show_try_box(req: Request) -> Response:
+    """The box to try the model of a dataset."""
+    from shared.ui import try_box
+
+    name = req.path_params["name"]
+    return page_site.shown(req, f"datasets/{name}/ask", lambda _: try_box.view(name))
+
+
+@web.page_route(blueprint, "POST", "ui/datasets/{name}/ask")
+async def try_model(req: Request) -> Response:
+    """Asks the model of a dataset one question, and shows its answer."""
+    from shared.ui import try_box
+
+    visitor = page_site.visitor_of(req)
+    name = req.path_params["name"]
+    form = await _form(req, visitor, f"datasets/{name}")
+    if isinstance(form, Response):
+        return form
+    assert visitor is not None
+    question, system = form.get("question", ""), form.get("system", "")
+    if wrong := try_box.problem(question):
+        return page_site.page(try_box.view(name, question, system, wrong), visitor, 400)
+    view, status = await _asked(req, name, question, system)
+    return page_site.page(view, visitor, status)
+
+
+async def _asked(req: Request, name: str, question: str, system: str) -> tuple[View, int]:
+    """The view with the model's answer, or with what came in its place; and the status of either."""
+    from functions.chat_requested import chat_service
+    from shared.serving.protocol import ApiError
+    from shared.ui import try_box
+
+    started = time.perf_counter()
+    try:
+        service = await chat_service()
+        answer = await web.unless_left(req, service.answer(try_box.call(name, question, system, web.request_id(req))))
+    except ApiError as error:
+        return try_box.view(name, question, system, try_box.in_words(error)), error.status
+    except web.CallerLeft:
+        return try_box.view(name, question, system), 499
+    seconds = time.perf_counter() - started
+    return try_box.view(name, question, system, answer=answer, seconds=seconds), 200
+
+
+def _question(req: Request, kind: str, name: str) -> Response:
+    """The page that asks whether something is to be done."""
+    from shared.ui.view import View
+
+    path = f"{kind}/{name}/{req.path_params['action']}"
+
+    def view(visitor: Visitor) -> View:
+        action = _action(req, kind)
+        values = {"kind": kind, "name": name, "action": action, "may_act": visitor.may_act}
+        return View("confirm.html", f"{action.label}: {name}", values, here=kind, refresh=0)
+
+    return page_site.shown(req, path, view)
+
+
+async def _act(req: Request, kind: str, name: str) -> Response:
+    visitor = page_site.visitor_of(req)
+    form = await _form(req, visitor, f"{kind}/{name}")
+    if isinstance(form, Response):
+        return form
+    assert visitor is not None
+    back = page_site.address(f"{kind}/{name}")
+    try:
+        action = _action(req, kind)
+        if action.typed and form.get("typed", "").strip() != name:
+            return page_site.redirect(req, page_site.address(f"{kind}/{name}/{action.name}"), _wrong_name(name))
+        notice = await asyncio.to_thread(_done, action, name, visitor.name)
+    except NotFound:
+        return page_site.message(
+            visitor, 404, "Not found", "There is nothing of that name, or nothing of that kind to do."
+        )
+    return page_site.redirect(req, back, notice)
+
+
+async def _form(req: Request, visitor: Visitor | None, path: str) -> dict[str, str] | Response:
+    """The fields of a form of somebody who may act; else the page that says why nothing is done."""
+    if visitor is None:
+        return page_site.sign_in_page(req, page_site.address(path))
+    if not visitor.may_act:
+        return page_site.message(visitor, 403, "You may only look", "Your key or account opens the page for reading.")
+    return await page_site.own_form(req, visitor)
+
+
+def _action(req: Request, kind: str) -> PageAction:
+    """The action that the address names. Raises NotFound."""
+    from shared.ui.page_actions import ACTIONS
+
+    found = ACTIONS[kind].get(req.path_params["action"])
+    if found is None:
+        raise NotFound("there is no such action")
+    return found
+
+
+def _done(action: PageAction, name: str, by: str) -> Notice:
+    """What became of it, in the words of the function that did it. Raises NotFound."""
+    from shared.ui.view import Notice
+
+    try:
+        answer = action.act(runtime.services(), name, by)
+    except NotFound:
+        raise
+    except PipelineError as error:
+        log.warning("%s of %s: %s", action.name, name, error)
+        return Notice(text=str(error), bad=True)
+    return Notice(text=answer.text, bad=not answer.done)
+
+
+def _wrong_name(name: str) -> Notice:
+    from shared.ui.view import Notice
+
+    return Notice(text=f"Nothing was done: type {name} to say that you mean it.", bad=True)

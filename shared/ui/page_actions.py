@@ -1,0 +1,81 @@
+"""What may be asked for on the page: under which words, and which are asked about once more before they are done.
+
+Called by the functions that take the page's forms. Each is the same function as the route of its name calls; what the
+row says decides, so doing one twice is doing it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from shared.operations import actions
+from shared.operations.actions import ActionAnswer
+
+if TYPE_CHECKING:
+    from shared.runtime import Services
+
+type Act = Callable[[Services, str, str], ActionAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class PageAction:
+    """One thing that people may ask for. `question`: what they are asked first, where it cannot be taken back; empty:
+    nothing. `typed`: they have to type the name of what it is about."""
+
+    name: str
+    label: str
+    act: Act
+    question: str = ""
+    typed: bool = False
+    style: Literal["", "primary", "danger"] = ""
+
+
+def _asks(what: str) -> Act:
+    return lambda services, name, by: actions.ask(services, name, what, by)
+
+
+_OF_DATASETS = (
+    PageAction("resume", "Go on", actions.resume, style="primary"),
+    PageAction(
+        "rollback",
+        "Go back",
+        _asks("roll_back"),
+        "What is being released is taken back, or the release before gets all the traffic again.",
+        style="danger",
+    ),
+    PageAction(
+        "sleep",
+        "Put to sleep",
+        _asks("sleep"),
+        "Its endpoint is removed and costs nothing more. Its model is kept; waking takes minutes.",
+    ),
+    PageAction("wake", "Wake", _asks("wake"), style="primary"),
+)
+_OF_SNAPSHOTS = (
+    PageAction("retry", "Try again", actions.retry, style="primary"),
+    PageAction(
+        "override",
+        "Take it all the same",
+        actions.override,
+        "It is excused from every check that blocks it now. That is on record under your name.",
+        style="danger",
+    ),
+    PageAction(
+        "cancel",
+        "Cancel",
+        actions.cancel,
+        "Its training job is canceled, or its release taken back. What the job has cost is spent.",
+        style="danger",
+    ),
+)
+ACTIONS: Mapping[str, Mapping[str, PageAction]] = {
+    "datasets": {one.name: one for one in _OF_DATASETS},
+    "snapshots": {one.name: one for one in _OF_SNAPSHOTS},
+}
+
+
+def offered(kind: str, names: list[str]) -> list[PageAction]:
+    """The actions of these names, in the order of the table."""
+    return [one for name, one in ACTIONS[kind].items() if name in names]

@@ -1,0 +1,146 @@
+"""Acting on the page: who may, from where, what is asked first, and what is shown of what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from shared.azure.inference import EndpointAnswer
+from shared.operations import status
+from shared.ui.page_actions import ACTIONS
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
+from tests.fakes import KEY, World, dialogues
+from tests.page_client import Markup, client_of, post, sign_in
+from tests.page_world import HOSTILE, READER_KEY, SCRIPT
+
+FORMS = [f"/{kind}/{{{kind}}}/{name}" for kind, found in ACTIONS.items() for name in found]
+
+
+@pytest.fixture
+def world() -> World:
+    made = World(settings={"page_keys": KEY, "page_reader_keys": READER_KEY, "rollback_keep_hours": 24})
+    made.services.ledger.create(a_trained_snapshot())
+    made.services.ledger.create(a_snapshot("REJECTED", id=NEWER, poll_at=None))  # type: ignore[arg-type]
+    made.services.ledger.create(a_dataset())
+    return made
+
+
+@pytest.fixture
+def client(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    yield from client_of(world, monkeypatch)
+
+
+def token(client: TestClient, key: str = KEY) -> str:
+    """The token of the forms that a visitor with this key is shown."""
+    sign_in(client, key)
+    return Markup(client.get(f"/api/ui/datasets/{DATASET}").text).token
+
+
+def at(path: str) -> str:
+    return path.format(datasets=DATASET, snapshots=NEWER)
+
+
+def test_what_is_asked_for_is_recorded_under_the_visitors_name_and_shown_once(client: TestClient, world: World) -> None:
+    answer = post(client, f"/datasets/{DATASET}/sleep", token(client))
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/api/ui/datasets/{DATASET}")
+    asked = status.dataset(world.services, DATASET)["requested"]
+    assert (asked["what"], asked["by"], asked["origin"]) == ("sleep", "ada", "person")
+    assert "will sleep" in client.get(f"/api/ui/datasets/{DATASET}").text
+    assert "will sleep" not in client.get(f"/api/ui/datasets/{DATASET}").text
+
+
+def test_what_cannot_be_done_now_is_said_where_it_was_asked(client: TestClient) -> None:
+    answer = post(client, f"/datasets/{DATASET}/rollback", token(client))
+    assert answer.status_code == 303
+    page = client.get(answer.headers["location"]).text
+    assert 'class="notice bad" role="alert"' in page
+    assert "nothing to go back to" in page
+
+
+@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask", "/sign-out"])
+def test_no_other_site_can_have_a_visitor_act(client: TestClient, world: World, path: str) -> None:
+    found, before = token(client), dict(world.storage.blobs)
+    for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": "none"}):
+        assert post(client, at(path), found, headers, question="x").status_code == 403
+    for other in ("", "0" * 64, "ü"):
+        assert post(client, at(path), other, question="x").status_code == 403
+    assert {name: blob.etag for name, blob in world.storage.blobs.items()} == {
+        name: blob.etag for name, blob in before.items()
+    }
+
+
+@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask"])
+def test_a_reader_looks_and_does_not_act(client: TestClient, world: World, path: str) -> None:
+    found = token(client, READER_KEY)
+    assert post(client, at(path), found, question="x").status_code == 403
+    assert status.dataset(world.services, DATASET)["requested"] is None
+    for view in (f"/datasets/{DATASET}", f"/snapshots/{NEWER}"):
+        assert Markup(client.get(f"/api/ui{view}").text).forms == {"/api/ui/sign-out"}
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_nobody_acts_without_signing_in(client: TestClient, path: str) -> None:
+    assert post(client, at(path), "0" * 64).status_code == 401
+
+
+def test_what_cannot_be_taken_back_is_asked_about_once_more(client: TestClient, world: World) -> None:
+    sign_in(client)
+    page = client.get(f"/api/ui/snapshots/{NEWER}").text
+    assert f'href="/api/ui/snapshots/{NEWER}/override"' in page
+    asked = Markup(client.get(f"/api/ui/snapshots/{NEWER}/override").text)
+    assert f"/api/ui/snapshots/{NEWER}/override" in asked.forms
+    assert status.snapshot(world.services, NEWER)["state"] == "REJECTED"
+    assert post(client, f"/snapshots/{NEWER}/override", asked.token).status_code == 303
+    row = status.snapshot(world.services, NEWER)
+    assert (row["state"], row["history"][-1]["reason"]) == ("RECEIVED", "override by ada")
+
+
+@pytest.mark.parametrize(
+    "path", [f"/datasets/{DATASET}/explode", "/datasets/nobody/sleep", f"/snapshots/{NEWER}/sleep"]
+)
+def test_what_is_not_there_is_404(client: TestClient, path: str) -> None:
+    assert post(client, path, token(client)).status_code == 404
+
+
+def test_a_form_that_is_none_is_refused(client: TestClient) -> None:
+    sign_in(client)
+    answer = client.post(f"/api/ui/datasets/{DATASET}/sleep", json={"token": "x"})
+    assert (answer.status_code, "Not a form" in answer.text) == (400, True)
+
+
+def test_what_is_offered_fits_the_state(client: TestClient, world: World) -> None:
+    sign_in(client)
+    page = client.get(f"/api/ui/datasets/{DATASET}").text
+    assert "/sleep" in page
+    assert "/wake" not in page
+    assert "/rollback" not in page
+
+    def change(row: object) -> object:
+        return row.but(previous=a_release(NEWER), kept_until=world.clock() + 60)  # type: ignore[attr-defined]
+
+    world.services.ledger.change(f"dataset/{DATASET}", change)
+    assert "/rollback" in client.get(f"/api/ui/datasets/{DATASET}").text
+
+
+def test_a_model_is_tried_and_its_answer_is_shown_as_text(client: TestClient, world: World) -> None:
+    world.drop("try-me.jsonl", dialogues(40))
+    world.run()
+    world.inference.answers = lambda deployment, question: EndpointAnswer(200, f"{SCRIPT} to: {question}", deployment)
+    answer = post(client, "/datasets/try-me/ask", token(client), question=HOSTILE, system="Be brief.")
+    assert answer.status_code == 200
+    assert [turn["role"] for turn in world.inference.turns[-1]] == ["system", "user"]
+    assert SCRIPT not in answer.text
+    assert "&lt;script&gt;alert(&#39;owned&#39;)&lt;/script&gt; to: " in answer.text
+    assert 'href="/api/ui/snapshots/try-me-' in answer.text
+
+
+def test_a_question_that_cannot_be_answered_says_why_and_keeps_what_was_typed(client: TestClient) -> None:
+    found = token(client)
+    empty = post(client, f"/datasets/{DATASET}/ask", found, question="  ")
+    assert (empty.status_code, "Type a question first" in empty.text) == (400, True)
+    unknown = post(client, "/datasets/nobody/ask", found, question="Is anybody there?")
+    assert unknown.status_code == 404
+    assert "Is anybody there?" in unknown.text
+    assert SNAPSHOT not in unknown.text
