@@ -8,6 +8,7 @@ import azure.functions as func
 from functions import (
     action_requested,
     chat_requested,
+    costs_requested,
     doctor_requested,
     page_acted,
     page_requested,
@@ -29,6 +30,7 @@ app.register_functions(action_requested.blueprint)  #  somebody wants something 
 app.register_functions(chat_requested.blueprint)  #    somebody asks a model       (HTTP)
 app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)
+app.register_functions(costs_requested.blueprint)  #   what does it cost?          (HTTP)
 app.register_functions(doctor_requested.blueprint)  #  is anything wrong?          (HTTP)
 app.register_functions(page_acted.blueprint)  #        somebody acts on the page  (HTTP)
 app.register_functions(page_requested.blueprint)  #    somebody opens the page     (HTTP)

@@ -27,6 +27,7 @@ from local.azurite import AzuritePorts, answers, command
 from local.ports import free_port
 from local.processes import ChildProcess
 from shared.ledger import counts
+from shared.operations import costs as costs_page
 from shared.operations import damage, nightly, pages, status, steps, sweep
 from shared.operations import datasets as datasets_page
 from shared.operations.paging import PageQuery
@@ -76,6 +77,7 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
     found["page"] = measured(lambda: _page(services))
     found["page of a dataset"] = measured(lambda: _page(services, dataset="bot-007"))
     found["page of datasets"] = measured(lambda: datasets_page.page(services, PageQuery(limit=PAGE)))
+    found["page of costs"] = measured(lambda: costs_page.page(services, PageQuery(limit=PAGE)))
     old.world.storage.upload("snapshots", "bot-007/new.jsonl", b"{}")
     found["arrival"] = measured(lambda: intake.receive(services, "bot-007/new.jsonl"))
     message = next(row.key for row in services.ledger.list("snapshot", "bot-003") if row.state == "TRAINING")

@@ -116,6 +116,30 @@ def list_(
 
 
 @app.command()
+def costs(
+    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Its snapshots, instead of all datasets.")] = "",
+    month: Annotated[str, typer.Option(help="Such as 2026-11; default: this one.")] = "",
+    nights: Annotated[bool, typer.Option("--nights", help="What each nightly round saved, newest first.")] = False,
+    prefix: Annotated[str, typer.Option(help="Only datasets whose names begin so.")] = "",
+    sort: Annotated[str, typer.Option(help="By name, or by what was spent.")] = "",
+    limit: Annotated[str, typer.Option(help="How many at most.")] = "",
+    before: Annotated[str, typer.Option(help="Go on with the page after another one, as that says.")] = "",
+    as_json: Json = False,
+) -> None:
+    """What training and serving cost in a month, by dataset or snapshot; and what is not counted."""
+    from cli import costing
+
+    paged = {"limit": limit, "before": before}
+    with _client() as client:
+        if nights:
+            costing.nights(client, as_json, month=month, **paged)
+        elif dataset:
+            costing.costs(client, client.dataset_name(dataset), as_json, month=month)
+        else:
+            costing.costs(client, "", as_json, month=month, prefix=prefix, sort=sort, **paged)
+
+
+@app.command()
 def show(snapshot: SnapshotName, as_json: Json = False) -> None:
     """Everything about one snapshot."""
     from cli import showing

@@ -22,6 +22,7 @@ from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
 from shared.snapshots.paths import MARKER
 from shared.validation.policy import FEWEST_TO_TRAIN_ON, Policy
+from shared.validation.report import ValidationReport
 from shared.validation.sources import Source, files_of, local_source
 
 
@@ -29,14 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     options = _parser().parse_args(arguments)
     try:
-        sources = _sources(options.paths)
-        policy = _policy(options).tightened(**_own_limits(options.paths))
-        with ProgressBar(sources, sys.stderr) as progress:
-            report = check(sources, policy, progress=progress.add)
+        report = _report(options)
         if options.json:
             print(report.model_dump_json(indent=2))
         else:
             write(report, sys.stdout)
+            if report.accepted:
+                _tell_cost(report, options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,6 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"could not be checked: {_told(failure)}", file=sys.stderr)
         return 2
     return 0 if report.accepted else 1
+
+
+def report_of(paths: Sequence[str]) -> ValidationReport | None:
+    """The report on these paths by the rules' defaults; None where they could not be checked, which is told on standard
+    error."""
+    try:
+        return _report(_parser().parse_args([*paths]))
+    except (OSError, ValueError, BadSnapshot) as failure:
+        print(f"could not be checked: {_told(failure)}", file=sys.stderr)
+        return None
+
+
+def _report(options: argparse.Namespace) -> ValidationReport:
+    sources = _sources(options.paths)
+    policy = _policy(options).tightened(**_own_limits(options.paths))
+    with ProgressBar(sources, sys.stderr) as progress:
+        return check(sources, policy, progress=progress.add)
+
+
+def _tell_cost(report: ValidationReport, options: argparse.Namespace) -> None:
+    """What training on the rows takes, as far as the options say how fast and how dear it is."""
+    tokens = report.statistics.estimated_tokens.total * options.epochs
+    text = f"{tokens:,} tokens in {options.epochs} epoch{'s' if options.epochs > 1 else ''}"
+    if options.tokens_per_second:
+        hours = tokens / options.tokens_per_second / 3600
+        text += f", {hours:.2f} h"
+        text += f", {hours * options.price:,.2f} at {options.price:g} an hour" if options.price else ""
+    print(f"training: {text}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-bad-percent", type=float, default=defaults.max_bad_percent, metavar="P")
     parser.add_argument("--min-rows", type=int, default=defaults.min_rows, metavar="N")
+    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="for what training takes: epochs")
+    parser.add_argument(
+        "--tokens-per-second", type=float, default=0, metavar="N", help="the same: speed of all machines"
+    )
+    parser.add_argument("--price", type=float, default=0, metavar="P", help="the same: price of their hour")
     parser.add_argument(
         "--context", type=int, default=defaults.context_tokens, metavar="N", help="tokens a row may have"
     )

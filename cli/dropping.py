@@ -50,7 +50,7 @@ def drop(client: AppClient, source: Path, dataset: str, *, checked: bool, follow
 
     uploads = plan(source, dataset)
     account = client.target.account()
-    if checked and not _passes(source, as_json):
+    if checked and not _passes(client, source, as_json):
         return Exit.FAILED
     snapshot = upload(account, uploads, as_json)
     watching.await_snapshot(client, snapshot, uploads[-1].path)
@@ -65,23 +65,24 @@ def drop(client: AppClient, source: Path, dataset: str, *, checked: bool, follow
     return Exit.DONE
 
 
-def _passes(source: Path, as_json: bool) -> bool:
-    """Whether the rows pass the rules, as far as they can be known here; the findings are printed if they do not."""
-    from contextlib import redirect_stdout
-    from io import StringIO
+def _passes(client: AppClient, source: Path, as_json: bool) -> bool:
+    """Whether the rows pass the rules, as far as they can be known here; the findings are printed if they do not, and
+    if they do, what training on them will cost."""
+    import sys
 
-    from cli.check import main
+    from cli import check, console, costing, printing
 
-    found = StringIO()
-    with redirect_stdout(found):
-        status = main([str(source), *(["--json"] if as_json else [])])
-    if status == Exit.USAGE:
+    report = check.report_of([str(source)])
+    if report is None:
         raise CommandFailed(Exit.USAGE, f"{source} could not be checked; --no-check drops it all the same")
-    if status:
-        print(found.getvalue(), end="")
-        if not as_json:
-            print("not dropped: mend the rows, or drop them all the same with --no-check")
-    return status == Exit.DONE
+    if not report.accepted and as_json:
+        print(report.model_dump_json(indent=2))
+    elif not report.accepted:
+        console.write(report, sys.stdout)
+        print("not dropped: mend the rows, or drop them all the same with --no-check")
+    elif not as_json and (cost := costing.cost_beforehand(client, report)):
+        printing.print_line(cost)
+    return report.accepted
 
 
 def plan(source: Path, dataset: str = "", now: datetime | None = None) -> list[Upload]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import web
+from functions import status_answers, web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import NotFound, TemporaryError
 from shared.serving.routes import LIST_ERRORS, PAGE, STATUS_ERRORS
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def list_snapshots(req: Request) -> Response:
             more["notifications"] = untold
         return {**page, "refused": refused, **more}
 
-    return _answered(found, "")
+    return status_answers.found(found)
 
 
 @web.route(
@@ -74,7 +73,7 @@ def list_datasets(req: Request) -> Response:
         datasets.check(query)
         return datasets.page(runtime.services(), query)
 
-    return _answered(found, "")
+    return status_answers.found(found)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)
@@ -149,21 +148,4 @@ def describe_routes(req: Request) -> Response:
 
 def _about(name: str, show: Callable[[Services, str], object], unknown: str) -> Response:
     """What is shown of the one thing that the route names."""
-    return _answered(lambda: show(runtime.services(), name), unknown)
-
-
-def _answered(ask: Callable[[], object], unknown: str) -> Response:
-    """What was asked for; 400 where a parameter cannot be, 404 where there is no such thing, 503 while storage or the
-    row is out of reach."""
-    import msgspec
-
-    from shared.operations.paging import BadPageQuery
-
-    try:
-        return web.answer(msgspec.to_builtins(ask()))
-    except BadPageQuery as error:
-        return web.refusal(400, "invalid_request", str(error))
-    except NotFound:
-        return web.refusal(404, "not_found", unknown)
-    except TemporaryError as error:
-        return web.refusal(503, "unavailable", str(error), 10)
+    return status_answers.found(lambda: show(runtime.services(), name), unknown)

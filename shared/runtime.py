@@ -19,10 +19,13 @@ from shared.azure import notifications
 from shared.config.settings import Settings, load
 from shared.errors import DENIED, AccessDenied
 from shared.ledger.budget import Budget
+from shared.ledger.call_days import CallDays
 from shared.ledger.claims import Claims
 from shared.ledger.counts import Counts
 from shared.ledger.endpoint_slots import EndpointSlots
+from shared.ledger.month_costs import MonthCosts
 from shared.ledger.store import Ledger
+from shared.ledger.uptime import Machines
 
 if TYPE_CHECKING:
     from shared.azure.inference import InferenceClient
@@ -48,11 +51,17 @@ class Services:
     endpoint_slots: EndpointSlots = field(init=False)
     claims: Claims = field(init=False)
     counts: Counts = field(init=False)
+    month_costs: MonthCosts = field(init=False)
+    call_days: CallDays = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.storage, self.clock, self.channels)
+        given = self.settings
+        serving = Machines(size=given.serving_instance_type, count=given.serving_instances)
+        self.ledger = Ledger(self.storage, self.clock, self.channels, serving)
         self.budget = Budget(self.storage, self.ledger, self.clock, self.settings)
         self.endpoint_slots = EndpointSlots(self.storage, self.ledger, self.clock, self.settings)
+        self.call_days = CallDays(self.storage, self.clock)
+        self.month_costs = MonthCosts(self.storage)
         self.claims = Claims(self.storage, self.ledger)
         self.counts = Counts(self.storage, self.clock, watched_seconds=max(1.0, self.settings.look_seconds / 4))
 

@@ -16,7 +16,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ import msgspec
 from shared.errors import NotFound, PipelineError
 from shared.ledger.record import UNREADABLE
 from shared.ledger.release import CallResult, CallStats
-from shared.ledger.storage import BlobStore
+from shared.ledger.storage import BlobStore, ListedBlob
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ type _Minute = dict[int, _Second]
 type _Calls = dict[str, dict[str, _Minute]]
 
 _CALLS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ALL = msgspec.json.Decoder(dict[str, dict[str, dict[int, _Second]]])
 _OF_DATASET = msgspec.json.Decoder(dict[str, dict[int, _Second]])
 
 
@@ -111,12 +112,7 @@ class Counts:
     def since(self, dataset: str, deployment: str, since: float) -> CallStats:
         """How the calls to a deployment ended since a time (exact to the second), over all processes."""
         total, took = Counter[str](), Counter[int]()
-        first = _minute(since)
-        # One listing, of no more than has to be: names begin with the time.
-        prefix = os.path.commonprefix([first, _minute(self.clock())])  # noqa: RUF071 - character by character is meant
-        for blob in self.storage.list(CONTAINER, f"{FOLDER}{prefix}"):
-            if blob.name.removeprefix(FOLDER) < first:
-                continue
+        for blob in listed_since(self.storage, since, self.clock()):
             minute = self._of_dataset(blob.name, blob.etag, dataset).get(deployment, {})
             for second in (second for at, second in minute.items() if at + 1 > since):
                 total.update({result: getattr(second, result) for result in _RESULTS})
@@ -165,6 +161,35 @@ class Counts:
         await asyncio.sleep(seconds)
         self._due = None  # what is noted from now on needs another flush
         await asyncio.to_thread(self.flush)
+
+
+def listed_since(storage: BlobStore, since: float, now: float) -> Iterator[ListedBlob]:
+    """The blobs of minutes from a time on, in the order of time: one listing, of no more than has to be."""
+    first = _minute(since)
+    prefix = os.path.commonprefix([first, _minute(now)])  # noqa: RUF071 - character by character is meant
+    return (blob for blob in storage.list(CONTAINER, f"{FOLDER}{prefix}") if blob.name.removeprefix(FOLDER) >= first)
+
+
+def minute_of(blob: str) -> str:
+    """The minute that a blob is of, as text that sorts as time does: `202611270915`."""
+    return blob.removeprefix(FOLDER).partition("-")[0]
+
+
+def calls_in(storage: BlobStore, blob: str) -> dict[str, int]:
+    """How many calls a blob counts, by dataset; none of one that is gone or damaged."""
+    try:
+        found = _ALL.decode(storage.read(CONTAINER, blob)[0])
+    except NotFound:
+        return {}
+    except UNREADABLE as error:
+        log.error("%s/%s is damaged and not counted: %s", CONTAINER, blob, error)
+        return {}
+    return {
+        dataset: sum(
+            getattr(second, result) for minute in of.values() for second in minute.values() for result in _RESULTS
+        )
+        for dataset, of in found.items()
+    }
 
 
 def _read_calls(storage: BlobStore, name: str, dataset: str) -> dict[str, _Minute]:

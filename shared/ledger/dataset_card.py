@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import msgspec
 
+from shared.ledger.machine_time import MachineTime
 from shared.ledger.record import Struct, from_metadata
 from shared.ledger.rows import Dataset
-from shared.ledger.uptime import running, up_since
+from shared.ledger.uptime import Machines, timed, up_since
 
 # So much is told of a reason: with the names of deployments it all fits into the 8 KB of a blob's metadata.
 _LONGEST = 160
+_MOST_ENDED = 4
 
 
 class DatasetCard(Struct, frozen=True, kw_only=True):
-    """What a list tells of a dataset beside its state. Times are UTC seconds; `running` counts deployments."""
+    """What a list tells of a dataset beside its state. Times are UTC seconds.
+
+    `machine_time`: its deployments that run, and the newest of those that ended and are on no record yet.
+    """
 
     reason: str = ""
     waiting: str = ""
@@ -26,7 +31,12 @@ class DatasetCard(Struct, frozen=True, kw_only=True):
     traffic: dict[str, int] = msgspec.field(default_factory=dict)
     last_asked_at: float = 0.0
     up_since: float = 0.0
-    running: int = 0
+    machine_time: tuple[MachineTime, ...] = ()
+
+    @property
+    def running(self) -> tuple[MachineTime, ...]:
+        """Its deployments that run."""
+        return tuple(one for one in self.machine_time if not one.ended)
 
 
 _CARD = msgspec.json.Decoder(DatasetCard)
@@ -42,8 +52,13 @@ def dataset_card(row: Dataset) -> DatasetCard:
         traffic=dict(row.traffic),
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
-        running=sum(1 for _ in running(row)),
+        machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
+
+
+def _newest(times: tuple[MachineTime, ...]) -> tuple[MachineTime, ...]:
+    ended = [one for one in times if one.ended]
+    return (*(one for one in times if not one.ended), *ended[-_MOST_ENDED:])
 
 
 def read_dataset_card(text: str) -> DatasetCard:

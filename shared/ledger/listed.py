@@ -132,6 +132,11 @@ class ListedDataset(ListedRow):
         return "asleep" in self.shown
 
     @property
+    def has_ended_time(self) -> bool:
+        """Whether deployments of it ended that are not in the month's record yet."""
+        return "ended" in self.shown
+
+    @property
     def card(self) -> DatasetCard:
         """What else a list for people tells of it; nothing of a card that somebody damaged."""
         return read_dataset_card(self.shown.get("card", ""))
@@ -204,6 +209,7 @@ def _of_dataset(row: Dataset) -> dict[str, str]:
         "asked": "1" if row.requested else "",
         "asleep": "1" if row.live and without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
         "since": repr(row.since),
+        "ended": "1" if any(one.ended for one in row.machine_time) else "",
         "card": to_metadata(dataset_card(row)),
     }
     return {"form": FORM, **{name: value for name, value in found.items() if value}}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.ledger.machine_time import MachineTime
 from shared.ledger.outbox import Notice
 from shared.ledger.pending import PendingWrite
 from shared.ledger.record import Struct
@@ -267,6 +268,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     wake_failures: int = 0
     wake_not_before: float = 0.0
     newest_registered: str = ""
+    machine_time: tuple[MachineTime, ...] = ()
 
     @property
     def comes_due(self) -> float | None:

@@ -64,9 +64,18 @@ def read_record[T](
         raise Damaged.named(f"{container}/{name}", error) from error
 
 
-def write_if_still(storage: BlobStore, container: str, name: str, data: bytes, etag: str) -> str:
+def write_if_still(
+    storage: BlobStore,
+    container: str,
+    name: str,
+    data: bytes,
+    etag: str,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
     """Writes what was read under this ETag, or was not there (no ETag), and returns the new one.
 
     Raises LedgerConflict when somebody else wrote it meanwhile.
     """
-    return storage.replace(container, name, data, etag) if etag else storage.create(container, name, data)
+    if etag:
+        return storage.replace(container, name, data, etag, metadata)
+    return storage.create(container, name, data, metadata)

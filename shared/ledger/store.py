@@ -17,7 +17,7 @@ import msgspec
 
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, RowUnwritable
-from shared.ledger import listed, notices
+from shared.ledger import listed, notices, uptime
 from shared.ledger.cards import Cards, card_of, is_open
 from shared.ledger.index import EndedIndex
 from shared.ledger.listed import ListedDataset, ListedRow, blob_name, key_of, metadata
@@ -26,6 +26,7 @@ from shared.ledger.record import UNREADABLE
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
+from shared.ledger.uptime import Machines
 from shared.ledger.waiting import Reminders
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ LONGEST_HIDDEN = 3600.0
 # Behind a key in a message: what its outbox has is to be sent.
 PUBLISH = "!"
 _SNAPSHOT, _DATASET = msgspec.json.Decoder(Snapshot), msgspec.json.Decoder(Dataset)
+
+_UNKNOWN = Machines()
 
 type AnyRow = Snapshot | Dataset
 
@@ -51,13 +54,18 @@ class StoredRow:
 class Ledger:
     """Rows and messages over a BlobStore. `clock` gives seconds since 1970, UTC.
 
-    `channels`: the names of those who are told what writes make true. Without one no notice is made.
+    `channels`: the names of those who are told what writes make true. Without one no notice is made. `machines`: what
+    serves a release.
     """
 
     def __init__(
-        self, storage: BlobStore, clock: Callable[[], float] = time.time, channels: Collection[str] = ()
+        self,
+        storage: BlobStore,
+        clock: Callable[[], float] = time.time,
+        channels: Collection[str] = (),
+        machines: Machines = _UNKNOWN,
     ) -> None:
-        self.storage, self.clock, self.channels = storage, clock, tuple(channels)
+        self.storage, self.clock, self.channels, self.machines = storage, clock, tuple(channels), machines
         self.cards, self.index = Cards(storage), EndedIndex(storage)
         # Whether this process knows that the ledger has its index.
         self.is_indexed = False
@@ -72,6 +80,7 @@ class Ledger:
         """Writes a new row and schedules its first poll. Raises LedgerConflict when there is one already."""
         row = row.but(history=(HistoryEntry(state=row.state, at=self.clock(), reason=row.reason),))
         row = self._with_notices(None, row)
+        row = self._timed(None, row)
         data = encode(row)
         if isinstance(row, Snapshot):
             self.cards.put(card_of(row))
@@ -103,6 +112,7 @@ class Ledger:
         A snapshot that opens again has its card before: whoever is cut off leaves no open row without one.
         """
         row = self._with_notices(stored.row, row)
+        row = self._timed(stored.row, row)
         data = encode(row)
         if isinstance(row, Snapshot) and is_open(row) and not is_open(stored.row):
             self.cards.put(card_of(row))
@@ -129,6 +139,12 @@ class Ledger:
             self.storage.send(f"{row.key}{PUBLISH}")
         except PipelineError as error:
             log.info("what %s tells is left to the sweep: %s", row.key, error)
+
+    def _timed(self, before: AnyRow | None, row: AnyRow) -> AnyRow:
+        """A dataset's row with the times of what it runs."""
+        if not isinstance(row, Dataset):
+            return row
+        return uptime.timed(before if isinstance(before, Dataset) else None, row, self.clock(), self.machines)
 
     def _tell(self, row: Snapshot) -> None:
         """The card as the row is now. Where it cannot be written the next sweep does it."""

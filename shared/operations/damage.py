@@ -16,7 +16,7 @@ import msgspec
 
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, TemporaryError
-from shared.ledger import budget, listed, store
+from shared.ledger import budget, listed, month_costs, store
 from shared.ledger.cards import ENDED
 from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.store import CONTAINER
@@ -264,6 +264,8 @@ def _wrong(services: Services, name: str) -> str:
             access.on_record(services)
         elif name == backlog.BLOB:
             backlog.on_record(services)
+        elif name.startswith(month_costs.FOLDER):
+            services.month_costs.check(data)
         elif name == BLOB:
             _RECORD.decode(data)
     except NotFound:

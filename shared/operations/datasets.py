@@ -1,29 +1,32 @@
 """A page of datasets for people: what each serves, on how many machines, for how much, and until when.
 
 Called by the HTTP status functions. It is made of what lies ready: one listing of the datasets, one of the cards of
-open snapshots, and the two newest parts of the index of those that ended. No row is read, so a page takes the same few
-requests however many datasets there are, and whatever part of them it shows.
+open snapshots, one of what was spent this month, the calls of the day as far as the last sweep counted them, and the
+two newest parts of the index of snapshots that ended. No row is read, so a page takes the same few requests however
+many datasets there are, and whatever part of them it shows.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared import naming
 from shared.ledger.cards import Card
 from shared.ledger.listed import ListedDataset
+from shared.ledger.month_costs import month_of
 from shared.ledger.record import Struct
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.operations import paging
+from shared.ledger.uptime import Machines
+from shared.operations import costs, paging
 from shared.operations.pages import with_part
-from shared.operations.paging import BadPageQuery, PageQuery
+from shared.operations.paging import PageQuery, SortKey
 from shared.operations.status import DAMAGED
-from shared.operations.times import shown_time, utc
+from shared.operations.times import known_sum, shown_time
 
 if TYPE_CHECKING:
+    from shared.ledger.cards import KeptCard
+    from shared.operations.costs import CostLine
     from shared.runtime import Services
 
 # Words of the filter `state` that are no state of a row.
@@ -31,14 +34,6 @@ ROLLING_OUT, NEEDS_ATTENTION, PAUSED = "ROLLING_OUT", "NEEDS_ATTENTION", "PAUSED
 STATES = frozenset({*map(str, DatasetState), ROLLING_OUT, NEEDS_ATTENTION, PAUSED, DAMAGED})
 FILTERS = ("state", "prefix", "sort")
 _ROLLOUT = (DatasetState.DEPLOYING, DatasetState.EVALUATING, DatasetState.SHIFTING)
-_AT = "~"
-
-
-class Machines(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """The machines that a dataset has now: so many of one size."""
-
-    size: str
-    count: int
 
 
 class DatasetSummary(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -93,18 +88,13 @@ class DatasetPage(Struct, frozen=True, kw_only=True, omit_defaults=False):
 def page(services: Services, query: PageQuery) -> DatasetPage:
     """The datasets that the query asks for, in its order. Raises BadPageQuery."""
     state, sort = check(query)
-    after = _key(query.before) if query.before else None
     found = [one for one in summaries(services, query.filter("prefix")) if is_in(one, state)]
-    keys = {one.name: _SORTS[sort](one) for one in found}
-    found.sort(key=lambda one: keys[one.name])
-    left = [one for one in found if after is None or keys[one.name] > after]
-    shown = left[: query.limit]
-    following = _place(keys[shown[-1].name]) if len(left) > len(shown) else None
+    shown, following = paging.cut(((_SORTS[sort](one), one) for one in found), query)
     return DatasetPage(
         datasets=shown,
         next=following,
         total=totals(found),
-        month=f"{utc(services.clock()):%Y-%m}",
+        month=month_of(services.clock()),
         currency=services.settings.currency,
     )
 
@@ -129,11 +119,15 @@ def is_in(one: DatasetSummary, state: str) -> bool:
 
 def summaries(services: Services, prefix: str = "") -> Iterator[DatasetSummary]:
     """Every dataset whose name begins so, in no order; also those whose first snapshot is not read yet."""
-    newest = _newest(services)
-    found = {row.name: row for row in services.ledger.datasets()}
+    cards, rows = list(services.ledger.cards.list()), services.ledger.datasets()
+    newest, found = _newest(services, cards), {row.name: row for row in rows}
+    month = month_of(services.clock())
+    spent, calls = costs.spent_hours(services, month, rows, cards, prefix), services.call_days.today()
     for name in found.keys() | newest.keys():
         if name.startswith(prefix):
-            yield _summary(services, _readable(name, found.get(name)), newest.get(name))
+            cost = costs.line(services, name, spent.get(name, ()))
+            counted = None if calls is None else calls.get(name, 0)
+            yield _summary(services, _readable(name, found.get(name)), newest.get(name), cost, counted)
 
 
 def totals(found: Iterable[DatasetSummary]) -> DatasetTotals:
@@ -143,18 +137,19 @@ def totals(found: Iterable[DatasetSummary]) -> DatasetTotals:
         datasets=len(every),
         machines=sum(one.machines.count for one in every),
         needs_attention=sum(one.needs_attention for one in every),
-        price_per_hour=_sum(one.price_per_hour for one in every),
-        spent_this_month=_sum(one.spent_this_month for one in every),
+        price_per_hour=known_sum(one.price_per_hour for one in every),
+        spent_this_month=known_sum(one.spent_this_month for one in every),
         calls_today=None
         if any(one.calls_today is None for one in every)
         else sum(one.calls_today or 0 for one in every),
     )
 
 
-def _summary(services: Services, row: ListedDataset, newest: Card | None) -> DatasetSummary:
-    card, given = row.card, services.settings
-    count = card.running * given.serving_instances
-    price = {size.lower(): price for size, price in given.prices.items()}.get(given.serving_instance_type.lower())
+def _summary(
+    services: Services, row: ListedDataset, newest: Card | None, cost: CostLine, calls: int | None
+) -> DatasetSummary:
+    card, machines = row.card, _machines(services, row)
+    price = services.settings.price_of(machines.size)
     if row.newest_registered and (newest is None or newest.id < row.newest_registered):
         newest = Card(id=row.newest_registered, state=str(SnapshotState.REGISTERED))
     return DatasetSummary(
@@ -171,13 +166,20 @@ def _summary(services: Services, row: ListedDataset, newest: Card | None) -> Dat
         newest=newest.id if newest else None,
         newest_state=with_part(newest, row).state if newest else None,
         traffic=card.traffic,
-        machines=Machines(size=given.serving_instance_type, count=count),
-        price_per_hour=0.0 if not count else None if price is None else round(price * count, 4),
-        spent_this_month=None,
-        calls_today=None,
+        machines=machines,
+        price_per_hour=0.0 if not machines.count else None if price is None else round(price * machines.count, 4),
+        spent_this_month=None if cost.unpriced_hours else cost.spent,
+        calls_today=calls,
         last_asked_at=shown_time(card.last_asked_at) if card.last_asked_at else None,
         sleeps_after=_sleeps_after(services, row),
     )
+
+
+def _machines(services: Services, row: ListedDataset) -> Machines:
+    """What its deployments have together; those of an older version have what the settings say."""
+    given, running = services.settings, row.card.running
+    size = next((one.size for one in running if one.size), given.serving_instance_type)
+    return Machines(size=size, count=sum(one.machines or given.serving_instances for one in running))
 
 
 def _sleeps_after(services: Services, row: ListedDataset) -> str | None:
@@ -188,10 +190,10 @@ def _sleeps_after(services: Services, row: ListedDataset) -> str | None:
     return shown_time(max(unused, card.up_since + given.idle_min_age_hours * 3600))
 
 
-def _newest(services: Services) -> dict[str, Card]:
+def _newest(services: Services, cards: Iterable[KeptCard]) -> dict[str, Card]:
     """The newest snapshot of each dataset, of those that are open or among the few thousand that ended last."""
     found: dict[str, Card] = services.ledger.index.newest()
-    for kept in services.ledger.cards.list():
+    for kept in cards:
         card = kept.card
         if card is not None and card.id >= found.get(card.dataset, card).id:
             found[card.dataset] = card
@@ -205,26 +207,17 @@ def _readable(name: str, row: ListedDataset | None) -> ListedDataset:
     return ListedDataset(f"dataset/{name}", DAMAGED if row else str(DatasetState.EMPTY), None, row is not None)
 
 
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    every = list(amounts)
-    known = [amount for amount in every if amount is not None]
-    return round(sum(known), 4) if len(known) == len(every) else None
-
-
-type _SortKey = tuple[float, str]
-
-
-def _greatest_first(amount: Callable[[DatasetSummary], float | None]) -> Callable[[DatasetSummary], _SortKey]:
+def _greatest_first(amount: Callable[[DatasetSummary], float | None]) -> Callable[[DatasetSummary], SortKey]:
     """The order from the greatest to the smallest; what is not known comes last."""
 
-    def key(one: DatasetSummary) -> _SortKey:
+    def key(one: DatasetSummary) -> SortKey:
         found = amount(one)
         return (-found if found is not None else 1.0, one.name)
 
     return key
 
 
-def _latest_first(moment: Callable[[DatasetSummary], str | None]) -> Callable[[DatasetSummary], _SortKey]:
+def _latest_first(moment: Callable[[DatasetSummary], str | None]) -> Callable[[DatasetSummary], SortKey]:
     def seconds(one: DatasetSummary) -> float | None:
         found = moment(one)
         return datetime.fromisoformat(found).timestamp() if found else None
@@ -232,7 +225,7 @@ def _latest_first(moment: Callable[[DatasetSummary], str | None]) -> Callable[[D
     return _greatest_first(seconds)
 
 
-_SORTS: dict[str, Callable[[DatasetSummary], _SortKey]] = {
+_SORTS: dict[str, Callable[[DatasetSummary], SortKey]] = {
     "name": lambda one: (0.0, one.name),
     "price": _greatest_first(lambda one: one.price_per_hour),
     "spent": _greatest_first(lambda one: one.spent_this_month),
@@ -240,18 +233,3 @@ _SORTS: dict[str, Callable[[DatasetSummary], _SortKey]] = {
     "asked": _latest_first(lambda one: one.last_asked_at),
     "since": _latest_first(lambda one: one.since),
 }
-
-
-def _place(key: _SortKey) -> str:
-    """A place in the list, as `next` names it: what orders the list, and the dataset."""
-    return f"{key[0]!r}{_AT}{key[1]}"
-
-
-def _key(place: str) -> _SortKey:
-    amount, _, name = place.partition(_AT)
-    try:
-        if naming.DATASET.fullmatch(name) and math.isfinite(found := float(amount)):
-            return (found, name)
-    except ValueError:
-        pass
-    raise BadPageQuery("before: the `next` of the page before")

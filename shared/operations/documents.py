@@ -6,11 +6,12 @@ Called by the HTTP status functions. Each is a blob that was written once; readi
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.errors import Damaged, NotFound
-from shared.operations import status
+from shared.operations import nightly, status
 
 if TYPE_CHECKING:
     from shared.ledger.rows import Snapshot
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # The most characters of one log that are shown: its end says what went wrong.
 LOG_END = 20_000
+_NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}")
 
 
 def report(services: Services, snapshot: str) -> Any:
@@ -34,6 +36,13 @@ def evaluation(services: Services, snapshot: str) -> Any:
     if not judged or not judged.get("evaluation"):
         raise NotFound(f"{snapshot} has no evaluation: the gate has not judged it")
     return _json(services, "evaluations", judged["evaluation"])
+
+
+def night(services: Services, name: str) -> Any:
+    """The report of a nightly round. Raises NotFound."""
+    if not _NIGHT.fullmatch(name):
+        raise NotFound("there is no such night")
+    return _json(services, nightly.CONTAINER, f"{nightly.FOLDER}{name}.json")
 
 
 def logs(services: Services, snapshot: str) -> dict[str, Any]:

@@ -15,22 +15,28 @@ import msgspec
 
 from shared.errors import DENIED
 from shared.ledger.outbox import untold
-from shared.ledger.record import Struct
+from shared.ledger.record import Struct, from_metadata, to_metadata
 from shared.ledger.states import DatasetState
 from shared.ledger.store import PUBLISH
 from shared.ledger.uptime import up_since
-from shared.operations import damage, orphans, retention, whole_ledger
+from shared.operations import damage, orphans, paging, retention, whole_ledger
 from shared.operations.rounds import run_part
 from shared.operations.times import utc
 from shared.releases import idle
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.ledger.rows import Dataset
+    from shared.operations.paging import PageQuery
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
 
 CONTAINER, FOLDER = "reports", "idle/"
+_NAME = "%Y-%m-%dT%H%M%S"
+# So much of a report's first line is told in a list: it fits into a blob's metadata, whatever characters it has.
+_LONGEST = 300
 # The first report tells of a day.
 _DAY = 86_400.0
 # Datasets named in the report's first line.
@@ -72,6 +78,58 @@ class NightlyReport(Struct, frozen=True, kw_only=True, omit_defaults=False):
     orphans: list[str]
 
 
+class NightCard(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """What a list tells of a night's report. `night` is its name. Money is None where `PRICES` lacks a size.
+
+    A report that an older version wrote has no more than its name and its time.
+    """
+
+    night: str
+    at: str
+    summary: str = ""
+    dry_run: bool = False
+    asked_to_sleep: int = 0
+    asleep_hours: float = 0.0
+    saved: float | None = None
+    currency: str = ""
+
+
+class NightPage(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """A page of nights, newest first. `next` is what to give as `before` for the page after this one."""
+
+    nights: list[NightCard]
+    next: str | None
+
+
+_CARD = msgspec.json.Decoder(NightCard)
+
+
+def page(services: Services, query: PageQuery) -> NightPage:
+    """The reports of the nights in a month, or of all. Raises BadPageQuery."""
+    month = paging.month(query.filter("month"))
+    found = [((-_at(card.night), card.night), card) for card in cards(services, month)]
+    shown, following = paging.cut(found, query)
+    return NightPage(nights=shown, next=following)
+
+
+def cards(services: Services, month: str = "") -> list[NightCard]:
+    """What is to be told of each night, of a month such as `2026-11` or of all: one listing."""
+    return [_card_of(blob.name, blob.metadata) for blob in services.storage.list(CONTAINER, f"{FOLDER}{month}")]
+
+
+def _card_of(blob: str, metadata: Mapping[str, str]) -> NightCard:
+    night = blob.removeprefix(FOLDER).removesuffix(".json")
+    return from_metadata(metadata.get("night", ""), _CARD) or NightCard(night=night, at=_time(_at(night)))
+
+
+def _at(night: str) -> float:
+    """When the report of this name was written; 0 for a blob that somebody else put there."""
+    try:
+        return datetime.strptime(night, _NAME).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+
+
 def every_night(services: Services) -> None:
     """All that is done once a night, each part apart from the others."""
     run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
@@ -111,15 +169,28 @@ def run(services: Services) -> NightlyReport:
         currency=services.settings.currency,
         orphans=[f"{orphan.name}: {orphan.why}" for orphan in orphans.on_record(services).found],
     )
-    stamp = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}"
-    name = f"{FOLDER}{stamp}.json"
-    text = msgspec.json.format(msgspec.json.encode(report), indent=1)
-    services.storage.put(CONTAINER, name, text, untold(services.channels))
+    night = f"{datetime.fromtimestamp(now, UTC):{_NAME}}"
+    name, text = f"{FOLDER}{night}.json", msgspec.json.format(msgspec.json.encode(report), indent=1)
+    shown = {**untold(services.channels), "night": to_metadata(_card(night, report))}
+    services.storage.put(CONTAINER, name, text, shown)
     if services.channels:
-        services.storage.send(f"report/{stamp}{PUBLISH}")
+        services.storage.send(f"report/{night}{PUBLISH}")
     log.info("%s; reports/%s", report.summary, name)
     _log_ages(found, now)
     return report
+
+
+def _card(night: str, report: NightlyReport) -> NightCard:
+    return NightCard(
+        night=night,
+        at=report.at,
+        summary=report.summary[:_LONGEST],
+        dry_run=report.dry_run,
+        asked_to_sleep=sum(line.asked_to_sleep for line in report.datasets),
+        asleep_hours=report.asleep_hours,
+        saved=report.saved,
+        currency=report.currency,
+    )
 
 
 def _log_ages(found: list[idle.IdleFinding], now: float) -> None:
@@ -139,8 +210,7 @@ def asleep_seconds(row: Dataset, since: float, until: float) -> float:
 
 def _line(services: Services, finding: idle.IdleFinding, asked: bool, since: float, now: float) -> DatasetLine:
     given, row = services.settings, finding.row
-    prices = {size.lower(): price for size, price in given.prices.items()}
-    price = prices.get(given.serving_instance_type.lower())
+    price = given.price_of(given.serving_instance_type)
     asleep = asleep_seconds(row, since, now) / 3600
     one = None if price is None else price * given.serving_instances
     return DatasetLine(
@@ -165,10 +235,8 @@ def _deployments(row: Dataset) -> int:
 
 def _last_report_at(services: Services) -> float:
     """When the last report was written, by its name; a day ago when there is none."""
-    names = [blob.name for blob in services.storage.list(CONTAINER, FOLDER)]
-    if not names:
-        return services.clock() - _DAY
-    return datetime.strptime(max(names), f"{FOLDER}%Y-%m-%dT%H%M%S.json").replace(tzinfo=UTC).timestamp()
+    names = [blob.name.removeprefix(FOLDER).removesuffix(".json") for blob in services.storage.list(CONTAINER, FOLDER)]
+    return max(map(_at, names), default=0.0) or services.clock() - _DAY
 
 
 def _summary(services: Services, lines: list[DatasetLine], asleep: float, saved: float | None) -> str:

@@ -5,13 +5,19 @@ Called by the HTTP functions with what was asked, before anything is read. Pure,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared import naming
+from shared.ledger import month_costs
 
 LIMIT, MOST = 50, 200
 _DIGITS = 6
+_AT = "~"
+
+# What orders a list: a number, from the smallest, and of those that are equal the name.
+type SortKey = tuple[float, str]
 
 
 class BadPageQuery(ValueError):
@@ -63,3 +69,38 @@ def snapshot(value: str) -> str:
     if value and not naming.SNAPSHOT_ID.fullmatch(value):
         raise BadPageQuery("before: the id of a snapshot, as the page before gives it in `next`")
     return value
+
+
+def month(value: str) -> str:
+    """A month such as `2026-11`, or nothing. Raises BadPageQuery."""
+    try:
+        if value and month_costs.month_of(month_costs.bounds(value)[0]) != value:
+            raise ValueError(value)
+    except (ValueError, OverflowError) as error:
+        raise BadPageQuery("month: a year and a month, such as 2026-11") from error
+    return value
+
+
+def cut[T](found: Iterable[tuple[SortKey, T]], query: PageQuery) -> tuple[list[T], str | None]:
+    """The page of a list that the query asks for, and the `next` of it. Raises BadPageQuery.
+
+    A place in a list is named by what orders it, so that the next page is right although its neighbours are gone.
+    """
+    after = _key(query.before) if query.before else None
+    left = sorted((one for one in found if after is None or one[0] > after), key=lambda one: one[0])
+    shown = left[: query.limit]
+    return [item for _, item in shown], _place(shown[-1][0]) if len(left) > len(shown) else None
+
+
+def _place(key: SortKey) -> str:
+    return f"{key[0]!r}{_AT}{key[1]}"
+
+
+def _key(place: str) -> SortKey:
+    amount, at, name = place.partition(_AT)
+    try:
+        if at and math.isfinite(found := float(amount)):
+            return (found, name)
+    except ValueError:
+        pass
+    raise BadPageQuery("before: the `next` of the page before")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.operations import access, damage, open_rows, orphans, publish, whole_ledger
+from shared.operations import access, costs, damage, open_rows, orphans, publish, whole_ledger
 from shared.operations.rounds import run_part
 from shared.snapshots import lost_uploads
 
@@ -23,8 +23,9 @@ def sweep(services: Services) -> list[str]:
     """Everything that may have been forgotten; returns the keys of the rows that move on by it.
 
     Rows that are overdue and datasets with a release waiting are polled; slots of jobs that are no more are given back;
-    what costs money without a row is looked for; uploads that no event told of are recorded; what is damaged in the
-    ledger is named, and so are roles that the app's identity lacks. Containers that were deleted are made anew first.
+    what costs money without a row is looked for; uploads that no event told of are recorded; what machines ran is put
+    on the month's record, and calls on that of the day; what is damaged in the ledger is named, and so are roles that
+    the app's identity lacks. Containers that were deleted are made anew first.
     """
     run_part("containers", services.storage.prepare)
     moved = run_part("whole ledger", partial(whole_ledger.look_once, services))
@@ -37,6 +38,8 @@ def sweep(services: Services) -> list[str]:
     run_part("notices", partial(publish.empty, services, ended.untold, datasets), damaged)
     moved += run_part("lost datasets", partial(open_rows.remake_lost, services, datasets, ended), damaged)
     moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended, patience), damaged)
+    run_part("costs", partial(costs.record_ended, services, datasets), damaged)
+    run_part("calls of the day", services.call_days.add, damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)

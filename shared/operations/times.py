@@ -1,7 +1,8 @@
-"""Times on record, as calendar times for people. Used by status and the nightly report."""
+"""Times and sums as people see them. Used by the status routes and the nightly report."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -15,3 +16,10 @@ def utc(seconds: float) -> datetime:
 def shown_time(seconds: float) -> str:
     """A time as people and programs read it: ISO 8601, UTC, to the millisecond."""
     return utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def known_sum(amounts: Iterable[float | None]) -> float | None:
+    """The sum of amounts; None if any of them is not known."""
+    every = list(amounts)
+    known = [amount for amount in every if amount is not None]
+    return round(sum(known), 4) if len(known) == len(every) else None

@@ -11,6 +11,7 @@ from shared import naming
 from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.pending import WRITES, Patience, PendingWrite, pursue
 from shared.ledger.states import SnapshotState
+from shared.training import spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,8 +35,10 @@ def fail(
 ) -> StepResult:
     """-> TRAINING_FAILED: claim and slot go to others; the training files stay for a retry, for `KEEP_DAYS`.
 
-    `begun`: whether a job ran, which then counts for the day.
+    `begun`: whether a job ran, which then counts for the day and for the month.
     """
+    if begun:
+        spent.record(services, row)
     services.claims.release(row)
     services.budget.release(job_name(services, row), begun)
     over = {**changes, "silent_since": None, "cancel_asked_at": None}
@@ -50,6 +53,8 @@ def canceled(
     `begun` as for `fail`; `note` is added to the reason.
     """
     request = row.cancel_request
+    if begun:
+        spent.record(services, row)
     services.claims.release(row)
     services.budget.release(job_name(services, row), begun)
     why = f": {request.reason}" if request and request.reason else ""

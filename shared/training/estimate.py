@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from shared.config import hyperparameters
 from shared.errors import BadSnapshot, NotFound
 from shared.ledger.record import Struct
-from shared.ledger.rows import Blocker, Check, TrainingEstimate
-from shared.training import compute
+from shared.ledger.rows import Blocker, Check, ModelPin, ReportSummary, Snapshot, TrainingEstimate
+from shared.ledger.states import SnapshotState
+from shared.training import compute, spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shared.azure.workspace.compute import Cluster
-    from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
 CONTAINER, BLOB = "reports", "training-speed.json"
@@ -52,6 +53,26 @@ def estimate(services: Services, row: Snapshot) -> TrainingEstimate | None:
     None where nothing is known of the rows: before they were read, or when an older version of the app read them.
     """
     return _estimate(services, row, compute.cluster(services))
+
+
+def beforehand(services: Services, rows: int, tokens_per_row: float, epochs: int = 0) -> TrainingEstimate | None:
+    """What a job will take on rows that nobody has dropped yet, by the settings; `epochs` 0: as these say.
+
+    What the base model's tag or a `snapshot.json` says of hyperparameters is not known here. Raises BadSnapshot for
+    hyperparameters that cannot be.
+    """
+    given = services.settings
+    asked = {"num_train_epochs": epochs} if epochs else {}
+    values = hyperparameters.merged(("HYPERPARAMETERS", given.hyperparameters), ("epochs", asked))
+    pin = ModelPin(registry=given.registry_of_models, name=given.base_model, version="", id="")
+    found = ReportSummary(
+        blob="", verdict="accepted", rows=rows, errors=0, warnings=0, tokens_per_row=tokens_per_row
+    )  # fmt: skip
+    planned = Snapshot(
+        id="", dataset="", state=SnapshotState.VALIDATED, source="", uploaded_at=0.0, files=(), base_model=pin,
+        hyperparameters=values.inputs(), counts={"train": rows}, report=found,
+    )  # fmt: skip
+    return estimate(services, planned)
 
 
 def _estimate(services: Services, row: Snapshot, cluster: Cluster | None) -> TrainingEstimate | None:
@@ -89,7 +110,7 @@ def blockers(services: Services, row: Snapshot, cluster: Cluster | None) -> Iter
 
 def price_per_hour(services: Services, size: str) -> float | None:
     """The price of all machines that train, together; None where `PRICES` has none for their size."""
-    price = {name.lower(): price for name, price in services.settings.prices.items()}.get(size.lower())
+    price = services.settings.price_of(size)
     return None if price is None else price * services.settings.training_nodes
 
 
@@ -98,7 +119,8 @@ def measure(services: Services, row: Snapshot) -> None:
     if row.estimate is None or row.base_model is None:
         return
     runs = _measured(services)
-    seconds = max(1.0, services.clock() - row.since) * row.estimate.machines
+    began = spent.training_since(row)
+    seconds = max(1.0, services.clock() - (row.since if began is None else began)) * row.estimate.machines
     run = MeasuredRun(
         model=row.base_model.name, size=row.estimate.size, tokens=row.estimate.tokens, machine_seconds=seconds
     )

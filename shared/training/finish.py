@@ -14,7 +14,7 @@ from shared import naming
 from shared.azure import log_text
 from shared.ledger.engine import StepResult
 from shared.ledger.states import SnapshotState
-from shared.training import attempt, estimate
+from shared.training import attempt, estimate, spent
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
@@ -48,6 +48,7 @@ class Finish:
         if status == "Completed":
             self.services.budget.release(row.job)
             estimate.measure(self.services, row)
+            spent.record(self.services, row)
             return StepResult(S.TRAINED, f"job {row.job} completed", {"job_status": status, **_RESPONDS})
         if status in _FAILED:
             return self._fail(row, status)

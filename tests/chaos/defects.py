@@ -17,7 +17,7 @@ from unittest import mock
 
 from shared import naming
 from shared.azure.workspace.jobs import JobSpec
-from shared.ledger import listed, states
+from shared.ledger import listed, states, uptime
 from shared.ledger.engine import Engine, StepHandler, StepResult
 from shared.ledger.release import CallComparison, CallStats, GateMetrics, Judgement
 from shared.ledger.rows import Dataset
@@ -25,7 +25,7 @@ from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import publish, steps
 from shared.releases import deploy, endpoints, traffic
 from shared.snapshots import intake
-from shared.training import register, submit
+from shared.training import register, spent, submit
 from tests.chaos.azure import ChaosStorage, HeldLease
 from tests.chaos.history import Verdict, play
 from tests.chaos.world import ChaosWorld
@@ -252,5 +252,9 @@ DEFECTS: dict[str, Defect] = {
     ),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
+    ),
+    "what a job took is put on no record": Defect(2, ("its job is 0",), patches=((spent, "record", lambda *_: None),)),
+    "an end of a deployment counts for no record": Defect(
+        0, ("what is counted",), patches=((uptime, "timed", lambda before, row, *more: row),)
     ),
 }

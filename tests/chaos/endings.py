@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
+from shared.ledger import month_costs, uptime
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.operations import orphans, pages, status
+from shared.operations import orphans, pages, status, sweep
 from shared.snapshots import lost_uploads
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def broken(world: ChaosWorld) -> Iterator[str]:
     yield from _jobs(world, snapshots)
     yield from _drops(world)
     yield from world.topic.broken()
+    for name, row in datasets.items():
+        yield from _machine_time(world, name, row)
     pages.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)
@@ -117,6 +121,26 @@ def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
             yield f"job {name} runs and {row.id} is {row.state}"
         if row.state in _UNTRAINED and row.attempt == int(made.value.tags[naming.TAG_ATTEMPT]):
             yield f"job {name} was submitted and {row.id} is {row.state}"
+
+
+def _machine_time(world: ChaosWorld, dataset: str, row: Any) -> Iterator[str]:
+    """What is paid for by the hour is on record once: each job that ended, and all that deployments were up."""
+    sweep.sweep(world.bare)
+    row = world.row(row.key)
+    months = {blob.name.split("/")[1] for blob in world.bare.storage.list("ledger", month_costs.FOLDER)}
+    recorded = {time.key: time for month in sorted(months) for time in world.bare.month_costs.times(month, dataset)}
+    jobs = Counter(time.name for time in recorded.values() if time.what == "training")
+    for snapshot in (one for one in world.rows("snapshot") if one.dataset == dataset):
+        if snapshot.state in (S.REGISTERED, S.TRAINED) and jobs[snapshot.job] != 1:
+            yield f"{snapshot.id} was trained and its job is {jobs[snapshot.job]} times on record"
+    runs = {time.name for time in row.machine_time if not time.ended}
+    if up := {release.deployment for release in uptime.running(row)} ^ runs:
+        yield f"{dataset} is {row.state} and what is up is not what is counted: {up}"
+    ended: dict[str, float] = {}
+    for time in sorted((*recorded.values(), *row.machine_time), key=lambda time: time.began):
+        if time.what == "endpoint" and time.began < ended.get(time.name, 0.0):
+            yield f"the time of {time.name} is counted twice: from {time.began:.0f}, and until {ended[time.name]:.0f}"
+        ended[time.name] = time.ended or world.clock()
 
 
 def _drops(world: ChaosWorld) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_a_model_that_is_nearly_one_is_refused_with_the_nearest(
     file.write_bytes(b"{}\n")
     assert main([str(file), "--model", model]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_what_training_takes_is_told_by_the_speed_and_the_price_that_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "support-bot.jsonl"
+    file.write_bytes(jsonl([a_row(number) for number in range(20)]))
+    assert main([str(file)]) == 0
+    assert re.search(r"^training: [\d,]+ tokens in 1 epoch$", capsys.readouterr().out, re.MULTILINE)
+    assert main([str(file), "--epochs", "2", "--tokens-per-second", "0.1", "--price", "3"]) == 0
+    found = re.search(
+        r"training: ([\d,]+) tokens in 2 epochs, ([\d.]+) h, ([\d.]+) at 3 an hour", capsys.readouterr().out
+    )
+    assert found
+    assert float(found[2]) == pytest.approx(int(found[1].replace(",", "")) / 360, abs=0.01)
+    assert float(found[3]) == pytest.approx(3 * float(found[2]), abs=0.02)

@@ -24,7 +24,7 @@ from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
 from tests.builders import DATASET, ENDPOINT, NEWER, SNAPSHOT, a_dataset, a_snapshot, a_trained_snapshot
-from tests.fakes import KEY, START, World
+from tests.fakes import GPU, KEY, START, World, dialogues
 from tests.shared.validation.test_freezing import a_row, jsonl
 
 
@@ -395,3 +395,60 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+# -- what it costs --------------------------------------------------------------------------------
+
+
+def test_costs_are_told_by_dataset_by_snapshot_and_by_night(an_app: World) -> None:
+    an_app.settings |= {"prices": {GPU: 2.0}, "currency": "EUR"}
+    an_app.services = an_app.new_process()
+    assert "nothing cost anything" in droptune("costs").stdout
+    an_app.services.ledger.create(a_dataset())
+    an_app.clock.now += 7200
+    printed = droptune("costs").stdout
+    assert re.search(rf"{DATASET} +0 +0.00 +2 +4.00 +4.00", printed)
+    assert "4.00 EUR as far as prices are known" in printed
+    assert "not counted: storage" in printed
+    assert re.search(rf"{SNAPSHOT} +0 +0.00 +2 +4.00 +4.00", droptune("costs", SNAPSHOT).stdout)
+    assert json.loads(droptune("costs", "--json").stdout)["total"]["spent"] == 4.0
+    assert "there was no nightly round yet" in droptune("costs", "--nights").stdout
+    from shared.operations import nightly
+
+    nightly.run(an_app.services)
+    assert re.search(r"T\d{6} +0 +0.00 EUR +idle endpoints", droptune("costs", "--nights").stdout)
+    wrong = droptune("costs", "--month", "May")
+    assert (wrong.exit_code, "such as 2026-11" in wrong.stderr) == (1, True)
+    assert droptune("costs", "nobody").exit_code == 3
+
+
+def test_what_is_not_known_of_a_cost_is_said(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset())
+    an_app.clock.now += 3600
+    assert f"not known: PRICES has no price of {GPU}; 1 h have no price" in droptune("costs").stdout
+
+
+def test_a_drop_says_what_its_training_will_cost_once_its_rows_are_checked(
+    an_app: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    an_app.settings |= {"prices": {GPU: 2.0}, "currency": "EUR", "training_tokens_per_second": 0.1}
+    an_app.services = an_app.new_process()
+    file = tmp_path / "support-bot.jsonl"
+    file.write_bytes(dialogues(40))
+    with AppClient(find_target()) as client:
+        assert dropping._passes(client, file, as_json=False)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"training will go through [\d,]+ tokens, about [\d.]+ h of 1 x \S+ \(set speed\), about [\d.]+ EUR", printed
+    )
+    file.write_text("{}\n")
+    with AppClient(find_target()) as client:
+        assert not dropping._passes(client, file, as_json=False)
+    assert "training will" not in capsys.readouterr().out
+
+
+def test_an_app_that_does_not_say_what_training_costs_keeps_nobody_from_dropping(an_app: World, tmp_path: Path) -> None:
+    file = tmp_path / "support-bot.jsonl"
+    file.write_bytes(dialogues(40))
+    with AppClient(Target("http://127.0.0.1:9", "k", "c")) as client:
+        assert dropping._passes(client, file, as_json=False)

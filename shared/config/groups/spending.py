@@ -42,9 +42,13 @@ class SpendingGroup(BaseModel):
     )
     prices: Annotated[dict[str, float], NoDecode, json_object('{"Standard_NC6s_v3": 3.1}')] = Field(
         default_factory=dict,
-        description="Price of a machine's hour, as a JSON object by size; for the idle report and the estimate.",
+        description="Price of a machine's hour, as a JSON object by size; for costs, idle reports and estimates.",
     )
-    currency: str = Field("", description="What the prices are in; for the idle report and the estimate.")
+    currency: str = Field("", description="What the prices are in, such as `EUR`.")
+
+    def price_of(self, size: str) -> float | None:
+        """The price of one machine's hour; None where `PRICES` has none for its size."""
+        return {name.lower(): price for name, price in self.prices.items()}.get(size.lower())
 
     @model_validator(mode="after")
     def _a_cost_needs_prices(self) -> SpendingGroup:

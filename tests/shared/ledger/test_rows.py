@@ -26,7 +26,8 @@ def world() -> LedgerWorld:
 )
 def test_a_row_is_read_as_it_was_written(world: LedgerWorld, row: Any) -> None:
     kept = world.ledger.create(row)
-    assert world.ledger.read(row.key).row == kept.row == row
+    assert world.ledger.read(row.key).row == kept.row
+    assert kept.row == (row if row.key.startswith("snapshot/") else row.but(machine_time=kept.row.machine_time))
     assert world.ledger.read(row.key).etag == kept.etag
 
 

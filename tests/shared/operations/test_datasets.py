@@ -11,8 +11,9 @@ from shared.ledger.listed import metadata
 from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
+from shared.ledger.uptime import Machines
 from shared.operations import datasets, nightly, sweep
-from shared.operations.datasets import DatasetPage, DatasetSummary, Machines
+from shared.operations.datasets import DatasetPage, DatasetSummary
 from shared.operations.paging import BadPageQuery, page_query
 from shared.operations.times import shown_time
 from tests.builders import (
@@ -52,10 +53,8 @@ def named(world: World, *rows: tuple[str, dict[str, Any]]) -> None:
 
 
 def priced(world: World, **changes: Any) -> None:
-    prices = {GPU.upper(): 2.5}
-    world.services.settings = world.services.settings.model_copy(
-        update={"prices": prices, "currency": "EUR", "serving_instances": 2, **changes}
-    )
+    world.settings |= {"prices": {GPU.upper(): 2.5}, "currency": "EUR", "serving_instances": 2, **changes}
+    world.services = world.new_process()
 
 
 def test_a_live_dataset_is_told_with_its_machines_its_price_and_until_when_it_is_up(world: World) -> None:
@@ -210,7 +209,7 @@ def test_a_dataset_that_is_gone_since_the_page_before_ends_no_list(world: World)
         ({"sort": "size"}, "sort: one of asked, calls, name, price, since, spent"),
         ({"before": "aa"}, "before: the `next` of the page before"),
         ({"before": "nan~aa"}, "before: the `next` of the page before"),
-        ({"before": "1~../x"}, "before: the `next` of the page before"),
+        ({"before": "~aa"}, "before: the `next` of the page before"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_what_can(world: World, asked: dict[str, str], says: str) -> None:

@@ -1,0 +1,100 @@
+"""`droptune costs`, and the line that says what a training will cost: all comes from the app's routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cli import printing
+from cli.failures import CommandFailed
+
+if TYPE_CHECKING:
+    from cli.client import AppClient
+    from shared.validation import ValidationReport
+
+_COLUMNS = ("training h", "training", "serving h", "serving", "in all")
+
+
+def costs(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
+    """What each dataset cost in a month, or each snapshot of one; then what is not in it."""
+    given = {name: value for name, value in asked.items() if value}
+    found = client.get(f"costs/{dataset}", **given) if dataset else client.get("costs", **given)
+    if as_json:
+        printing.print_json(found)
+        return
+    lines, currency = found["snapshots"] if dataset else found["costs"], found["currency"]
+    if lines:
+        rows = [_row(line) for line in lines]
+        if len(lines) > 1:
+            rows.append(_row(found["total"]))
+        printing.print_table(("snapshot" if dataset else "dataset", *_COLUMNS), rows)
+    else:
+        printing.print_line(f"nothing cost anything in {found['month']}")
+    printing.print_line(
+        f"{found['month']}: {printing.money(found['total']['spent'], currency)} as far as prices are known"
+    )
+    if found.get("asleep_hours"):
+        saved = printing.money(found["saved"], currency)
+        printing.print_line(f"asleep for {found['asleep_hours']:g} h, which saved {saved}")
+    for text in found["unknown"]:
+        printing.print_line(f"not known: {text}; {found['total']['unpriced_hours']:g} h have no price")
+    printing.print_line(f"not counted: {'; '.join(found['not_counted'])}")
+    if found.get("next"):
+        printing.print_line(f"there are more: add --before {found['next']}")
+
+
+def nights(client: AppClient, as_json: bool, **asked: str) -> None:
+    """The nightly rounds, newest first, with the money that each saved."""
+    found = client.get("nights", **{name: value for name, value in asked.items() if value})
+    if as_json:
+        printing.print_json(found)
+        return
+    rows = [
+        (
+            night["night"],
+            f"{night['asleep_hours']:g}",
+            printing.money(night["saved"], night["currency"]),
+            night["summary"],
+        )
+        for night in found["nights"]
+    ]
+    if rows:
+        printing.print_table(("night", "asleep h", "saved", "what was found"), rows)
+    else:
+        printing.print_line("there was no nightly round yet")
+    if found.get("next"):
+        printing.print_line(f"there are more: add --before {found['next']}")
+
+
+def cost_beforehand(client: AppClient, report: ValidationReport) -> str:
+    """What training on the rows of a report will take and cost by the app's settings; empty where it does not say."""
+    rows = report.splits.get("train", 0)
+    tokens = report.statistics.estimated_tokens.total / max(1, report.good_rows + report.duplicate_rows)
+    if not rows or not tokens:
+        return ""
+    try:
+        found = client.get("estimate", rows=str(rows), tokens_per_row=f"{tokens:.1f}")
+    except CommandFailed:  # an app of an older version, or one that is busy: it is no reason not to drop
+        return ""
+    return in_words(found)
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """An estimate in one line; what is not known is said."""
+    parts = [f"{found['tokens']:,} tokens"]
+    if found["hours"] is not None:
+        parts.append(f"about {found['hours']:g} h of {found['machines']} x {found['size']} ({found['basis']} speed)")
+    if found["cost"] is not None:
+        parts.append(f"about {printing.money(found['cost'], found['currency'])}")
+    missing = f"; not known: {'; '.join(found['unknown'])}" if found["unknown"] else ""
+    return f"training will go through {', '.join(parts)}{missing}"
+
+
+def _row(line: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        line["name"],
+        f"{line['training_hours']:g}",
+        printing.money(line["training"]),
+        f"{line['endpoint_hours']:g}",
+        printing.money(line["endpoint"]),
+        printing.money(line["spent"]),
+    )
