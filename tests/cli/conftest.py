@@ -27,7 +27,7 @@ def _application() -> Starlette:
     for function in function_app.app.get_functions():
         trigger: Any = function.get_trigger()
         if trigger.type == "httpTrigger":
-            path = f"/api/{trigger.route}".replace("{*path}", "{path:path}")
+            path = f"/{trigger.route}".replace("{*path}", "{path:path}")
             methods = [str(getattr(method, "value", method)) for method in trigger.methods]
             routes.append(Route(path, function.get_user_function(), methods=methods))
     # The platform takes the most precise route, Starlette the first.

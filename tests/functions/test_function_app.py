@@ -26,7 +26,6 @@ ROUTES = {
     "score": ("POST", "score/{dataset}"),
     "chat_completions": ("POST", "v1/chat/completions"),
     "list_datasets": ("GET", "datasets"),
-    "cancel_snapshot": ("POST", "snapshots/{id}/cancel"),
     "list_models": ("GET", "v1/models"),
     "get_model": ("GET", "v1/models/{model}"),
     "list_snapshots": ("GET", "snapshots"),
