@@ -20,16 +20,18 @@ import xxhash
 
 from cli.failures import Exit
 from cli.preparing.inputs import CannotPrepare, InputPart, find_parts
-from cli.preparing.pipeline import Pipeline, RowCounts, first_rows, kept_at_random, sampled
 from cli.preparing.writing import FileFormat, SplitWriter, new_folder, write_options
 from cli.printing import one_line, print_json
 from shared import naming
+from shared.chatdata.split_choice import Undecided
 from shared.chatdata.splits import SPLITS, Split
 from shared.config.hyperparameters import merged
 from shared.config.options import parsed
-from shared.conversion import ColumnChoice, Reading, recognise
-from shared.conversion.recognition import SHAPES, undecided_context
+from shared.conversion import ColumnChoice, Reading
+from shared.conversion.choice import decided_reading
+from shared.conversion.recognition import SHAPES
 from shared.errors import BadSnapshot
+from shared.validation.prepared_rows import Pipeline, RowCounts, first_rows, kept_at_random, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,41 +157,13 @@ def _recognised(part: InputPart, choice: ColumnChoice) -> PreparedPart:
     rows = first_rows(part.rows())
     if not rows:
         raise CannotPrepare(f"{part.name}: no row of it can be read ({part.kind})")
+    try:
+        reading = decided_reading(part.name, rows, choice)
+    except Undecided as undecided:
+        raise CannotPrepare(str(undecided)) from undecided
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    found = recognise(rows, choice)
-    if not found:
-        raise CannotPrepare(
-            f"{part.name}: the columns {', '.join(columns[:20])} are in no shape that is known; "
-            "name them with --user COLUMN --assistant COLUMN, and --system COLUMN if there is one"
-        )
-    if len(found) > 1:
-        raise CannotPrepare(_choices(part.name, found))
-    (reading,) = found
-    if SHAPES[reading.shape].only_if_asked and choice.shape != reading.shape:
-        raise CannotPrepare(
-            f"{part.name}: the rows are preferences; --shape {reading.shape} trains on the answer in "
-            f"{reading.column('answer')}, and not on the others"
-        )
-    if not choice.user and (context := undecided_context(reading, rows)):
-        asked, answer = reading.column("user"), reading.column("answer")
-        raise CannotPrepare(
-            f"{part.name}: is {context} part of the question? --user {context},{asked} --assistant {answer} puts it "
-            f"before it, --user {asked} --assistant {answer} leaves it out"
-        )
     not_used = [name for name in columns if name not in reading.used]
     return PreparedPart(part.name, part.kind, part.split, reading, not_used)
-
-
-def _choices(name: str, found: Sequence[Reading]) -> str:
-    ways = []
-    for one in found:
-        columns = ", ".join(one.used)
-        if one.shape == "question-answer":
-            how = f"--user {one.column('user')} --assistant {one.column('answer')}"
-        else:
-            how = f"--shape {one.shape}" + (f" --turns {one.column('turns')}" if one.column("turns") else "")
-        ways.append(f"{SHAPES[one.shape].title} ({columns}): {how}")
-    return f"{name}: the rows may be read in {len(found)} ways; choose one. " + "; ".join(ways)
 
 
 def _write(

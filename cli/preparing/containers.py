@@ -22,6 +22,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from shared.conversion.lists import rows_of_document, unpacked
+from shared.validation.prepared_rows import UnreadableRow
 from shared.validation.rows import FileRefused, sniff
 from shared.validation.shapes import HEAD_BYTES, file_shape
 
@@ -42,12 +43,6 @@ _PYTHON = re.compile(r"\{\s*'")
 
 class CannotRead(ValueError):
     """A file that rows cannot be read from; the text says what it is and what to do."""
-
-
-class UnreadableRow(NamedTuple):
-    """What stands where a row should be; `reason` is a rule of validation."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cli.preparing.containers import CannotRead, arrow_rows, container_of
+from shared.chatdata import split_choice
 from shared.chatdata.formats import printable
-from shared.chatdata.splits import WORDS, Split, split_of, splits_in
+from shared.chatdata.split_choice import Undecided
+from shared.chatdata.splits import Split, split_of, splits_in
 
 _READ = {
     *("jsonl", "ndjson", "jsonlines", "jl", "json", "parquet", "pq", "csv", "tsv", "tab", "psv", "arrow", "feather"),
@@ -131,29 +133,7 @@ def _saved(split: Split, folder: Path) -> InputPart:
 
 def chosen_splits(where: str, names: Iterable[str], wanted: Sequence[str]) -> list[tuple[Split, str]]:
     """Which of the splits with these names are read, and what each is. Raises CannotPrepare where that is a choice."""
-    known = list(names)
-    if missing := [name for name in wanted if name not in known]:
-        near = difflib.get_close_matches(missing[0], known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise CannotPrepare(f"{where} has no split {', '.join(missing)}; it has {', '.join(known)}{hint}")
-    if len(wanted or known) == 1:
-        (only,) = wanted or known
-        return [(split_of(only) or "train", only)]
-    by_split: dict[Split, list[str]] = {}
-    for name in wanted or known:
-        split = split_of(name)
-        if split is not None:
-            by_split.setdefault(split, []).append(name)
-        elif wanted:
-            raise CannotPrepare(f"split {name} is neither for training nor for validation nor for test")
-    if not by_split:
-        raise CannotPrepare(f"{where} has the splits {', '.join(known)}; choose the one to train on with --split")
-    return [(split, plainest(split, found)) for split, found in by_split.items()]
-
-
-def plainest(split: Split, names: Sequence[str]) -> str:
-    """Which of the splits with these names is meant: `train_sft` rather than `train_gen` or `train_prefs`."""
-    plain = [name for name in names if name.removesuffix("_sft") in WORDS] if len(names) > 1 else list(names)
-    if len(plain) != 1:
-        raise CannotPrepare(f"{' and '.join(names)} would each become {split}; choose one with --split")
-    return plain[0]
+    try:
+        return split_choice.chosen_splits(where, names, wanted)
+    except Undecided as choice:
+        raise CannotPrepare(str(choice)) from choice

@@ -21,7 +21,8 @@ from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
 from cli.check import main as validate
-from cli.preparing.inputs import CannotPrepare, plainest
+from cli.preparing.inputs import CannotPrepare
+from shared.chatdata.split_choice import Undecided, plainest
 
 type Row = dict[str, Any]
 
@@ -380,7 +381,7 @@ def test_of_several_splits_the_plain_one_is_taken(names: list[str], taken: str) 
 
 @pytest.mark.parametrize("names", [["train_gen", "train_prefs"], ["train", "train_sft"]])
 def test_splits_of_which_none_is_plain_are_for_a_person_to_choose_from(names: list[str]) -> None:
-    with pytest.raises(CannotPrepare, match="would each become train; choose one with --split"):
+    with pytest.raises(Undecided, match="would each become train; choose one with --split"):
         plainest("train", names)
 
 

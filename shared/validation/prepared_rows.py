@@ -1,5 +1,6 @@
-"""Rows of one part on their way: read, sampled, converted, checked by the rules of the app; with counts of everything.
+"""Rows of another shape on their way: sampled, converted, checked by the rules of the app; with counts of everything.
 
+Called by `droptune prepare` for each part of an input, and by imports for each part of a dataset of the Hub.
 A row that the app would refuse is left out and counted under the rule's name (docs/validation-rules.md), so that what
 is written is accepted. The same input and seed give the same rows.
 """
@@ -12,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched, chain, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from cli.preparing.containers import UnreadableRow
 from shared.conversion import Converter, Reading
 from shared.validation.policy import Policy
 from shared.validation.rules import RULES
@@ -27,6 +27,12 @@ FIRST_ROWS = 100
 _BATCH = 256
 _PLACES = 5
 _ROLE, _CONTENT = itemgetter("role"), itemgetter("content")
+
+
+class UnreadableRow(NamedTuple):
+    """What stands where a row should be; `reason` is a rule of validation."""
+
+    reason: str
 
 
 @dataclass(slots=True)
