@@ -103,6 +103,15 @@ def ago(moment: str | None, now: datetime | None = None) -> str:
     return _past(f"{abs(seconds):.0f} s", seconds)
 
 
+def duration(seconds: float) -> str:
+    """So long, in the two largest units that fit."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def _past(text: str, seconds: float) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 

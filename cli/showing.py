@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cli import printing
+from cli import printing, training
 from cli.watching import next_step
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def show(client: AppClient, snapshot: str, as_json: bool) -> None:
         printing.print_json(row)
         return
     printing.print_line(row["id"], "  ", printing.state(row["state"]), f"  {row['reason']}")
-    for name, text in _facts(row):
+    found = training.seen(client, row)
+    for name, text in [*_facts(row), *([("training", training.line(found))] if found else [])]:
         printing.print_line(f"{name:<12} {text}")
     printing.print_line("")
     printing.print_table(

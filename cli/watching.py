@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cli import printing
+from cli import printing, training
 from cli.failures import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ _RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
 def changes(client: AppClient, snapshot: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[dict[str, Any]]:
     """Each change of a snapshot, oldest first: `state`, `at`, `reason`; the last one has its end state.
 
-    Changes of the dataset's row count while the snapshot is its candidate. Raises CommandFailed.
+    Changes of the dataset's row count while the snapshot is its candidate. While it trains, `training` says how far it
+    is. Raises CommandFailed.
     """
     told: set[tuple[str, str, str]] = set()
-    waiting = ""
+    waiting, trained = "", None
     while True:
         row = client.get(f"snapshots/{snapshot}")
         for change in sorted(_history(client, row), key=lambda change: change["at"]):
@@ -40,6 +41,10 @@ def changes(client: AppClient, snapshot: str, sleep: Callable[[float], None] = t
         if row["waiting"] and row["waiting"] != waiting and not has_ended(row):
             yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": "", "waiting": row["waiting"]}
         waiting = row["waiting"] or ""
+        if row["state"] == "TRAINING" and (found := training.seen(client, row)) and found["read_at"] != trained:
+            trained = found["read_at"]
+            brief = {name: value for name, value in found.items() if name != "curves"}
+            yield {"state": row["state"], "at": trained, "reason": "", "training": brief}
         if has_ended(row):
             yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": row["reason"], "ended": True}
             return
@@ -111,6 +116,9 @@ def _print_change(change: dict[str, Any]) -> None:
     clock = Text(f"{change['at'][11:19]}  ", style="dim")
     if waits_for := change.get("waiting"):
         printing.print_line(clock, Text(f"{'':16}"), Text(f"waits: {printing.one_line(waits_for)}", style="dim"))
+        return
+    if found := change.get("training"):
+        printing.print_line(clock, Text(f"{'':16}"), Text(training.line(found)))
         return
     name = printing.state(change["state"])
     name.pad_right(max(1, 16 - len(change["state"])))

@@ -21,7 +21,7 @@ from shared.errors import NotFound, PipelineError
 if TYPE_CHECKING:
     from shared.ui.page_actions import PageAction
     from shared.ui.sign_in import Visitor
-    from shared.ui.view import Notice, View
+    from shared.ui.view import PageNotice, View
 
 blueprint = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -148,9 +148,9 @@ def _action(req: Request, kind: str) -> PageAction:
     return found
 
 
-def _done(action: PageAction, name: str, by: str) -> Notice:
+def _done(action: PageAction, name: str, by: str) -> PageNotice:
     """What became of it, in the words of the function that did it. Raises NotFound."""
-    from shared.ui.view import Notice
+    from shared.ui.view import PageNotice
 
     try:
         answer = action.act(runtime.services(), name, by)
@@ -158,11 +158,11 @@ def _done(action: PageAction, name: str, by: str) -> Notice:
         raise
     except PipelineError as error:
         log.warning("%s of %s: %s", action.name, name, error)
-        return Notice(text=str(error), bad=True)
-    return Notice(text=answer.text, bad=not answer.done)
+        return PageNotice(text=str(error), bad=True)
+    return PageNotice(text=answer.text, bad=not answer.done)
 
 
-def _wrong_name(name: str) -> Notice:
-    from shared.ui.view import Notice
+def _wrong_name(name: str) -> PageNotice:
+    from shared.ui.view import PageNotice
 
-    return Notice(text=f"Nothing was done: type {name} to say that you mean it.", bad=True)
+    return PageNotice(text=f"Nothing was done: type {name} to say that you mean it.", bad=True)

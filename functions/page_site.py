@@ -20,7 +20,7 @@ from shared.errors import Damaged, NotFound, PipelineError
 
 if TYPE_CHECKING:
     from shared.ui.sign_in import PageAccess, Visitor
-    from shared.ui.view import Notice, View
+    from shared.ui.view import PageNotice, View
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def shown(req: Request, path: str, make: Callable[[Visitor], View]) -> Response:
         return message(visitor, 503, "Not now", f"{error}. Reload the page in a moment.")
 
 
-def page(view: View, visitor: Visitor | None, status: int = 200, notice: Notice | None = None) -> Response:
+def page(view: View, visitor: Visitor | None, status: int = 200, notice: PageNotice | None = None) -> Response:
     """A view as an answer; a notice is shown this one time."""
     from shared.ui import assets
     from shared.ui.view import html
@@ -102,7 +102,7 @@ def message(visitor: Visitor | None, status: int, title: str, text: str) -> Resp
     return page(View("message.html", title, {"text": text}, refresh=0), visitor, status)
 
 
-def redirect(req: Request, to: str, notice: Notice | None = None) -> Response:
+def redirect(req: Request, to: str, notice: PageNotice | None = None) -> Response:
     """See what became of it there: a reload does not do it again. The notice goes with it, in a cookie."""
     from msgspec import json
 
@@ -114,7 +114,7 @@ def redirect(req: Request, to: str, notice: Notice | None = None) -> Response:
     return response
 
 
-def notice_in(req: Request) -> Notice | None:
+def notice_in(req: Request) -> PageNotice | None:
     """What became of what the visitor just did."""
     kept = next((req.cookies[name] for name in _NOTICE_COOKIES if req.cookies.get(name)), "")
     try:

@@ -112,6 +112,17 @@ def get_logs(req: Request) -> Response:
     return _about(req.path_params["id"], documents.logs, unknown)
 
 
+@web.route(blueprint, "GET", "snapshots/{id}/training", errors=STATUS_ERRORS)
+def get_training(req: Request) -> Response:
+    """How far a snapshot's training is: step, loss and the other metrics that its job logs, and the time left."""
+    from msgspec import to_builtins
+
+    from shared.operations import training
+
+    unknown = "that snapshot has no training job yet; GET /api/snapshots/{id} says where it is"
+    return _about(req.path_params["id"], lambda *asked: to_builtins(training.training(*asked)), unknown)
+
+
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
 def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""

@@ -127,6 +127,11 @@ def notice(installation: str, *what: str) -> str:
     return hashlib.sha256("\0".join((installation, *what)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def training_metrics(snapshot: str, attempt: int) -> str:
+    """The blob in `reports` that holds what the job of one attempt logged while it trained."""
+    return f"{snapshot}.training-{attempt}.json"
+
+
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:
     """The tags that say whose a resource is and where it came from."""
     return {

@@ -45,6 +45,10 @@ class Addresses:
         """An endpoint's scoring URI."""
         return f"{self.base}/endpoints/{endpoint}/score"
 
+    def tracking(self) -> str:
+        """Where runs log, as job documents name it."""
+        return f"azureml://localhost:{self.port}/mlflow/v1.0{self.workspace_id}?"
+
     def output(self, datastore: str, path: str) -> str:
         """The long form of a datastore URI, as the service writes it into assets."""
         return (

@@ -23,6 +23,7 @@ from local.azureml.models import urls as models
 from local.azureml.operations import urls as operations
 from local.azureml.registry import urls as registry
 from local.azureml.scoring import urls as scoring
+from local.azureml.tracking import urls as tracking
 from local.azureml.wire.errors import NotImitated, WireError, answer_error
 from local.azureml.workspace import urls as workspace
 
@@ -35,6 +36,7 @@ SERVICES = (
     data,
     models,
     jobs,
+    tracking,
     endpoints,
     metrics,
     operations,

@@ -35,6 +35,7 @@ from local.azureml.processes.children import Children
 from local.azureml.registry.models import Registry
 from local.azureml.settings import CloudSettings, Pacer
 from local.azureml.store import Store
+from local.azureml.tracking.models import RunLogs, RunMetrics
 from local.azureml.wire.documents import Times
 from local.azureml.workspace.models import Datastores
 
@@ -56,7 +57,7 @@ class ControlPlane:
     """Everything there is. `start` resumes what a stop interrupted, `stop` leaves everything as it is."""
 
     def __init__(self, options: Options, session: aiohttp.ClientSession) -> None:
-        self.addresses = options.addresses
+        self.addresses, self._folder = options.addresses, options.folder
         self.session = session
         self.clock = Clock()
         self.pacer = Pacer(options.settings)
@@ -104,6 +105,8 @@ class ControlPlane:
         )
         self.jobs.start = self.runner.start
         self.jobs.cancel_running = self.runner.cancel
+        self.runner.tracking = self._tracking
+        self.logs = RunLogs(store.table("run_metrics", RunMetrics))
         self.models = Models(store.table("models", ModelVersion), self.jobs, self.addresses, self.clock, self.publisher)
 
     def _wire_endpoints(self, folder: Path) -> None:
@@ -125,6 +128,12 @@ class ControlPlane:
         )
         self.endpoints.deployments_of = self.deployments.names
         self.endpoints.remove_deployments = self.deployments.remove_all
+
+    def _tracking(self) -> dict[str, str]:
+        """What a job logs by, as Azure ML puts it into a job's environment."""
+        address = self.addresses.tracking().replace("azureml://", "https://").rstrip("?")
+        token = self.tokens.issue(self.addresses.base)["access_token"]
+        return {"address": address, "token": token, "ca": str(self._folder / "ca.pem")}
 
     def start(self) -> None:
         """Go on where the last process ended."""

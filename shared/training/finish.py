@@ -14,7 +14,7 @@ from shared import naming
 from shared.azure import log_text
 from shared.ledger.engine import StepResult
 from shared.ledger.states import SnapshotState
-from shared.training import attempt, estimate, spent
+from shared.training import attempt, estimate, progress, spent
 
 if TYPE_CHECKING:
     from shared.errors import PermanentError
@@ -45,6 +45,8 @@ class Finish:
         """Asks the workspace for the job's status."""
         job = self.services.workspace.jobs.get(row.job)
         status = job.status if job else MISSING
+        if job is not None:
+            progress.note(self.services, row, job)
         if status == "Completed":
             self.services.budget.release(row.job)
             estimate.measure(self.services, row)

@@ -28,22 +28,22 @@ class View:
     refresh: int = LATER
 
 
-class Notice(Struct, frozen=True, kw_only=True):
+class PageNotice(Struct, frozen=True, kw_only=True):
     """What became of what a visitor just did; `bad` if nothing came of it."""
 
     text: str
     bad: bool = False
 
 
-_NOTICE = msgspec.json.Decoder(Notice)
+_NOTICE = msgspec.json.Decoder(PageNotice)
 
 
-def read_notice(text: bytes) -> Notice:
+def read_notice(text: bytes) -> PageNotice:
     """A notice that a browser kept. Raises ValueError."""
     return _NOTICE.decode(text)
 
 
-def html(view: View, visitor: Visitor | None, now: float, version: str, notice: Notice | None = None) -> str:
+def html(view: View, visitor: Visitor | None, now: float, version: str, notice: PageNotice | None = None) -> str:
     """The whole page. `version`: what the addresses of stylesheet and script carry, so that new ones are fetched."""
     common = {"title": view.title, "here": view.here, "refresh": view.refresh, "visitor": visitor, "now": now}
     return render(view.template, **common, assets=version, notice=notice, **view.values)

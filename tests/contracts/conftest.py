@@ -130,6 +130,7 @@ USE_AZURE_ML = {
     "test_bounds.py",
     "test_registry.py",
     "test_roles.py",
+    "test_tracking.py",
 }
 
 

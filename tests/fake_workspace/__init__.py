@@ -10,6 +10,7 @@ from tests.fake_process import Clock, Process
 from tests.fake_workspace.documents import FakeDocuments
 from tests.fake_workspace.made import COMPUTE_OPERATOR, DATA_SCIENTIST, READER
 from tests.fake_workspace.serving import FakeDeployments, FakeEndpoints
+from tests.fake_workspace.tracking import FakeTracking
 from tests.fake_workspace.training import (
     FAMILY,
     GPU,
@@ -43,6 +44,7 @@ class FakeWorkspace:
         self.reasons: dict[str, str] = {}
         self.registry = FakeRegistry(self)
         self.jobs = FakeJobs(self)
+        self.tracking = FakeTracking(self)
         self.models = FakeModels(self)
         self.endpoints = FakeEndpoints(self)
         self.deployments = FakeDeployments(self)

@@ -13,6 +13,7 @@ from shared.azure.workspace.quota import QuotaUsage, family_key
 from shared.azure.workspace.registry import RegistryModel
 from shared.errors import AzureRefused
 from tests.fake_workspace.made import COMPUTE_OPERATOR, READER, Kind, Made
+from tests.fake_workspace.tracking import TRACKING
 
 if TYPE_CHECKING:
     from tests.fake_workspace import FakeWorkspace
@@ -158,7 +159,7 @@ class FakeJobs(Kind):
                     raise AzureRefused("UserError: JobPropertyImmutable")
                 job: Job = self.made[spec.name].value
                 return job
-            job = Job(name=spec.name, status="NotStarted", tags=spec.tags)
+            job = Job(name=spec.name, status="NotStarted", tags=spec.tags, tracking=TRACKING)
             self.specs[spec.name] = spec
             self.made[spec.name] = Made(job, self.workspace.clock() + self.workspace.pace)
             self.submitted.append(spec.name)

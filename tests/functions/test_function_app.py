@@ -33,6 +33,7 @@ ROUTES = {
     "get_report": ("GET", "snapshots/{id}/report"),
     "get_evaluation": ("GET", "snapshots/{id}/evaluation"),
     "get_logs": ("GET", "snapshots/{id}/logs"),
+    "get_training": ("GET", "snapshots/{id}/training"),
     "get_dataset": ("GET", "datasets/{name}"),
     "list_costs": ("GET", "costs"),
     "get_costs": ("GET", "costs/{dataset}"),

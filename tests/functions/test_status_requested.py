@@ -15,6 +15,7 @@ from shared import naming, runtime
 from shared.errors import DENIED, AccessDenied, ServiceBusy
 from shared.ledger.release import GateMetrics, Judgement
 from shared.ledger.rows import Fault
+from shared.ledger.states import SnapshotState as S
 from shared.operations import documents, sweep
 from shared.snapshots import intake
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
@@ -153,7 +154,7 @@ def test_the_report_and_the_evaluation_of_a_snapshot_are_served_as_they_were_wri
         assert f"{container}/{name} cannot be read" in refused["error"]["message"]
 
 
-@pytest.mark.parametrize("route", [status.get_report, status.get_evaluation])
+@pytest.mark.parametrize("route", [status.get_report, status.get_evaluation, status.get_training])
 def test_what_was_not_written_yet_is_404_with_where_to_look(world: World, request_of: Make, route: Any) -> None:
     world.services.ledger.create(a_snapshot())
     refused = _body(route(request_of(method="GET", route={"id": SNAPSHOT})), 404)
@@ -172,6 +173,21 @@ def test_kept_logs_are_served_by_what_wrote_them_and_only_their_ends(world: Worl
     }
     assert len(found["training, attempt 2"]) == documents.LOG_END
     assert _body(status.get_logs(request_of(method="GET", route={"id": NEWER})), 404)
+
+
+def test_a_training_is_shown_as_far_as_it_is_known(world: World, request_of: Make) -> None:
+    asked = request_of(method="GET", route={"id": SNAPSHOT})
+    world.services.ledger.create(a_trained_snapshot(S.TRAINING, job="j", job_status="Running", hyperparameters={}))
+    unknown = _body(status.get_training(asked))
+    assert (unknown["step"], unknown["seconds_left"], unknown["curves"]) == (None, None, {})
+    assert unknown["why"] == "the job has not logged anything yet"
+    kept = {"job": "j", "attempt": 1, "curves": {"loss": [[10, 60.0, 2.5]], "epoch": [[10, 60.0, 0.5]]}}
+    world.storage.put("reports", naming.training_metrics(SNAPSHOT, 1), json.dumps(kept).encode())
+    found = _body(status.get_training(asked))
+    assert (found["step"], found["steps"], found["share"], found["latest"]["loss"]) == (10, 20, 0.5, 2.5)
+    assert found["curves"]["loss"] == [[10, 60.0, 2.5]]
+    world.storage.put("reports", naming.training_metrics(SNAPSHOT, 1), b"{")
+    assert "training-1.json cannot be read" in _body(status.get_training(asked), 503)["error"]["message"]
 
 
 def test_a_missing_role_is_named_in_health_without_names_of_things_and_with_them_to_those_with_a_key(

@@ -10,11 +10,13 @@ import pytest
 from local.azureml.app import SERVICES
 from local.azureml.identity import urls as identity
 from local.azureml.operations.responses import PATH as OPERATIONS
+from local.azureml.tracking.urls import PATH as MLFLOW
 from local.azureml.wire.routing import LOCATION, WORKSPACE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "local-azureml.md").read_text()
 SHORT = (
     (f"/history/v1.0{WORKSPACE}", "{history}"),
+    (f"{MLFLOW}/api/2.0/mlflow", "{mlflow}"),
     (WORKSPACE, "{ws}"),
     (LOCATION, "{location}"),
     ("/subscriptions/{subscription}/resourceGroups/{group}/providers", "{providers}"),

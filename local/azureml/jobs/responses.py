@@ -98,7 +98,7 @@ def _services(request: Request, run: str) -> dict[str, Any]:
     studio = f"{addresses.base}/runs/{run}?wsid={addresses.workspace_id}&tid={addresses.tenant}"
     return {
         "Studio": {"endpoint": studio, "jobServiceType": "Studio"},
-        "Tracking": {"endpoint": f"azureml://localhost:{addresses.port}", "jobServiceType": "Tracking"},
+        "Tracking": {"endpoint": addresses.tracking(), "jobServiceType": "Tracking"},
     }
 
 

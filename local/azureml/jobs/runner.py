@@ -11,6 +11,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class Runner:
     pacer: Pacer
     clock: Clock
     computes: Computes
+    # What a job is given to log by: address, token and CA of the tracking routes.
+    tracking: Callable[[], dict[str, str]] = dict
     outcomes: JobOutcomes = field(default_factory=JobOutcomes)
     _children: dict[str, Child] = field(default_factory=dict)
 
@@ -132,6 +135,8 @@ class Runner:
             "containers": self.datastores.containers,
             "output_path": self.output_path(job),
             "gpus": {size.name.lower(): size.gpus for size in all_sizes()},
+            "runs": {step.name: step.run_id for step in job.steps},
+            "tracking": self.tracking(),
             "log_files": {step.name: str(self.log_file(job.name, step)) for step in job.steps},
         }
 
@@ -155,7 +160,7 @@ class Runner:
         if refused := self._refusal(job, step):
             self._write_log(job, step, refused)
             raise StepFailed(RunError("UserError", refused))
-        child.send({"run": step.name})
+        child.send({"run": step.name, "seconds": self.pacer.settings.pace.job_step_seconds})
         message = await self._answer(job, step, child)
         await self.pacer.wait("job_step_seconds", since=begun)
         if error := message.get("error"):

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ def main() -> None:
     lifeline = connect()
     job = TrainingJob.from_message(lifeline.receive())
     while True:
-        run_step(job, lifeline, lifeline.receive()["run"])
+        message = lifeline.receive()
+        run_step(replace(job, seconds=message["seconds"]), lifeline, message["run"])
 
 
 def run_step(job: TrainingJob, lifeline: Lifeline, name: str) -> None:

@@ -32,6 +32,11 @@ class TrainingJob:
     # GPUs of every known virtual machine size, lower case.
     gpus: dict[str, int]
     log_files: dict[str, str]
+    # Run ids of the steps, and where and with which token they log: address, token, ca.
+    runs: dict[str, str]
+    tracking: dict[str, str]
+    # How long the step that runs is to take at least.
+    seconds: float = 0.0
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> TrainingJob:
@@ -45,6 +50,8 @@ class TrainingJob:
             output_path=message["output_path"],
             gpus=message["gpus"],
             log_files=message["log_files"],
+            runs=message["runs"],
+            tracking=message["tracking"],
         )
 
     @property

@@ -12,25 +12,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from local.azureml.training import curve
 from local.azureml.training.job import StepError
-from local.azureml.training.trainer import Dialogue
+from local.azureml.training.trainer import Dialogue, Log
 
-log = logging.getLogger("trainer")
+logger = logging.getLogger("trainer")
 
 
 class RetrievalTrainer:
     """A Trainer that takes milliseconds."""
 
-    def train(self, dialogues: list[Dialogue], inputs: dict[str, Any], folder: Path) -> None:
-        """Write the entries and the code that answers from them."""
-        entries = [entry for dialogue in dialogues for entry in entries_of(dialogue)]
+    def train(self, dialogues: dict[str, list[Dialogue]], inputs: dict[str, Any], folder: Path, log: Log) -> None:
+        """Write the entries and the code that answers from them, and log what a trainer would."""
+        train = dialogues["train"]
+        entries = [entry for dialogue in train for entry in entries_of(dialogue)]
         if not entries:
             raise StepError("Found no user turn that an assistant turn follows; there is nothing to learn.")
+        for step, values in curve.logged(train, dialogues.get("validation", []), inputs):
+            log(step, values)
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         (data / "entries.json").write_text(json.dumps(entries, ensure_ascii=False), "utf-8")
         shutil.copyfile(Path(__file__).with_name("retrieval_model.py"), folder / "model.py")
-        log.info("%d dialogues, %d answers learned, hyperparameters %s", len(dialogues), len(entries), inputs)
+        logger.info("%d dialogues, %d answers learned, hyperparameters %s", len(train), len(entries), inputs)
 
 
 def entries_of(dialogue: Dialogue) -> list[dict[str, str]]:

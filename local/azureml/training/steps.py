@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,27 @@ def _lines(path: Path) -> list[bytes]:
 
 def finetune(job: TrainingJob) -> None:
     """Check the machine, then train."""
+    from local.azureml.training.curve import Plan
     from local.azureml.training.retrieval import RetrievalTrainer
+    from local.azureml.training.tracking import RunLogger
 
     _check_gpus(job)
     _check_together(job)
-    dialogues = [orjson.loads(line)["messages"] for line in _lines(job.work / "data" / "train.ready")]
+    data = job.work / "data"
+    dialogues = {
+        split: [orjson.loads(line)["messages"] for line in _lines(data / f"{split}.ready")]
+        for split in ("train", "validation")
+    }
     folder = job.work / "trained"
     folder.mkdir(parents=True, exist_ok=True)
-    RetrievalTrainer().train(dialogues, job.inputs, folder)
+    pause = job.seconds / (len(Plan.of(len(dialogues["train"]), job.inputs).steps()) + 1)
+    with RunLogger(job.tracking, [job.runs[FINETUNE], job.name]) as metrics:
+
+        def log_paced(step: int, values: dict[str, float]) -> None:
+            time.sleep(pause)
+            metrics.log(step, values)
+
+        RetrievalTrainer().train(dialogues, job.inputs, folder, log_paced)
 
 
 def _check_gpus(job: TrainingJob) -> None:

@@ -2,6 +2,7 @@
 
     workspace.registry      base models and the training component
     workspace.jobs          training jobs
+    workspace.tracking      the metrics that jobs log
     workspace.models        registered model versions
     workspace.endpoints     online endpoints: traffic, keys
     workspace.deployments   what stands behind an endpoint
@@ -31,6 +32,7 @@ from shared.azure.workspace.jobs import JobOperations
 from shared.azure.workspace.models import ModelOperations
 from shared.azure.workspace.quota import QuotaOperations
 from shared.azure.workspace.registry import RegistryOperations
+from shared.azure.workspace.tracking import TrackingOperations
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -52,6 +54,7 @@ class Workspace:
         self._client = client = AzureMlClient(credential, subscription, group, name, cloud)
         self.registry = RegistryOperations(client, base_model_registry or registry, registry)
         self.jobs = JobOperations(client, registry)
+        self.tracking = TrackingOperations(client)
         self.models = ModelOperations(client)
         self.endpoints = EndpointOperations(client)
         self.deployments = DeploymentOperations(client)

@@ -50,12 +50,13 @@ def check_job(spec: JobSpec) -> None:
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A job as the workspace reports it. `status` is Azure's word, e.g. Running."""
+    """A job as the workspace reports it. `status` is Azure's word, e.g. Running; `tracking` is where it logs."""
 
     name: str
     status: str
     tags: dict[str, str]
     studio_url: str = ""
+    tracking: str = ""
 
 
 class RunFailure(Struct, frozen=True, kw_only=True):
@@ -159,4 +160,5 @@ def _job(found: Any) -> Job:
         status=plain(found.status),
         tags=dict(found.tags or {}),
         studio_url=found.studio_url or "",
+        tracking=getattr((found.services or {}).get("Tracking"), "endpoint", "") or "",
     )

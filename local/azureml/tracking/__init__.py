@@ -1,0 +1,1 @@
+"""MLflow tracking: what a run logs while it trains."""
