@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from shared.conversion.lists import turns_of_list
+from shared.conversion.lists import turns_of_list, unpacked
 from shared.conversion.marked_text import template_of_text, turns_in_text
 from shared.conversion.values import Fields, Reading, Row, Turns, Unusable, turn, with_system
 
@@ -64,7 +64,7 @@ def find_pairs(fields: Fields) -> Iterator[Reading]:
 
 def turns_of_pair(row: Row, reading: Reading) -> Turns:
     """The question (of several columns, with empty lines between), then the answer. Either may be a list of turns."""
-    asked = [row.get(name) for name in reading.columns["user"]]
+    asked = [_value(row.get(name)) for name in reading.columns["user"]]
     answer = _answer(row, reading)
     if reading.template and isinstance(asked[0], str) and isinstance(answer, str):
         return turns_in_text(asked[0] + answer, reading.template)
@@ -76,7 +76,7 @@ def turns_of_pair(row: Row, reading: Reading) -> Turns:
 
 def _answer(row: Row, reading: Reading) -> Any:
     """The answer; the first one where there are several."""
-    answer = row.get(reading.column("answer"))
+    answer = _value(row.get(reading.column("answer")))
     if isinstance(answer, dict) and isinstance(answer.get("text"), list):
         answer = answer["text"]
     if isinstance(answer, list) and not _is_turns(answer):
@@ -86,6 +86,15 @@ def _answer(row: Row, reading: Reading) -> Any:
     if answer is None:
         raise Unusable("answer-missing")
     return answer
+
+
+def _value(value: Any) -> Any:
+    """A value as it is; turns and answers that a table holds as texts, as what they are. Other JSON is a text."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        found = unpacked(value)
+        if _is_turns(found) or (isinstance(found, dict) and isinstance(found.get("text"), list)):
+            return found
+    return value
 
 
 def _is_turns(value: Any) -> bool:
