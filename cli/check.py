@@ -1,7 +1,7 @@
 """Check files before they are uploaded: `python -m cli.check FILE_OR_FOLDER... [--json] [--places N]`.
 
-The same pass as in the app, but over local files and without staging. Several files, or a folder, are one snapshot; a
-folder's own `snapshot.json` counts. Exit status: 0 accepted, 1 rejected, 2 could not be checked.
+The same pass as in the app, but over local files and without staging. Several files, or a folder, are one snapshot; the
+`snapshot.json` in a folder, or beside a file, counts. Exit status: 0 accepted, 1 rejected, 2 could not be checked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 from cli.console import ProgressBar, write
 from cli.processes import check
-from shared.chatdata.formats import printable
+from shared.chatdata.formats import format_of, printable
 from shared.chatdata.templates import ANY, TEMPLATES, system_policy, template_of
 from shared.config.options import MOST_BYTES, NAME, parsed
 from shared.errors import BadSnapshot
-from shared.snapshots.paths import MARKER
+from shared.snapshots.paths import MARKER, options_path
 from shared.validation.policy import FEWEST_TO_TRAIN_ON, Policy
 from shared.validation.report import ValidationReport
 from shared.validation.sources import Source, files_of, local_source
@@ -145,10 +145,10 @@ def _tell_passed_over(folder: Path, read: set[str]) -> None:
 
 
 def _own_limits(paths: Iterable[str]) -> dict[str, Any]:
-    """What a folder's `snapshot.json` asks for; the last one counts."""
+    """What the options in a folder, or beside a file, ask for; the last one counts."""
     limits: dict[str, Any] = {}
     for path in paths:
-        own = Path(path, NAME)
+        own = Path(path, NAME) if Path(path).is_dir() or not format_of(path) else Path(options_path(path))
         if own.is_file():
             with own.open("rb") as file:
                 found = parsed(file.read(MOST_BYTES + 1), str(own))

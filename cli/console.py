@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from cli.printing import one_line
+from shared.chatdata.formats import printable
 from shared.validation.report import Finding, Location, Spread, ValidationReport
 from shared.validation.sources import Source
 
@@ -57,10 +59,19 @@ def write(report: ValidationReport, out: TextIO) -> None:
 
 def _lines_of(finding: Finding) -> Iterator[str]:
     for place in finding.places:
-        yield f"{_where(place)}found {place.found}; expected {place.expected}"
+        yield f"{_where(place)}found {place.found}; expected {_with_path(place.expected, place.file)}"
     if finding.more:
         yield f"{len(finding.places)} of {finding.count} shown; --places 0 shows all"
-    yield f"fix: {finding.fix}"
+    yield f"fix: {_with_path(finding.fix, finding.places[0].file)}"
+
+
+def _with_path(text: str, file: str | None) -> str:
+    """A text whose `droptune prepare` command has the file as it was given here: the app knows only its name."""
+    if not file:
+        return text
+    for name in ("FILE", shlex.quote(printable(file.rpartition("/")[2], 80))):
+        text = text.replace(f"droptune prepare {name} ", f"droptune prepare {shlex.quote(file)} ")
+    return text
 
 
 def _where(place: Location) -> str:

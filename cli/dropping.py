@@ -6,6 +6,7 @@ Dropping the same files again makes a new snapshot, which the app finds to be a 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from cli.failures import CommandFailed, Exit
 from shared import naming
-from shared.chatdata.formats import EXTENSIONS
-from shared.snapshots.paths import MARKER, OPTIONS, InvalidUpload, parse_path
+from shared.chatdata.formats import EXTENSIONS, is_convertible
+from shared.snapshots.paths import MARKER, OPTIONS, InvalidUpload, options_path, parse_path
 from shared.validation.sources import files_of
 
 if TYPE_CHECKING:
@@ -94,11 +95,8 @@ def plan(source: Path, dataset: str = "", now: datetime | None = None) -> list[U
     """
     if not source.exists():
         raise CommandFailed(Exit.NOT_FOUND, f"there is no file or folder {source}")
-    if source.is_dir():
-        uploads = _folder(source, dataset, now or datetime.now(UTC))
-    else:
-        name = f"{dataset}{_extension(source.name)}" if dataset else source.name
-        uploads = [Upload(source, name)]
+    is_folder = source.is_dir()
+    uploads = _folder(source, dataset, now or datetime.now(UTC)) if is_folder else _single_file(source, dataset)
     try:
         for upload in uploads:
             parse_path(upload.path)
@@ -108,6 +106,31 @@ def plan(source: Path, dataset: str = "", now: datetime | None = None) -> list[U
     return uploads
 
 
+def _single_file(source: Path, dataset: str) -> list[Upload]:
+    """A file, after the options that lie beside it. Raises CommandFailed for one that has to be prepared first."""
+    extension = _extension(source.name)
+    if extension not in EXTENSIONS:
+        _refuse_convertible(source, [source])
+        return [Upload(source, f"{dataset}{extension}" if dataset else source.name)]
+    name = f"{dataset}{extension}" if dataset else source.name
+    options = options_path(str(source))
+    beside = [Upload(Path(options), options_path(name))] if Path(options).is_file() else []
+    return [*beside, Upload(source, name)]
+
+
+def _refuse_convertible(source: Path, files: Sequence[Path]) -> None:
+    """Raises CommandFailed for files that `prepare` reads and the app does not."""
+    other = next(
+        (file for file in files if is_convertible(file.name) and _extension(file.name) not in EXTENSIONS), None
+    )
+    if other is not None:
+        raise CommandFailed(
+            Exit.USAGE,
+            f"{other.name} has to be converted first: `droptune prepare {shlex.quote(str(source))} --out FOLDER`, then "
+            "`droptune drop FOLDER`",
+        )
+
+
 def _folder(source: Path, dataset: str, now: datetime) -> list[Upload]:
     folder = source.resolve()
     base = f"{dataset or folder.name}/{now:%Y%m%d-%H%M%S}"
@@ -115,6 +138,7 @@ def _folder(source: Path, dataset: str, now: datetime) -> list[Upload]:
         files = files_of(folder)
     except ValueError as error:
         raise CommandFailed(Exit.USAGE, str(error)) from error
+    _refuse_convertible(source, files)
     if not files:
         raise CommandFailed(Exit.USAGE, f"{source} has no .jsonl, .jsonl.gz or .parquet file")
     if (options := folder / OPTIONS).is_file():

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -21,6 +21,8 @@ from pydantic.fields import FieldInfo
 from cli.__main__ import app
 from cli.failures import MEANINGS
 from scripts import costs
+from shared.config.hyperparameters import Hyperparameters
+from shared.config.options import KEYS
 from shared.config.settings import REMOVED, Settings, setting_name
 from shared.conversion.converter import CHANGES
 from shared.conversion.recognition import SHAPES
@@ -33,7 +35,16 @@ from shared.serving.turns import ChatTurn
 from shared.validation.policy import LIMITS, setting_of
 
 ROOT = Path(__file__).parent.parent
-_WITH_PARTS = ("life-cycles", "settings", "chat-requests", "command-line", "deploy", "bring-your-data", "notifications")
+_WITH_PARTS = (
+    "life-cycles",
+    "settings",
+    "chat-requests",
+    "command-line",
+    "deploy",
+    "bring-your-data",
+    "snapshot-options",
+    "notifications",
+)
 PAGES = (
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -56,6 +67,8 @@ DECIDED_BY_USERS = (
     "rollout_stages",
     "idle_hours",
 )
+_BOUNDS = {"ge": "from", "gt": "above", "le": "up to", "lt": "below"}
+_STRICTER = {"lower": "lower", "higher": "higher", "later": "stricter: of the values, one that comes later"}
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[a-z-]+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -72,6 +85,9 @@ def parts() -> dict[str, str]:
         "costs": costs.table(),
         "request-fields": request_fields(),
         "commands": commands(),
+        "options": "\n".join(["| key | what it says |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in KEYS.items())]),
+        "hyperparameters": hyperparameters(),
+        "snapshot-limits": snapshot_limits(),
         "shapes": shapes(),
         "conversions": conversions(),
         "notification-types": notification_types(),
@@ -148,6 +164,32 @@ def commands() -> str:
         *(f"| {s.value} | {m} |" for s, m in MEANINGS.items()),
     ]
     return "\n".join([*rows, *head, *options, *statuses])
+
+
+def hyperparameters() -> str:
+    """Every hyperparameter with its default and the values that it may have."""
+    rows = ["| hyperparameter | default | values | what it says |", "|---|---|---|---|"]
+    for name, field in Hyperparameters.model_fields.items():
+        rows.append(f"| `{name}` | `{field.default}` | {_values(field)} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _values(field: FieldInfo) -> str:
+    """The values that a field may have, in words."""
+    if choices := get_args(field.annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
+    bounds = {kind: getattr(one, kind) for one in field.metadata for kind in _BOUNDS if hasattr(one, kind)}
+    words = [f"{_BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items()]
+    return " ".join(["a whole number" if field.annotation is int else "a number", " and ".join(words)]).strip()
+
+
+def snapshot_limits() -> str:
+    """The limits that a snapshot may set for itself, and which way."""
+    rows = ["| limit | may be | what it says |", "|---|---|---|"]
+    for name, limit in LIMITS.items():
+        if limit.tighter:
+            rows.append(f"| `{name}` | {_STRICTER[limit.tighter]} | {limit.help} |")
+    return "\n".join(rows)
 
 
 def shapes() -> str:

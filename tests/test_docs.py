@@ -18,6 +18,8 @@ import pytest
 from scripts import docs
 from shared.azure.storage import CONTAINERS
 from shared.chatdata.formats import EXTENSIONS
+from shared.config.hyperparameters import check_together, merged
+from shared.config.options import parsed
 from shared.config.settings import Settings, setting_name
 from shared.ledger.rows import Check
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
@@ -320,3 +322,13 @@ def test_a_decision_is_short_and_has_its_three_parts(page: Path) -> None:
 def test_every_decision_is_listed() -> None:
     listed = (ROOT / "docs" / "decisions" / "README.md").read_text("utf-8")
     assert sorted(re.findall(r"\]\(([a-z-]+\.md)\)", listed)) == [page.name for page in DECISIONS]
+
+
+def test_the_examples_of_snapshot_options_are_taken() -> None:
+    page = (ROOT / "docs" / "snapshot-options.md").read_text("utf-8")
+    examples = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    for example in examples:
+        options = parsed(example.encode(), "snapshot.json")
+        check_together(merged(("snapshot.json", options.get("hyperparameters", {}))))
+        Policy().tightened(**options.get("validation", {}))
+    assert len(examples) == 2

@@ -15,13 +15,10 @@ from typing import Any
 
 from cli.preparing.containers import CannotRead, arrow_rows, container_of
 from shared.chatdata import split_choice
-from shared.chatdata.formats import printable
+from shared.chatdata.formats import CONVERTIBLE, is_convertible, printable
 from shared.chatdata.split_choice import Undecided
 from shared.chatdata.splits import Split, split_of, splits_in
 
-_READ = {
-    *("jsonl", "ndjson", "jsonlines", "jl", "json", "parquet", "pq", "csv", "tsv", "tab", "psv", "arrow", "feather"),
-}
 _ABOUT = {
     *("snapshot.json", "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "package.json"),
     *("config.json", "metadata.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
@@ -66,7 +63,7 @@ def _is_name_on_the_hub(given: str) -> bool:
     """`owner/name`, or a name: what is no path, and has no ending of a file."""
     owner, _, name = given.rpartition("/")
     plain = all(part and part[0] not in ".~" for part in (owner or "x", name)) and "/" not in owner
-    return plain and Path(name).suffix.lstrip(".").lower() not in _READ | {"gz", "txt", "zip"}
+    return plain and Path(name).suffix.lstrip(".").lower() not in CONVERTIBLE | {"gz", "txt", "zip"}
 
 
 def _nearest_file(path: Path) -> str:
@@ -114,8 +111,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """The files with rows in a folder and the folders in it, in the order of their names."""
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
-        endings = {ending.lstrip(".").lower() for ending in file.suffixes}
-        if file.is_file() and not hidden and file.name.lower() not in _ABOUT and endings & _READ:
+        if file.is_file() and not hidden and file.name.lower() not in _ABOUT and is_convertible(file.name):
             yield file
 
 

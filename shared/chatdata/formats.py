@@ -18,6 +18,13 @@ _TABLES = {
     *("xls", "xlsx", "ods", "pkl", "pickle", "npy", "npz", "h5", "hdf5", "tfrecord", "tfrecords", "sqlite", "db"),
     *("jl", "msgpack", "lance"),
 }
+CONVERTIBLE = frozenset(
+    {
+        *("jsonl", "ndjson", "jsonlines", "jl", "json", "parquet", "pq", "csv", "tsv", "tab", "psv"),
+        *("arrow", "feather"),
+    }
+)
+"""Endings of files that `droptune prepare` reads, also with that of a compression behind them."""
 _ARCHIVES = {"zip", "gz", "gzip", "bz2", "xz", "zst", "zstd", "lz4", "br", "tar", "tgz", "7z", "rar"}
 _TEXTS = {"json", "txt"}
 _UNFINISHED = {"part", "partial", "crdownload", "download", "tmp", "temp", "filepart", "opdownload", "aria2", "bak"}
@@ -49,6 +56,14 @@ def seems_to_hold_rows(path: str) -> bool:
     if any(ending.startswith("json") for ending in found):  # `data.jsonl_`, `data.jsonl5`
         return True
     return not endings and stem not in _PAPERS
+
+
+def is_convertible(path: str) -> bool:
+    """Whether a name is that of a file which the command line makes rows of."""
+    _, *endings = path.rsplit("/", 1)[-1].lower().split(".")
+    if endings and endings[-1] in ("gz", "bz2", "xz"):
+        endings.pop()
+    return bool(endings) and endings[-1] in CONVERTIBLE
 
 
 def printable(name: str, limit: int = 40) -> str:

@@ -39,41 +39,57 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    apply_lora: Flag = "true"
-    merge_lora_weights: Flag = "true"
-    lora_alpha: int = Field(128, ge=1)
-    lora_r: int = Field(8, ge=1)
-    lora_dropout: float = Field(0.0, ge=0, lt=1)
-    num_train_epochs: int = Field(1, ge=1)
-    max_steps: int = Field(-1, ge=-1)
-    per_device_train_batch_size: int = Field(1, ge=1)
-    per_device_eval_batch_size: int = Field(1, ge=1)
-    auto_find_batch_size: Flag = "false"
-    optim: Literal["adamw_torch", "adafactor"] = "adamw_torch"
-    learning_rate: float = Field(2e-5, gt=0, le=1)
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    gradient_accumulation_steps: int = Field(1, ge=1)
+    apply_lora: Flag = Field("true", description="Train a small addition to the model (LoRA) instead of all of it.")
+    merge_lora_weights: Flag = Field(
+        "true", description="Put what LoRA learned into the model's own weights at the end."
+    )
+    lora_alpha: int = Field(128, ge=1, description="How strongly what LoRA learned counts.")
+    lora_r: int = Field(8, ge=1, description="Size of LoRA's addition; larger ones learn more and need more memory.")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Share of LoRA's inputs that is left out at random.")
+    num_train_epochs: int = Field(1, ge=1, description="How many times all rows are gone through.")
+    max_steps: int = Field(-1, ge=-1, description="Steps to train, whatever the epochs; -1: go by the epochs.")
+    per_device_train_batch_size: int = Field(1, ge=1, description="Rows at a time on each GPU, in training.")
+    per_device_eval_batch_size: int = Field(1, ge=1, description="Rows at a time on each GPU, in evaluation.")
+    auto_find_batch_size: Flag = Field("false", description="Halve the batch until it fits into memory.")
+    optim: Literal["adamw_torch", "adafactor"] = Field(
+        "adamw_torch", description="The optimizer; adafactor needs less memory."
+    )
+    learning_rate: float = Field(2e-5, gt=0, le=1, description="How far each step goes, at most.")
+    warmup_steps: int = Field(0, ge=0, description="Steps until the learning rate is at its full height.")
+    weight_decay: float = Field(0.0, ge=0, description="How strongly large weights are drawn back.")
+    gradient_accumulation_steps: int = Field(1, ge=1, description="Batches that are added up for one step.")
     lr_scheduler_type: Literal[
         "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"
-    ] = "cosine"
-    precision: Annotated[Literal["16", "32"], BeforeValidator(_text)] = "16"
-    seed: int = 42
-    max_seq_length: int = Field(-1, ge=-1)
-    pad_to_max_length: Flag = "false"
-    max_grad_norm: float = Field(1.0, gt=0)
-    evaluation_strategy: Literal["epoch", "steps", "disable"] = "epoch"
-    eval_steps: int = Field(500, ge=1)
-    logging_strategy: Literal["epoch", "steps"] = "steps"
-    logging_steps: int = Field(10, ge=1)
-    save_total_limit: int = Field(1, ge=-1)
-    apply_early_stopping: Flag = "false"
-    early_stopping_patience: int = Field(1, ge=1)
-    apply_deepspeed: Flag = "true"
-    deepspeed_stage: Annotated[Literal["2", "3"], BeforeValidator(_text)] = "2"
-    apply_ort: Flag = "false"
-    ignore_mismatched_sizes: Flag = "false"
-    enable_full_determinism: Flag = "false"
+    ] = Field("cosine", description="How the learning rate falls.")
+    precision: Annotated[Literal["16", "32"], BeforeValidator(_text)] = Field(
+        "16", description="Bits of the numbers that are trained with."
+    )
+    seed: int = Field(42, description="Of everything that is drawn at random.")
+    max_seq_length: int = Field(
+        -1, ge=-1, description="Tokens of a row that are learned from; -1: as many as the model takes."
+    )
+    pad_to_max_length: Flag = Field("false", description="Fill each row up to that length.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Longer gradients are cut to this length.")
+    evaluation_strategy: Literal["epoch", "steps", "disable"] = Field(
+        "epoch", description="When the validation rows are looked at."
+    )
+    eval_steps: int = Field(500, ge=1, description="Steps between two evaluations, where they go by steps.")
+    logging_strategy: Literal["epoch", "steps"] = Field("steps", description="When loss and learning rate are logged.")
+    logging_steps: int = Field(10, ge=1, description="Steps between two logs, where they go by steps.")
+    save_total_limit: int = Field(1, ge=-1, description="Checkpoints that are kept; -1: all.")
+    apply_early_stopping: Flag = Field("false", description="End when evaluations get no better.")
+    early_stopping_patience: int = Field(1, ge=1, description="So many evaluations without gain are waited for.")
+    apply_deepspeed: Flag = Field("true", description="Share the work and the memory between GPUs by DeepSpeed.")
+    deepspeed_stage: Annotated[Literal["2", "3"], BeforeValidator(_text)] = Field(
+        "2", description="How much DeepSpeed shares; 3 also the weights."
+    )
+    apply_ort: Flag = Field("false", description="Train with ONNX Runtime.")
+    ignore_mismatched_sizes: Flag = Field(
+        "false", description="Take a model whose weights have other sizes than expected."
+    )
+    enable_full_determinism: Flag = Field(
+        "false", description="The same rows and seed give the same model, more slowly."
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -17,7 +17,14 @@ from shared.errors import BadSnapshot
 
 NAME = "snapshot.json"
 MOST_BYTES = 65_536
-KEYS = ("hyperparameters", "base_model", "base_model_version", "note", "validation")
+KEYS = {
+    "hyperparameters": "An object of hyperparameters by name, over those of the model and of `HYPERPARAMETERS`.",
+    "base_model": "The model that is trained, by its name in the registry, in place of `BASE_MODEL`.",
+    "base_model_version": "Its version; without it the latest.",
+    "validation": "An object of limits for the rows, each at least as strict as the operator's.",
+    "note": "What the snapshot is, for people: one line, 500 characters of which are kept.",
+}
+"""What may stand in it, and what it says."""
 # Names of models and versions become parts of addresses; the registry has no others.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MODEL_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,29}")

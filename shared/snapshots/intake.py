@@ -29,6 +29,7 @@ from shared.snapshots.paths import (
     OPTIONS,
     InvalidUpload,
     SnapshotPath,
+    options_path,
     parse_path,
     require_printable,
 )
@@ -219,7 +220,7 @@ def _pinned_files(
     Raises InvalidUpload.
     """
     if not parsed.folder:
-        return (_pin(blob, None),), None, ()
+        return (_pin(blob, None),), _options_beside(services, blob), ()
     found = _listed(services, parsed.folder)
     if copying := next((b.name for b in found if b.copying), None):
         raise InvalidUpload(f"{copying} is still being copied: upload {MARKER} again when that is done")
@@ -240,6 +241,20 @@ def _pinned_files(
     for b in data:
         require_printable(b.name)
     return tuple(_pin(b, split_of(b.name)) for b in data), options, _shown(others)
+
+
+def _options_beside(services: Services, blob: Blob) -> SnapshotFile | None:
+    """The options that lie beside a single file, if there are some. Raises InvalidUpload when they came too late."""
+    path = options_path(blob.name)
+    # listed and not asked for: of a name that another one begins with, a listing gives the shorter one first
+    found = next(iter(services.storage.list(CONTAINER, path)), None)
+    if found is None or found.name != path:
+        return None
+    if found.copying:
+        raise InvalidUpload(f"{path} is still being copied: upload {blob.name} again when that is done")
+    if found.uploaded_at > blob.uploaded_at:
+        raise InvalidUpload(f"{path} is newer than {blob.name}: upload it before the rows; upload {blob.name} again")
+    return _pin(found, None)
 
 
 def _listed(services: Services, folder: str) -> list[Blob]:

@@ -6,15 +6,18 @@ stand in an address, a log line and a page without harm.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from shared import naming
 from shared.azure.storage.blobs import why_unreadable_name
-from shared.chatdata.formats import EXTENSIONS
+from shared.chatdata.formats import EXTENSIONS, is_convertible
 from shared.chatdata.splits import is_named_like_a_split, split_of
 
 MARKER = "_SUCCESS"
 OPTIONS = "snapshot.json"
+OPTIONS_ENDING = f".{OPTIONS}"
+"""How the options beside a single file end: `support-bot.snapshot.json` goes with `support-bot.jsonl`."""
 # The doctor's folder. It never gets its marker: intake passes over what is in it.
 PROBES = "droptune-doctor/"
 FORM = (
@@ -37,12 +40,21 @@ class InvalidUpload(Exception):
 
 
 def parse_path(path: str) -> SnapshotPath | None:
-    """The snapshot that a path makes; None for a file that waits for its folder's marker. Raises InvalidUpload."""
+    """The snapshot that a path makes; None for a file that waits for another one. Raises InvalidUpload.
+
+    A file in a folder waits for the folder's marker, options beside a file for that file.
+    """
     parsed = _parse(path)
     require_printable(path)
     if why := why_unreadable_name(path):
         raise InvalidUpload(f"{path}: {why}; {FORM}")
     return parsed
+
+
+def options_path(path: str) -> str:
+    """Where the options of a single file stand: beside it, under its name."""
+    extension = next(extension for extension in EXTENSIONS if path.endswith(extension))
+    return path.removesuffix(extension) + OPTIONS_ENDING
 
 
 def require_printable(path: str) -> None:
@@ -53,6 +65,9 @@ def require_printable(path: str) -> None:
 
 def _parse(path: str) -> SnapshotPath | None:
     *folders, name = path.split("/")
+    if len(folders) < 2 and name.endswith(OPTIONS_ENDING) and name != OPTIONS_ENDING:
+        _dataset(folders[0] if folders else name.removesuffix(OPTIONS_ENDING), path)
+        return None
     if not folders:
         return _named_file(name)
     dataset = _dataset(folders[0], path)
@@ -78,7 +93,10 @@ def _file_of_dataset(dataset: str, name: str, path: str) -> SnapshotPath:
     if name == MARKER:
         raise InvalidUpload(f"{path}: the marker belongs into a folder <dataset>/<name>/; {FORM}")
     if name == OPTIONS:
-        raise InvalidUpload(f"{path}: {OPTIONS} goes with a folder snapshot, <dataset>/<name>/{OPTIONS}; {FORM}")
+        raise InvalidUpload(
+            f"{path}: {OPTIONS} goes with a folder snapshot, <dataset>/<name>/{OPTIONS}, or has the name of a file, "
+            f"<name>{OPTIONS_ENDING}; {FORM}"
+        )
     if split_of(name):
         raise InvalidUpload(
             f"{path}: a file named like a split belongs into a folder <dataset>/<name>/, completed by {MARKER}"
@@ -101,7 +119,10 @@ def _stem(name: str, path: str) -> str:
     for extension in EXTENSIONS:
         if name.endswith(extension) and len(name) > len(extension):
             return name.removesuffix(extension)
-    raise InvalidUpload(f"{path}: expected a name that ends in {', '.join(EXTENSIONS)}; {FORM}")
+    how = (
+        f"; `droptune prepare {shlex.quote(name)} --out FOLDER` makes a snapshot of it" if is_convertible(name) else ""
+    )
+    raise InvalidUpload(f"{path}: expected a name that ends in {', '.join(EXTENSIONS)}{how}; {FORM}")
 
 
 def _dataset(name: str, path: str) -> str:

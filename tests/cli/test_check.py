@@ -83,3 +83,17 @@ def test_what_training_takes_is_told_by_the_speed_and_the_price_that_are_given(
     assert found
     assert float(found[2]) == pytest.approx(int(found[1].replace(",", "")) / 360, abs=0.01)
     assert float(found[3]) == pytest.approx(3 * float(found[2]), abs=0.02)
+
+
+def test_options_beside_a_file_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bot.jsonl").write_bytes(jsonl([a_row(n) for n in range(30)]))
+    (tmp_path / "bot.snapshot.json").write_text('{"validation": {"min_rows": 40}}')
+    assert main([str(tmp_path / "bot.jsonl")]) == 1
+    assert "too-few-rows" in capsys.readouterr().out
+
+
+def test_the_command_that_converts_a_file_has_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "my bot.jsonl"
+    file.write_bytes(b'{"question": "q", "answer": "a"}\n' * 30)
+    assert main([str(file)]) == 1
+    assert f"`droptune prepare '{file}' --out FOLDER`" in capsys.readouterr().out

@@ -331,8 +331,27 @@ def test_a_file_takes_the_datasets_name(tmp_path: Path, name: str, dataset: str,
     assert [one.path for one in dropping.plan(tmp_path / name, dataset)] == [path]
 
 
+def test_options_beside_a_file_go_up_before_it(tmp_path: Path) -> None:
+    (tmp_path / "Big Export.jsonl.gz").write_text("{}")
+    (tmp_path / "Big Export.snapshot.json").write_text("{}")
+    found = dropping.plan(tmp_path / "Big Export.jsonl.gz", "faq")
+    assert [one.path for one in found] == ["faq.snapshot.json", "faq.jsonl.gz"]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.json", "rows.csv.gz"])
+def test_what_has_to_be_converted_is_told_with_the_command(name: str, tmp_path: Path) -> None:
+    """Also in a folder."""
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    for source in (folder / name, folder):
+        with pytest.raises(CommandFailed) as failed:
+            dropping.plan(source, "faq")
+        assert f"`droptune prepare '{source}' --out FOLDER`" in str(failed.value)
+
+
 @pytest.mark.parametrize(
-    ("name", "said"), [("Big Export.jsonl", "--dataset"), ("rows.csv", "ends in .jsonl"), ("none.jsonl", "no file")]
+    ("name", "said"), [("Big Export.jsonl", "--dataset"), ("rows.txt", "ends in .jsonl"), ("none.jsonl", "no file")]
 )
 def test_what_the_app_would_refuse_is_refused_before_the_upload(tmp_path: Path, name: str, said: str) -> None:
     if name != "none.jsonl":

@@ -3,7 +3,6 @@
 The rows are our own. Four of them are served by a whole app in tests/e2e/test_bring_your_data.py.
 """
 
-
 from __future__ import annotations
 
 import gzip

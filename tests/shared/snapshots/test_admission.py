@@ -126,3 +126,22 @@ def test_staged_blocks_that_are_gone_have_the_files_read_again() -> None:
     world.run()
     assert list(world.states().values()) == ["LIVE"]
     assert len(commits) > 3
+
+
+def test_options_beside_a_file_are_what_is_trained_with() -> None:
+    world = World()
+    world.drop("support-bot.snapshot.json", b'{"hyperparameters": {"num_train_epochs": 2}, "note": "beside"}')
+    world.drop("support-bot.jsonl", dialogues(40))
+    world.run(until=20)
+    row = _row(world)
+    assert (row.hyperparameters["num_train_epochs"], row.note) == (2, "beside")
+
+
+def test_wrong_options_beside_a_file_are_refused_by_their_name() -> None:
+    world = World()
+    world.drop("support-bot.snapshot.json", b'{"hyperparameter": {}}')
+    world.drop("support-bot.jsonl", dialogues(40))
+    world.run(until=20)
+    row = _row(world)
+    assert row.state == S.REJECTED
+    assert "support-bot.snapshot.json: unknown key 'hyperparameter'; did you mean 'hyperparameters'?" in str(row.reason)

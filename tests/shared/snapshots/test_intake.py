@@ -95,6 +95,36 @@ def test_a_late_snapshot_json_counts_as_a_late_file(world: World) -> None:
     assert "upload the marker last" in _refusals(world)[0]["reason"]
 
 
+@pytest.mark.parametrize("path", ["support-bot.jsonl", "support-bot.parquet", "support-bot/2026.jsonl.gz"])
+def test_options_beside_a_file_go_with_it(world: World, path: str) -> None:
+    options = f"{path.removesuffix('.gz').rpartition('.')[0]}.snapshot.json"
+    _drop(world, options, f"{options}.bak", "support-bot-2.snapshot.json")
+    assert intake.receive(world.services, options) is None
+    assert _refusals(world) == []
+    _drop(world, path)
+    row = _received(world, path)
+    assert row.options is not None
+    blob = world.storage.head("snapshots", options)
+    assert (row.options.path, row.options.etag) == (options, blob.etag)
+
+
+def test_options_that_come_after_their_file_are_refused_until_it_comes_again(world: World) -> None:
+    _drop(world, "support-bot.jsonl")
+    world.clock.now += 2
+    _drop(world, "support-bot.snapshot.json")
+    assert intake.receive(world.services, "support-bot.jsonl") is None
+    (refusal,) = _refusals(world)
+    assert "support-bot.snapshot.json is newer than support-bot.jsonl: upload it before the rows" in refusal["reason"]
+    _drop(world, "support-bot.jsonl")
+    assert _received(world, "support-bot.jsonl").options is not None
+
+
+def test_another_files_options_are_not_taken(world: World) -> None:
+    _drop(world, "support-bot.snapshot.json.bak", "support-bot/one.snapshot.json", "support-bot/snapshot.json")
+    _drop(world, "support-bot.jsonl")
+    assert _received(world, "support-bot.jsonl").options is None
+
+
 def test_a_folder_without_data_is_refused(world: World) -> None:
     _drop(world, f"{FOLDER}/snapshot.json", f"{FOLDER}/_SUCCESS")
     assert intake.receive(world.services, f"{FOLDER}/_SUCCESS") is None
