@@ -69,7 +69,7 @@ az-lines: setup ## have azure-cli itself read every az command of the pages (ins
 
 requirements: setup ## compile requirements*.txt anew from pyproject.toml
 	@$(compile) pyproject.toml -o requirements.txt
-	@$(compile) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	@$(compile) pyproject.toml --extra cli --group dev -c requirements.txt -o requirements-dev.txt
 	@$(compile) --group peers -c requirements-dev.txt -o requirements-peers.txt
 	@$(compile) --only-binary :all: --group chat-clients -o scripts/clients/chat-clients.txt
 	@$(compile) --only-binary :all: --group chat-clients-1 -o scripts/clients/chat-clients-1.txt

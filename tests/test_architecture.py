@@ -147,7 +147,7 @@ def test_every_requirement_is_imported_by_the_app() -> None:
 
 def test_nothing_is_deployed_for_development_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = project["dependency-groups"].values()
+    groups = [*project["dependency-groups"].values(), *project["project"]["optional-dependencies"].values()]
     development = {package_name(line) for lines in groups for line in lines if isinstance(line, str)}
     pinned = requirements("requirements.txt")
     needed = {package_name(line) for name in pinned for line in metadata.requires(name) or ()}
