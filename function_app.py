@@ -10,6 +10,7 @@ from functions import (
     chat_requested,
     costs_requested,
     doctor_requested,
+    events_requested,
     page_acted,
     page_requested,
     route_missed,
@@ -31,6 +32,7 @@ app.register_functions(chat_requested.blueprint)  #    somebody asks a model    
 app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)
 app.register_functions(costs_requested.blueprint)  #   what does it cost?          (HTTP)
+app.register_functions(events_requested.blueprint)  #  somebody listens            (HTTP)
 app.register_functions(doctor_requested.blueprint)  #  is anything wrong?          (HTTP)
 app.register_functions(page_acted.blueprint)  #        somebody acts on the page  (HTTP)
 app.register_functions(page_requested.blueprint)  #    somebody opens the page     (HTTP)

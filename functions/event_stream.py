@@ -18,9 +18,10 @@ AppStatus.enable_automatic_graceful_drain = False
 
 
 class EventStream(EventSourceResponse):
-    """Events with these data. When the caller leaves, or after the last one, what makes them is closed at once."""
+    """These events, or ones with these data. When the caller leaves, or after the last one, what makes them is closed
+    at once."""
 
-    def __init__(self, data: AsyncGenerator[str]) -> None:
+    def __init__(self, data: AsyncGenerator[str] | AsyncGenerator[ServerSentEvent]) -> None:
         super().__init__(data, headers={"Cache-Control": "no-cache"}, ping=PING_SECONDS, sep="\n")
         self.ping_message_factory = lambda: ServerSentEvent(comment="ping", sep="\n")
         self._data = data

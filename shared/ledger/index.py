@@ -50,6 +50,10 @@ class EndedIndex:
             except LedgerConflict:
                 continue
 
+    def recent(self) -> Iterator[Card]:
+        """What ended, or how releases ended, since the last nightly round, in no order. One request."""
+        yield from _cards(self._read(RECENT)[0]).values()
+
     def cards(self) -> dict[str, Card]:
         """All of it, by snapshot."""
         found: dict[str, Card] = {}

@@ -117,7 +117,8 @@ def _parameters(route: ApiRoute) -> list[dict[str, Any]]:
 
 
 def _answer(route: ApiRoute) -> dict[str, Any]:
-    content = _json(route.answer) if route.answer else {"application/json": {"schema": {"type": "object"}}}
+    kind = "object" if route.media == "application/json" else "string"
+    content = _json(route.answer) if route.answer else {route.media: {"schema": {"type": kind}}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"$ref": _REF.format(model=route.streams)}}
     found = {"description": "Taken." if route.status == 202 else "The answer.", "content": content}

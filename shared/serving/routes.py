@@ -26,7 +26,10 @@ PAGE = (
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """One route. `body` is a model of `requests`, `answer` and `streams` of `protocol`; `query`: name, text."""
+    """One route. `body` is a model of `requests`, `answer` and `streams` of `protocol`; `query`: name, text.
+
+    `media`: the type of an answer that is no model.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -38,6 +41,7 @@ class ApiRoute:
     streams: str = ""
     status: int = 200
     query: tuple[tuple[str, str], ...] = ()
+    media: str = "application/json"
 
     @property
     def name(self) -> str:

@@ -34,6 +34,7 @@ ROUTES = {
     "get_evaluation": ("GET", "snapshots/{id}/evaluation"),
     "get_logs": ("GET", "snapshots/{id}/logs"),
     "get_training": ("GET", "snapshots/{id}/training"),
+    "stream_events": ("GET", "events"),
     "get_dataset": ("GET", "datasets/{name}"),
     "list_costs": ("GET", "costs"),
     "get_costs": ("GET", "costs/{dataset}"),
