@@ -140,6 +140,27 @@ def costs(
 
 
 @app.command()
+def prices(
+    region: Annotated[str, typer.Option(envvar="AZURE_LOCATION", help="The workspace's, such as westeurope.")] = "",
+    size: Annotated[list[str] | None, typer.Option(help="A machine size; several times for several.")] = None,
+    currency: Annotated[str, typer.Option(help="Three letters.")] = "USD",
+    write: Annotated[bool, typer.Option("--write", help="Put them into local.settings.json.")] = False,
+    name: Annotated[str, typer.Option("--app", help="The app's name, for the command that sets them in Azure.")] = "",
+    group: Annotated[str, typer.Option(help="Its resource group, for the same.")] = "",
+    address: Annotated[str, typer.Option(help="Of the price list.")] = "https://prices.azure.com/api/retail/prices",
+    as_json: Json = False,
+) -> None:
+    """Ask Azure's public price list what the machines of the settings cost, and print the settings for it."""
+    from cli import prices
+
+    with _failures():
+        found = prices.prices(
+            size or (), region, currency.upper(), address=address, write=write, app=name, group=group, as_json=as_json
+        )
+        raise typer.Exit(found)
+
+
+@app.command()
 def show(snapshot: SnapshotName, as_json: Json = False) -> None:
     """Everything about one snapshot."""
     from cli import showing
@@ -267,13 +288,19 @@ def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as
 
 @contextmanager
 def _client() -> Iterator[AppClient]:
-    """A client of the app. What fails inside is told on standard error and ends the command with its status."""
+    """A client of the app."""
     from cli.client import AppClient
     from cli.target import find_target
 
+    with _failures(), AppClient(find_target()) as client:
+        yield client
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What fails inside is told on standard error and ends the command with its status."""
     try:
-        with AppClient(find_target()) as client:
-            yield client
+        yield
     except CommandFailed as failure:
         print(f"droptune: {failure}", file=sys.stderr)
         raise typer.Exit(failure.status) from None
