@@ -1,4 +1,4 @@
-"""`droptune watch`: tells every change of a snapshot until it ends, by asking the app again and again.
+"""`droptune watch`: tells every change of a snapshot until it ends, by asking the app when that says there is one.
 
 Reads only. Cut off, it can be begun again at any time: what happened meanwhile is told first.
 """
@@ -8,26 +8,28 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cli import printing, training
 from cli.failures import CommandFailed, Exit
+from cli.listening import POLL_SECONDS, Listener
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
     from cli.client import AppClient
 
-POLL_SECONDS = 1.0
 # A dropped file has its snapshot as soon as its event comes; after so long (s) something is wrong with the events.
 UNSEEN_SECONDS = 60.0
 # States of a dataset: its history belongs to the snapshot that is its candidate then.
 _RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
 
 
-def changes(client: AppClient, snapshot: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[dict[str, Any]]:
+def changes(client: AppClient, snapshot: str, wait: Callable[[], None]) -> Iterator[dict[str, Any]]:
     """Each change of a snapshot, oldest first: `state`, `at`, `reason`; the last one has its end state.
 
     Changes of the dataset's row count while the snapshot is its candidate. While it trains, `training` says how far it
-    is. Raises CommandFailed.
+    is. `wait` returns when it is time to ask again. Raises CommandFailed.
     """
     told: set[tuple[str, str, str]] = set()
     waiting, trained = "", None
@@ -48,7 +50,7 @@ def changes(client: AppClient, snapshot: str, sleep: Callable[[float], None] = t
         if has_ended(row):
             yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": row["reason"], "ended": True}
             return
-        sleep(POLL_SECONDS)
+        wait()
 
 
 def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -71,12 +73,9 @@ def has_ended(row: dict[str, Any]) -> bool:
 def follow(client: AppClient, snapshot: str, as_json: bool = False) -> Exit:
     """Prints the changes until the end; the exit status says whether that is a good one."""
     try:
-        last: dict[str, Any] = {}
-        for last in changes(client, snapshot):
-            if as_json:
-                print(json.dumps(last, ensure_ascii=False), flush=True)
-            elif not last.get("ended"):
-                _print_change(last)
+        with Listener(client, snapshot) as listener, ChangePrinter(snapshot, as_json) as printer:
+            for change in changes(client, snapshot, listener.wait):
+                printer.print_change(change)
         row = client.get(f"snapshots/{snapshot}")
     except KeyboardInterrupt:
         if not as_json:
@@ -110,19 +109,64 @@ def await_snapshot(client: AppClient, snapshot: str, path: str, sleep: Callable[
         sleep(POLL_SECONDS / 2)
 
 
-def _print_change(change: dict[str, Any]) -> None:
+class ChangePrinter:
+    """Prints changes, each on a line of its own; use as a context manager.
+
+    How far a training is changes many times: a terminal shows it below, over and over; elsewhere it is a line for each
+    tenth of the training.
+    """
+
+    def __init__(self, snapshot: str, as_json: bool = False) -> None:
+        self._snapshot, self._as_json = snapshot, as_json
+        self._status: Status | None = None
+        self._tenth = -1
+        self._unprinted: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        if not self._as_json and printing.console().is_terminal:
+            self._status = printing.console().status("waiting for what happens next")
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def print_change(self, change: dict[str, Any]) -> None:
+        """The next one."""
+        if self._as_json:
+            print(json.dumps({"snapshot": self._snapshot, **change}, ensure_ascii=False), flush=True)
+        elif "training" in change:
+            self._print_training(change)
+        elif not change.get("ended"):
+            if self._unprinted:
+                _print_line(self._unprinted["at"], "", training.line(self._unprinted["training"]))
+            self._unprinted = None
+            waits_for = change.get("waiting")
+            _print_line(change["at"], "" if waits_for else change["state"], _text_of(change))
+            if self._status is not None:
+                self._status.update("waiting for what happens next")
+
+    def _print_training(self, change: dict[str, Any]) -> None:
+        text, share = training.line(change["training"]), change["training"]["share"]
+        if self._status is not None:
+            self._status.update(text)
+            self._unprinted = change
+        elif share is not None and (tenth := int(share * 10)) > self._tenth:
+            self._tenth = tenth
+            _print_line(change["at"], "", text)
+
+
+def _text_of(change: dict[str, Any]) -> str:
+    return f"waits: {change['waiting']}" if change.get("waiting") else change["reason"]
+
+
+def _print_line(at: str, state: str, text: str) -> None:
     from rich.text import Text
 
-    clock = Text(f"{change['at'][11:19]}  ", style="dim")
-    if waits_for := change.get("waiting"):
-        printing.print_line(clock, Text(f"{'':16}"), Text(f"waits: {printing.one_line(waits_for)}", style="dim"))
-        return
-    if found := change.get("training"):
-        printing.print_line(clock, Text(f"{'':16}"), Text(training.line(found)))
-        return
-    name = printing.state(change["state"])
-    name.pad_right(max(1, 16 - len(change["state"])))
-    printing.print_line(clock, name, Text(printing.one_line(change["reason"]), style="dim"))
+    name = printing.state(state)
+    name.pad_right(max(1, 16 - len(state)))
+    printing.print_line(Text(f"{at[11:19]}  ", style="dim"), name, Text(printing.one_line(text), style="dim"))
 
 
 def _print_end(row: dict[str, Any]) -> None:

@@ -82,7 +82,7 @@ def test_show_and_watch_tell_how_far_a_training_is(an_app: World) -> None:
     shown = droptune("show", DATASET).stdout
     assert "training     step 40 of 100 (40%), loss 2.6 █▆▃▁" in shown
 
-    def ends(_: float) -> None:
+    def ends() -> None:
         an_app.services.ledger.change(f"snapshot/{SNAPSHOT}", lambda row: row.but(state=S.TRAINING_FAILED))
 
     with AppClient(find_target()) as client:
