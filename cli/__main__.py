@@ -95,6 +95,7 @@ def watch(snapshot: SnapshotName, as_json: Json = False) -> None:
 def list_(
     dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Only the snapshots of this dataset.")] = "",
     datasets: Annotated[bool, typer.Option("--datasets", "-d", help="List datasets, and what they cost now.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="List uploads that were refused.")] = False,
     state: Annotated[str, typer.Option(help="Only those in this state.")] = "",
     prefix: Annotated[str, typer.Option(help="Only datasets whose names begin so.")] = "",
     sort: Annotated[str, typer.Option(help="Datasets by name, price, spent, calls, asked or since.")] = "",
@@ -109,7 +110,9 @@ def list_(
     with _client() as client:
         if (prefix or sort) and not datasets:
             raise CommandFailed(Exit.USAGE, "--prefix and --sort go with --datasets")
-        if datasets:
+        if refused:
+            showing.list_refusals(client, dataset, as_json, limit=limit, before=before)
+        elif datasets:
             showing.list_datasets(client, as_json, prefix=prefix or dataset, sort=sort, **asked)
         else:
             showing.list_snapshots(client, dataset, as_json, **asked)

@@ -33,6 +33,19 @@ def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str)
         printing.print_line(f"refused {printing.ago(one['at'])}: {one['reason']}")
 
 
+def list_refusals(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
+    """The uploads that make no snapshot, of one dataset if it is named."""
+    found = client.get("refusals", **({"dataset": dataset} if dataset else {}), **_given(asked))
+    if as_json:
+        printing.print_json(found)
+        return
+    for one in found["refused"]:
+        printing.print_line(f"{printing.ago(one['at'])}: {one['reason']}")
+    if not found["refused"]:
+        printing.print_line("no upload was refused")
+    _print_next(found)
+
+
 def list_datasets(client: AppClient, as_json: bool, **asked: str) -> None:
     """What is served, on how many machines and for how much, and until when."""
     found = client.get("datasets", **_given(asked))

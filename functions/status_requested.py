@@ -55,6 +55,22 @@ def list_snapshots(req: Request) -> Response:
 @web.route(
     blueprint,
     "GET",
+    "refusals",
+    errors=LIST_ERRORS,
+    query=(("dataset", "Only those that may have been meant for this dataset."), *PAGE),
+)
+def list_refusals(req: Request) -> Response:
+    """A page of the uploads that make no snapshot, newest first, each with the reason and the right form."""
+    from shared.operations import paging, refused
+
+    return status_answers.found(
+        lambda: refused.page(runtime.services(), paging.page_query(req.query_params, refused.FILTERS))
+    )
+
+
+@web.route(
+    blueprint,
+    "GET",
     "datasets",
     errors=LIST_ERRORS,
     query=(

@@ -75,10 +75,20 @@ def refuse(services: Services, upload: Blob, reason: str) -> None:
 
 def newest(services: Services, limit: int, dataset: str = "") -> list[RefusedUpload]:
     """The newest refused uploads, newest first: all, or those that may have been meant for one dataset."""
-    blobs = sorted(services.storage.list("ledger", FOLDER), key=_refused_at, reverse=True)
-    if dataset:
-        blobs = [blob for blob in blobs if blob.metadata.get("dataset", "") == dataset]
-    return [refusal for blob in blobs[:limit] if (refusal := _shown(blob) or _read(services, blob.name))]
+    found = sorted(listed(services, dataset), reverse=True)[:limit]
+    return [refusal for _, _, blob in found if (refusal := read(services, blob))]
+
+
+def listed(services: Services, dataset: str = "") -> list[tuple[float, str, Blob]]:
+    """Every refusal on record, or those that may have been meant for one dataset: when, its name, its blob."""
+    blobs = services.storage.list("ledger", FOLDER)
+    mine = (blob for blob in blobs if not dataset or blob.metadata.get("dataset", "") == dataset)
+    return [(_refused_at(blob), blob.name.removeprefix(FOLDER).removesuffix(".json"), blob) for blob in mine]
+
+
+def read(services: Services, blob: Blob) -> RefusedUpload | None:
+    """A refusal as it was listed, or read where an older version wrote it; None for one that is gone or damaged."""
+    return _shown(blob) or _read(services, blob.name)
 
 
 def meant_for(path: str) -> str:

@@ -91,6 +91,8 @@ def test_snapshots_datasets_and_refusals_are_listed(an_app: World) -> None:
     assert re.search(rf"{SNAPSHOT} +REJECTED .* r", printed)
     assert "refused" in printed
     assert "Notes.txt" in printed
+    assert "Notes.txt" in droptune("ls", "--refused").stdout
+    assert "no upload was refused" in droptune("ls", DATASET, "--refused").stdout
     assert re.search(rf"{DATASET} +LIVE +{SNAPSHOT} +1 x \S+ +\? ", droptune("ls", "-d").stdout)
     assert [row["id"] for row in json.loads(droptune("ls", "--json").stdout)["snapshots"]] == [SNAPSHOT]
 

@@ -36,6 +36,7 @@ ROUTES = {
     "get_training": ("GET", "snapshots/{id}/training"),
     "stream_events": ("GET", "events"),
     "get_dataset": ("GET", "datasets/{name}"),
+    "list_refusals": ("GET", "refusals"),
     "list_costs": ("GET", "costs"),
     "get_costs": ("GET", "costs/{dataset}"),
     "estimate_training": ("GET", "estimate"),

@@ -14,6 +14,8 @@ from functions import web
 from shared.serving import openapi
 from shared.serving.protocol import ApiError
 from shared.serving.requests import ChatRequest
+from shared.serving.routes import PAGE
+from tests.test_docs import FUNCTIONS, rows
 
 DOCUMENT = openapi.document(web.ROUTES)
 OPERATIONS = [
@@ -88,3 +90,18 @@ def test_it_takes_and_refuses_the_questions_that_the_app_does(body: Any, right: 
 def test_errors_are_as_described() -> None:
     error = ApiError(404, "model_not_found", "there is none", param="model")
     assert list(_validator("ErrorBody").iter_errors(json.loads(error.body().model_dump_json()))) == []
+
+
+def test_every_list_comes_in_pages_with_its_filters_named_in_one_place() -> None:
+    paged = {name for name, _ in PAGE}
+    lists = {
+        route.path: {name for name, _ in route.query} for route in web.ROUTES if paged & {n for n, _ in route.query}
+    }
+    assert all(paged <= asked for asked in lists.values()), "all of the parameters, or none"
+    named = {
+        row[0].strip("`").removeprefix("GET /api/"): set(
+            re.findall(r"`([a-z_]+)`", f"{row[1]} {row[2].partition(':')[0]}")
+        )
+        for row in rows(FUNCTIONS, "Lists")
+    }
+    assert named == {path: asked - paged for path, asked in lists.items()}

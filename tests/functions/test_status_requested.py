@@ -56,6 +56,24 @@ def test_a_refused_upload_is_listed_with_the_reason_and_the_right_form(world: Wo
     assert [upload["path"] for upload in of_one] == ["Support-Bot.jsonl"], "those that may have been meant for it"
 
 
+def test_refused_uploads_are_listed_in_pages(world: World, request_of: Make) -> None:
+    for n in range(5):
+        world.storage.put("snapshots", f"Support-Bot-{n % 2}.txt", str(n).encode())
+        intake.receive(world.services, f"Support-Bot-{n % 2}.txt")
+        world.clock.now += 60
+    found: list[str] = []
+    before: Any = ""
+    for _ in range(3):
+        page = _body(status.list_refusals(request_of(method="GET", params={"limit": "2", "before": before})))
+        found += [upload["path"] for upload in page["refused"]]
+        before = page["next"]
+    assert (found, before) == ([f"Support-Bot-{n % 2}.txt" for n in (4, 3, 2, 1, 0)], None)
+    of_one = _body(status.list_refusals(request_of(method="GET", params={"dataset": "support-bot-1"})))
+    assert (len(of_one["refused"]), of_one["total"]) == (2, 2)
+    wrong = _body(status.list_refusals(request_of(method="GET", params={"dataset": "A"})), 400)
+    assert wrong["error"]["message"].startswith("dataset:")
+
+
 @pytest.mark.parametrize("name", ["A", "a/b", "../x", "x" * 42, "ü"])
 def test_a_name_that_no_dataset_can_have_is_400(world: World, request_of: Make, name: str) -> None:
     answer = _body(status.list_snapshots(request_of(method="GET", params={"dataset": name})), 400)
