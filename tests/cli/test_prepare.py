@@ -9,7 +9,7 @@ import gzip
 import json
 import lzma
 import socket
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -411,14 +411,18 @@ def test_that_the_hub_is_out_of_reach_is_said_at_once(
 def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from cli.preparing import hub
 
+    over = threading.Event()
+
     def never(*_: Any, **__: Any) -> Any:
-        time.sleep(30)
+        over.wait()
+        raise OSError("nobody waits any more")
 
     monkeypatch.setattr(hub, "_PATIENCE", 0.01)
     monkeypatch.setattr(socket, "create_connection", never)
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     with pytest.raises(CannotPrepare, match="no connection within"):
         hub.require_hub("owner/data")
+    over.set()
 
 
 @pytest.mark.parametrize(("given", "reason"), [("faq.jsnl", "did you mean"), ("./nothing", "no file or folder")])

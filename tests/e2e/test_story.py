@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import openai
 import pytest
 from azure.core.exceptions import HttpResponseError
+from typer.testing import CliRunner
 
+from cli import target
+from cli.__main__ import app as commands
 from local.cloud import Cloud
 from local.demo import _endpoints, _questions
 from local.droptune import Droptune
+from tests.cli import brought
 from tests.e2e.conftest import AzureML, run_now
 from tests.hostile import FILES, UPLOADS, Upload
 
@@ -222,3 +227,36 @@ def test_the_nightly_timer_puts_an_idle_endpoint_to_sleep_and_a_question_wakes_i
     assert app.ask("support-bot", "Are you there?").status_code == 503
     app.wait(lambda: app.get("datasets/support-bot")["state"] == "LIVE")
     assert app.wait(lambda: app.ask("support-bot", "Are you there?").status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("alpaca", brought.alpaca_array),
+        pytest.param("sharegpt", brought.sharegpt, marks=pytest.mark.nightly),
+        pytest.param("faq", brought.faq_csv, marks=pytest.mark.nightly),
+        pytest.param("tickets", brought.openai_messages, marks=pytest.mark.nightly),
+    ],
+)
+def test_what_people_have_is_served_with_two_commands(
+    name: str,
+    make: Callable[[Path], Path],
+    app: Droptune,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`prepare`, and `drop`, which ends well once the snapshot is live."""
+    for variable, key in (
+        (target.APP, "app_url"),
+        (target.KEY, "app_key"),
+        (target.STORAGE, "storage_connection_string"),
+    ):
+        monkeypatch.setenv(variable, str(app.cloud[key]))
+    for command in (
+        ["prepare", str(make(tmp_path / "in")), "--out", str(tmp_path / name)],
+        ["drop", str(tmp_path / name)],
+    ):
+        done = CliRunner().invoke(commands, command)
+        assert done.exit_code == 0, done.output
+    assert app.get(f"datasets/{name}")["state"] == "LIVE"
+    assert app.ask(name, brought.asked(12)).json()["output"] == brought.answered(12)
