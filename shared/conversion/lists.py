@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ _EXCHANGES = (
 )
 _NO_DIALOGUES = {"chosen", "rejected", "preferred_output", "non_preferred_output", "tools", "functions", "contents"}
 _LONGEST_TEXT = 2**23
+_NUMPY = re.compile(
+    r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|\}\s{1,40}\{|array\(|,\s{0,40}dtype=object\)""", re.DOTALL
+)
 
 
 def speaker_and_text(turns: Any) -> tuple[str, str] | None:
@@ -47,10 +51,23 @@ def unpacked(value: Any) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         pass
-    try:  # pandas writes lists as Python does
-        return ast.literal_eval(value) if len(value) < _LONGEST_TEXT else value
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
+    if len(value) < _LONGEST_TEXT:
+        for write in (str, _without_numpy):  # pandas writes lists as Python or numpy does
+            try:
+                return ast.literal_eval(write(value))
+            except (ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+    return value
+
+
+def _without_numpy(text: str) -> str:
+    return _NUMPY.sub(_as_python_writes, text)
+
+
+def _as_python_writes(found: re.Match[str]) -> str:
+    """A piece of what numpy writes: texts as they are, commas between objects, lists in place of arrays."""
+    piece = found[0]
+    return piece if piece[0] in "'\"" else "}, {" if piece[0] == "}" else "" if piece[0] == "a" else ","
 
 
 def find_turn_lists(fields: Fields) -> Iterator[Reading]:

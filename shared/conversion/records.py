@@ -41,7 +41,10 @@ def turns_of_alpaca(row: Row, reading: Reading) -> Turns:
     if isinstance(more, str) and more.strip():
         asked = f"{asked}\n\n{more}" if asked else more
     before: Turns = []
-    for exchange in row.get(reading.column("history")) or ():
+    history = unpacked(row.get(reading.column("history"))) or ()
+    if not isinstance(history, list | tuple):
+        raise Unusable("dialogue-unreadable")
+    for exchange in history:
         if not isinstance(exchange, list) or len(exchange) != 2:
             raise Unusable("answer-missing")
         before += [turn("user", exchange[0]), turn("assistant", exchange[1])]

@@ -92,6 +92,7 @@ ROWS: dict[str, Any] = {
     "speakers": lambda turns: {"dialogue": renamed(turns, "speaker", "text", SHAREGPT)},
     "text": lambda turns: {"messages": json.dumps(renamed(turns, "role", "content"))},
     "python": lambda turns: {"messages": str(renamed(turns, "role", "content"))},
+    "numpy": lambda turns: {"messages": "[" + " ".join(map(str, renamed(turns, "role", "content"))) + "]"},
     "columns": lambda turns: {"messages": by_column(turns)},
     "parts": lambda turns: {
         "messages": [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in turns]
