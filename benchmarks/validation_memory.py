@@ -26,7 +26,7 @@ from shared.chatdata.splits import Split
 from shared.config.settings import Settings
 from shared.errors import NotReady
 from shared.snapshots.memory import MemoryBound, footprint
-from shared.validation import Policy, Source, freeze, local_source
+from shared.validation import Policy, Source, freeze
 
 # Messages that a host takes at once: `batchSize` and half of it.
 THREADS = 6
@@ -87,14 +87,15 @@ class _Nowhere:
 
 def peak(path: Path, most_mb: float, threads: int) -> dict[str, float]:
     """Checks the file in so many threads at once; the peak of memory and of what was counted, in MB."""
-    freeze([local_source(__file__)], Policy())  # loads what is loaded when it is needed
+    import pyarrow.parquet  # noqa: F401 - loaded once, whoever needs it first
+
     bound, before = MemoryBound(), _resident()
     counted: list[float] = []
 
     def check() -> None:
         while True:
             try:
-                with bound.room_for(source.text_size, most_mb):
+                with bound.room_for(size, most_mb):
                     counted.append(bound.taken)
                     freeze([source], Policy(), staging=_Nowhere())
                     return
@@ -110,13 +111,14 @@ def peak(path: Path, most_mb: float, threads: int) -> dict[str, float]:
         return io.BufferedReader(ReadAhead(fill, path.stat().st_size, READ_BLOCK), READ_BUFFER)
 
     source = Source(path=path.name, open=opened, size=path.stat().st_size)
+    size = footprint(source.text_size, parquet=path.suffix == ".parquet")
     started = [threading.Thread(target=check) for _ in range(threads)]
     for thread in started:
         thread.start()
     for thread in started:
         thread.join()
-    estimate = footprint(source.text_size) / MB
-    return {"peak": _resident() - before, "counted": max(counted) / MB, "estimate": estimate, "size": source.size / 1e6}
+    taken, estimate = max(counted) / MB, size / MB
+    return {"peak": _resident() - before, "counted": taken, "estimate": estimate, "size": source.size / 1e6}
 
 
 def _resident() -> float:

@@ -30,7 +30,7 @@ from shared.ledger.waiting import pause
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing
 from shared.snapshots.inputs import inputs_of, is_distributed
-from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom
+from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom, footprint
 from shared.snapshots.part_results import forget_results, results_of
 from shared.snapshots.quarantine import quarantine_of
 from shared.snapshots.training_config import TrainingConfig, resolve
@@ -125,7 +125,10 @@ class Validate:
             return frozen
         inputs = inputs_of(self.services, row, config.policy)
         quarantine = quarantine_of(self.services.storage, row.id)
-        size = sum(source.text_size for source in inputs.sources)
+        size = footprint(
+            sum(source.text_size for source in inputs.sources),
+            parquet=any(source.known_format == "parquet" for source in inputs.sources),
+        )
         was_lost = row.fault is not None and row.fault.type == WorkerLost.__name__
         with OF_THIS_PROCESS.room_for(size, self.services.settings.validation_memory_mb, alone=was_lost):
             frozen = freeze(

@@ -16,7 +16,7 @@ from shared.errors import BlobUnreadable, LeaseHeld, LedgerConflict, NotFound, P
 from shared.ledger.states import SnapshotState
 from shared.snapshots.distributed import MOST_LOST
 from shared.snapshots.inputs import inputs_of, is_distributed
-from shared.snapshots.memory import ASK_AGAIN, OF_THIS_PROCESS, NoRoom
+from shared.snapshots.memory import ASK_AGAIN, OF_THIS_PROCESS, NoRoom, footprint
 from shared.snapshots.part_results import PartResults, Trouble, checked, repeated, results_of, staged
 from shared.snapshots.training_config import resolve
 from shared.validation.chunks import ChunkResult, going_on
@@ -48,7 +48,8 @@ def check_part(services: Services, key: str, number: str) -> str:
     """
     if not number.isdecimal():
         return "unknown"
-    size, most_mb = int(services.settings.validation_part_mb * 1e6), services.settings.validation_memory_mb
+    size = footprint(int(services.settings.validation_part_mb * 1e6), parquet=True)
+    most_mb = services.settings.validation_memory_mb
     try:
         with OF_THIS_PROCESS.room_for(size, most_mb, at_once=AT_ONCE):
             check = _check_of(services, key)
