@@ -156,7 +156,8 @@ class FakeStorage:
     def delete_many(self, container: str, names: Iterable[str]) -> None:
         def act() -> None:
             for name in names:
-                self.blobs.pop((container, name), None)
+                if container != "locks" or self.leases.get(name, (0, 0.0))[1] <= self.clock():
+                    self.blobs.pop((container, name), None)
 
         self.process.call(act)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import Damaged, LedgerConflict, NotFound
@@ -17,6 +18,11 @@ from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
 from shared.ledger.store import CONTAINER, Ledger
 
+FOLDER = "claims/"
+# What a listing shows of a claim: the snapshot that has it. Older versions did not write it.
+HOLDER = "snapshot"
+# So many claims of an older version are brought up to date in one night.
+_READ_AT_ONCE = 500
 # States whose snapshots train nothing, unless somebody asks for it: their claims may be taken over.
 _TRAINS_NOTHING = frozenset(
     {
@@ -42,10 +48,10 @@ class Claims:
 
         One's own is written again, so that whoever was about to take it over finds another ETag.
         """
-        mine = json.dumps({"snapshot": snapshot}).encode()
+        mine, shown = _content(snapshot), {HOLDER: snapshot}
         while True:
             try:
-                self._storage.create(CONTAINER, name, mine)
+                self._storage.create(CONTAINER, name, mine, shown)
                 return ""
             except LedgerConflict:
                 pass
@@ -53,7 +59,7 @@ class Claims:
                 holder, etag = self._read(name)
                 if holder != snapshot and self._trains(holder):
                     return holder
-                self._storage.replace(CONTAINER, name, mine, etag)
+                self._storage.replace(CONTAINER, name, mine, etag, shown)
                 return ""
             except (NotFound, LedgerConflict):
                 continue  # given back or taken meanwhile: look again
@@ -74,6 +80,32 @@ class Claims:
             if holder == row.id:
                 self._storage.delete(CONTAINER, row.claim, etag)
 
+    def forget(self, before: float, states: Mapping[str, str]) -> list[str]:
+        """Deletes the claims from before a time whose holders train nothing; gives the names of these holders.
+
+        `states`: the state of each snapshot there is. A claim that is taken again meanwhile stays. A repeat deletes
+        what is left.
+        """
+        gone, read = [], 0
+        for blob in self._storage.list(CONTAINER, FOLDER):
+            if blob.uploaded_at >= before:
+                continue
+            holder = blob.metadata.get(HOLDER, "")
+            if not holder and read < _READ_AT_ONCE:
+                read += 1
+                self._show_holder(blob.name)
+            if holder and states.get(holder, SnapshotState.CLEANED) in _TRAINS_NOTHING:
+                with contextlib.suppress(LedgerConflict):
+                    self._storage.delete(CONTAINER, blob.name, blob.etag)
+                    gone.append(holder)
+        return gone
+
+    def _show_holder(self, name: str) -> None:
+        """Has listings show whose claim it is."""
+        with contextlib.suppress(NotFound, LedgerConflict, Damaged):
+            holder, etag = self._read(name)
+            self._storage.replace(CONTAINER, name, _content(holder), etag, {HOLDER: holder})
+
     def _trains(self, holder: str) -> bool:
         """Whether a snapshot is on its way to a trained model, or has one."""
         try:
@@ -92,6 +124,10 @@ class Claims:
             raise Damaged.named(f"{CONTAINER}/{name}", error) from error
 
 
+def _content(snapshot: str) -> bytes:
+    return json.dumps({"snapshot": snapshot}).encode()
+
+
 def claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
     """Same dataset, rows, model, component and hyperparameters: the same training."""
     what = [
@@ -101,4 +137,4 @@ def claim_name(row: Snapshot, changes: dict[str, Any]) -> str:
         changes["component"],
         changes["hyperparameters"],
     ]
-    return f"claims/{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"
+    return f"{FOLDER}{hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()}.json"

@@ -76,6 +76,7 @@ class Counts:
     _unwritten: set[int] = field(default_factory=set)
     _read: dict[tuple[str, str, str], dict[str, _Minute]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
     _due: tuple[float, asyncio.Task[None]] | None = None
 
     def note(self, dataset: str, deployment: str, how: CallResult, seconds: float, watched: bool = False) -> None:
@@ -93,7 +94,14 @@ class Counts:
         self._flush_in(self.watched_seconds if watched else FLUSH_SECONDS)
 
     def flush(self) -> None:
-        """Writes what was counted since the last time. What cannot be written now is written the next time."""
+        """Writes what was counted since the last time. What cannot be written now is written the next time.
+
+        One after the other: of two at once, what was counted first might be written last.
+        """
+        with self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             written = {at: msgspec.json.encode(self._minutes[at]) for at in self._unwritten}
             self._unwritten.clear()

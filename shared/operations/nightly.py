@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONTAINER, FOLDER = "reports", "idle/"
+CONTAINER, FOLDER = "reports", retention.IDLE_REPORTS
 _NAME = "%Y-%m-%dT%H%M%S"
 # So much of a report's first line is told in a list: it fits into a blob's metadata, whatever characters it has.
 _LONGEST = 300
@@ -135,6 +135,8 @@ def every_night(services: Services) -> None:
     run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
     run_part("old counts", lambda: forget_counts(services))
     run_part("what was kept long enough", lambda: retention.forget(services))
+    run_part("reports of nights", lambda: retention.forget_nights(services))
+    run_part("locks", lambda: retention.forget_locks(services))
     run_part("whole ledger", lambda: whole_ledger.look(services))
     run_part("damage", lambda: damage.record(services, damage.find(services, _READ_A_NIGHT)))
 

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
 # A card without a row is that of an arrival that was cut off; whoever is still at it has so long (s).
 _ARRIVES_WITHIN = 3600.0
+# For so long (s) after a release ended each sweep looks whether its snapshot tells it; later the nightly round does.
+_LATELY = 3600.0
 # So many rows of an older version are brought up to date in one sweep.
 _UPDATED_AT_ONCE = 100
 # So many messages of other kinds (hints, parts of files) are in a queue that is not behind.
@@ -129,6 +131,14 @@ def poll_datasets(
                 yield found.key
         except PipelineError as error:
             log.warning("%s is left to the next sweep: %s", found.key, error)
+
+
+def tell_outcomes(services: Services, datasets: Iterable[ListedDataset]) -> None:
+    """Has snapshots tell how their releases ended of late, should their datasets have been cut off before."""
+    since = services.clock() - _LATELY
+    for found in datasets:
+        if found.since >= since and not found.damage:
+            outcomes.tell_again(services, found.name, lambda _, outcome: outcome.at >= since)
 
 
 def remake_lost(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:

@@ -1,4 +1,5 @@
 """What is kept of snapshots that ended well, and for how long: files to train on, evaluations, logs, reports of nights.
+Also locks that nobody holds any more.
 
 Called by the nightly round. Each kind has a setting in days, 0 keeps it for ever. What a dataset's row needs stays
 whatever its age: of what is live, of the candidate, of the release before, and of the newest model; so does all that
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DAY = 86_400.0
+IDLE_REPORTS = "idle/"
+# A row that is worked on more rarely has its lock made anew, which takes two requests.
+LOCKS_KEPT_DAYS = 7.0
 # Other than files of snapshots: how calls ended, which the nightly round forgets by itself.
 _COUNTS = (counts.FOLDER, counts.OLD_FOLDER)
 
@@ -71,6 +75,28 @@ def forget(services: Services) -> list[str]:
             if names:
                 log.info("%s: %d blobs were kept for %g days and are deleted", container, len(names), kind.days)
     return sorted(gone)
+
+
+def forget_nights(services: Services) -> list[str]:
+    """Deletes the reports of nights as old as logs may be; gives the names of those deleted."""
+    kind = KeptKind("reports", services.settings.keep_logs_days)
+    if not kind.days:
+        return []
+    found = services.storage.list(kind.container, IDLE_REPORTS)
+    over = [blob.name for blob in found if kind.is_over(blob, services.clock())]
+    services.storage.delete_many(kind.container, over)
+    return over
+
+
+def forget_locks(services: Services) -> list[str]:
+    """Deletes locks that were made long ago and that nobody holds; gives the names of the old ones.
+
+    One that is held stays. Whoever wants a lock that is gone makes it anew: at no moment do two hold it.
+    """
+    before = services.clock() - LOCKS_KEPT_DAYS * DAY
+    old = [blob.name for blob in services.storage.list("locks") if blob.uploaded_at < before]
+    services.storage.delete_many("locks", old)
+    return old
 
 
 def _needed(services: Services) -> set[str]:

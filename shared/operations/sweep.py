@@ -40,6 +40,7 @@ def sweep(services: Services) -> list[str]:
     moved += run_part("datasets", partial(open_rows.poll_datasets, services, datasets, ended, patience), damaged)
     run_part("costs", partial(costs.record_ended, services, datasets), damaged)
     run_part("calls of the day", services.call_days.add, damaged)
+    run_part("outcomes", partial(open_rows.tell_outcomes, services, datasets), damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)

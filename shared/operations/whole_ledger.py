@@ -1,9 +1,9 @@
 """The look at the whole ledger: once a night, and by the first sweep over a ledger that an older version wrote.
 
 One listing of all rows, which reads none that ended. A row without a card gets one if it is open, or if people are yet
-to be told of it; what is to be cleaned is polled; a registered model that its dataset does not know of is noted there;
-the index of ended snapshots is made anew. Cut off anywhere, it is made again the next night; two at once write the
-same.
+to be told of it; what is to be cleaned is polled; a registered model that its dataset does not know of is noted there,
+and on a snapshot how its release ended; the index of ended snapshots is made anew; claims of what trains nothing are
+deleted. Cut off anywhere, it is made again the next night; two at once write the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from shared.errors import Damaged, NotFound
 from shared.ledger.cards import ENDED, Card, card_of, is_open
 from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations import open_rows
+from shared.releases import outcomes
 
 if TYPE_CHECKING:
     from shared.ledger.listed import ListedRow
@@ -50,7 +51,11 @@ def look(services: Services) -> list[str]:
         if found.name not in carded and (found.state not in ENDED or untold):
             _give_card(services, found)
     _note_newest(services, rows)
+    _tell_outcomes(services, rows)
     _rebuild_index(services, rows)
+    services.claims.forget(
+        services.clock() - services.settings.keep_days * 86_400, {row.name: row.state for row in rows}
+    )
     now = services.clock()
     due = [row.key for row in rows if row.state in ENDED and row.name not in carded and row.is_due(now)][:_POLLED]
     for key in due:
@@ -84,6 +89,18 @@ def _note_newest(services: Services, rows: Iterable[ListedRow]) -> None:
     for found in datasets:
         if newest.get(found.name, "") > found.newest_registered and not found.damage:
             services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
+
+
+def _tell_outcomes(services: Services, rows: Iterable[ListedRow]) -> None:
+    """Has each registered snapshot tell how its release ended, whose dataset was cut off before it told it."""
+    known = services.ledger.index.cards()
+    silent: dict[str, set[str]] = {}
+    for row in rows:
+        if row.state == SnapshotState.REGISTERED and (card := known.get(row.name)) and card.state == row.state:
+            silent.setdefault(card.dataset, set()).add(row.name)
+    for found in services.ledger.datasets():
+        if found.newest_released and (names := silent.get(found.name)):
+            outcomes.tell_again(services, found.name, lambda snapshot, _, names=names: snapshot in names)  # type: ignore[misc]
 
 
 def _with_registered(row: Dataset, snapshot: str) -> Dataset:

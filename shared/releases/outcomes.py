@@ -20,7 +20,7 @@ from shared.ledger.record import UNREADABLE
 from shared.ledger.release import ReleaseOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
@@ -54,6 +54,19 @@ def settled(services: Services, row: Dataset, outcomes: Mapping[str, ReleaseOutc
 def tell(snapshot: str, outcome: ReleaseOutcome) -> Announcement:
     """The snapshot's row is to tell how its release ended."""
     return Announcement(f"snapshot/{snapshot}", partial(_with_outcome, outcome=outcome.brief), poll=False)
+
+
+def tell_again(services: Services, dataset: str, wanted: Callable[[str, ReleaseOutcome], bool]) -> None:
+    """Has snapshots tell how their releases ended, as far as the dataset's row has it; a repeat changes nothing.
+
+    Called where whoever ended a release may have been cut off before it told the snapshot. `wanted`: by the snapshot,
+    and how its release ended.
+    """
+    row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    for snapshot, outcome in row.outcomes.items():
+        if wanted(snapshot, outcome):
+            with contextlib.suppress(NotFound):
+                services.ledger.change(f"snapshot/{snapshot}", partial(_with_outcome, outcome=outcome.brief))
 
 
 def details(services: Services, snapshot: str, outcome: ReleaseOutcome) -> ReleaseOutcome:

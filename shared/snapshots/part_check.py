@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A part that somebody else is at is asked for again so much later (s): if that worker was lost, its lease has run out.
-HELD_FOR = 22
+# A part that somebody else is at is asked for again so much later (s): that worker may be lost, and its lease run out.
+HELD_FOR = 5
 # So many parts are checked at once in one process: one computes while the other uploads. More of them would all take
 # longer, and all be lost together when the process ends.
 AT_ONCE = 2
@@ -101,20 +101,27 @@ class PartCheck:
             return "unknown"
         try:
             first = done = self._one(number)
-            while done in ("checked", "already done") and self._goes_on_with(number + 1):
-                number += 1
-                done = self._one(number)
+            while done in ("checked", "already done") and (following := self._following(number)):
+                done = self._one(following)
+                number = following
             return first
         finally:
             self._close()
 
-    def _goes_on_with(self, number: int) -> bool:
-        """Whether a part is next; one at which a worker was lost is asked for by itself, so that it runs alone."""
+    def _following(self, number: int) -> int | None:
+        """The next part of the same gzip file that is missing, if it can be read now.
+
+        One at which a worker was lost is asked for by itself, so that it runs alone.
+        """
+        recorded, number = self.results.names(), number + 1
+        while number < len(self.parts) and self.parts[number].goes_on and self._is_done(number, recorded):
+            number += 1
         if number == len(self.parts) or not self.parts[number].goes_on:
-            return False
-        if lost := self.was_lost(number):
+            return None
+        if self.was_lost(number):
             self._send(number)
-        return not lost
+            return None
+        return number
 
     def _one(self, number: int) -> str:
         try:

@@ -47,6 +47,18 @@ def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> N
     alive.release()
 
 
+def test_a_lock_that_is_held_is_not_deleted_and_one_that_was_deleted_is_made_anew(storage: Storage, name: str) -> None:
+    lease = storage.lease(name)
+    storage.delete_many("locks", [name, f"{name}-never"])
+    with pytest.raises(LeaseHeld):
+        storage.lease(name)
+    lease.check()
+    lease.release()
+    storage.delete_many("locks", [name])
+    assert not [blob for blob in storage.list("locks", name) if blob.name == name]
+    storage.lease(name).release()
+
+
 def test_a_lease_keeps_nobody_from_writing_the_row(storage: Storage, name: str) -> None:
     lease = storage.lease(name)
     storage.replace("ledger", name, b"two", storage.create("ledger", name, b"one"))

@@ -53,6 +53,8 @@ READ_BLOCK = 8 * 2**20
 READ_BUFFER = 256 * 1024
 # The most requests that one batch may hold.
 _BATCH = 256
+# So often a lock is looked for and made; more than twice only if it is deleted in between.
+_LEASE_TRIES = 4
 # The SDK reads a blob up to three times by itself when its answer does not come.
 # Bytes come as they are stored: whoever uploads may name any encoding, and the SDK would unpack it in memory.
 _READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6, "decompress": False}
@@ -147,7 +149,10 @@ class Storage:
                 raise
 
     def delete_many(self, container: str, names: Iterable[str]) -> None:
-        """Deletes blobs, many with one request; those that are not there are fine. A repeat deletes what is left."""
+        """Deletes blobs, many with one request; those that are not there are fine, those that are leased stay.
+
+        A repeat deletes what is left.
+        """
         client = self._blobs.get_container_client(container)
         with contextlib.suppress(ContainerNotFound):
             for batch in itertools.batched(names, _BATCH, strict=False):
@@ -155,7 +160,7 @@ class Storage:
                     parts = [*client.delete_blobs(*batch, raise_on_any_failure=False)]
                 left = [name for name, part in zip(batch, parts, strict=True) if part.status_code not in (202, 404)]
                 for name in left:  # such as those with snapshots
-                    self.delete(container, name)
+                    self._delete_unless_leased(container, name)
 
     def delete_all(self, container: str, folder: str) -> None:
         """Deletes every blob below a folder, and the folders themselves where the account has any; may be repeated."""
@@ -231,12 +236,15 @@ class Storage:
                 return client.acquire_lease(lease_duration=LEASE_SECONDS, lease_id=own)
 
         try:
-            try:
-                held = acquire()
-            except NotFound:
-                with contextlib.suppress(LedgerConflict):
-                    self.create("locks", name, b"")
-                held = acquire()
+            for tries_left in reversed(range(_LEASE_TRIES)):
+                try:
+                    held = acquire()
+                    break
+                except NotFound:  # never made, or deleted because it was old and free
+                    if not tries_left:
+                        raise
+                    with contextlib.suppress(LedgerConflict):
+                        self.create("locks", name, b"")
         except (LedgerConflict, ServiceBusy) as error:
             if not code_of(error.__cause__).startswith("Lease"):
                 raise
@@ -266,6 +274,13 @@ class Storage:
     def _blob(self, container: str, name: str) -> BlobClient:
         check_name(container, name)
         return self._blobs.get_blob_client(container, name)
+
+    def _delete_unless_leased(self, container: str, name: str) -> None:
+        try:
+            self.delete(container, name)
+        except AzureRefused as error:
+            if code_of(error.__cause__) != "LeaseIdMissing":
+                raise
 
     def _exists(self, container: str, name: str) -> bool:
         with translated(f"{container}/{name}"):

@@ -74,5 +74,7 @@ class SnapshotGroup(BaseModel):
         0.0, ge=0, description="So many days evaluations of releases are kept that serve no more; 0: for ever."
     )
     keep_logs_days: float = Field(
-        0.0, ge=0, description="So many days logs of failed steps and deployments are kept; 0: for ever."
+        0.0,
+        ge=0,
+        description="So many days logs of failed steps and deployments, and reports of nights, are kept; 0: for ever.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -121,6 +122,32 @@ def test_counts_that_could_not_be_written_are_written_with_the_next(world: World
     world.storage.put = put  # type: ignore[method-assign]
     made.flush()
     assert _since(world, 0).asked == 1
+
+
+def test_what_is_written_late_does_not_undo_what_was_counted_since(world: World) -> None:
+    """Storage takes the first writing so long that the next one is due before it has come."""
+    made, storage = _process(world), world.storage
+    put, halfway, goes_on = storage.put, threading.Event(), threading.Event()
+
+    def slow(*what: Any) -> str:
+        halfway.set()
+        goes_on.wait(10)
+        return put(*what)
+
+    _noted(made, ("answered", 0.1))
+    storage.put = slow  # type: ignore[method-assign,assignment]
+    first = threading.Thread(target=made.flush)
+    first.start()
+    halfway.wait(10)
+    storage.put = put  # type: ignore[method-assign]
+    _noted(made, ("failed", 0.1))
+    second = threading.Thread(target=made.flush)
+    second.start()
+    second.join(0.2)
+    goes_on.set()
+    first.join()
+    second.join()
+    assert _since(world, 0).failed == 1
 
 
 def test_a_process_remembers_only_the_minutes_it_may_still_add_to(world: World) -> None:

@@ -82,3 +82,33 @@ def test_files_of_what_may_still_be_retried_are_kept_for_it() -> None:
     assert retention.forget(world.services) == []
     world.clock.now += 11 * 86_400
     assert retention.forget(world.services) == [SNAPSHOT]
+
+
+def _names(world: World, container: str, prefix: str = "") -> list[str]:
+    return [blob.name for blob in world.storage.list(container, prefix)]
+
+
+def test_locks_that_nobody_held_for_long_are_deleted_and_made_anew_by_whoever_wants_them() -> None:
+    world = World()
+    sweep.sweep(world.services)
+    for name in (SNAPSHOT, f"{SNAPSHOT}#3", DATASET):
+        world.storage.put("locks", name, b"")
+    world.clock.now += 8 * 86_400
+    world.storage.put("locks", OPEN, b"")
+    lease = world.services.storage.lease(DATASET)
+    nightly.every_night(world.services)
+    assert _names(world, "locks") == [DATASET, OPEN]
+    lease.check()
+    world.services.storage.lease(SNAPSHOT).release()
+
+
+@pytest.mark.parametrize(("days", "left"), [(0, 3), (60, 1)])
+def test_reports_of_nights_are_kept_as_long_as_logs(days: float, left: int) -> None:
+    world = World(settings={"keep_logs_days": days})
+    sweep.sweep(world.services)
+    for _ in range(3):
+        nightly.every_night(world.services)
+        world.clock.now += 61 * 86_400
+    world.clock.now -= 61 * 86_400
+    nightly.every_night(world.services)
+    assert len(_names(world, "reports", "idle/")) == left

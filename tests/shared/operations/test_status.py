@@ -9,10 +9,11 @@ import pytest
 
 from shared.errors import NotFound
 from shared.ledger.release import GateMetrics, Judgement, ReleaseOutcome, Stage
+from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
-from shared.operations import pages, status, sweep
+from shared.operations import nightly, pages, status, sweep
 from shared.releases import outcomes
 from tests.builders import (
     DATASET,
@@ -167,6 +168,28 @@ def test_a_page_tells_the_state_that_the_snapshot_itself_tells(told: str) -> Non
     for state in ("SHIFTING", "LIVE", "WITHHELD", "SUPERSEDED", "VALIDATED"):
         page = pages.snapshots(world.services, state=state)["snapshots"]
         assert [row["id"] for row in page] == [one for one, row in shown.items() if row["state"] == state]
+
+
+@pytest.mark.parametrize("later", [0.0, 5 * 3600.0])
+def test_a_list_tells_how_a_release_ended_although_whoever_ended_it_was_cut_off(later: float) -> None:
+    """The dataset's row was written, and its snapshot was not told: the sweep does it, and after hours the night."""
+    world = World()
+    ended = ReleaseOutcome(state=ReleaseState.WITHHELD, at=world.clock(), reason="worse")
+    world.services.ledger.create(a_trained_snapshot(id=NEWER))
+    since = (HistoryEntry(state=D.EMPTY, at=world.clock()),)
+    world.services.ledger.create(
+        a_dataset(D.EMPTY, live=None, outcomes={NEWER: ended}, newest_registered=NEWER, history=since)
+    )
+    world.clock.now += later
+    sweep.sweep(world.services)
+    if later:
+        assert pages.snapshots(world.services)["snapshots"][0]["state"] == "REGISTERED"
+        nightly.every_night(world.services)
+    (shown,) = pages.snapshots(world.services)["snapshots"]
+    assert (shown["state"], shown["reason"]) == ("WITHHELD", "worse")
+    assert shown["state"] == status.snapshot(world.services, NEWER)["state"]
+    sweep.sweep(world.services)
+    assert pages.snapshots(world.services, state="WITHHELD")["snapshots"] == [shown]
 
 
 def test_what_the_gate_and_the_stages_said_of_a_release_that_ended_lies_beside_its_evaluation() -> None:
