@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 CONTAINER = "snapshots"
 # Blocks of one file, and files, that are sent at the same time.
 _AT_ONCE = 8
-_BLOCK = 8 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

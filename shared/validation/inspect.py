@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import xxhash
 
+from shared.chatdata.formats import is_convertible
 from shared.chatdata.splits import Split
 from shared.chatdata.tokens import estimated_tokens
 from shared.validation import meaning
@@ -22,6 +23,7 @@ from shared.validation.digests import DigestEntries
 from shared.validation.jsonl import jsonl_rows, zipped_rows
 from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
+from shared.validation.row_shapes import prepare_command
 from shared.validation.rows import ByteMeter, CheckedRow, FileRefused, RowBatch, Rows, is_bad
 from shared.validation.rules import RULES, TOO_MANY_BAD
 from shared.validation.sources import Chunk, WatchedFile
@@ -104,7 +106,8 @@ class _Inspection:
         source, most = self._source, self._policy.max_file_bytes
         if source.known_format is None:
             name = source.path.rsplit("/", 1)[-1]
-            raise FileRefused("file-extension", name[-40:], ".jsonl, .jsonl.gz or .parquet")
+            how = f"; {prepare_command(name)} makes a snapshot of it" if is_convertible(name) else ""
+            raise FileRefused("file-extension", name[-40:], f".jsonl, .jsonl.gz or .parquet{how}")
         if source.size > most:
             raise FileRefused("too-large", f"{source.size} bytes", f"at most {most} bytes")
 

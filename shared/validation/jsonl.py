@@ -30,7 +30,7 @@ from shared.validation.rows import (
     sniff,
     too_long,
 )
-from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, file_shape, first_values
+from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, document_values, file_shape, first_values
 from shared.validation.sources import Chunk, WatchedFile
 from shared.validation.turns import Dialogue, TurnChecker
 from shared.validation.zipped import ZippedText
@@ -83,7 +83,9 @@ def _refuse_other_shapes(
     if shape.is_no_json:
         first = head[: head.rindex(b"\n")] if b"\n" in head else head
         yield from _rows_of_run(next(LineRun.of(1, 0, first).cut(FEWEST_LINES)), turns, policy)
-    raise FileRefused("file-format", shape.found, named_in(shape.expected, chunk.source.path))
+    rows = rows_shape(document_values(head), chunk.source.path)
+    found = f"{shape.found}, of {rows.found}" if rows else shape.found
+    raise FileRefused("file-format", found, named_in(shape.expected, chunk.source.path))
 
 
 def _head(file: WatchedFile, *, zipped: bool) -> tuple[bytes, bool]:

@@ -40,6 +40,7 @@ _PREPARED = f"{_ROWS}; `droptune prepare FILE --out FOLDER` makes a snapshot of 
 
 _CODINGS = (("utf-32-le", 4, 0), ("utf-32-be", 4, 3), ("utf-16-le", 2, 0), ("utf-16-be", 2, 1))
 _MARKUP = re.compile(rb"<(?:!doctype|html|head|body|\?xml|[a-zA-Z][\w:.-]{0,40}[\s>/])", re.IGNORECASE)
+_SEPARATOR = re.compile(r"[\s,]*+")
 _KEY = re.compile(r"""[\[{\s]{1,40}(["'\u2018-\u201f\u00ab])""")
 
 
@@ -70,13 +71,19 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
         return _array_of_rows(lines) if is_whole else None
     text = start.decode("utf-8", "replace")
     spans = _spans_lines(text, is_whole) if text[0] in "[{" else False
-    if spans and text[0] == "[":
+    if text[0] == "[" and (spans or (not lines and _holds_rows(head))):
         return FileShape("one JSON document (an array)", _PREPARED)
     if any(map(_is_row, lines[1:1000])):
         return None
     if spans:
         return FileShape("JSON objects over several lines each", _PREPARED)
     return _quotes(text) or _table(lines) or _no_json(lines)
+
+
+def _holds_rows(head: bytes) -> bool:
+    """Whether a list that is not over yet holds objects which are no turns."""
+    values = document_values(head)
+    return bool(values) and all(isinstance(value, dict) and "role" not in value for value in values)
 
 
 def first_values(head: bytes, is_whole: bool) -> list[Any]:
@@ -87,6 +94,21 @@ def first_values(head: bytes, is_whole: bool) -> list[Any]:
             found.append(orjson.loads(line))
         except orjson.JSONDecodeError:
             continue
+    return found
+
+
+def document_values(head: bytes) -> list[Any]:
+    """The first values of a document over many lines: those of its array, or objects one after the other."""
+    text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").lstrip()
+    decode, at = json.JSONDecoder().raw_decode, 1 if text[:1] == "[" else 0
+    found: list[Any] = []
+    while len(found) < MOST_VALUES:
+        at = _SEPARATOR.match(text, at).end()  # type: ignore[union-attr]
+        try:
+            value, at = decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            break
+        found.append(value)
     return found
 
 

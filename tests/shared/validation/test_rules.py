@@ -550,6 +550,21 @@ def test_a_file_of_another_format_is_refused_once_with_the_command_that_converts
     assert f"`droptune prepare {quoted} --out FOLDER`" in report.summary
 
 
+@pytest.mark.parametrize("indent", [1, None])
+def test_a_document_of_rows_of_another_format_says_both(indent: int | None) -> None:
+    """Also where it is longer than what is looked at."""
+    for count in (30, 3000):
+        rows = [{"instruction": f"Add 1 to {n}.", "input": "", "output": f"{n + 1}"} for n in range(count)]
+        report = check(json.dumps(rows, indent=indent).encode())
+        assert [finding.rule for finding in report.findings] == ["file-format"]
+        assert "of rows that look like Alpaca (instruction, input, output)" in report.summary
+        assert "`droptune prepare data.jsonl --out FOLDER`" in report.summary
+
+
+def test_a_file_that_only_prepare_reads_is_told_with_the_command() -> None:
+    assert "`droptune prepare faq.csv --out FOLDER` makes a snapshot of it" in check(b"q,a\n1,2\n", "faq.csv").summary
+
+
 def test_rows_of_another_format_among_good_ones_are_bad_rows() -> None:
     report = check(GOOD_ROWS + SHAREGPT * 2, min_rows=3)
     assert [(finding.rule, finding.count) for finding in report.findings] == [("messages-missing", 2)]

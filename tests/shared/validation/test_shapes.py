@@ -28,10 +28,7 @@ def shape_of(data: bytes) -> str:
         (json.dumps(ROWS).encode(), "one JSON array of 90 values"),
         (json.dumps(ROWS, indent=2).encode(), "one JSON document (an array)"),
         (json.dumps(ROWS * 50, indent=2).encode(), "one JSON document (an array)"),
-        (
-            json.dumps(ROWS * 50).encode(),
-            "",
-        ),  # one line longer than what is looked at: the row is too long, or an array
+        (json.dumps(ROWS * 50).encode(), "one JSON document (an array)"),  # one line longer than what is looked at
         (b"[\n" + b",\n".join(LINES) + b"\n]\n", "one JSON document (an array)"),
         (b"\n".join(json.dumps(row, indent=1).encode() for row in ROWS), "JSON objects over several lines each"),
         (
@@ -66,6 +63,7 @@ def test_a_file_in_another_shape_is_named(data: bytes, found: str) -> None:
         b"\n".join([b"question,answer", *LINES]),
         b"\n".join(line.replace(b"So.", b"\xe9") for line in LINES),
         b"\n".join(line.replace(b'"So."', b"NaN") for line in LINES),
+        json.dumps([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}] * 3000).encode(),
         b"[]\n" + b"\n".join(LINES),
         b"",
         b"\n\n",
