@@ -170,7 +170,15 @@ def test_a_key_that_could_be_guessed_is_refused_and_not_shown(monkeypatch: pytes
 
 
 def test_every_setting_that_holds_a_key_is_a_secret() -> None:
-    assert sorted(SECRETS) == ["data", "notify_key", "notify_webhook", "notify_webhook_secret", "scoring_keys"]
+    assert sorted(SECRETS) == [
+        "data",
+        "notify_key",
+        "notify_webhook",
+        "notify_webhook_secret",
+        "page_keys",
+        "page_reader_keys",
+        "scoring_keys",
+    ]
 
 
 @pytest.mark.parametrize(

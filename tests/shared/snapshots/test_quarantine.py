@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared import naming
 from shared.snapshots.quarantine import BLOCK, quarantine_of
 from shared.validation import BadRow
 from tests.fakes import World, dialogues
@@ -27,9 +28,8 @@ def the_quarantine(world: World) -> list[dict[str, Any]]:
 
 
 def the_report(world: World) -> dict[str, Any]:
-    (name,) = [
-        name for container, name in world.storage.blobs if container == "reports" and name != "training-speed.json"
-    ]
+    (snapshot,) = world.states()
+    name = naming.report(snapshot)
     found: dict[str, Any] = json.loads(world.storage.blobs["reports", name].data)
     return found
 
