@@ -167,7 +167,7 @@ class _Inspection:
     def _take_batch(self, batch: RowBatch) -> None:
         dialogues, offsets = batch.dialogues, batch.offsets
         numbers = range(batch.number, batch.number + len(batch))
-        digests = list(map(xxhash.xxh3_128_digest, dialogues.data, dialogues.seeds))
+        digests = dialogues.digests()
         self._digests.extend(digests, numbers, offsets)
         tokens = self._measure(batch)
         if self._policy.meaning:
@@ -182,9 +182,9 @@ class _Inspection:
         """Count what the statistics tell; the estimated tokens of each row."""
         dialogues, measures = batch.dialogues, self._result.measures
         turns = list(map(len, dialogues.roles))
-        tokens = list(map(estimated_tokens, map(len, dialogues.data), turns))
+        tokens = list(map(estimated_tokens, dialogues.sizes(), turns))
         self._lengths += turns
-        self._characters += [len(text) + 1 - count for text, count in zip(dialogues.texts, turns, strict=True)]
+        self._characters += dialogues.characters()
         self._tokens += tokens
         if len(self._lengths) >= _AT_A_TIME:
             self._flush()
@@ -207,8 +207,8 @@ class _Inspection:
         result = self._result
         if result.answers_differ:
             return
-        for contents in batch.dialogues.contents:
-            answer = xxhash.xxh3_128_digest(contents[-1].encode())
+        for text in batch.dialogues.answers():
+            answer = xxhash.xxh3_128_digest(text.encode())
             result.answers_differ = result.answer is not None and answer != result.answer
             result.answer = answer
             if result.answers_differ:

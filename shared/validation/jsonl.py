@@ -14,6 +14,7 @@ import orjson
 
 from shared.validation import scan
 from shared.validation.decoding import QUOTE, decode, has_null_in_list, measure, quotes_agree
+from shared.validation.dialogues import Dialogue
 from shared.validation.gunzip import DamagedGzip, Gunzip
 from shared.validation.lines import BlankRun, LineRun, LongLine, owned, runs_of
 from shared.validation.policy import Policy
@@ -32,7 +33,7 @@ from shared.validation.rows import (
 )
 from shared.validation.shapes import FEWEST_LINES, HEAD_BYTES, document_values, file_shape, first_values
 from shared.validation.sources import Chunk, WatchedFile
-from shared.validation.turns import Dialogue, TurnChecker
+from shared.validation.turns import TurnChecker
 from shared.validation.zipped import ZippedText
 
 _ROLE, _CONTENT = itemgetter("role"), itemgetter("content")

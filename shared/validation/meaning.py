@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from shared.validation import scan
+from shared.validation.dialogues import Dialogue, Dialogues
 from shared.validation.policy import Policy
 from shared.validation.rules import Problem, kind_of
-from shared.validation.turns import Dialogue, DialogueBatch
 
 MARKERS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
@@ -23,7 +23,7 @@ _MARKER_SIGNS = (("|", b"<|"), ("]", b"INST]"), (">", b"SYS>>"), (">", b"_of_tur
 """One of these is in each marker, with that of its characters which is seldom in text."""
 _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
 _CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
-_TAIL = 24
+TAIL = 24  # characters of which an answer that repeats itself ends, over and over
 _PIECE, _LONGEST_SECRET = 1 << 18, 1 << 14  # characters
 
 
@@ -61,18 +61,18 @@ _SECRETS = (
         re.compile(r"(?<![\w-])(?=[\w-]*?\beyJ[\w-]{10})[\w-]++\.eyJ[\w-]{10,}+\.[\w-]{10}"),
     ),
 )
+_LONGEST_SIGN = max(map(len, (*(secret.sign for secret in _SECRETS), *(sign for _, sign in _MARKER_SIGNS))))
 SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
 
 
 def remarks(
-    dialogues: DialogueBatch, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
+    dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
-    signs = scan.ByteSearch(dialogues.whole)
-    may_hold_marker = any(signs.holds(sign, rare) for rare, sign in _MARKER_SIGNS)
-    may_hold_control = scan.holds_control_character(dialogues.whole)
-    suspected = [secret for secret in _SECRETS if signs.holds(secret.sign, secret.rare)]
-    for at, dialogue in enumerate(dialogues.each()):
+    may_hold_marker, may_hold_control, suspected = _signs_in(dialogues.whole)
+    may_be_any = may_hold_marker or may_hold_control or suspected or max(tokens) > policy.context_tokens
+    some = enumerate(dialogues.each()) if may_be_any else dialogues.standing_out(prompts, policy.max_repeats)
+    for at, dialogue in some:
         if tokens[at] > policy.context_tokens:
             found = f"about {tokens[at]} tokens"
             yield at, Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
@@ -90,6 +90,20 @@ def remarks(
         for remark in (_prompt(prompts[at], dialogue), _loop(dialogue, policy.max_repeats)):
             if remark is not None:
                 yield at, remark
+
+
+def _signs_in(texts: bytes) -> tuple[bool, bool, list[_Secret]]:
+    """Whether there may be a template marker in some texts, or a control character, and which secrets may be."""
+    marker = control = False
+    suspected: set[_Secret] = set()
+    for window in scan.windows(texts, _LONGEST_SIGN - 1):
+        signs = scan.ByteSearch(window)
+        marker = marker or any(signs.holds(sign, rare) for rare, sign in _MARKER_SIGNS)
+        control = control or scan.holds_control_character(window)
+        suspected.update(
+            secret for secret in _SECRETS if secret not in suspected and signs.holds(secret.sign, secret.rare)
+        )
+    return marker, control, [secret for secret in _SECRETS if secret in suspected]
 
 
 def _holds(pattern: re.Pattern[str], content: str) -> bool:
@@ -117,10 +131,10 @@ def _prompt(prompt: Any, dialogue: Dialogue) -> Problem | None:
 def _loop(dialogue: Dialogue, times: int) -> Problem | None:
     """An answer whose last words come over and over, right up to its end."""
     answer = dialogue.contents[-1].rstrip()
-    if len(answer) < times * _TAIL:
+    if len(answer) < times * TAIL:
         return None
-    tail = answer[-_TAIL:]
-    period = len(answer) - _TAIL - answer.rfind(tail, 0, len(answer) - 1)
+    tail = answer[-TAIL:]
+    period = len(answer) - TAIL - answer.rfind(tail, 0, len(answer) - 1)
     if period > len(answer) // times:
         return None
     looped = period * times

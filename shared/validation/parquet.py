@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from shared.validation import footer, texts
+from shared.validation.columns import plain_rows
 from shared.validation.lines import READ_SIZE
 from shared.validation.pages import VALUE_BYTES, MustStayShared, PageWatch
 from shared.validation.policy import Policy
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
+_PIECE_BYTES = 2**20  # that are looked at as columns: a call of Arrow takes as long as a few texts
 _BUFFER = 2 * 2**20  # holds the dictionary of a page of a megabyte, so that it is not read twice
 _MAGIC = b"PAR1"
 _READ_BESIDES = ("prompt", "prompt_id")
@@ -81,9 +83,15 @@ def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, m
             decoded += repeated + batch.nbytes
             check_expansion(decoded, chunk.source.size, policy)
             may_be_long = repeated > policy.max_line_bytes
-            for start, few in _slices(batch):
-                is_long = may_be_long or few.nbytes > policy.max_line_bytes
-                yield from _batch_rows(few, number + start, opened.extras, turns, policy, may_be_long=is_long)
+            for start, piece in _slices(batch, _PIECE_BYTES):
+                plain = None if may_be_long else plain_rows(piece, number + start, opened.extras, turns, policy)
+                if plain is not None:
+                    yield plain
+                    continue
+                for further, few in _slices(piece, READ_SIZE):
+                    is_long = may_be_long or few.nbytes > policy.max_line_bytes
+                    at = number + start + further
+                    yield from _batch_rows(few, at, opened.extras, turns, policy, may_be_long=is_long)
             number += batch.num_rows
 
 
@@ -157,9 +165,9 @@ class _Opened:
         return self._readers[shared]
 
 
-def _slices(batch: pyarrow.RecordBatch) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
-    """A batch in pieces of about READ_SIZE bytes, each with the place of its first row."""
-    step = max(1, batch.num_rows * READ_SIZE // max(batch.nbytes, READ_SIZE))
+def _slices(batch: pyarrow.RecordBatch, size: int) -> Iterator[tuple[int, pyarrow.RecordBatch]]:
+    """A batch in pieces of about so many bytes, each with the place of its first row."""
+    step = max(1, batch.num_rows * size // max(batch.nbytes, size))
     for start in range(0, batch.num_rows, step):
         yield start, batch.slice(start, step)
 
@@ -250,7 +258,11 @@ def _batch_rows(
     batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: TurnChecker, policy: Policy, *, may_be_long: bool
 ) -> Iterator[Rows]:
     """All at once if they are plainly good, else a few at once, else each by itself."""
-    plain = None if may_be_long else _plain_batch(batch, number, extras, turns, policy)
+    plain = None
+    if not may_be_long and batch.num_rows > FEW:
+        plain = plain_rows(batch, number, extras, turns, policy)
+    if not may_be_long and plain is None:
+        plain = _plain_batch(batch, number, extras, turns, policy)
     if plain is not None:
         yield plain
     elif batch.num_rows > FEW and not may_be_long:
@@ -263,7 +275,7 @@ def _batch_rows(
 def _plain_batch(
     batch: pyarrow.RecordBatch, number: int, extras: list[str], turns: TurnChecker, policy: Policy
 ) -> RowBatch | None:
-    """The rows, if all are plainly good; None says nothing."""
+    """As `plain_rows`, over Python values: for few rows, and for texts that are shared."""
     import pyarrow.compute as pc  # type: ignore[import-untyped]
 
     messages = batch.column("messages")

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from shared.validation.dialogues import Dialogue, Dialogues
 from shared.validation.lines import BlankRun
 from shared.validation.policy import Policy
 from shared.validation.rules import RULES, Problem
-from shared.validation.turns import Dialogue, DialogueBatch
 
 _EXPANSION_FROM = 64 * 2**20
 TELLING = 16  # bytes that tell any format
@@ -64,7 +64,7 @@ class RowBatch:
     number: int
     """Of the first."""
     offsets: Sequence[int | None]
-    dialogues: DialogueBatch
+    dialogues: Dialogues
     columns: Sequence[tuple[str, ...]]
     prompts: Sequence[Any]
     prompt_ids: Sequence[Any]

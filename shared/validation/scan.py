@@ -5,14 +5,16 @@ numpy is loaded when it is first needed: whoever only imports the package should
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LINE_FEED, _BACKSLASH, _U = b"\n\\u"
-_CONTROL_CODES = [*range(1, 9), 0x0B, *range(0x0E, 0x20)]
-_BLANK, _DELETE, _ANY = b" \x7f?"
+_CONTROL_RANGES = (1, 8), (0x0E, 0x1F)
+_VERTICAL_TAB, _DELETE, _ANY = b"\x0b\x7f?"
+_WINDOW = 1 << 18
 
 
 def count(data: bytes, code: int) -> int:
@@ -40,11 +42,22 @@ def holds_numbered_quote(data: bytes) -> bool:
 
 def holds_control_character(data: bytes) -> bool:
     """Whether there are characters that nobody can see; NUL, white space and line ends are none of them."""
-    import numpy
-
     codes = _codes(data)
-    counts = numpy.bincount(codes[codes < _BLANK], minlength=_BLANK)
-    return bool(counts[_CONTROL_CODES].any()) or _DELETE in data
+    # Less than the first of a range makes a number above all others: each range takes one pass.
+    ranged = any(int((codes - first).min()) <= last - first for first, last in _CONTROL_RANGES) if data else False
+    return ranged or _VERTICAL_TAB in data or _DELETE in data
+
+
+def windows(data: bytes, overlap: int) -> Iterator[bytes]:
+    """The same bytes some at a time, so that what is computed of them stays in the processor's cache.
+
+    So many at the end of each are also at the start of the next.
+    """
+    if len(data) <= _WINDOW:
+        yield data
+        return
+    for start in range(0, len(data), _WINDOW):
+        yield data[start : start + _WINDOW + overlap]
 
 
 def _codes(data: bytes) -> NDArray[Any]:

@@ -21,9 +21,9 @@ import xxhash
 from shared.chatdata.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of
 from shared.chatdata.templates import fold_system_turn
 from shared.validation.chunks import StagedBlocks, UndecidedRow
+from shared.validation.dialogues import Dialogue
 from shared.validation.digests import DigestSet
 from shared.validation.policy import Policy
-from shared.validation.turns import Dialogue
 
 _ROW_OVERHEAD = 160  # what Python adds to a small row held in a list
 

@@ -81,7 +81,7 @@ def as_python(array: pyarrow.Array) -> list[Any]:
     kind = array.type
     if types.is_dictionary(kind):
         used = array.indices.to_pylist()
-        words = {at: _text(array.dictionary[at].as_py()) for at in set(used) if at is not None}
+        words = {at: text_of(array.dictionary[at].as_py()) for at in set(used) if at is not None}
         return list(map(words.get, used))
     if types.is_struct(kind):
         names = [kind.field(at).name for at in range(kind.num_fields)]
@@ -95,8 +95,9 @@ def as_python(array: pyarrow.Array) -> list[Any]:
         lengths = pc.list_value_length(array).to_pylist()
         return [None if length is None else list(islice(flat, length)) for length in lengths]
     values: list[Any] = array.to_pylist()
-    return list(map(_text, values)) if _is_bytes(kind) else values
+    return list(map(text_of, values)) if _is_bytes(kind) else values
 
 
-def _text(value: Any) -> Any:
+def text_of(value: Any) -> Any:
+    """A text, of which Arrow may have given the bytes; anything else as it is. Raises UnicodeDecodeError."""
     return value.decode() if isinstance(value, bytes) else value

@@ -8,14 +8,15 @@ them together.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import xxhash
 
 from shared.conversion.roles import ALIASES, TOOL_ROLES
 from shared.validation import scan
+from shared.validation.dialogues import Dialogue, DialogueBatch
 from shared.validation.policy import Policy
 from shared.validation.row_shapes import (
     PARTS_FIX,
@@ -39,49 +40,6 @@ INVISIBLE = "".join(
               0x3000, 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)))
 )  # fmt: skip
 """White space, and what takes part in no visible text by itself: joiners, marks of direction, fillers, blanks."""
-
-
-class Dialogue(NamedTuple):
-    """A good row: who speaks, and what.
-
-    `text` is all contents with NUL between them, which no content has. It is hashed with `seed`, which is made of the
-    roles: so hashes are equal for equal dialogues only, whatever file they come from.
-    """
-
-    roles: tuple[str, ...]
-    contents: list[str]
-    text: str
-    seed: int
-    fields: tuple[str, ...] = ()
-    """Names in its turns, where there are others than role and content."""
-
-    def alone(self) -> DialogueBatch:
-        """This one, as column of one."""
-        data = self.text.encode()
-        return DialogueBatch([self.roles], [self.contents], [self.text], [self.seed], [data], data)
-
-
-class DialogueBatch(NamedTuple):
-    """Good dialogues one after the other, by column."""
-
-    roles: list[tuple[str, ...]]
-    contents: list[list[str]]
-    texts: list[str]
-    seeds: list[int]
-    data: list[bytes]
-    """The texts in UTF-8."""
-    whole: bytes
-    """All of that, with NUL between: what is to be found in none of them is looked for once."""
-
-    def head(self, count: int) -> DialogueBatch:
-        """The first ones."""
-        data = self.data[:count]
-        roles, contents = self.roles[:count], self.contents[:count]
-        return DialogueBatch(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
-
-    def each(self) -> Iterator[Dialogue]:
-        """One by one."""
-        return map(Dialogue, self.roles, self.contents, self.texts, self.seeds)
 
 
 class TurnChecker:
@@ -114,6 +72,10 @@ class TurnChecker:
         data = list(map(str.encode, texts))
         found = DialogueBatch(patterns, parted, texts, seeds, data, b"\0".join(data))
         return found if scan.count(found.whole, 0) == len(contents) - 1 else None
+
+    def seed_of(self, roles: tuple[str | None, ...]) -> int | None:
+        """The seed of the hash of dialogues with these roles; None unless the sequence was found good before."""
+        return self._good_patterns.get(roles)  # type: ignore[arg-type]
 
     def examine(self, row: Any) -> tuple[Dialogue | None, list[Problem]]:
         """Return the row's dialogue with warnings, or every problem of the row if one of them is an error.

@@ -1,0 +1,117 @@
+"""Good dialogues, one by one and many at a time, whatever the format of their file.
+
+Made by `turns` of Python values, and by `columns` of those of Arrow; whoever reads a chunk measures, hashes and
+stages them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import xxhash
+
+
+class Dialogue(NamedTuple):
+    """A good row: who speaks, and what.
+
+    `text` is all contents with NUL between them, which no content has. It is hashed with `seed`, which is made of the
+    roles: so hashes are equal for equal dialogues only, whatever file they come from.
+    """
+
+    roles: tuple[str, ...]
+    contents: list[str]
+    text: str
+    seed: int
+    fields: tuple[str, ...] = ()
+    """Names in its turns, where there are others than role and content."""
+
+    def alone(self) -> DialogueBatch:
+        """This one, as column of one."""
+        data = self.text.encode()
+        return DialogueBatch([self.roles], [self.contents], [self.text], [self.seed], [data], data)
+
+
+class Dialogues(Protocol):
+    """Good dialogues that follow each other."""
+
+    @property
+    def roles(self) -> list[tuple[str, ...]]:
+        """Who speaks in each."""
+        ...
+
+    @property
+    def whole(self) -> bytes:
+        """All texts in UTF-8: what is to be found in none of them is looked for once."""
+        ...
+
+    def head(self, count: int) -> Dialogues:
+        """The first ones."""
+        ...
+
+    def each(self) -> Iterator[Dialogue]:
+        """One by one."""
+        ...
+
+    def digests(self) -> list[bytes]:
+        """The hash of each."""
+        ...
+
+    def sizes(self) -> list[int]:
+        """The bytes of each text."""
+        ...
+
+    def characters(self) -> list[int]:
+        """The characters of each one's contents."""
+        ...
+
+    def answers(self) -> Iterator[str]:
+        """The last content of each."""
+        ...
+
+    def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
+        """Those, with their places, whose prompt may differ or whose answer may repeat its end so often."""
+        ...
+
+
+class DialogueBatch(NamedTuple):
+    """Dialogues as Python objects, by column."""
+
+    roles: list[tuple[str, ...]]
+    contents: list[list[str]]
+    texts: list[str]
+    seeds: list[int]
+    data: list[bytes]
+    """The texts in UTF-8."""
+    whole: bytes
+    """All of that, with NUL between."""
+
+    def head(self, count: int) -> DialogueBatch:
+        """The first ones."""
+        data = self.data[:count]
+        roles, contents = self.roles[:count], self.contents[:count]
+        return DialogueBatch(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
+
+    def each(self) -> Iterator[Dialogue]:
+        """One by one."""
+        return map(Dialogue, self.roles, self.contents, self.texts, self.seeds)
+
+    def digests(self) -> list[bytes]:
+        """The hash of each."""
+        return list(map(xxhash.xxh3_128_digest, self.data, self.seeds))
+
+    def sizes(self) -> list[int]:
+        """The bytes of each text."""
+        return list(map(len, self.data))
+
+    def characters(self) -> list[int]:
+        """The characters of each one's contents."""
+        return [len(text) + 1 - len(roles) for text, roles in zip(self.texts, self.roles, strict=True)]
+
+    def answers(self) -> Iterator[str]:
+        """The last content of each."""
+        return (contents[-1] for contents in self.contents)
+
+    def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
+        """All of them: a closer look costs no more than one that tells which."""
+        return enumerate(self.each())
