@@ -54,7 +54,12 @@ def _dialogues_of(messages: pyarrow.Array, turns: TurnChecker) -> DialogueColumn
         return None
     fields = dict(zip(spoken.type.names, spoken.flatten(), strict=True))
     roles, contents = fields.pop("role"), _strings(fields.pop("content"))
-    if contents is None or contents.null_count or any(field.null_count < len(field) for field in fields.values()):
+    if (
+        contents is None
+        or contents.null_count
+        or roles.null_count
+        or any(field.null_count < len(field) for field in fields.values())
+    ):
         return None
     bounds = numpy.zeros(len(messages) + 1, numpy.int32)
     numpy.cumsum(pc.list_value_length(messages).to_numpy(), out=bounds[1:])
@@ -78,18 +83,18 @@ def _strings(array: pyarrow.Array) -> pyarrow.StringArray | None:
 
 
 def _patterns(roles: pyarrow.Array, bounds: NDArray[Any]) -> list[tuple[str | None, ...]]:
-    """Who speaks in each dialogue; None for an absent role. Equal ones are one object."""
+    """Who speaks in each dialogue. Equal ones are one object."""
     import numpy
     import pyarrow.types as types  # type: ignore[import-untyped]
 
     coded = roles if types.is_dictionary(roles.type) else roles.dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(numpy.int32)
+    codes = coded.indices.to_numpy(zero_copy_only=False).astype(numpy.int32)
     whole, width = codes.tobytes(), codes.itemsize
     keys = [whole[start:end] for start, end in pairwise((bounds * width).tolist())]
 
     @cache
     def word(code: int) -> str | None:
-        return None if code < 0 else texts.text_of(coded.dictionary[code].as_py())
+        return texts.text_of(coded.dictionary[code].as_py())  # type: ignore[no-any-return]
 
     patterns = {key: tuple(map(word, numpy.frombuffer(key, numpy.int32).tolist())) for key in set(keys)}
     return [patterns[key] for key in keys]
@@ -105,7 +110,7 @@ def _say_something(contents: pyarrow.StringArray) -> bool:
         return False
     odd = numpy.flatnonzero(~_begins_visibly()[data[starts]])
     odd = odd[(data[ends[odd] - 1] >= 0x80) | ~_begins_visibly()[data[ends[odd] - 1]]]
-    return all(text.strip(INVISIBLE) for text in contents.take(odd).to_pylist())
+    return all(contents[at].as_py().strip(INVISIBLE) for at in odd.tolist())
 
 
 @cache
@@ -215,11 +220,14 @@ class DialogueColumns:
     def characters(self) -> list[int]:
         """The characters of each one's contents."""
         import numpy
-        import pyarrow.compute as pc
 
-        turns = numpy.diff(self.bounds)
-        characters: list[int] = (pc.utf8_length(self._joined).to_numpy() + 1 - turns).tolist()
-        return characters
+        data, ends = _memory(self._joined)
+        counts: list[int] = (ends[1:] - ends[:-1] + 1 - numpy.diff(self.bounds)).tolist()
+        # Most texts are ASCII: one pass shows which are not.
+        for at in numpy.flatnonzero(numpy.minimum.reduceat(data.view(numpy.int8), ends[:-1]) < 0).tolist():
+            text = data[ends[at] : ends[at + 1]].tobytes()
+            counts[at] -= len(text) - len(text.decode())
+        return counts
 
     def answers(self) -> Iterator[str]:
         """The last content of each."""
