@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from shared.chatdata.tokens import estimated_tokens
 from shared.validation import Policy, meaning
+from shared.validation.batches import plain_values
 from shared.validation.columns import plain_rows
 from shared.validation.dialogues import Dialogue
-from shared.validation.parquet import _plain_batch
 from shared.validation.rows import RowBatch
 from shared.validation.turns import INVISIBLE, TurnChecker
 
@@ -112,7 +112,7 @@ def seen(rows: RowBatch) -> dict[str, Any]:
 @given(batches())
 def test_rows_are_good_over_columns_just_where_they_are_as_python_values(batch: pa.RecordBatch) -> None:
     turns = checker()
-    columns, values = (plain_rows(batch, 5, ["more"], turns, POLICY), _plain_batch(batch, 5, ["more"], turns, POLICY))
+    columns, values = (plain_rows(batch, 5, ["more"], turns, POLICY), plain_values(batch, 5, ["more"], turns, POLICY))
     assert (columns is None) == (values is None)
     if columns is not None and values is not None:
         assert seen(columns) == seen(values)
