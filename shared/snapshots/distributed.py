@@ -88,8 +88,9 @@ class DistributedValidation:
         if lost := [number for number, trouble in troubles.items() if trouble.lost >= MOST_LOST]:
             for number in lost:  # a person may ask for them once more
                 results.forget_trouble(number)
-            part, times = _named(self.parts[lost[0]]), troubles[lost[0]].lost
-            raise WorkerLost(f"{part}: its check ended the worker {times} times; split the file, or mend it")
+            part, times = self.parts[lost[0]], troubles[lost[0]].lost
+            mend = "split the file, mend it, or upload it unpacked" if part.goes_on else "split the file, or mend it"
+            raise WorkerLost(f"{_named(part)}: its check ended the worker {times} times; {mend}")
         new = [number for number, trouble in troubles.items() if trouble.failed > trouble.reported]
         for number in new:
             troubles[number].reported = troubles[number].failed

@@ -147,7 +147,7 @@ class PartCheck:
     def _check(self, number: int, lease: HeldLease, again: bool) -> str:
         """Reads one part and records its result, or why it could not be read."""
         trouble = self.results.trouble(number)
-        if trouble.begun:  # by a worker that has not come to an end, though its lease has
+        if trouble.begun and trouble.lost < MOST_LOST:  # by a worker that has not come to an end, though its lease has
             trouble.lost += 1
         if trouble.lost >= MOST_LOST:
             self.results.put_trouble(number, trouble)
