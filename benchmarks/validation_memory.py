@@ -89,7 +89,7 @@ def peak(path: Path, most_mb: float, threads: int) -> dict[str, float]:
     """Checks the file in so many threads at once; the peak of memory and of what was counted, in MB."""
     import pyarrow.parquet  # noqa: F401 - loaded once, whoever needs it first
 
-    bound, before = MemoryBound(), _resident()
+    bound, before = MemoryBound(), peak_memory()
     counted: list[float] = []
 
     def check() -> None:
@@ -118,10 +118,10 @@ def peak(path: Path, most_mb: float, threads: int) -> dict[str, float]:
     for thread in started:
         thread.join()
     taken, estimate = max(counted) / MB, size / MB
-    return {"peak": _resident() - before, "counted": taken, "estimate": estimate, "size": source.size / 1e6}
+    return {"peak": peak_memory() - before, "counted": taken, "estimate": estimate, "size": source.size / 1e6}
 
 
-def _resident() -> float:
+def peak_memory() -> float:
     """The peak of resident memory so far, in MB. `getrusage` would tell that of the parent if it was higher."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1024 if found else 0.0

@@ -96,8 +96,8 @@ class DistributedValidation:
             troubles[number].reported = troubles[number].failed
             results.put_trouble(number, troubles[number])
         if new:
-            part, error = _named(self.parts[new[0]]), troubles[new[0]].error
-            raise ServiceBusy(f"{part} could not be checked: {error}")
+            name, error = _named(self.parts[new[0]]), troubles[new[0]].error
+            raise ServiceBusy(f"{name} could not be checked: {error}")
         waiting = {number for number in missing if self.parts[number].goes_on and checked(number - 1) not in recorded}
         for number in missing:
             if number not in waiting:
