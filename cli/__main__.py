@@ -267,6 +267,22 @@ def resume(dataset: DatasetName, as_json: Json = False) -> None:
     _request("datasets/{name}/resume", _dataset, dataset, as_json)
 
 
+@app.command()
+def rm(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The whole name of a dataset.")],
+    files: Annotated[bool, typer.Option("--files", help="What was dropped goes as well.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a dataset with everything that is its own, after showing what goes and what stays."""
+    import getpass
+
+    from cli import removing
+
+    with _client() as client:
+        raise typer.Exit(removing.remove(client, dataset, files=files, yes=yes, by=getpass.getuser(), as_json=as_json))
+
+
 def _snapshot(client: AppClient, name: str) -> str:
     return client.snapshot_id(name)
 

@@ -50,6 +50,10 @@ class AppClient:
         """Asks for something to be done; the JSON of the answer. Raises CommandFailed, also when it is declined."""
         return self._send("POST", path, query).json()
 
+    def send(self, method: str, path: str, **query: str) -> Any:
+        """The same with any method. Raises CommandFailed."""
+        return self._send(method, path, query).json()
+
     def _send(self, method: str, path: str, query: dict[str, str]) -> httpx.Response:
         import httpx
 

@@ -89,6 +89,30 @@ def resume_dataset(req: Request) -> Response:
     return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], _by(req)))
 
 
+@web.route(
+    blueprint,
+    "DELETE",
+    "datasets/{name}",
+    status=202,
+    errors=(400, *ACTION_ERRORS),
+    query=(BY, ("confirm", "The dataset's name once more."), ("files", "`true`: what was dropped goes as well.")),
+)
+def delete_dataset(req: Request) -> Response:
+    """Deletes a dataset with everything that is its own; its models stay, and so does what was dropped unless asked."""
+    from shared.operations import actions
+
+    name = req.path_params["name"]
+    if req.query_params.get("confirm") != name:
+        plan = "GET /api/datasets/{name}/deletion says what goes and what stays"
+        text = f"this deletes {name[:60]} for good: to confirm it, repeat the name as ?confirm=; {plan}"
+        return web.refusal(400, "confirmation_needed", text)
+    return _answered(lambda: actions.delete(runtime.services(), name, _by(req), _is_true(req, "files")))
+
+
+def _is_true(req: Request, name: str) -> bool:
+    return req.query_params.get(name, "").lower() in ("1", "true", "yes")
+
+
 def _by(req: Request) -> str:
     """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
     name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"

@@ -148,6 +148,28 @@ def get_dataset(req: Request) -> Response:
     return _about(req.path_params["name"], status.dataset, unknown)
 
 
+@web.route(
+    blueprint,
+    "GET",
+    "datasets/{name}/deletion",
+    errors=STATUS_ERRORS,
+    query=(("files", "`true`: as if what was dropped were to go as well."),),
+)
+def plan_deletion(req: Request) -> Response:
+    """What the deletion of a dataset would take away, what it would leave, and what the dataset costs now."""
+    import msgspec
+
+    from shared.operations import deletion_plan
+
+    with_files = req.query_params.get("files", "").lower() in ("1", "true", "yes")
+    unknown = "there is no dataset of that name; GET /api/datasets lists them"
+
+    def show(services: Services, name: str) -> object:
+        return msgspec.to_builtins(deletion_plan.plan(services, name, with_files))
+
+    return _about(req.path_params["name"], show, unknown)
+
+
 @web.route(blueprint, "GET", "health", caller="anybody")
 def health(req: Request) -> Response:
     """That the app is indexed and its settings are right; it needs no other service.

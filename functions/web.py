@@ -43,7 +43,7 @@ PREFIX = "api/"
 
 
 def route[F: Callable[..., Any]](
-    blueprint: func.Blueprint, method: Literal["GET", "POST"], path: str, **described: Any
+    blueprint: func.Blueprint, method: Literal["GET", "POST", "DELETE"], path: str, **described: Any
 ) -> Callable[[F], F]:
     """Declares an HTTP function, for the platform and for the OpenAPI document; `described`: fields of ApiRoute.
 

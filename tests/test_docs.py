@@ -130,7 +130,7 @@ def test_every_default_on_the_page_can_be_given_as_it_stands(monkeypatch: pytest
 
 def test_settings_named_in_the_pages_exist() -> None:
     known = {setting_name(name) for name in Settings.model_fields}
-    states = {*SnapshotState, *ReleaseState, "SLEEPING", "WAKING", "EMPTY"}
+    states = {*SnapshotState, *ReleaseState, *DatasetState}
     elsewhere = {"APP", "KEY", "SNAPSHOT", "STORAGE", "WORKSPACE", "FUNCTION_APP", MARKER, "ARM_CLOUD_METADATA_URL",
                  "REGISTRY_DISCOVERY_ENDPOINT_URL", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE",
                  "SSL_CERT_FILE", "DONE", "DECIDED_BY_USERS", "REMOVED", "PYTHON_ENABLE_INIT_INDEXING"}  # fmt: skip

@@ -100,6 +100,10 @@ class Cards:
                 card = _read(blob.metadata.get("card", ""), snapshot)
                 yield KeptCard(snapshot, card, blob.name, blob.etag, blob.uploaded_at)
 
+    def forget(self, snapshot: str) -> None:
+        """Takes away the card of a snapshot whose row is gone."""
+        self._storage.delete(CONTAINER, f"{FOLDER}{naming.dataset_of(snapshot)}/{snapshot}")
+
     def remove(self, kept: KeptCard) -> None:
         """Takes a card away. Raises LedgerConflict when it was written again since it was listed."""
         self._storage.delete(CONTAINER, kept.blob, kept.etag)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.errors import Damaged, LedgerConflict, NotFound
@@ -105,6 +105,13 @@ class Claims:
         with contextlib.suppress(NotFound, LedgerConflict, Damaged):
             holder, etag = self._read(name)
             self._storage.replace(CONTAINER, name, _content(holder), etag, {HOLDER: holder})
+
+    def drop(self, is_gone: Callable[[str], bool]) -> None:
+        """Deletes the claims of snapshots that are gone, by their ids: whoever was cut off had not noted its own."""
+        for blob in list(self._storage.list(CONTAINER, FOLDER)):
+            if (holder := blob.metadata.get(HOLDER, "")) and is_gone(holder):
+                with contextlib.suppress(LedgerConflict):  # it is somebody else's by now
+                    self._storage.delete(CONTAINER, blob.name, blob.etag)
 
     def _trains(self, holder: str) -> bool:
         """Whether a snapshot is on its way to a trained model, or has one."""

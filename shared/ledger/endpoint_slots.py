@@ -60,6 +60,19 @@ class EndpointSlots:
             except LedgerConflict:
                 continue
 
+    def forget(self, dataset: str) -> None:
+        """Nothing is kept of a dataset that is gone."""
+        while True:
+            kept, etag = self._read()
+            if dataset not in kept.taken:
+                return
+            left = {name: at for name, at in kept.taken.items() if name != dataset}
+            try:
+                write_if_still(self._storage, CONTAINER, BLOB, msgspec.json.encode(TakenSlots(taken=left)), etag)
+                return
+            except LedgerConflict:
+                continue
+
     def _holding(self, kept: TakenSlots) -> dict[str, float]:
         """Who holds a slot: by the row, or because the row may not show it yet.
 

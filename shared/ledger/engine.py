@@ -59,7 +59,8 @@ class Announcement:
 class StepResult:
     """What a step's act brought: the state to be in, why, other fields to change, and which rows may move now.
 
-    `poll_in`: seconds until the row is polled again (0 now, None never).
+    `poll_in`: seconds until the row is polled again (0 now, None never). With `gone` the row is deleted instead of
+    written, and then that is called.
     """
 
     state: Any
@@ -67,6 +68,7 @@ class StepResult:
     changes: Mapping[str, Any] = field(default_factory=dict)
     poll_in: float | None = 0
     then: tuple[Announcement, ...] = ()
+    gone: Callable[[], object] | None = None
 
 
 class StepHandler(Protocol):
@@ -120,6 +122,8 @@ class Engine:
                 return self._one_step(stored, lease)
         except (LeaseHeld, LedgerConflict):
             return "somebody else was first"
+        except NotFound:  # it was deleted while the step ran
+            return "gone"
         finally:
             lease.release()
 
@@ -145,10 +149,19 @@ class Engine:
             stored = self._record_intent(stored, step)
             result = self._check(stored.row, step, self._act(stored.row, step, lease))
         lease.check()
+        if result.gone is not None:
+            return self._remove(stored, result, result.gone)
         recorded = self._record(stored, result).row
         self._announce(recorded, result)
         self._log(step, before, recorded, self.ledger.clock() - started)
         return f"{before} -> {recorded.state}"
+
+    def _remove(self, stored: StoredRow, result: StepResult, gone: Callable[[], object]) -> str:
+        """The row's end. Where it is cut off, the sweep does the rest."""
+        self.ledger.remove(stored)
+        gone()
+        log.info("%s is gone: %s", stored.row.key, result.reason)
+        return f"{stored.row.state} -> gone"
 
     def _choose(self, row: AnyRow) -> tuple[states.Step | None, Exception | None]:
         """The first step of the table that has something to do, or what went wrong when it was asked. None: there is

@@ -12,7 +12,7 @@ the same snapshot. The index tells nothing that the rows do not: the nightly rou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -87,6 +87,21 @@ class EndedIndex:
                 return
             except LedgerConflict:
                 continue
+
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Takes the lines away of snapshots that are gone, by their ids. Repeating it changes nothing."""
+        for name in (RECENT, NEWEST, OLDER):
+            while True:
+                data, etag = self._read(name)
+                cards = _cards(data)
+                left = {snapshot: card for snapshot, card in cards.items() if not is_gone(snapshot)}
+                if len(left) == len(cards):
+                    break
+                try:
+                    write_if_still(self._storage, CONTAINER, name, _lines(left), etag)
+                    break
+                except LedgerConflict:
+                    continue
 
     def find(self, states: Iterable[str] = (), dataset: str = "", before: str = "") -> Iterator[Card]:
         """The cards of snapshots that ended, newest upload first, each once; a blob is read when it is needed.

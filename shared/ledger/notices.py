@@ -33,7 +33,7 @@ class SnapshotChanged(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class DatasetChanged(Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """A dataset is LIVE, ASLEEP or EMPTY now; `live` is the snapshot whose model it serves, or nothing."""
+    """A dataset is LIVE, ASLEEP, EMPTY or DELETING now; `live` is the snapshot whose model it serves, or nothing."""
 
     dataset: str
     state: str
@@ -126,7 +126,7 @@ def _of_dataset(before: Dataset, after: Dataset) -> Iterator[NoticeData]:
 def _parts(row: Dataset) -> dict[str, tuple[str, str]]:
     """The state of each snapshot that has one in its dataset, and the reason; as people see it."""
     found = {snapshot: (str(outcome.state), outcome.reason) for snapshot, outcome in row.outcomes.items()}
-    if row.live:
+    if row.live and row.state != DatasetState.DELETING:
         without_rollout = row.before_rollout if row.candidate else row.state
         asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
         found[row.live.snapshot] = (str(ReleaseState.ASLEEP if asleep else ReleaseState.LIVE), row.reason)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.outbox import Notice
 from shared.ledger.pending import PendingWrite
@@ -246,7 +247,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     wake that failed, no call wakes the dataset before `wake_not_before`; a person does. `newest_registered` is the
     newest snapshot that has a model; it never goes down. `before_rollout`, stored as `resting`, is what the dataset was
     when its rollout began (EMPTY, LIVE or ASLEEP), and is again if the rollout is undone; without a rollout it says
-    nothing.
+    nothing. `deletion` is what is carried out while it is DELETING.
     """
 
     name: str
@@ -269,6 +270,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     wake_not_before: float = 0.0
     newest_registered: str = ""
     machine_time: tuple[MachineTime, ...] = ()
+    deletion: DatasetDeletion | None = None
 
     @property
     def comes_due(self) -> float | None:
@@ -318,6 +320,7 @@ class Dataset(Row, frozen=True, kw_only=True):
             DatasetState.SLEEPING: ("wake", "roll_back"),
             DatasetState.LIVE: ("wake",),
             DatasetState.WAKING: ("sleep", "roll_back"),
+            DatasetState.DELETING: ("sleep", "wake", "roll_back", "retry"),
         }.get(self.state, () if asleep else ("wake",))
         return self.but(requested=None) if self.requested and self.requested.what in answered else self
 

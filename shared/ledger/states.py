@@ -48,6 +48,7 @@ class DatasetState(StrEnum):
     SLEEPING = "SLEEPING"
     ASLEEP = "ASLEEP"
     WAKING = "WAKING"
+    DELETING = "DELETING"
 
 
 class ReleaseState(StrEnum):
@@ -222,9 +223,18 @@ DATASET = LifeCycle(
         Step("shift", (_D.SHIFTING,), (_D.LIVE, _D.ASLEEP, _D.EMPTY)),
         # What no person asked for is checked before anything is removed, while it still answers.
         Step("confirm_sleep", (_D.LIVE,), (_D.LIVE,)),
-        Step("sleep", (_D.LIVE,), (_D.ASLEEP, _D.LIVE), intent=_D.SLEEPING, asked=True),
-        Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP), intent=_D.WAKING, asked=True),
+        Step("sleep", (_D.LIVE,), (_D.ASLEEP, _D.LIVE, _D.DELETING), intent=_D.SLEEPING, asked=True),
+        Step("wake", (_D.ASLEEP,), (_D.LIVE, _D.ASLEEP, _D.DELETING), intent=_D.WAKING, asked=True),
         # What serves already, deployed by a version that did not find out what its container speaks.
         Step("probe", (_D.LIVE,), (_D.LIVE,)),
+        # From SLEEPING and WAKING as well: whatever they were about is removed, too.
+        Step(
+            "delete",
+            (_D.EMPTY, _D.DEPLOYING, _D.EVALUATING, _D.SHIFTING, _D.LIVE, _D.ASLEEP),
+            (_D.DELETING,),
+            asked=True,
+        ),
+        # In the end the row is gone.
+        Step("erase", (_D.DELETING,), (_D.DELETING,)),
     ),
 )

@@ -19,6 +19,7 @@ from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, RowUnwritable
 from shared.ledger import listed, notices, uptime
 from shared.ledger.cards import Cards, card_of, is_open
+from shared.ledger.deletions import Deletions
 from shared.ledger.index import EndedIndex
 from shared.ledger.listed import ListedDataset, ListedRow, blob_name, key_of, metadata
 from shared.ledger.outbox import MOST_IN_ROW
@@ -67,6 +68,7 @@ class Ledger:
     ) -> None:
         self.storage, self.clock, self.channels, self.machines = storage, clock, tuple(channels), machines
         self.cards, self.index = Cards(storage), EndedIndex(storage)
+        self.deletions = Deletions(storage)
         # Whether this process knows that the ledger has its index.
         self.is_indexed = False
         self._reminders = Reminders()
@@ -145,6 +147,10 @@ class Ledger:
         if not isinstance(row, Dataset):
             return row
         return uptime.timed(before if isinstance(before, Dataset) else None, row, self.clock(), self.machines)
+
+    def remove(self, stored: StoredRow) -> None:
+        """Deletes the row if it is still the one that was read. Raises LedgerConflict."""
+        self.storage.delete(CONTAINER, blob_name(stored.row.key), stored.etag)
 
     def _tell(self, row: Snapshot) -> None:
         """The card as the row is now. Where it cannot be written the next sweep does it."""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import LedgerConflict, PermanentError
+from shared import naming
+from shared.errors import LedgerConflict, NotFound, PermanentError
+from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.rows import Check, Dataset, Origin, Request, Snapshot
 from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations import decisions
@@ -55,6 +57,28 @@ def ask(services: Services, dataset: str, what: str, by: str, origin: Origin = O
 def resume(services: Services, dataset: str, by: str) -> ActionAnswer:
     """Goes on with a dataset that waits for a person. Raises NotFound for an unknown dataset."""
     return _resume(services, f"dataset/{dataset}", by)
+
+
+def delete(services: Services, dataset: str, by: str, with_files: bool = False) -> ActionAnswer:
+    """Has a dataset deleted with everything that is its own; `with_files`: what was dropped as well.
+
+    One that is being deleted, or was, is so already. Raises NotFound for an unknown dataset.
+    """
+    ledger, deletion = (
+        services.ledger,
+        DatasetDeletion(dataset=dataset, by=by, at=services.clock(), with_files=with_files),
+    )
+    try:
+        ledger.read(f"dataset/{dataset}")
+    except NotFound:
+        if not naming.DATASET.fullmatch(dataset):
+            raise
+        if not any(ledger.list("snapshot", dataset)):
+            if (ended := ledger.deletions.of(dataset)) is None:
+                raise
+            return ActionAnswer(True, f"{dataset} was deleted by {ended.by}")
+        ledger.dataset(dataset)  # its first snapshot is not read yet
+    return _carry_out(services, f"dataset/{dataset}", partial(decisions.on_delete, deletion=deletion))
 
 
 def retry(services: Services, snapshot: str, by: str) -> ActionAnswer:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.ledger.cards import ENDED
+from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Origin, Request, Row, Snapshot
 from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, ReleaseState, SnapshotState
+from shared.ledger.uptime import is_live_up
 
 D = DatasetState
 _FAILED = (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK, ReleaseState.CANCELED)
@@ -55,6 +57,8 @@ type ActionDecision = Write | Settled | Declined
 def on_request(row: Dataset, request: Request) -> ActionDecision:
     """A dataset is asked to sleep, to wake or to roll back."""
     what = request.what
+    if row.state == D.DELETING:
+        return Declined(f"{row.name} is being deleted")
     if _takes_back(row, request):
         return Write(row.but(requested=None), f"{row.name} stays {row.state}: the other request is withdrawn")
     if what == "wake" and request.origin == Origin.CALL and row.state == D.ASLEEP and request.at < row.wake_not_before:
@@ -114,6 +118,8 @@ def on_retry_of_release(row: Dataset, request: Request, snapshot: Snapshot) -> A
     """The release of a snapshot is to be tried again. No other request is forgotten for it, but one of the timer's or
     the sweep's that nothing was done about yet."""
     ended, other = row.outcome_of(snapshot), row.requested
+    if row.state == D.DELETING:
+        return Declined(f"{row.name} is being deleted")
     if ended is None or ended.state not in _FAILED:
         what = f"is {ended.state}" if ended else "has not failed"
         return Declined(f"{request.snapshot} {what}: there is nothing to retry")
@@ -124,6 +130,33 @@ def on_retry_of_release(row: Dataset, request: Request, snapshot: Snapshot) -> A
     if other and (begun or other.origin not in (Origin.TIMER, Origin.SWEEP)):
         return Declined(f"{row.name} is to {_verb(other.what)} first: ask again when that is over")
     return Write(row.but(requested=request, poll_at=request.at), text)
+
+
+def on_delete(row: Dataset, deletion: DatasetDeletion) -> ActionDecision:
+    """A dataset is to be deleted. Nothing is asked of it any more but that; what was dropped may be added to it."""
+    text = f"{row.name} will be deleted"
+    if row.state != D.DELETING:
+        return Write(deleted(row, deletion, deletion.at), text)
+    begun = row.deletion
+    if begun and (begun.with_files or not deletion.with_files) and not row.attention:
+        return Settled(text)
+    more = begun.but(with_files=begun.with_files or deletion.with_files) if begun else deletion
+    again = row.but(deletion=more, attention=False, fault=None, pending={}, poll_at=deletion.at)
+    return Write(again, text)
+
+
+def deleted(row: Dataset, deletion: DatasetDeletion, now: float) -> Dataset:
+    """The row of a dataset that is being deleted. What is up is kept in it until it is removed: it costs money."""
+    live = row.live.but(failed="", returned_by="") if row.live and is_live_up(row) else None
+    reason = f"{deletion.by} deletes it" + (", with all that was dropped" if deletion.with_files else "")
+    entry = HistoryEntry(state=D.DELETING, at=now, reason=reason)
+    changed: Dataset = row.but(
+        state=D.DELETING, deletion=deletion.but(ended_at=None, settled=False),
+        history=(*row.history, entry)[-HISTORY_KEPT:],
+        live=live, candidate=None, before_rollout=D.EMPTY, requested=None,
+        attention=False, fault=None, pending={}, waiting="", acting=False, poll_at=now,
+    )  # fmt: skip
+    return changed
 
 
 # --- what a snapshot is asked for --------------------------------------------------------------------------------

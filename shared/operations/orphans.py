@@ -20,7 +20,7 @@ import msgspec
 from shared import naming
 from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger import fence, listed
-from shared.ledger.listed import ListedDataset
+from shared.ledger.listed import ListedDataset, ListedRow
 from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
 from shared.ledger.states import DatasetState, SnapshotState
@@ -105,7 +105,8 @@ def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
     try:
         kept = _write(services, kept, kept.record.but(found=found))
         grace = services.settings.orphan_grace_hours * 3600
-        due = [o for o in found if datasets and now - o.since >= grace * 2 ** min(o.tries, _SLOWEST)]
+        explains = found and _explains(services, datasets)
+        due = [o for o in found if explains and now - o.since >= grace * 2 ** min(o.tries, _SLOWEST)]
         removed = tuple(o.but(removed_at=now, tries=o.tries + 1) for o in due if _remove(services, o))
         if removed:
             gone = {orphan.name for orphan in removed}
@@ -116,6 +117,11 @@ def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
         return []
     _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints}, datasets)
     return [orphan.name for orphan in removed]
+
+
+def _explains(services: Services, rows: Sequence[ListedRow]) -> bool:
+    """Whether the ledger tells anything: it has rows, or those that it had were deleted by people."""
+    return bool(rows or services.ledger.deletions.all())
 
 
 def _again(orphan: Orphan, since: float, tries: int) -> Orphan:
@@ -158,6 +164,8 @@ def _unexplained(row: ListedDataset | None, endpoint: str, deployment: str = "")
     """Why a row does not explain a resource, or nothing if it does."""
     if row is None:
         return "its dataset has no row"
+    if row.state == DatasetState.DELETING:  # which removes all that it has
+        return ""
     if row.endpoint != endpoint:
         return f"{row.name} has the endpoint {row.endpoint or '(none)'}"
     if row.state in (DatasetState.EMPTY, DatasetState.ASLEEP):
@@ -182,9 +190,11 @@ def _remove(services: Services, orphan: Orphan) -> bool:
 
 
 def _start_removal(services: Services, orphan: Orphan) -> bool:
-    listed = list(services.ledger.list("dataset"))
+    rows = list(services.ledger.list("dataset"))
     endpoint = services.workspace.endpoints.get(orphan.endpoint)
-    if not listed or not _unexplained(_row(services, orphan.dataset), orphan.endpoint, orphan.deployment):
+    if not _explains(services, rows) or not _unexplained(
+        _row(services, orphan.dataset), orphan.endpoint, orphan.deployment
+    ):
         return False
     ours = endpoint is not None and endpoint.tags.get(naming.TAG_INSTALLATION) == services.installation
     if endpoint is None or not ours or endpoint.state in CHANGING:

@@ -73,7 +73,7 @@ def empty(services: Services, untold: Iterable[str], datasets: Iterable[ListedDa
     keys = [*untold, *(row.key for row in datasets if row.has_outbox), *_untold_blobs(services)]
     for key in islice(keys, _MOST_TAKEN):
         try:
-            _take(services, key)
+            take(services, key, _GRACE)
         except PipelineError as error:
             log.info("what %s tells is left to the next sweep: %s", key, error)
     known = backlog.on_record(services)
@@ -82,9 +82,12 @@ def empty(services: Services, untold: Iterable[str], datasets: Iterable[ListedDa
         backlog.change(services, partial(_after, services, results=results, now=services.clock()))
 
 
-def _take(services: Services, key: str) -> None:
-    """Moves what an outbox has to the backlog; what is young is left to whoever was asked to send it."""
-    late = [one for one in _outbox(services, key) if one.at <= services.clock() - _GRACE]
+def take(services: Services, key: str, grace: float = 0.0) -> None:
+    """Moves what an outbox has to the backlog, from which a sweep sends it: the row is to be deleted, or nobody came.
+
+    What is younger than `grace` (s) is left to whoever was asked to send it.
+    """
+    late = [one for one in _outbox(services, key) if one.at <= services.clock() - grace]
     if late:
         backlog.change(services, lambda known: backlog.with_added(known, late))
         _settle(services, key, frozenset((one.id, name) for one in late for name in one.to))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from shared import naming
 from shared.ledger import counts
+from shared.snapshots import erasing
 
 if TYPE_CHECKING:
     from shared.azure.storage import Blob
@@ -65,7 +65,7 @@ def forget(services: Services) -> list[str]:
     for container, found in groupby(kinds(services.settings), lambda kind: kind.container):
         over: dict[KeptKind, list[str]] = {kind: [] for kind in found}
         for blob in services.storage.list(container):
-            snapshot = _snapshot_of(blob.name)
+            snapshot = erasing.snapshot_of(blob.name)
             kind = next((kind for kind in over if kind.is_over(blob, now)), None)
             if kind and snapshot and snapshot not in needed:
                 over[kind].append(blob.name)
@@ -105,9 +105,3 @@ def _needed(services: Services) -> set[str]:
     for row in services.ledger.datasets():
         needed |= {row.live, row.candidate, row.newest_registered, *row.askable}
     return needed
-
-
-def _snapshot_of(blob: str) -> str:
-    """The snapshot that a blob belongs to by its name, or nothing: `<snapshot>/...`, or `<snapshot>.<what>`."""
-    first = blob.partition("/")[0]
-    return next((name for name in (first, first.partition(".")[0]) if naming.dataset_of(name)), "")

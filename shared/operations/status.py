@@ -40,6 +40,8 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
     if dataset.candidate and dataset.candidate.snapshot == snapshot.id:
         return dataset.state.value, dataset.candidate.failed or dataset.reason
     if dataset.live and dataset.live.snapshot == snapshot.id:
+        if dataset.state == DatasetState.DELETING:
+            return dataset.state.value, dataset.reason
         without_rollout = dataset.before_rollout if dataset.candidate else dataset.state
         asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
         return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.ledger.engine import Engine
 from shared.ledger.store import PUBLISH
-from shared.operations import publish
+from shared.operations import deletion, publish
 from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
 from shared.snapshots import admission, cleanup, part_check
@@ -42,6 +42,7 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
             "confirm_sleep": sleep.ConfirmSleep(services),
             "sleep": sleep.Sleep(services),
             "wake": sleep.Wake(services),
+            "erase": deletion.Erase(services),
             "probe": probe.Probe(services),
         },
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.operations import access, costs, damage, open_rows, orphans, publish, whole_ledger
+from shared.operations import access, costs, damage, deletion, open_rows, orphans, publish, whole_ledger
 from shared.operations.rounds import run_part
 from shared.snapshots import lost_uploads
 
@@ -41,6 +41,7 @@ def sweep(services: Services) -> list[str]:
     run_part("costs", partial(costs.record_ended, services, datasets), damaged)
     run_part("calls of the day", services.call_days.add, damaged)
     run_part("outcomes", partial(open_rows.tell_outcomes, services, datasets), damaged)
+    moved += run_part("deletions", partial(deletion.look_after, services, datasets), damaged)
     run_part("ended rows", partial(open_rows.close, services, ended), damaged)
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)

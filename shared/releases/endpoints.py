@@ -10,6 +10,7 @@ the row (`pending`); a change that Azure accepts and never carries out raises Az
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # How many names are tried for an endpoint, besides the first.
 _OTHER_NAMES = 9
+_REMOVAL = "removal of endpoint "
 # What an endpoint or a deployment is while Azure ML is at it.
 CHANGING = ("Creating", "Updating", "Deleting", "Scaling")
 
@@ -117,7 +119,7 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
     What does not carry this installation's tag is not ours to remove, and counts as gone. Raises AzureFailed.
     """
     operations = services.workspace
-    what = f"removal of endpoint {row.endpoint}" if whole_endpoint else f"removal of deployment {release.deployment}"
+    what = f"{_REMOVAL}{row.endpoint}" if whole_endpoint else f"removal of deployment {release.deployment}"
     endpoint = operations.endpoints.get(row.endpoint)
     if endpoint is None or not _is_ours(services, endpoint):
         return _done(row, what)
@@ -129,6 +131,22 @@ def ensure_removed(services: Services, row: Dataset, release: Release, whole_end
     state = found.state if found.state in CHANGING else endpoint.state
     delete = operations.deployments.delete
     return _pursue(services, row, what, state, lambda: delete(row.endpoint, release.deployment))
+
+
+def ensure_all_removed(services: Services, row: Dataset) -> Progress:
+    """Removes every endpoint of a dataset, also one that its row does not name. Done once all are gone.
+
+    `changes`: what is pending, and what is waited for, a text each. Raises AzureFailed.
+    """
+    tags = {naming.TAG_INSTALLATION: services.installation, naming.TAG_DATASET: row.name}
+    found = [one for one in services.workspace.endpoints.list() if tags.items() <= one.tags.items()]
+    pending = {what: one for what, one in row.pending.items() if not what.startswith(_REMOVAL)}
+    for endpoint in found:
+        delete = partial(services.workspace.endpoints.delete, endpoint.name)
+        progress = _pursue(services, row, f"{_REMOVAL}{endpoint.name}", endpoint.state, delete)
+        pending |= {what: one for what, one in progress.changes["pending"].items() if what.endswith(endpoint.name)}
+    waiting = [f"endpoint {one.name} is being removed" for one in found]
+    return Progress(not found, changes={"pending": pending, "waiting": waiting})
 
 
 def next_endpoint_name(services: Services, row: Dataset, taken: EndpointNameTaken) -> dict[str, Any]:

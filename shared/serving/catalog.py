@@ -107,7 +107,7 @@ class ModelCatalog:
     async def models(self) -> list[ModelCard]:
         """Every dataset whose model can be asked, in the order of names."""
         found = await asyncio.to_thread(self._services.ledger.datasets)
-        return [_listed_model(row) for row in found if row.live]
+        return [_listed_model(row) for row in found if row.live and row.state != DatasetState.DELETING]
 
     async def model(self, model: str) -> ModelCard:
         """One of them. Raises ApiError (404)."""
@@ -122,7 +122,10 @@ class ModelCatalog:
         try:
             if not naming.DATASET.fullmatch(name):
                 raise NotFound(name)
-            return await self._rows.get(name)
+            row = await self._rows.get(name)
+            if row.state == DatasetState.DELETING:
+                raise NotFound(name)
+            return row
         except NotFound as error:
             near = await asyncio.to_thread(self._near, name)
             text = f"there is no dataset {name[:60]!r}{near}; GET /api/v1/models lists what there is"

@@ -31,7 +31,7 @@ class ApiRoute:
     `media`: the type of an answer that is no model.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     caller: Caller = "function"

@@ -27,6 +27,7 @@ from shared.ledger.engine import StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.waiting import pause
+from shared.snapshots import erasing
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing
 from shared.snapshots.inputs import inputs_of, is_distributed
@@ -57,6 +58,8 @@ class Validate:
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it."""
+        if gone := erasing.end_if_deleted(self.services, row):
+            return gone
         if row.cancel_request:
             return attempt.canceled(self.services, row)
         if newer := self._superseded_by(row):

@@ -35,7 +35,10 @@ from shared.snapshots.paths import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.azure.storage import Blob
+    from shared.ledger.deletions import UploadFate
     from shared.runtime import Services
 
 log = logging.getLogger(__name__)
@@ -96,11 +99,31 @@ def receive_listed(services: Services, blob: Blob) -> str | None:
         # Asked before the folder is listed: files that changed since are the validation's business, and no refusal.
         if _resume(services, snapshot):
             return snapshot
+        if _is_of_deleted(services, blob):
+            return None
         files, options, passed_over = _pinned_files(services, parsed, blob)
     except InvalidUpload as error:
-        refusals.refuse(services, blob, str(error))
+        if upload_fate(services.ledger.deletions.fate, blob) != "deleted":
+            refusals.refuse(services, blob, str(error))
         return None
     return _record(services, parsed, blob, files, options, passed_over)
+
+
+def upload_fate(fate: Callable[[str, float], UploadFate], blob: Blob) -> UploadFate:
+    """What becomes of an upload by what is known of deleted datasets; `fate` tells it of a dataset and a time."""
+    dataset = refusals.owner_of(blob.name)
+    return fate(dataset, blob.uploaded_at) if dataset else "kept"
+
+
+def _is_of_deleted(services: Services, blob: Blob) -> bool:
+    """Whether an upload came before its dataset was deleted, or while that was under way, which is refused."""
+    found = upload_fate(services.ledger.deletions.fate, blob)
+    if found == "refused":
+        dataset = refusals.owner_of(blob.name)
+        refusals.refuse(services, blob, f"{blob.name} came while {dataset} was being deleted: upload it again")
+    elif found == "deleted":
+        log.info("left alone, as its dataset was deleted since: %s", printable(blob.name, 200))
+    return found != "kept"
 
 
 def _receive_unreadable(services: Services, path: str) -> str | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,11 +22,12 @@ from shared.ledger.record import Struct
 from shared.ledger.storage import read_record
 from shared.ledger.store import CONTAINER as LEDGER
 from shared.snapshots import refusals
-from shared.snapshots.intake import CONTAINER, accept_since, receive_listed, snapshot_of
+from shared.snapshots.intake import CONTAINER, accept_since, receive_listed, snapshot_of, upload_fate
 from shared.snapshots.paths import InvalidUpload
 
 if TYPE_CHECKING:
     from shared.azure.storage import Blob
+    from shared.ledger.deletions import DatasetDeletion, UploadFate
     from shared.runtime import Services
     from shared.snapshots.refusals import RefusalIndex
 
@@ -89,14 +91,19 @@ def _missed(
     """The uploads since a time without a row, and until when there can be no others: what is still being copied
     comes."""
     refused, found = refusals.index(services), []
+    deleted = services.ledger.deletions.all()
     for blob in services.storage.list(CONTAINER):
-        if blob.uploaded_at < since:
+        if blob.uploaded_at < since or upload_fate(partial(_fate, deleted), blob) == "deleted":
             continue
         if blob.copying:
             until = min(until, blob.uploaded_at)
         elif _is_missed(blob, is_known, refused):
             found.append(blob)
     return found, until
+
+
+def _fate(deleted: Mapping[str, DatasetDeletion], dataset: str, uploaded_at: float) -> UploadFate:
+    return deleted[dataset].fate(uploaded_at) if dataset in deleted else "kept"
 
 
 def _is_missed(blob: Blob, is_known: Callable[[str], bool], refused: RefusalIndex) -> bool:

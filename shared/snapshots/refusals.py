@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -91,6 +92,16 @@ def read(services: Services, blob: Blob) -> RefusedUpload | None:
     return _shown(blob) or _read(services, blob.name)
 
 
+def of_dataset(services: Services, dataset: str, until: float) -> Iterator[str]:
+    """The blobs with the refusals of a dataset's uploads up to a time (UTC seconds)."""
+    for blob in list(services.storage.list("ledger", FOLDER)):
+        if _uploaded_at(blob) > until or blob.metadata.get("dataset", dataset) not in (dataset, meant_for(dataset)):
+            continue
+        refusal = _shown(blob) or _read(services, blob.name)
+        if refusal and owner_of(refusal.path) == dataset:
+            yield blob.name
+
+
 def meant_for(path: str) -> str:
     """The dataset that somebody may have meant by a path: its beginning, spelled as names of datasets are.
 
@@ -99,6 +110,15 @@ def meant_for(path: str) -> str:
     first, below, _ = path[:_LONGEST_PATH].partition("/")
     name = first if below else first.partition(".")[0]
     return _NOT_OF_A_NAME.sub("-", name.lower()).strip("-")[:_LONGEST_NAME]
+
+
+def owner_of(path: str) -> str:
+    """The dataset that a path belongs to: by its beginning as it is if that is a name, else the one that it may have
+    been meant for; empty where there is none."""
+    first, below, _ = path[:_LONGEST_PATH].partition("/")
+    name = first if below else first.partition(".")[0]
+    found = name if naming.DATASET.fullmatch(name) else meant_for(path)
+    return found if naming.DATASET.fullmatch(found) else ""
 
 
 def index(services: Services) -> RefusalIndex:

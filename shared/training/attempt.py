@@ -64,21 +64,23 @@ def canceled(
     return StepResult(S.CANCELED, reason, over, poll_in=keep, then=tuple(_waiting(services, row)))
 
 
-def cancel_job(services: Services, row: Snapshot, limit: float, raises: bool = True) -> Mapping[str, PendingWrite]:
-    """Asks for the job to be canceled, a few times within the limit (s), and returns what is pending then.
+def cancel_job(
+    services: Services, pending: Mapping[str, PendingWrite], job: str, limit: float, raises: bool = True
+) -> Mapping[str, PendingWrite]:
+    """Asks for a job to be canceled, a few times within the limit (s), and returns what is pending then.
 
     Raises AzureFailed once that was in vain; with `raises` off nothing more is asked for instead.
     """
-    what = f"end of job {row.job}"
-    if not raises and what in row.pending and row.pending[what].writes >= WRITES:
-        return row.pending
+    what = f"end of job {job}"
+    if not raises and what in pending and pending[what].writes >= WRITES:
+        return pending
 
     def write() -> str:
-        services.workspace.jobs.cancel(row.job)
+        services.workspace.jobs.cancel(job)
         return ""
 
     return pursue(
-        row.pending,
+        pending,
         what,
         now=services.clock(),
         patience=Patience(2 * limit, limit / 2 ** (WRITES - 1)),

@@ -41,7 +41,7 @@ class Cancel:
             note = "; its job had completed: retry takes the model all the same" if job.status == "Completed" else ""
             return attempt.canceled(self.services, row, {"job_status": job.status}, note)
         limit = self.services.settings.silence_minutes * 60
-        pending = attempt.cancel_job(self.services, row, limit)
+        pending = attempt.cancel_job(self.services, row.pending, row.job, limit)
         changes: dict[str, Any] = {
             "job_status": job.status,
             "pending": pending,

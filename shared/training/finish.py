@@ -114,7 +114,7 @@ class Finish:
         asked = now if row.cancel_asked_at is None else row.cancel_asked_at
         if now - asked >= limit:
             return attempt.fail(self.services, row, f"{why}, though it was canceled", changes)
-        pending = attempt.cancel_job(self.services, row, limit, raises=False)
+        pending = attempt.cancel_job(self.services, row.pending, row.job, limit, raises=False)
         return self._poll({**changes, "cancel_asked_at": asked, "pending": pending})
 
 

@@ -4,7 +4,7 @@ deployments that end as the dice say, and everything they are told watched for b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from shared import naming
@@ -35,6 +35,7 @@ _WHY = "InternalServerError: accepted, and then it failed"
 class Watcher(Protocol):
     """Who looks at every write."""
 
+    def blob_deleted(self, container: str, name: str, old: _Stored | None) -> None: ...
     def blob_written(self, container: str, name: str, old: _Stored | None, new: _Stored) -> None: ...
     def submitted(self, spec: JobSpec) -> None: ...
     def registered(self, name: str, version: str, job: str) -> None: ...
@@ -93,6 +94,18 @@ class ChaosStorage(FakeStorage):
         for lease in self.held.values():
             if lease.holder is holder and not lease.lasts():
                 lease.lost = True
+
+    def delete(self, container: str, name: str, etag: str = "") -> None:
+        old = self.blobs.get((container, name))
+        super().delete(container, name, etag)
+        self.watcher.blob_deleted(container, name, old)
+
+    def delete_many(self, container: str, names: Iterable[str]) -> None:
+        found = list(names)
+        olds = {name: self.blobs.get((container, name)) for name in found}
+        super().delete_many(container, found)
+        for name, old in olds.items():
+            self.watcher.blob_deleted(container, name, old)
 
     def _set(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None) -> str:
         old = self.blobs.get((container, name))

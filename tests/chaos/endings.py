@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.ledger import month_costs, uptime
 from shared.ledger.states import DatasetState, SnapshotState
+from shared.operations import deletion as operations_deletion
 from shared.operations import orphans, pages, status, sweep
-from shared.snapshots import lost_uploads
+from shared.snapshots import erasing, lost_uploads
+from tests.chaos import promises
 
 if TYPE_CHECKING:
     from tests.chaos.world import ChaosWorld
@@ -39,6 +42,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
     yield from world.topic.broken()
     for name, row in datasets.items():
         yield from _machine_time(world, name, row)
+    yield from _deleted(world, datasets)
     pages.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)
@@ -116,7 +120,11 @@ def _leftovers(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
 def _jobs(world: ChaosWorld, snapshots: dict[str, Any]) -> Iterator[str]:
     """Whatever is trained and no row waits for."""
     for name, made in world.workspace.jobs.made.items():
-        row = snapshots[made.value.tags[naming.TAG_SNAPSHOT]]
+        row = snapshots.get(made.value.tags[naming.TAG_SNAPSHOT])
+        if row is None:
+            if world.runs(name):
+                yield f"job {name} runs and its snapshot was deleted"
+            continue
         if world.runs(name) and not (row.job == name and (row.state == S.TRAINING or row.attention)):
             yield f"job {name} runs and {row.id} is {row.state}"
         if row.state in _UNTRAINED and row.attempt == int(made.value.tags[naming.TAG_ATTEMPT]):
@@ -141,6 +149,51 @@ def _machine_time(world: ChaosWorld, dataset: str, row: Any) -> Iterator[str]:
         if time.what == "endpoint" and time.began < ended.get(time.name, 0.0):
             yield f"the time of {time.name} is counted twice: from {time.began:.0f}, and until {ended[time.name]:.0f}"
         ended[time.name] = time.ended or world.clock()
+
+
+def _deleted(world: ChaosWorld, datasets: dict[str, Any]) -> Iterator[str]:
+    """Nothing is left of a dataset that was deleted, but for what was dropped, its models and the record of it."""
+    for name, deletion in world.bare.ledger.deletions.all().items():
+        row = datasets.get(name)
+        if row and row.state == D.DELETING:  # it waits for a person
+            continue
+        if deletion.ended_at is None:
+            yield f"the end of {name} was not put on record"
+        if row is None:
+            tagged = [
+                e for e in world.workspace.endpoints.made.values() if e.value.tags.get(naming.TAG_DATASET) == name
+            ]
+            yield from (f"{name} was deleted and {e.value.name} is there" for e in tagged if _is_there(world, e))
+        if deletion.settled:
+            yield from _remains(world, deletion)
+
+
+def _is_there(world: ChaosWorld, made: Any) -> bool:
+    return world.workspace.endpoints.get(made.value.name) is not None
+
+
+def _remains(world: ChaosWorld, deletion: Any) -> Iterator[str]:
+    for (container, name), stored in world.storage.blobs.items():
+        snapshot = erasing.snapshot_of(name.removeprefix("open/").rpartition("/")[2] if container == "ledger" else name)
+        mine = naming.dataset_of(snapshot) == deletion.dataset
+        if container != "snapshots" and mine and deletion.fate(erasing.uploaded_at(snapshot)) != "kept":
+            yield f"{deletion.dataset} was deleted and {container}/{name} is there"
+        if (
+            container == "ledger"
+            and name.startswith("claims/")
+            and promises.owner_of(container, name, stored.data) == (deletion.dataset)
+        ):
+            holder = json.loads(stored.data)["snapshot"]
+            if deletion.fate(erasing.uploaded_at(holder)) != "kept":
+                yield f"{deletion.dataset} was deleted and {name} of {holder} is there"
+    listed = world.bare.ledger.index.cards()
+    for snapshot in listed:
+        if naming.dataset_of(snapshot) == deletion.dataset and deletion.fate(erasing.uploaded_at(snapshot)) != "kept":
+            yield f"{deletion.dataset} was deleted and the index has {snapshot}"
+    if deletion.with_files:
+        for blob in operations_deletion.dropped(world.bare, deletion.dataset):
+            if deletion.fate(blob.uploaded_at) == "deleted":
+                yield f"{deletion.dataset} was deleted with {blob.name}, which is there"
 
 
 def _drops(world: ChaosWorld) -> Iterator[str]:

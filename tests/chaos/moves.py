@@ -165,6 +165,15 @@ def cancel_one(history: History, snapshot: str) -> None:
     history.act(f"cancel {snapshot}", lambda: actions.cancel(services, snapshot, "ada", "not this one"))
 
 
+def delete(history: History) -> None:
+    """A person deletes a dataset, with what was dropped or without it."""
+    world, dice = history.world, history.dice
+    names = sorted({row.name for row in world.rows("dataset")} | {row.dataset for row in world.rows("snapshot")})
+    if names:
+        services, name, with_files = world.new_process(), dice.pick(names), dice.pick((False, True))
+        history.act(f"delete {name}", lambda: actions.delete(services, name, "ada", with_files))
+
+
 def question(history: History) -> None:
     """A client asks a model."""
     names = [row.name for row in history.world.rows("dataset")]
@@ -308,5 +317,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage, age, cancel, deaf,
+    azure, stray, tamper, at_once, damage, age, cancel, deaf, delete,
 )  # fmt: skip

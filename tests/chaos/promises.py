@@ -17,6 +17,7 @@ from shared.ledger import listed, states
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, Snapshot
 from shared.ledger.store import decode
 from shared.operations import rebuild
+from shared.snapshots import erasing, refusals
 from tests.chaos import leftovers
 from tests.chaos.contents import rows_of
 from tests.fake_storage import _Stored
@@ -46,6 +47,20 @@ _ANSWERED = {
 _SECRET = b"key-of-"
 # A place for a job is taken up to an hour before it is submitted, and is counted from then on.
 _WITHIN_A_DAY = 86_400.0 - 2 * 3600.0
+
+
+def owner_of(container: str, name: str, data: bytes) -> str:
+    """The dataset that a blob belongs to, or nothing."""
+    if container == "snapshots":
+        return refusals.owner_of(name)
+    if container != "ledger":
+        return naming.dataset_of(erasing.snapshot_of(name)) or ""
+    if name.startswith("_refused/"):
+        return refusals.owner_of(json.loads(data)["path"])
+    if name.startswith("claims/"):
+        return naming.dataset_of(json.loads(data)["snapshot"]) or ""
+    parts = name.removeprefix("_set_aside/").split("/")
+    return parts[1] if parts[0] in ("snapshots", "open") else parts[-1].removesuffix(".json")
 
 
 def _is_row(name: str) -> bool:
@@ -83,6 +98,15 @@ class Promises:
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
             self._row_written(key, decode(key, old.data) if old else None, decode(key, new.data), new.metadata)
+
+    def blob_deleted(self, container: str, name: str, old: _Stored | None) -> None:
+        """Whoever deletes a dataset touches nothing of another one."""
+        actor = self.world.stage.current()
+        key = actor.name.rpartition(" ")[2].removesuffix("?") if actor else ""
+        rows = [row for row in self.world.rows("dataset") if row.key == key and row.state == "DELETING"]
+        if rows and old is not None:
+            owner = owner_of(container, name, old.data)
+            self.require(owner in ("", rows[0].name), f"{container}/{name} is deleted with {rows[0].name}")
 
     def _refused(self, path: str) -> None:
         """What is refused has no row, or got it after whoever refuses it began to look."""
@@ -139,7 +163,9 @@ class Promises:
 
     def _trained_by_another(self, row: Snapshot) -> None:
         """A duplicate's twin trains, has trained, or has ended only after the duplicate was looked at."""
-        twin = self.world.row(f"snapshot/{row.duplicate_of}")
+        twin = next((one for one in self.world.rows("snapshot") if one.id == row.duplicate_of), None)
+        if twin is None:  # it was deleted
+            return
         ended = twin.state in _TRAINS_NOTHING and twin.since < row.history[-2].at
         self.require(not ended, f"{row.id} is a DUPLICATE of {twin.id}, which is {twin.state}")
 
@@ -165,7 +191,9 @@ class Promises:
             asked = new.requested.what if new.requested else "nothing"
             self.require(asked == _ON_REQUEST[new.state], f"{new.name} is {new.state}, asked for is {asked}")
         if old and old.requested and old.requested.what == "retry" and new.requested != old.requested:
-            known = new.state == states.DatasetState.DEPLOYING or (new.requested and new.requested.what == "roll_back")
+            known = new.state in (states.DatasetState.DEPLOYING, states.DatasetState.DELETING) or (
+                new.requested and new.requested.what == "roll_back"
+            )
             self.require(bool(known), f"{new.name}: the request to retry is gone in {new.state}")
 
     # --- workspace ---
@@ -181,7 +209,12 @@ class Promises:
         row = self.world.row(f"snapshot/{snapshot}")
         self._within_limits(row, spec.name)
         content = (row.dataset, row.digest, spec.model_id, spec.component, str(sorted(row.hyperparameters.items())))
-        at_work = [job for job in self.contents[content] if self.world.counts_as_training(job)]
+        kept = {other.id for other in self.world.rows("snapshot")}
+        at_work = [
+            job
+            for job in self.contents[content]
+            if self.world.counts_as_training(job) and naming.snapshot_of_job(self.world.bare.installation, job) in kept
+        ]
         if "duplicate" not in row.overrides:
             self.require(not at_work, f"the content of {snapshot} is trained by {at_work} already")
         self.contents[content].append(spec.name)

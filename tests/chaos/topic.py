@@ -24,7 +24,7 @@ S, D, R = SnapshotState, DatasetState, ReleaseState
 # States in which a step is at work: nobody waits for them.
 _PASSING = {S.VALIDATING, S.SUBMITTING, S.REGISTERING, S.CANCELING, S.CLEANING}
 _OF_RELEASES = {*map(str, R)} - {str(R.SUPERSEDED)}
-_RESTS = {D.EMPTY, D.LIVE, D.ASLEEP}
+_RESTS = {D.EMPTY, D.LIVE, D.ASLEEP, D.DELETING}
 
 # What was to be told: the subject, and its state or what else it is.
 type Occasion = tuple[str, str]
@@ -84,7 +84,8 @@ class ChaosTopic:
     def _is_known(self, subject: str) -> bool:
         """Whether it is no snapshot that somebody else's deployment was named for: of that no row tells."""
         kind, _, name = subject.partition("/")
-        return kind != "snapshot" or any(row.id == name for row in self.world.rows("snapshot"))
+        known = any(row.id == name for row in self.world.rows("snapshot"))
+        return kind != "snapshot" or known or any(at == subject for at, _ in self.occasions)
 
     def _of_dataset(self, old: Dataset, new: Dataset) -> Iterator[Occasion]:
         for row in self.world.rows("snapshot"):

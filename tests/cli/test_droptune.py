@@ -472,3 +472,29 @@ def test_an_app_that_does_not_say_what_training_costs_keeps_nobody_from_dropping
     file.write_bytes(dialogues(40))
     with AppClient(Target("http://127.0.0.1:9", "k", "c")) as client:
         assert dropping._passes(client, file, as_json=False)
+
+
+# -- deleting -------------------------------------------------------------------------------------
+
+
+def test_rm_shows_what_goes_and_deletes_nothing_where_nobody_can_be_asked(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset(D.LIVE))
+    found = droptune("rm", DATASET)
+    assert (found.exit_code, "--yes" in found.stderr) == (Exit.USAGE, True)
+    assert "goes" in found.stdout
+    assert "stays" in found.stdout
+    assert "an hour" in found.stdout
+    assert an_app.services.ledger.read(f"dataset/{DATASET}").row.state == D.LIVE
+
+
+def test_rm_deletes_at_once_when_it_is_told_to(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset(D.LIVE))
+    found = droptune("rm", DATASET, "--yes", "--files")
+    assert (found.exit_code, "will be deleted" in found.stdout) == (0, True)
+    row = an_app.services.ledger.read(f"dataset/{DATASET}").row
+    assert (row.state, row.deletion.with_files) == (D.DELETING, True)
+
+
+def test_rm_of_what_is_not_there_is_not_found(an_app: World) -> None:
+    assert droptune("rm", "nobody").exit_code == Exit.NOT_FOUND
+    assert droptune("rm", "nobody", "--yes").exit_code == Exit.NOT_FOUND

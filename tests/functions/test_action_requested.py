@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from starlette.requests import Request
@@ -19,12 +20,21 @@ from tests.fakes import START, World
 
 Make = Callable[..., Request]
 ROUTE = {"id": SNAPSHOT, "name": DATASET}
+
+
+def _delete(request: Request) -> Response:
+    """The deletion, confirmed."""
+    scope = {**request.scope, "query_string": urlencode({"confirm": request.path_params["name"]}).encode()}
+    return actions.delete_dataset(Request(scope))
+
+
 DONE = [
     (actions.retry_snapshot, a_snapshot(S.TRAINING_FAILED)),
     (actions.override_snapshot, a_snapshot(S.REJECTED)),
     (actions.cancel_snapshot, a_snapshot(S.TRAINING)),
     (actions.wake_dataset, a_dataset(D.ASLEEP)),
     (actions.sleep_dataset, a_dataset(D.LIVE)),
+    (_delete, a_dataset(D.LIVE)),
     (actions.roll_back_dataset, a_dataset(D.LIVE, previous=a_release(NEWER), kept_until=2 * START)),
     (actions.resume_dataset, a_dataset(D.DEPLOYING, attention=True, fault=a_fault())),
 ]
@@ -118,3 +128,21 @@ def test_an_override_of_something_unknown_is_400_with_the_names_that_are_known(w
     assert (answer.status_code, _error(answer)["code"]) == (400, "invalid_request")
     assert "concurrent_runs" in _error(answer)["message"]
     assert world.services.ledger.read(f"snapshot/{SNAPSHOT}").row.state == S.REJECTED
+
+
+@pytest.mark.parametrize("confirm", [{}, {"confirm": ""}, {"confirm": "another"}, {"confirm": DATASET.upper()}])
+def test_a_dataset_is_deleted_only_if_its_name_is_repeated(
+    world: World, request_of: Make, confirm: dict[str, str]
+) -> None:
+    world.services.ledger.create(a_dataset(D.LIVE))
+    answer = actions.delete_dataset(request_of(method="DELETE", route=ROUTE, params=confirm))
+    assert (answer.status_code, _error(answer)["code"]) == (400, "confirmation_needed")
+    assert "?confirm=" in _error(answer)["message"]
+    assert world.services.ledger.read(f"dataset/{DATASET}").row.state == D.LIVE
+
+
+def test_what_was_dropped_is_deleted_only_if_it_is_asked_for(world: World, request_of: Make) -> None:
+    world.services.ledger.create(a_dataset(D.LIVE))
+    actions.delete_dataset(request_of(route=ROUTE, params={"confirm": DATASET, "files": "true", "by": "ada"}))
+    deletion = world.services.ledger.read(f"dataset/{DATASET}").row.deletion
+    assert (deletion.by, deletion.with_files) == ("ada", True)

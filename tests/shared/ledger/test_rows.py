@@ -155,10 +155,10 @@ def test_what_could_not_be_read_again_is_not_written(world: LedgerWorld, wrong: 
 
 # What a request asks for, and the states in which it is answered or cannot be done any more.
 VOID = {
-    "sleep": {D.EMPTY, D.ASLEEP, D.WAKING},
-    "wake": {D.EMPTY, D.LIVE, D.SLEEPING},
-    "roll_back": {D.EMPTY, D.ASLEEP, D.SLEEPING, D.WAKING},
-    "retry": set[D](),
+    "sleep": {D.EMPTY, D.ASLEEP, D.WAKING, D.DELETING},
+    "wake": {D.EMPTY, D.LIVE, D.SLEEPING, D.DELETING},
+    "roll_back": {D.EMPTY, D.ASLEEP, D.SLEEPING, D.WAKING, D.DELETING},
+    "retry": {D.DELETING},
 }
 
 

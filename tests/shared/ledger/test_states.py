@@ -35,17 +35,19 @@ SNAPSHOT_VERDICTS = {
     "clean": "e eee rrr eee r e-r er rd",
 }
 DATASET_VERDICTS = {
-    # none, EMPTY, DEPLOYING EVALUATING SHIFTING, LIVE SLEEPING ASLEEP WAKING
-    "roll_back": "e d ddd rddd",
-    "retire": "e d ddd rddd",
-    "deploy": "e r ddd rdrd",
-    "watch": "e d rdd dddd",
-    "gate": "e d drd dddd",
-    "shift": "e d ddr dddd",
-    "confirm_sleep": "e d ddd rddd",
-    "sleep": "e d ddd rrdd",
-    "wake": "e d ddd ddrr",
-    "probe": "e d ddd rddd",
+    # none, EMPTY, DEPLOYING EVALUATING SHIFTING, LIVE SLEEPING ASLEEP WAKING, DELETING
+    "roll_back": "e d ddd rddd d",
+    "retire": "e d ddd rddd d",
+    "deploy": "e r ddd rdrd d",
+    "watch": "e d rdd dddd d",
+    "gate": "e d drd dddd d",
+    "shift": "e d ddr dddd d",
+    "confirm_sleep": "e d ddd rddd d",
+    "sleep": "e d ddd rrdd d",
+    "wake": "e d ddd ddrr d",
+    "probe": "e d ddd rddd d",
+    "delete": "e r rrr rere d",
+    "erase": "e e eee eeee r",
 }
 BOTH = pytest.mark.parametrize(("table", "states"), [(SNAPSHOT, S), (DATASET, D)], ids=["snapshot", "dataset"])
 
@@ -113,7 +115,7 @@ def test_every_snapshot_can_still_end(state: S) -> None:
     assert SNAPSHOT.reachable((state,)) & {S.REGISTERED, S.CLEANED}
 
 
-@pytest.mark.parametrize("state", list(D))
+@pytest.mark.parametrize("state", [d for d in D if d != D.DELETING])
 def test_every_dataset_can_still_go_live(state: D) -> None:
     assert D.LIVE in DATASET.reachable((state,))
 
@@ -127,6 +129,7 @@ def test_steps_are_tried_in_the_order_of_the_table() -> None:
         "confirm_sleep",
         "sleep",
         "probe",
+        "delete",
     ]
 
 
@@ -134,7 +137,7 @@ def test_what_a_person_asks_for_is_marked() -> None:
     asked = {step.name for table in (SNAPSHOT, DATASET) for step in table.steps if step.asked}
     assert asked == {
         "retry", "retry_registration", "retry_canceled", "override", "cancel", "cancel_release", "roll_back", "sleep",
-        "wake",
+        "wake", "delete",
     }  # fmt: skip
 
 

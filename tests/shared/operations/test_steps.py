@@ -52,6 +52,6 @@ def test_whether_a_step_has_something_to_do_is_asked_without_any_service() -> No
 
 @pytest.mark.parametrize("table", [SNAPSHOT, DATASET], ids=["snapshot", "dataset"])
 def test_every_step_that_no_action_does_has_a_handler(table: LifeCycle) -> None:
-    by_actions = {"receive", "retry", "retry_registration", "retry_canceled", "override"}
+    by_actions = {"receive", "retry", "retry_registration", "retry_canceled", "override", "delete"}
     handlers = steps.handlers(World().services)[table.name]
     assert set(handlers) == {step.name for step in table.steps} - by_actions
