@@ -30,6 +30,9 @@ SETTINGS = {
     "ROLLOUT_MIN_REQUESTS": "5",
     "SWEEP_SCHEDULE": "*/20 * * * * *",
     "SLEEP_SCHEDULE": "0 0 2 * * *",
+    # An example of a list price, so that costs can be seen. Nothing costs anything here.
+    "PRICES": '{"Standard_NC24ads_A100_v4": 3.67}',
+    "CURRENCY": "USD",
 }
 # The serving image of all deployments of the local Azure ML: `--set LOCAL_CONTAINER=score`. No setting of the app.
 CONTAINER = "LOCAL_CONTAINER"
