@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from cli.__main__ import app
 from cli.failures import MEANINGS
-from scripts import costs
+from scripts import costs, large_files
 from shared.config.hyperparameters import Hyperparameters
 from shared.config.options import KEYS
 from shared.config.settings import REMOVED, Settings, setting_name
@@ -44,6 +44,7 @@ _WITH_PARTS = (
     "bring-your-data",
     "snapshot-options",
     "notifications",
+    "operate",
 )
 PAGES = (
     ROOT / "README.md",
@@ -83,6 +84,7 @@ def parts() -> dict[str, str]:
         "removed-settings": "\n".join(f"- `{name}`: {reason}." for name, reason in sorted(REMOVED.items())),
         "rooms": rooms(),
         "costs": costs.table(),
+        "large-files": large_files.table(),
         "request-fields": request_fields(),
         "commands": commands(),
         "options": "\n".join(["| key | what it says |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in KEYS.items())]),
