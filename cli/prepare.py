@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from shared.conversion import ColumnChoice, Reading
 from shared.conversion.choice import decided_reading
 from shared.conversion.recognition import SHAPES
 from shared.errors import BadSnapshot
-from shared.validation.prepared_rows import Pipeline, RowCounts, first_rows, kept_at_random, sampled
+from shared.validation.prepared_rows import Pipeline, RowCounts, UnreadableRow, first_rows, kept_at_random, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,18 @@ def _check(wanted: Preparation) -> None:
         raise CannotPrepare("--user and --assistant go together: the columns of the question and of the answer")
 
 
+def _why_unreadable(part: InputPart) -> str:
+    """What its first rows are."""
+    found = {row.reason for row in islice(part.rows(), 100) if isinstance(row, UnreadableRow)}
+    known = {"not-an-object": "its rows are no objects with named columns (not-an-object)"}
+    return ", ".join(known.get(reason, reason) for reason in sorted(found)) or "there is none"
+
+
 def _recognised(part: InputPart, choice: ColumnChoice) -> PreparedPart:
     """How the rows of a part are read. Raises CannotPrepare where that cannot be told, or is a choice."""
     rows = first_rows(part.rows())
     if not rows:
-        raise CannotPrepare(f"{part.name}: no row of it can be read ({part.kind})")
+        raise CannotPrepare(f"{part.name}: no row of it can be read ({part.kind}): {_why_unreadable(part)}")
     try:
         reading = decided_reading(part.name, rows, choice)
     except Undecided as undecided:

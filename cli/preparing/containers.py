@@ -21,7 +21,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-from shared.conversion.lists import rows_of_document, unpacked
+from shared.conversion.documents import rows_of_document
+from shared.conversion.lists import unpacked
 from shared.validation.prepared_rows import UnreadableRow
 from shared.validation.rows import FileRefused, sniff
 from shared.validation.shapes import HEAD_BYTES, file_shape
@@ -149,7 +150,7 @@ def _text_container(file: Path, text: str, is_whole: bool) -> tuple[str, Callabl
     first = _value_of(lines[0]) if lines else None
     if isinstance(first, list) and (len(lines) == 1 and is_whole) and (not first or isinstance(first[0], dict)):
         return ("JSONL", _lines) if first and "role" in first[0] else ("a JSON array", _array)
-    if isinstance(first, dict) and len(lines) == 1 and is_whole and rows_of_document(first) is not None:
+    if isinstance(first, dict) and len(lines) == 1 and is_whole and _document(file, first) is not None:
         return "a JSON document", _values
     if first is not None or any(_is_json(line) for line in lines[1:20] if line[:1] == "{"):
         return "JSONL", _lines
@@ -238,10 +239,18 @@ def _values(source: _Text) -> Iterator[Any]:
     values = _json_values(source)
     first = next(values, None)
     second = next(values, None)
-    if second is None and (rows := rows_of_document(first)) is not None:
+    if second is None and (rows := _document(source.file, first)) is not None:
         yield from map(_row, rows)
         return
     yield from map(_row, itertools.chain(*([value] for value in (first, second) if value is not None), values))
+
+
+def _document(file: Path, value: Any) -> list[Any] | None:
+    """The rows of a document. Raises CannotRead for one whose rows are a choice."""
+    try:
+        return rows_of_document(value)
+    except ValueError as choice:
+        raise CannotRead(f"{file}: it is one JSON document with {choice}") from None
 
 
 def _json_values(source: _Text, inside: str = "") -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def as_json(done: PreparedSnapshot, dataset: str) -> dict[str, Any]:
             }
             for part in done.parts
         ],
-        "next": f"droptune drop {done.out} --dataset {dataset}",
+        "next": f"droptune drop {shlex.quote(str(done.out))} --dataset {dataset}",
     }
 
 
@@ -57,7 +58,7 @@ def as_lines(done: PreparedSnapshot, dataset: str) -> Iterator[str]:
     if missing := [split for split in SPLITS[1:] if split not in done.files]:
         yield f"no {' and no '.join(missing)} split: the app holds rows out for that, always the same ones"
     named = "" if done.out.name == dataset else f" --dataset {dataset}"
-    yield f"next: droptune drop {done.out}{named}"
+    yield f"next: droptune drop {shlex.quote(str(done.out))}{named}"
 
 
 def _part(part: PreparedPart) -> Iterator[str]:

@@ -93,7 +93,7 @@ class Converter:
 def _text(content: Any, changes: dict[str, None]) -> Any:
     """A content as text, if it is only text; else as it is, for validation to refuse by name."""
     if isinstance(content, list) and content:
-        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
         kinds = {part.get("type", "text") for part in content if isinstance(part, dict)}
         if all(isinstance(text, str) for text in texts) and kinds <= {"text", "input_text", "output_text", None}:
             changes["parts-joined"] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -188,12 +188,38 @@ def turns_of_contents(row: Row, reading: Reading) -> Turns:
     return [turn("system", parts), *turns] if parts else turns
 
 
-def rows_of_document(document: Any) -> Sequence[Any] | None:
-    """The rows of a document that holds all of them: `{"data": [...]}`, or `{"rows": [{"row": ...}]}` of an API."""
-    if not isinstance(document, dict):
+def find_trees(fields: Fields) -> Iterator[Reading]:
+    """ChatGPT's own export: each chat is a tree, since answers may be asked for again."""
+    mapping = fields.values.get("mapping")
+    if isinstance(mapping, dict) and any(isinstance(node, dict) and "message" in node for node in mapping.values()):
+        yield Reading("chatgpt", fields.columns(turns="mapping", last=fields.first(("current_node",))))
+
+
+def turns_of_tree(row: Row, reading: Reading) -> Turns:
+    """The turns on the way from the root to the node that is shown last."""
+    mapping = row.get(reading.column("turns"))
+    if not isinstance(mapping, dict):
+        raise Unusable("turns-missing")
+    at = row.get(reading.column("last")) or next(reversed(mapping), None)
+    turns: Turns = []
+    for _ in range(len(mapping)):
+        node = mapping.get(at) if isinstance(at, str) else None
+        if not isinstance(node, dict):
+            break
+        at = node.get("parent")
+        if (one := _shown_turn(node.get("message"))) is not None:
+            turns.append(one)
+    return turns[::-1]
+
+
+def _shown_turn(message: Any) -> Any:
+    """A message of a tree as a turn; None for what is not shown."""
+    author, content = (
+        (message.get(name) for name in ("author", "content")) if isinstance(message, dict) else (None, None)
+    )
+    role = author.get("role") if isinstance(author, dict) else None
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if role not in ("user", "assistant") or not isinstance(parts, list) or not any(parts):
         return None
-    for name in ("rows", "data", "train", "examples", "records", "samples", "dialogues"):
-        rows = document.get(name)
-        if isinstance(rows, list) and rows and isinstance(rows[0], dict) and speaker_and_text(rows) is None:
-            return [row["row"] for row in rows if isinstance(row, dict)] if "row" in rows[0] else rows
-    return None
+    texts = all(isinstance(part, str) for part in parts)
+    return turn(role, "\n".join(parts) if texts else parts)

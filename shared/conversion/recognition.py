@@ -110,6 +110,17 @@ _ALL = (
         lists.turns_of_contents,
     ),
     Shape(
+        "chatgpt",
+        "ChatGPT's export",
+        '{"current_node": "b", "mapping": {"a": {"parent": null, "message": {"author": {"role": "user"}, '
+        '"content": {"parts": ["Hi"]}}}, "b": {"parent": "a", "message": {"author": {"role": "assistant"}, "content": '
+        '{"parts": ["Hello."]}}}}}',
+        "The messages on the way to `current_node` become messages.",
+        "Turns without text, of the system and of tools, are passed over, as they are when ChatGPT shows a chat.",
+        lists.find_trees,
+        lists.turns_of_tree,
+    ),
+    Shape(
         "text",
         "text in a chat template",
         '{"text": "<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\nHello.<|im_end|>\\n"}',
@@ -189,8 +200,10 @@ def _readings(fields: Fields, shape: str) -> list[Reading]:
     if preferences:
         return [*preferences, *(one for one in turn_lists if one.column("turns") not in preferences[0].used)]
     alpaca = list(records.find_alpaca(fields))
-    found = [*turn_lists, *(alpaca or records.find_pairs(fields))]
-    for find in (lists.find_exchanges, lists.find_texts, lists.find_contents):
+    taken = {name for reading in alpaca for name in reading.used}
+    pairs = [reading for reading in records.find_pairs(fields) if not taken.intersection(reading.used)]
+    found = [*turn_lists, *alpaca, *pairs]
+    for find in (lists.find_exchanges, lists.find_texts, lists.find_contents, lists.find_trees):
         found += find(fields)
     return found or list(records.find_marked_text(fields))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from shared.chatdata.formats import printable
 from shared.conversion import Reading
+from shared.conversion.foreign import PLAIN_TEXT, foreign_rows
 from shared.conversion.lists import speaker_and_text
 from shared.conversion.recognition import SHAPES, recognise_fields
 from shared.conversion.roles import ALIASES
@@ -138,30 +139,10 @@ PARTS_FIX = f"{prepare_command()} writes the text parts as one text, and leaves 
 
 def _without_dialogue(fields: Fields) -> RowShape | None:
     """Rows of which no dialogue can be made, such as requests without their answers."""
-    names = fields.names.keys()
-    if names >= {"custom_id", "body"}:
-        fix = "A batch of requests holds no answers: put each request's body.messages together with its answer."
-        return RowShape("requests of a batch, without their answers", fix)
-    if names >= {"custom_id", "response"} or names >= {"choices"}:
-        fix = "An answer alone is no dialogue: put the messages that were asked before choices[0].message."
-        return RowShape("answers of a service, without their questions", fix)
-    if names == {"error"}:
-        return RowShape("an error of a service", "The download failed: its error was saved instead. Download it again.")
-    if names >= {"input_ids"}:
-        return RowShape("tokens", "The rows are tokenized already: drop the dialogues that they were made of.")
-    if names >= {"message_id", "parent_id"}:
-        fix = (
-            "The rows are single messages of a tree, as OASST writes: follow each parent_id from an answer to the "
-            "first message, and write those as one row (prompter: user)."
-        )
-        return RowShape("one message a row, as OASST writes", fix)
-    if names == {"text"} and not recognise_fields(fields):
-        return RowShape(
-            "text",
-            "The rows are plain text, in no chat template that is known: cut each dialogue into its turns, and write "
-            "them as messages with role and content.",
-        )
-    return None
+    if found := foreign_rows(fields):
+        return RowShape(*found)
+    is_text = fields.names.keys() == {"text"} and not recognise_fields(fields)
+    return RowShape(*PLAIN_TEXT) if is_text else None
 
 
 def _document(fields: Fields) -> RowShape | None:

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import json
 import lzma
+import shlex
 import socket
 import threading
 from collections.abc import Callable
@@ -78,6 +79,14 @@ CONTAINERS: dict[str, bytes] = {
     "objects.json": "\n".join(json.dumps(row, indent=2) for row in pairs(30)).encode(),
     "document.json": json.dumps({"version": 1, "data": pairs(30)}).encode(),
     "api.json": json.dumps({"rows": [{"row": row, "row_idx": 0} for row in pairs(30)]}).encode(),
+    "by-column.json": json.dumps(
+        {name: {str(n): row[name] for n, row in enumerate(pairs(30))} for name in pairs(1)[0]}
+    ).encode(),
+    "lists.json": json.dumps({name: [row[name] for row in pairs(30)] for name in pairs(1)[0]}).encode(),
+    "split.json": json.dumps(
+        {"columns": ["question", "answer"], "index": list(range(30)), "data": [list(row.values()) for row in pairs(30)]}
+    ).encode(),
+    "by-id.json": json.dumps({f"q-{n}": row for n, row in enumerate(pairs(30))}, indent=1).encode(),
     "python.txt": "\n".join(map(str, pairs(30))).encode(),
     "utf-16.json": ARRAY.encode("utf-16"),
     "utf-16.jsonl": jsonl(pairs(30)).decode().encode("utf-16"),
@@ -132,6 +141,13 @@ def test_json_that_is_cut_off_names_the_row(tmp_path: Path) -> None:
         (b"Dear reader,\nthis is prose.\n", "neither JSON nor a table"),
         (gzip.compress(jsonl(pairs(30)))[:40], "damaged or cut off"),
         (b"PAR1" + bytes(99), "cannot be read as parquet"),
+        (json.dumps({"train": pairs(3), "test": pairs(3)}).encode(), "rows under train and test: write each of these"),
+        (b'[["q", "a"], ["r", "b"]]', "its rows are no objects with named columns"),
+        (jsonl([{"message_id": "1", "parent_id": None, "text": "t", "role": "prompter"}]), "as OASST writes. The rows"),
+        (
+            jsonl([{"text": "prose"}] * 3),
+            "the rows are text. The rows are plain text, in no chat template that is known",
+        ),
     ],
 )
 def test_a_file_without_rows_says_what_it_is(data: bytes, reason: str, tmp_path: Path) -> None:
@@ -199,7 +215,9 @@ def test_calls_of_tools_are_kept_when_somebody_asks(tmp_path: Path) -> None:
         ({"prompt": "q", "chosen": "a", "rejected": "b"}, ["--shape preference"]),
         ({"prompt": "q", "completion": "a", "label": True}, ["--shape preference"]),
         ({"context": "c", "question": "q", "answers": {"text": ["a"]}}, ["--user context,question --assistant answers"]),
-        ({"frage": "q", "antwort": "a"}, ["--user COLUMN --assistant COLUMN"]),
+        ({"instruction": "i", "output": "o", "question": "q", "answer": "a"}, ["--shape alpaca", "--user question --assistant answer"]),
+        ({"User Question": "q", "Bot Answer": "a"}, ["perhaps --user 'User Question' --assistant 'Bot Answer'"]),
+        ({"frage 1": "q", "frage 2": "a"}, ["--user COLUMN --assistant COLUMN"]),
     ],
 )  # fmt: skip
 def test_nothing_is_guessed(row: Row, decided_by: list[str], tmp_path: Path) -> None:
@@ -210,7 +228,8 @@ def test_nothing_is_guessed(row: Row, decided_by: list[str], tmp_path: Path) -> 
     for option in decided_by:
         assert option in failed.stderr
     if "COLUMN" not in decided_by[0]:
-        done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", *decided_by[-1].split())
+        options = shlex.split(decided_by[-1].removeprefix("perhaps "))
+        done = run(tmp_path / "rows.jsonl", "--out", tmp_path / "out", *options)
         assert done.exit_code == 0 or "no-assistant" in done.stderr
 
 
@@ -359,7 +378,7 @@ def test_a_folder_gives_its_splits_by_the_names_of_files_and_folders(tmp_path: P
         ({"test.jsonl": jsonl(pairs(9))}, [], "no split to train on"),
         ({"train.jsonl": jsonl(pairs(9))}, ["--split", "test"], "there is no split test, only train"),
         ({"notes.md": b"x"}, [], "no file with rows"),
-        ({"train.jsonl": jsonl(pairs(9)), "test.jsonl": b'{"text": "a"}\n'}, [], "test.jsonl: the columns text"),
+        ({"train.jsonl": jsonl(pairs(9)), "test.jsonl": b'{"text": "a"}\n'}, [], "test.jsonl: the rows are text"),
     ],
 )
 def test_a_folder_that_leaves_a_choice_is_refused(

@@ -152,7 +152,11 @@ NAMES = ["messages", "conversations", "instruction", "output", "prompt", "comple
 
 @settings(max_examples=100, deadline=None)
 @given(
-    row=st.dictionaries(st.sampled_from([*NAMES, "history", "contents", "data", "label", "system"]), JSON, max_size=4)
+    row=st.dictionaries(
+        st.sampled_from([*NAMES, "history", "contents", "data", "label", "system", "mapping", "current_node"]),
+        JSON,
+        max_size=4,
+    )
 )
 def test_whatever_a_row_holds_it_is_converted_or_has_a_reason(row: dict[str, Any]) -> None:
     """By its own readings, and by those of other rows in the same file."""
@@ -192,6 +196,34 @@ def test_columns_that_somebody_names_count() -> None:
 )  # fmt: skip
 def test_rows_of_known_data_sets(row: dict[str, Any], shape: str, turns: Turns) -> None:
     assert converted(row, shape) == turns
+
+
+def test_a_chat_that_was_exported_is_the_way_that_was_shown_last() -> None:
+    def node(parent: str | None, role: str, *parts: Any) -> dict[str, Any]:
+        return {"parent": parent, "message": {"author": {"role": role}, "content": {"parts": list(parts)}}}
+
+    mapping = {
+        "root": {"parent": None, "message": None},
+        "s": node("root", "system", ""),
+        "q": node("s", "user", "q"),
+        "first": node("q", "assistant", "not liked"),
+        "again": node("q", "assistant", "a", "more"),
+        "tool": node("again", "tool", "found"),
+        "r": node("tool", "user", "r"),
+        "end": node("r", "assistant", "b"),
+    }
+    expected = [("user", "q"), ("assistant", "a\nmore"), ("user", "r"), ("assistant", "b")]
+    assert converted({"title": "t", "mapping": mapping, "current_node": "end"}) == expected
+    mapping["root"]["parent"] = "end"  # a circle ends
+    assert converted({"title": "t", "mapping": mapping, "current_node": "end"}) == expected
+
+
+def test_a_list_of_texts_is_no_content_in_parts() -> None:
+    """A column of texts would become one turn otherwise."""
+    reading = Reading("question-answer", {"user": ("q",), "answer": ("a",)})
+    found = Converter(reading).convert({"q": ["one", "two"], "a": "b"}).messages
+    assert found is not None
+    assert found[0]["content"] == ["one", "two"]  # which validation refuses
 
 
 def test_messages_are_meant_where_a_row_has_them_and_more() -> None:
