@@ -8,6 +8,7 @@
 | model version | `<yyyymmddhhmmss>-<8 hex>-<attempt>` |
 | endpoint | `<dataset, shortened>-<8 hex of installation and dataset>[-<n>]` |
 | deployment | `r<yyyymmddhhmmss>-<8 hex>[-<attempt>]` |
+| import id | 16 hex of what was asked for |
 
 The *installation* is a short hash of the ledger's address; it is also a tag on everything made, so that two
 installations in one workspace never touch each other's resources.
@@ -22,6 +23,8 @@ from datetime import UTC, datetime
 DATASET = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 SNAPSHOT_ID = re.compile(rf"(?P<dataset>{DATASET.pattern})-(?P<stamp>[0-9]{{14}})-(?P<hash>[0-9a-f]{{8}})")
 JOB = re.compile(rf"dt-(?P<installation>[0-9a-f]{{8}})-(?P<snapshot>{SNAPSHOT_ID.pattern})-(?P<attempt>[0-9]+)")
+
+IMPORT_ID = re.compile(r"[0-9a-f]{16}")
 
 # Tags on everything made in the workspace.
 TAG_INSTALLATION = "droptune.installation"
@@ -130,6 +133,9 @@ def notice(installation: str, *what: str) -> str:
 def training_metrics(snapshot: str, attempt: int) -> str:
     """The blob in `reports` that holds what the job of one attempt logged while it trained."""
     return f"{snapshot}.training-{attempt}.json"
+def import_id(request: str) -> str:
+    """The id of an import, made of what was asked for: asking twice finds the first."""
+    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def tags(installation: str, dataset: str, snapshot: str, attempt: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.azure import notifications
+from shared.azure.hub import Hub
 from shared.config.settings import Settings, load
 from shared.errors import DENIED, AccessDenied
 from shared.ledger.budget import Budget
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Services:
-    """What steps work with. `clock` gives seconds since 1970, UTC; `channels` are those who are told of notices."""
+    """What steps work with. `clock` gives seconds since 1970, UTC; `channels` are those who are told of notices,
+    `hub` is where imports come from."""
 
     settings: Settings
     storage: Storage
@@ -46,6 +48,7 @@ class Services:
     inference: InferenceClient
     clock: Callable[[], float] = time.time
     channels: Mapping[str, Channel] = field(default_factory=dict)
+    hub: Hub = field(default_factory=Hub)
     ledger: Ledger = field(init=False)
     budget: Budget = field(init=False)
     endpoint_slots: EndpointSlots = field(init=False)

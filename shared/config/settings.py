@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from shared.config.groups.connections import ConnectionGroup
 from shared.config.groups.gate import GateGroup
 from shared.config.groups.idle import IdleGroup
+from shared.config.groups.imports import ImportGroup
 from shared.config.groups.page import PageGroup
 from shared.config.groups.rollout import RolloutGroup
 from shared.config.groups.schedule import ScheduleGroup
@@ -73,6 +74,7 @@ class Settings(
     TrainingGroup,
     SpendingGroup,
     SnapshotGroup,
+    ImportGroup,
     ServingGroup,
     PageGroup,
     GateGroup,

@@ -72,9 +72,23 @@ class NightlyReported(Struct, frozen=True, kw_only=True, omit_defaults=False):
     currency: str = ""
 
 
-type NoticeData = SnapshotChanged | DatasetChanged | AttentionNeeded | UploadRefused | NightlyReported
+class ImportEnded(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """An import from the Hub is IMPORTED, as `snapshot`, or IMPORT_FAILED; `reason` says why."""
 
-TYPES: tuple[type[Struct], ...] = (SnapshotChanged, DatasetChanged, AttentionNeeded, UploadRefused, NightlyReported)
+    id: str
+    source: str
+    dataset: str
+    state: str
+    snapshot: str = ""
+    reason: str = ""
+
+
+type NoticeData = SnapshotChanged | DatasetChanged | AttentionNeeded
+
+TYPES: tuple[type[Struct], ...] = (
+    *(SnapshotChanged, DatasetChanged, AttentionNeeded),
+    *(UploadRefused, NightlyReported, ImportEnded),
+)
 
 
 def type_name(data: Struct) -> str:

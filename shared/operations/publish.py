@@ -21,7 +21,7 @@ import msgspec
 
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
-from shared.ledger import notices, outbox
+from shared.ledger import imports, notices, outbox
 from shared.ledger.outbox import Notice, SendResult
 from shared.operations import backlog, nightly
 from shared.snapshots import refusals
@@ -231,8 +231,22 @@ def _nightly_reported(name: str, content: Any) -> tuple[Struct, float]:
     return data, datetime.fromisoformat(str(content["at"])).timestamp()
 
 
+def _import_ended(name: str, content: Any) -> tuple[Struct, float]:
+    asked = content["request"]
+    data = notices.ImportEnded(
+        id=name.rsplit("/", 1)[-1].removesuffix(".json"),
+        source=str(asked["source"]),
+        dataset=str(asked["dataset"]),
+        state=str(content["state"]),
+        snapshot=str(content.get("snapshot", "")),
+        reason=str(content.get("reason", ""))[: outbox.LONGEST_REASON],
+    )
+    return data, float(content["since"])
+
+
 # What is no row and is told of: by the kind in its key the container, the folder, and what is said of its content.
 _BLOBS: dict[str, tuple[str, str, Callable[[str, Any], tuple[Struct, float]]]] = {
     "refused": ("ledger", refusals.FOLDER, _upload_refused),
     "report": (nightly.CONTAINER, nightly.FOLDER, _nightly_reported),
+    "import": (imports.CONTAINER, imports.FOLDER, _import_ended),
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.ledger.engine import Engine
+from shared.ledger.imports import MESSAGE as IMPORT
 from shared.ledger.store import PUBLISH
 from shared.operations import deletion, publish
 from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
-from shared.snapshots import admission, cleanup, part_check
+from shared.snapshots import admission, cleanup, imports, part_check
 from shared.training import cancel, finish, register, submit
 
 if TYPE_CHECKING:
@@ -51,10 +52,13 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
 def step(services: Services, message: str) -> str:
     """Moves the row that a queue message names by one step; says what was done.
 
-    `<key>#<number>` means one file of a snapshot that several workers check, `<key>!` what people are to be told.
+    `<key>#<number>` means one file of a snapshot that several workers check, `<key>!` what people are to be told,
+    `import/<id>` an import that goes on.
     """
     if message.endswith(PUBLISH):
         return publish.publish(services, message.removesuffix(PUBLISH))
+    if message.startswith(IMPORT):
+        return imports.go_on(services, message.removeprefix(IMPORT))
     key, _, number = message.partition("#")
     if number:
         return part_check.check_part(services, key, number)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.operations import access, costs, damage, deletion, open_rows, orphans, publish, whole_ledger
+from shared.operations import access, costs, damage, deletion, imports, open_rows, orphans, publish, whole_ledger
 from shared.operations.rounds import run_part
 from shared.snapshots import lost_uploads
 
@@ -46,6 +46,7 @@ def sweep(services: Services) -> list[str]:
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)
     moved += run_part("lost uploads", partial(lost_uploads.record, services), damaged)
+    moved += run_part("imports", partial(imports.poll_overdue, services), damaged)
     run_part("damage", partial(damage.record_met, services, damaged))
     run_part("roles", partial(access.record, services, cards, datasets))
     return moved

@@ -1,0 +1,162 @@
+"""Imports from the Hub as people see them: asked for, listed, looked at. Called by the HTTP functions.
+
+Asking starts one, or finds the one that was asked for in the same words; one that failed is begun again. What is done
+about it is in `snapshots.imports`. Looking changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shared import naming
+from shared.chatdata.formats import printable
+from shared.config.options import parsed
+from shared.conversion.recognition import SHAPES
+from shared.errors import BadSnapshot, Damaged, LedgerConflict, NotFound, PermanentError
+from shared.ledger import imports
+from shared.ledger.imports import ImportRecord, ImportRequest, ImportState
+from shared.operations.times import shown_time
+
+if TYPE_CHECKING:
+    from shared.runtime import Services
+
+# So many are listed, the newest first.
+MOST_LISTED = 50
+
+
+class BadImport(PermanentError):
+    """What is asked for makes no import: the text names the field, and what it may be."""
+
+
+class ImportNotAllowed(PermanentError):
+    """IMPORT_SOURCES does not name what is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAnswer:
+    """The import that was asked for, and in words what becomes of it."""
+
+    id: str
+    state: str
+    text: str
+
+
+def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
+    """Has a dataset of the Hub imported; asked twice it is one import. Raises ImportNotAllowed, BadImport."""
+    _require_allowed(services, request.source)
+    _require_sound(request)
+    now = services.clock()
+    fresh = ImportRecord(request=request, by=by, asked_at=now, since=now, poll_at=now)
+    etag = ""
+    while True:
+        try:
+            known, etag = imports.read(services.storage, request.id)
+        except NotFound:
+            known, etag = fresh, ""
+        except Damaged as error:
+            raise BadImport(f"what is on record of it is damaged: {error}") from error
+        if etag and known.state != ImportState.IMPORT_FAILED:
+            return ImportAnswer(known.id, str(known.state), _text(known))
+        try:
+            imports.write(services.storage, fresh, etag, services.channels)
+        except LedgerConflict:
+            continue
+        services.storage.send(imports.message_of(fresh.id))
+        return ImportAnswer(fresh.id, str(fresh.state), _text(fresh))
+
+
+def _require_allowed(services: Services, source: str) -> None:
+    given = services.settings
+    if not given.import_sources:
+        raise ImportNotAllowed("imports are off: IMPORT_SOURCES names no dataset that may be imported")
+    if not given.may_import(source):
+        allowed = ", ".join(given.import_sources)
+        raise ImportNotAllowed(f"{printable(source, 100)} is not among IMPORT_SOURCES, which allow {allowed}")
+
+
+def _require_sound(request: ImportRequest) -> None:
+    if not naming.DATASET.fullmatch(request.dataset):
+        raise BadImport("dataset: 2 to 41 of a-z, 0-9 and '-'")
+    if request.shape and request.shape not in SHAPES:
+        raise BadImport(f"shape: {printable(request.shape, 40)} is none of {', '.join(SHAPES)}")
+    if bool(request.user) != bool(request.assistant):
+        raise BadImport("user and assistant go together: the columns of the question and of the answer")
+    if request.options:
+        try:
+            parsed(msgspec.json.encode(request.options), "options")
+        except BadSnapshot as error:
+            raise BadImport(str(error)) from error
+
+
+def _text(record: ImportRecord) -> str:
+    what = f"{record.request.source} into {record.request.dataset}"
+    if record.state == ImportState.IMPORTED:
+        return f"{what}: imported already, as {record.snapshot}"
+    if record.state == ImportState.IMPORTING:
+        return f"{what}: {record.done} of {record.parts} parts are written"
+    return f"{what}: will be imported"
+
+
+def show(services: Services, import_id: str) -> dict[str, Any]:
+    """Everything about one import. Raises NotFound, Damaged."""
+    record, _ = imports.read(services.storage, import_id)
+    asked = msgspec.to_builtins(record.request)
+    return {
+        "id": record.id,
+        "state": str(record.state),
+        "reason": record.reason or None,
+        "waiting": record.waiting or None,
+        "since": shown_time(record.since),
+        "asked_at": shown_time(record.asked_at),
+        "by": record.by,
+        "request": asked,
+        "revision": record.revision or None,
+        "splits": [{"name": one.name, "split": one.split, "shape": one.reading.shape} for one in record.splits],
+        "parts": {"done": record.done, "of": record.parts},
+        "rows": {
+            "read": record.read,
+            "written": record.written,
+            "left_out": record.left_out,
+            "changed": record.changed,
+        },
+        "bytes": record.size,
+        "snapshot": record.snapshot or None,
+    }
+
+
+def newest(services: Services, *, only_open: bool = False) -> list[dict[str, Any]]:
+    """The newest imports in brief, newest first; `only_open`: those that go on, or failed."""
+    found = sorted(imports.listed(services.storage), key=lambda one: _asked_at(one[1].metadata), reverse=True)
+    shown = []
+    for import_id, blob in found:
+        state = blob.metadata.get("state", "")
+        if len(shown) < MOST_LISTED and not (only_open and state == ImportState.IMPORTED):
+            asked = shown_time(_asked_at(blob.metadata))
+            shown.append(
+                {"id": import_id, "source": blob.metadata.get("source", ""), "state": state, "asked_at": asked}
+            )
+    return shown
+
+
+def poll_overdue(services: Services) -> Iterator[str]:
+    """Has every import go on that is due although nobody is at it: its message was lost, or its worker."""
+    for import_id, blob in imports.listed(services.storage):
+        due = _time(blob.metadata.get("next_look_at", ""))
+        if due is not None and due <= services.clock():
+            services.storage.send(imports.message_of(import_id))
+            yield imports.message_of(import_id)
+
+
+def _asked_at(metadata: Any) -> float:
+    return _time(metadata.get("asked_at", "")) or 0.0
+
+
+def _time(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

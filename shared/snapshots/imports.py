@@ -1,0 +1,273 @@
+"""An import goes on: one part of a dataset of the Hub is streamed, converted, checked and written, then the next one.
+
+Called by the queue function with the import's id, and by the sweep for what is overdue. Each part becomes one file of a
+folder in `snapshots`, under its own name; the marker comes last, and then it is a snapshot like any other. A worker
+that dies costs the part it was at, which is written anew, the same. Repeating a step that is done changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from shared import naming
+from shared.azure.hub import HubDataset
+from shared.chatdata.split_choice import chosen_splits
+from shared.conversion import ColumnChoice
+from shared.conversion.choice import decided_reading
+from shared.errors import BadSnapshot, Damaged, LeaseHeld, LedgerConflict, NotFound, PermanentError, TemporaryError
+from shared.ledger import imports
+from shared.ledger.imports import ImportedSplit, ImportRecord, ImportState
+from shared.ledger.store import PUBLISH
+from shared.snapshots import intake
+from shared.snapshots.paths import MARKER, OPTIONS
+from shared.validation.prepared_rows import Pipeline, RowCounts, first_rows, sampled
+
+if TYPE_CHECKING:
+    from shared.ledger.fence import HeldLease
+    from shared.runtime import Services
+
+log = logging.getLogger(__name__)
+
+# A part is begun so often; then its import has failed.
+MOST_TRIES = 5
+# A worker that is at a part is looked after once so much later (s), and then by each sweep; its lease is shorter.
+_LOOK_SECONDS = 60.0
+# A split becomes so many files at most: a snapshot has 1000.
+MOST_PARTS = 300
+_BLOCK_BYTES = 4 << 20
+# How many rows are written between two looks at the clock and the lease.
+_ROWS_BETWEEN = 500
+# One part may take so long (s): an invocation ends after half an hour (host.json).
+_LONGEST_PART = 1500.0
+
+
+class ImportStopped(PermanentError):
+    """The import has failed for good: the text says why, and what to change."""
+
+
+def go_on(services: Services, import_id: str) -> str:
+    """Does the next thing of an import, and says what became of it. Raises what keeps its record from being read."""
+    try:
+        record, _ = imports.read(services.storage, import_id)
+    except (NotFound, Damaged) as error:
+        log.info("import %s: %s", import_id, error)
+        return "unknown"
+    if record.poll_at is None:
+        return "has ended"
+    if record.poll_at > services.clock() + 2:
+        return "not due"
+    try:
+        lease = services.storage.lease(f"import-{import_id}")
+    except LeaseHeld:
+        return "held elsewhere"
+    try:
+        record, etag = imports.read(services.storage, import_id)
+        if record.poll_at is None or record.poll_at > services.clock() + 2:
+            return "somebody else was first"
+        return _step(services, record, etag, lease)
+    except (LedgerConflict, LeaseHeld):
+        return "somebody else was first"
+    finally:
+        lease.release()
+
+
+def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease) -> str:
+    """One thing, with what is recorded before and after it."""
+    if record.tries >= MOST_TRIES:
+        return _end(services, record, etag, f"tried {record.tries} times: {record.waiting or 'its worker was lost'}")
+    now = services.clock()
+    begun: ImportRecord = record.but(tries=record.tries + 1, poll_at=now + _LOOK_SECONDS)
+    etag = imports.write(services.storage, begun, etag, services.channels)
+    services.storage.send(imports.message_of(record.id), _LOOK_SECONDS)
+    try:
+        done = _act(services, begun, lease)
+    except LeaseHeld:
+        raise
+    except (PermanentError, BadSnapshot, ValueError) as error:
+        return _end(services, begun, etag, str(error))
+    except Exception as error:
+        if not isinstance(error, TemporaryError):
+            log.exception("import %s", record.id)
+        pause = services.settings.fault_seconds * 2**record.tries
+        waits: ImportRecord = begun.but(waiting=_cut(f"{type(error).__name__}: {error}"), poll_at=now + pause)
+        return _recorded(services, waits, etag)
+    lease.check()
+    return _recorded(services, done.but(tries=0, waiting=""), etag)
+
+
+def _act(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
+    """The record once the next thing is done."""
+    now = services.clock()
+    if record.state == ImportState.ASKED:
+        return _opened(services, record)
+    if now > record.asked_at + services.settings.import_max_minutes * 60:
+        raise ImportStopped(f"it took longer than IMPORT_MAX_MINUTES={services.settings.import_max_minutes:g}")
+    if record.done < record.parts:
+        return _with_part(services, record, lease)
+    return _completed(services, record)
+
+
+def _recorded(services: Services, record: ImportRecord, etag: str) -> str:
+    imports.write(services.storage, record, etag, services.channels)
+    if record.poll_at is not None:
+        services.storage.send(imports.message_of(record.id), max(0.0, record.poll_at - services.clock()))
+    elif services.channels:
+        services.storage.send(f"{imports.message_of(record.id)}{PUBLISH}")
+    return f"{record.state}, {record.done} of {record.parts} parts"
+
+
+def _end(services: Services, record: ImportRecord, etag: str, reason: str) -> str:
+    """The import has failed: what it wrote is deleted, which no marker has made a snapshot."""
+    log.warning("import %s of %s failed: %s", record.id, record.request.source, reason)
+    services.storage.delete_all(intake.CONTAINER, record.folder)
+    failed = record.but(state=ImportState.IMPORT_FAILED, since=services.clock(), reason=_cut(reason), poll_at=None)
+    return _recorded(services, failed, etag)
+
+
+# --- the things that are done, in their order -------------------------------------------------------------------
+
+
+def _opened(services: Services, record: ImportRecord) -> ImportRecord:
+    """What there is on the Hub: the commit, the splits and their parts, and how the rows of each are read."""
+    wanted, hub = record.request, services.hub
+    named = HubDataset(wanted.source, wanted.subset, wanted.revision)
+    at = HubDataset(wanted.source, wanted.subset, hub.commit(named))
+    found = hub.splits(at)
+    columns = ColumnChoice(wanted.shape, wanted.user, wanted.assistant, wanted.system, wanted.turns)
+    splits = []
+    for split, name in chosen_splits(wanted.source, found, wanted.splits):
+        rows = first_rows(iter(hub.rows(at, name, 0, 1)))
+        if not rows:
+            raise ImportStopped(f"split {name} has no rows")
+        reading = decided_reading(name, rows, columns)
+        splits.append(ImportedSplit(name=name, split=split, parts=min(found[name], MOST_PARTS), reading=reading))
+    if not any(one.split == "train" for one in splits):
+        raise ImportStopped(f"there is no split to train on, only {', '.join(found)}")
+    begun: ImportRecord = record.but(
+        state=ImportState.IMPORTING, since=services.clock(), revision=at.revision, splits=tuple(splits)
+    )
+    return begun.but(poll_at=services.clock())  # type: ignore[no-any-return]
+
+
+def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
+    """The next part is written, if its split is not full yet; with what became of its rows."""
+    wanted, (split, part) = record.request, _part(record)
+    counts, room = RowCounts(), _room(record, split)
+    writer = _FileWriter(services, f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl")
+    if room is None or room > 0:
+        source = HubDataset(wanted.source, wanted.subset, record.revision)
+        rows = services.hub.rows(source, split.name, part, split.parts)
+        seed = int(naming.short_hash(str(wanted.seed), split.name, str(part)), 16)
+        lines = Pipeline(split.reading).lines(sampled(rows, wanted.fraction, seed, counts), counts)
+        for line in islice(_within(services, record, lines, lease), room):
+            writer.add(line)
+        lease.check()
+        writer.finish()
+    written = {**record.written, split.split: record.written.get(split.split, 0) + writer.rows}
+    more: ImportRecord = record.but(
+        done=record.done + (1 if room is None or room > 0 else split.parts - part),
+        read=record.read + counts.read,
+        written=written,
+        size=record.size + writer.size,
+        left_out=dict(Counter(record.left_out) + counts.left_out),
+        changed=dict(Counter(record.changed) + counts.changed),
+        files=record.files + (writer.rows > 0),
+        poll_at=services.clock(),
+    )
+    return more
+
+
+def _completed(services: Services, record: ImportRecord) -> ImportRecord:
+    """The marker makes it a snapshot, which is taken in now; its event does the same."""
+    if not record.written.get("train"):
+        some = ", ".join(f"{reason} ({count})" for reason, count in Counter(record.left_out).most_common(5))
+        raise ImportStopped(f"none of {record.read} rows can be trained on: {some or 'the sample is empty'}")
+    source, marker = record.request.source, f"{record.folder}/{MARKER}"
+    options = {"note": f"imported from {source} at {record.revision[:12]}", **record.request.options}
+    with contextlib.suppress(LedgerConflict):
+        services.storage.create(intake.CONTAINER, f"{record.folder}/{OPTIONS}", json.dumps(options).encode())
+    with contextlib.suppress(LedgerConflict):  # written by a worker that died: a new one would be another snapshot
+        services.storage.create(intake.CONTAINER, marker, b"")
+    snapshot = intake.receive(services, marker)
+    if snapshot is None:
+        raise ImportStopped("its snapshot was not taken in: GET /api/snapshots has the refusal")
+    rows = sum(record.written.values())
+    ended: ImportRecord = record.but(
+        state=ImportState.IMPORTED, since=services.clock(), reason=f"{rows} of {record.read} rows are used",
+        snapshot=snapshot, poll_at=None,
+    )  # fmt: skip
+    return ended
+
+
+def _part(record: ImportRecord) -> tuple[ImportedSplit, int]:
+    """The split of the next part, and the part's number in it."""
+    number = record.done
+    for split in record.splits:
+        if number < split.parts:
+            return split, number
+        number -= split.parts
+    raise ImportStopped("there is no such part: a defect")
+
+
+def _room(record: ImportRecord, split: ImportedSplit) -> int | None:
+    """How many rows of a split are still wanted; None: all."""
+    most = record.request.rows
+    return most - record.written.get(split.split, 0) if most else None
+
+
+def _within(services: Services, record: ImportRecord, lines: Iterable[bytes], lease: HeldLease) -> Iterator[bytes]:
+    """The lines, as long as they are within what an import may write and take. Raises ImportStopped, LeaseHeld."""
+    given, began = services.settings, services.clock()
+    ends = min(began + _LONGEST_PART, record.asked_at + given.import_max_minutes * 60)
+    rows, size = sum(record.written.values()), record.size
+    for number, line in enumerate(lines):
+        rows, size = rows + 1, size + len(line)
+        if rows > given.import_max_rows:
+            raise ImportStopped(f"it has more than IMPORT_MAX_ROWS={given.import_max_rows} rows: take a sample")
+        if size > given.import_max_mb * 1_000_000:
+            raise ImportStopped(f"it has more than IMPORT_MAX_MB={given.import_max_mb}: take a sample")
+        if number % _ROWS_BETWEEN == 0:
+            lease.check()
+            if services.clock() > ends:
+                raise ImportStopped("it takes too long: take a sample, or raise IMPORT_MAX_MINUTES")
+        yield line
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()[:1000]
+
+
+class _FileWriter:
+    """One file of the snapshot, written as blocks, so that no more than a block of it is in memory."""
+
+    def __init__(self, services: Services, name: str) -> None:
+        self._storage, self._name = services.storage, name
+        self._blocks: list[str] = []
+        self._buffer = bytearray()
+        self.rows = self.size = 0
+
+    def add(self, line: bytes) -> None:
+        self._buffer += line
+        self.rows, self.size = self.rows + 1, self.size + len(line)
+        if len(self._buffer) >= _BLOCK_BYTES:
+            self._stage()
+
+    def finish(self) -> None:
+        """The file is there; none where there are no rows."""
+        if self._buffer:
+            self._stage()
+        if self._blocks:
+            self._storage.commit_blocks(intake.CONTAINER, self._name, self._blocks)
+
+    def _stage(self) -> None:
+        block = base64.b64encode(b"%06d" % len(self._blocks)).decode()
+        self._storage.stage_block(intake.CONTAINER, self._name, block, bytes(self._buffer))
+        self._blocks.append(block)
+        self._buffer.clear()
