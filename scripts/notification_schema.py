@@ -37,7 +37,7 @@ def _event(name: str) -> dict[str, Any]:
         "source": {**text, "description": "The installation that tells: /droptune/<8 hex>."},
         "subject": {
             **text,
-            "description": "What it is about: snapshot/<id>, dataset/<name>, refused/<hash>, report/<time>, import/<id>.",
+            "description": "About what: snapshot/<id>, dataset/<name>, refused/<hash>, report/<time>, import/<id>.",
         },
         "time": {**text, "format": "date-time"},
         "datacontenttype": {"const": "application/json"},

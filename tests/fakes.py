@@ -10,11 +10,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.azure import inference
+from shared.azure.hub import HubDataset, HubRefused
 from shared.azure.metrics import Requests, Since
 from shared.config.settings import Settings
 from shared.ledger.outbox import Notice, SendResult
@@ -146,6 +147,34 @@ class FakeChannel:
         return [str(one.data["state"]) for one in sorted(found.values(), key=lambda one: one.at)]
 
 
+class FakeHub:
+    """Datasets by name: splits, each a list of parts, each a list of rows. `broken`: why nothing can be read now."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.datasets: dict[str, dict[str, list[list[Any]]]] = {}
+        self.broken: Exception | None = None
+        self.asked: list[tuple[str, int]] = []
+
+    def _found(self, dataset: HubDataset) -> dict[str, list[list[Any]]]:
+        if self.broken:
+            raise self.broken
+        if dataset.name not in self.datasets:
+            raise HubRefused(f"on the Hub is no dataset {dataset.name}")
+        return self.datasets[dataset.name]
+
+    def commit(self, dataset: HubDataset) -> str:
+        return self.process.call(lambda: (self._found(dataset), f"{dataset.revision or 'main'}-commit")[1])
+
+    def splits(self, dataset: HubDataset) -> dict[str, int]:
+        return self.process.call(lambda: {name: len(parts) for name, parts in self._found(dataset).items()})
+
+    def rows(self, dataset: HubDataset, split: str, part: int, parts: int) -> Iterator[Any]:
+        found = self.process.call(lambda: self._found(dataset)[split])
+        self.asked.append((split, part))
+        yield from [row for one in found for row in one] if parts == 1 else found[part]
+
+
 _SETTINGS: dict[Any, Settings] = {}
 
 
@@ -172,6 +201,7 @@ class World:
         self.storage = FakeStorage(self.clock, self.process, self.hierarchical)
         self.workspace = FakeWorkspace(self.clock, self.process)
         self.metrics, self.inference = FakeMetrics(self.workspace), FakeScorer(self.process)
+        self.hub = FakeHub(self.process)
         self.services = self.new_process()
         self.events: list[str] = []
 
@@ -190,7 +220,7 @@ class World:
         }
         fake: Any = self
         parts = (fake.storage, fake.workspace, fake.metrics, fake.inference)
-        return Services(_settings(given), *parts, self.clock, self.channels)
+        return Services(_settings(given), *parts, self.clock, self.channels, fake.hub)
 
     def drop(self, path: str, data: bytes) -> None:
         """Uploads a blob; its event is delivered by `run`."""

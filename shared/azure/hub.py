@@ -59,7 +59,7 @@ class Hub:
 
     def _open(self, dataset: HubDataset) -> Mapping[str, Any]:
         _load()
-        from datasets import load_dataset
+        from datasets import load_dataset  # type: ignore[import-untyped]
 
         with _translated(dataset.name):
             opened: Mapping[str, Any] = load_dataset(
@@ -72,7 +72,7 @@ def _load() -> None:
     """Loads `datasets`, which keeps what it downloads where a function app may write."""
     os.environ.setdefault("HF_HOME", str(Path(tempfile.gettempdir()) / "huggingface"))
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     datasets.config.STREAMING_READ_MAX_RETRIES = _RETRIES
     datasets.config.STREAMING_READ_RETRY_INTERVAL = _PAUSE

@@ -131,19 +131,22 @@ def show(services: Services, import_id: str) -> dict[str, Any]:
 def newest(services: Services, *, only_open: bool = False) -> list[dict[str, Any]]:
     """The newest imports in brief, newest first; `only_open`: those that go on, or failed."""
     found = sorted(imports.listed(services.storage), key=lambda one: _asked_at(one[1].metadata), reverse=True)
-    shown = []
-    for import_id, blob in found:
-        state = blob.metadata.get("state", "")
-        if len(shown) < MOST_LISTED and not (only_open and state == ImportState.IMPORTED):
-            asked = shown_time(_asked_at(blob.metadata))
-            shown.append(
-                {"id": import_id, "source": blob.metadata.get("source", ""), "state": state, "asked_at": asked}
-            )
-    return shown
+    wanted = [one for one in found if not (only_open and one[1].metadata.get("state") == ImportState.IMPORTED)]
+    return [
+        {
+            "id": import_id,
+            "source": blob.metadata.get("source", ""),
+            "state": blob.metadata.get("state", ""),
+            "asked_at": shown_time(_asked_at(blob.metadata)),
+        }
+        for import_id, blob in wanted[:MOST_LISTED]
+    ]
 
 
 def poll_overdue(services: Services) -> Iterator[str]:
     """Has every import go on that is due although nobody is at it: its message was lost, or its worker."""
+    if not services.settings.import_sources:
+        return
     for import_id, blob in imports.listed(services.storage):
         due = _time(blob.metadata.get("next_look_at", ""))
         if due is not None and due <= services.clock():

@@ -105,6 +105,8 @@ def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease)
 def _act(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
     """The record once the next thing is done."""
     now = services.clock()
+    if not services.settings.may_import(record.request.source):
+        raise ImportStopped(f"IMPORT_SOURCES does not name {record.request.source} any more")
     if record.state == ImportState.ASKED:
         return _opened(services, record)
     if now > record.asked_at + services.settings.import_max_minutes * 60:

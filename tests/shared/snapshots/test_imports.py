@@ -1,0 +1,264 @@
+"""An import becomes a snapshot, a part at a time: cut off anywhere, out of bounds, not allowed, asked for twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.errors import NotFound, ServiceBusy
+from shared.ledger.imports import ImportRequest
+from shared.operations import imports, sweep
+from shared.operations.imports import BadImport, ImportNotAllowed
+from shared.snapshots import imports as steps
+from tests.fakes import FakeChannel, Process, World
+from tests.story.kills import EVERY_THIRD_CALL, STEP
+
+SOURCE = "owner/alpaca"
+ALLOWED = {"import_sources": "owner/*"}
+ASKED = ImportRequest(source=SOURCE, dataset="support-bot")
+
+
+def rows(count: int, word: str = "x") -> list[dict[str, str]]:
+    return [{"instruction": f"What is {word}{n}?", "input": "", "output": f"It is {n}."} for n in range(count)]
+
+
+def _world(process: Process | None = None, channels: Any = None, **settings: Any) -> World:
+    world = World(process or Process(), settings={**ALLOWED, **settings}, channels=channels or {})
+    world.hub.datasets[SOURCE] = {"train": [rows(20, "a"), rows(20, "b"), rows(5, "c")], "test": [rows(12, "t")]}
+    return world
+
+
+def _imported(world: World, request: ImportRequest = ASKED) -> dict[str, Any]:
+    """The import once nothing more comes of it."""
+    answer = imports.start(world.services, request, "ada")
+    world.run()
+    return imports.show(world.services, answer.id)
+
+
+def _files(world: World) -> dict[str, bytes]:
+    return {
+        name.rsplit("/", 1)[-1]: stored.data
+        for (box, name), stored in world.storage.blobs.items()
+        if box == "snapshots"
+    }
+
+
+def test_a_dataset_of_the_hub_becomes_a_snapshot_that_is_served() -> None:
+    world = _world()
+    shown = _imported(world)
+    assert (shown["state"], shown["parts"], shown["revision"]) == ("IMPORTED", {"done": 4, "of": 4}, "main-commit")
+    assert shown["rows"]["written"] == {"train": 45, "test": 12}
+    assert world.states() == {shown["snapshot"]: "LIVE"}
+    files = _files(world)
+    assert sorted(files) == [
+        *("_SUCCESS", "snapshot.json", "test-00000-of-00001.jsonl"),
+        *(f"train-0000{n}-of-00003.jsonl" for n in range(3)),
+    ]
+    first = json.loads(files["train-00000-of-00003.jsonl"].splitlines()[0])
+    assert first == {
+        "messages": [{"role": "user", "content": "What is a0?"}, {"role": "assistant", "content": "It is 0."}]
+    }
+    assert json.loads(files["snapshot.json"]) == {"note": "imported from owner/alpaca at main-commit"}
+
+
+def test_asking_twice_is_one_import_and_asking_for_something_else_is_another() -> None:
+    world = _world()
+    first = imports.start(world.services, ASKED, "ada")
+    assert imports.start(world.services, ASKED, "bob").id == first.id
+    assert imports.start(world.services, ASKED.but(seed=1), "bob").id != first.id
+    world.run()
+    again = imports.start(world.services, ASKED, "ada")
+    assert (again.state, "imported already, as support-bot-" in again.text) == ("IMPORTED", True)
+    assert len(imports.newest(world.services)) == 2
+    assert imports.newest(world.services, only_open=True) == []
+
+
+CALLS = (lambda world: (_imported(world), world.process.calls)[1])(_world())
+
+
+@EVERY_THIRD_CALL
+def test_a_kill_at_any_call_ends_in_the_same_snapshot(first: int) -> None:
+    whole = _world()
+    _imported(whole)
+    for call in range(first, CALLS, 6 * STEP):
+        world = _world(Process(die_at=call, before=False))
+        try:
+            shown = _imported(world)
+        except Exception as error:
+            if world.process.alive:
+                raise AssertionError(f"killed at call {call}") from error
+            continue  # while it was asked for: whoever asked has no answer
+        except BaseException:  # noqa: BLE001 - killed while it was asked for: asking again finds it
+            world.process.alive = True
+            world.services = world.new_process()
+            shown = _imported(world)
+        assert shown["state"] == "IMPORTED", f"killed at call {call}"
+        assert _files(world) == _files(whole), f"killed at call {call}"
+        assert list(world.states().values()) == ["LIVE"], f"killed at call {call}"
+
+
+def test_a_kill_costs_no_more_than_the_part_it_came_in() -> None:
+    world = _world()
+    imports.start(world.services, ASKED, "ada")
+    world.services.storage.process.die_at = world.process.calls + 60  # type: ignore[attr-defined]
+    world.run()
+    read = [asked for asked in world.hub.asked if asked != ("train", 0)]
+    assert len(read) <= 3 + 1 + 2  # the other parts, one of them twice, and the rows that tell the shape
+
+
+@pytest.mark.parametrize(
+    ("request_", "written"),
+    [
+        (ASKED.but(fraction=0.5), {"train": 22, "test": 6}),
+        (ASKED.but(rows=25), {"train": 25, "test": 12}),
+        (ASKED.but(splits=("train",)), {"train": 45}),
+    ],
+    ids=["half", "25 rows", "one split"],
+)
+def test_a_sample_is_the_same_each_time(request_: ImportRequest, written: dict[str, int]) -> None:
+    first, second = _world(), _world()
+    shown = _imported(first, request_)
+    assert shown["rows"]["written"] == pytest.approx(written, abs=2)
+    _imported(second, request_)
+    assert _files(first) == _files(second)
+
+
+def test_parts_of_a_split_that_is_full_are_not_read() -> None:
+    world = _world()
+    _imported(world, ASKED.but(rows=20))
+    assert ("train", 2) not in world.hub.asked
+
+
+def test_rows_that_cannot_be_trained_on_are_counted_by_reason() -> None:
+    world = _world()
+    world.hub.datasets[SOURCE]["train"][0][3] = {"instruction": "", "input": "", "output": "nothing was asked"}
+    shown = _imported(world)
+    assert sum(shown["rows"]["left_out"].values()) == 1
+    assert shown["rows"]["read"] == 57
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "words"),
+    [
+        ({"import_max_rows": 30}, {}, "more than IMPORT_MAX_ROWS=30 rows: take a sample"),
+        ({"import_max_minutes": 0.0001}, {}, "IMPORT_MAX_MINUTES"),
+        ({}, {"source": "owner/nothing"}, "on the Hub is no dataset owner/nothing"),
+        ({}, {"splits": ("trian",)}, "did you mean train?"),
+        ({}, {"user": ("question",), "assistant": "output"}, "there is no column question"),
+    ],
+    ids=["too many rows", "too long", "no such dataset", "no such split", "no such column"],
+)
+def test_what_goes_beyond_a_limit_or_is_not_there_ends_with_a_reason(
+    settings: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    world = _world(**settings)
+    world.clock.now += 1
+    answer = imports.start(world.services, ASKED.but(**change), "ada")
+    world.clock.now += 1
+    world.run()
+    shown = imports.show(world.services, answer.id)
+    assert (shown["state"], words in shown["reason"]) == ("IMPORT_FAILED", True), shown["reason"]
+    assert (_files(world), world.states()) == ({}, {})
+
+
+def test_shapes_that_nobody_knows_and_rows_that_are_no_dialogues_end_it() -> None:
+    world = _world()
+    world.hub.datasets[SOURCE] = {"train": [[{"a": 1, "b": 2}] * 5]}
+    assert "name them with --user COLUMN" in _imported(world)["reason"]
+    world.hub.datasets[SOURCE] = {"train": [[{"instruction": "Hi", "output": ""}] * 5]}
+    assert "none of 5 rows can be trained on" in _imported(world, ASKED.but(seed=2))["reason"]
+
+
+def test_one_that_failed_is_begun_again_by_asking_again() -> None:
+    world = _world(import_max_rows=30)
+    assert _imported(world)["state"] == "IMPORT_FAILED"
+    world.settings["import_max_rows"] = 1000
+    world.services = world.new_process()
+    assert _imported(world)["state"] == "IMPORTED"
+
+
+def test_a_hub_that_is_away_is_asked_again_and_then_given_up() -> None:
+    world = _world()
+    world.hub.broken = ServiceBusy("the Hub cannot be read now")
+    answer = imports.start(world.services, ASKED, "ada")
+    steps.go_on(world.services, answer.id)
+    assert "cannot be read now" in imports.show(world.services, answer.id)["waiting"]
+    world.run()
+    shown = imports.show(world.services, answer.id)
+    assert (shown["state"], shown["reason"].startswith("tried 5 times: ServiceBusy")) == ("IMPORT_FAILED", True)
+
+
+def test_a_message_that_is_lost_is_made_up_for_by_the_sweep() -> None:
+    world = _world()
+    answer = imports.start(world.services, ASKED, "ada")
+    world.storage.messages.clear()
+    assert f"import/{answer.id}" in sweep.sweep(world.services)
+    world.run()
+    assert imports.show(world.services, answer.id)["state"] == "IMPORTED"
+
+
+def test_two_workers_at_once_make_one_snapshot() -> None:
+    world = _world()
+    answer = imports.start(world.services, ASKED, "ada")
+    lease = world.services.storage.lease(f"import-{answer.id}")
+    assert steps.go_on(world.services, answer.id) == "held elsewhere"
+    lease.release()
+    for _ in range(12):
+        steps.go_on(world.services, answer.id)
+        steps.go_on(world.services, answer.id)
+    world.run()
+    assert len(world.states()) == 1
+    assert steps.go_on(world.services, answer.id) == "has ended"
+
+
+@pytest.mark.parametrize("settings", [{"import_sources": ""}, {"import_sources": "other/*, owner/alpaca2"}])
+def test_what_is_not_on_the_list_is_refused_and_leaves_no_trace(settings: dict[str, Any]) -> None:
+    world = _world(**settings)
+    before = dict(world.storage.blobs)
+    with pytest.raises(ImportNotAllowed, match="IMPORT_SOURCES"):
+        imports.start(world.services, ASKED, "ada")
+    assert (world.storage.blobs, world.storage.messages) == (before, [])
+
+
+def test_an_import_stops_when_the_list_does_not_name_it_any_more() -> None:
+    world = _world()
+    answer = imports.start(world.services, ASKED, "ada")
+    world.settings["import_sources"] = "other/*"
+    world.services = world.new_process()
+    world.run()
+    assert "does not name owner/alpaca any more" in imports.show(world.services, answer.id)["reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset": "No_Name"}, "dataset: 2 to 41"),
+        ({"shape": "sharegtp"}, "shape: sharegtp is none of"),
+        ({"user": ("question",)}, "go together"),
+        ({"options": {"hyperparameter": {}}}, "did you mean 'hyperparameters'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(change: dict[str, Any], words: str) -> None:
+    world = _world()
+    with pytest.raises(BadImport, match=words):
+        imports.start(world.services, ASKED.but(**change), "ada")
+    assert imports.newest(world.services) == []
+
+
+def test_people_are_told_of_its_end() -> None:
+    topic = FakeChannel()
+    world = _world(channels={"topic": topic})
+    shown = _imported(world)
+    (one,) = [one for one in topic.received if one.type == "Droptune.ImportEnded"]
+    assert one.subject == f"import/{shown['id']}"
+    assert (one.data["state"], one.data["snapshot"]) == ("IMPORTED", shown["snapshot"])
+
+
+@pytest.mark.parametrize("name", ["0123456789abcdef", "../snapshots/x", "", "x" * 500])
+def test_an_import_that_nobody_asked_for_is_not_there(name: str) -> None:
+    world = _world()
+    with pytest.raises(NotFound):
+        imports.show(world.services, name)
+    assert steps.go_on(world.services, name) == "unknown"
