@@ -11,6 +11,7 @@ from functions import (
     costs_requested,
     doctor_requested,
     events_requested,
+    import_requested,
     page_acted,
     page_requested,
     route_missed,
@@ -28,6 +29,7 @@ app.register_functions(run_changed.blueprint)  #       a run changed its status 
 app.register_functions(step_due.blueprint)  #          a row may move              (queue)
 app.register_functions(sweep_due.blueprint)  #         something may be overdue    (timers)
 app.register_functions(action_requested.blueprint)  #  somebody wants something    (HTTP)
+app.register_functions(import_requested.blueprint)  #  somebody wants a dataset    (HTTP)
 app.register_functions(chat_requested.blueprint)  #    somebody asks a model       (HTTP)
 app.register_functions(route_missed.blueprint)  #      nobody answers there      (HTTP)
 app.register_functions(status_requested.blueprint)  #  somebody wants to know      (HTTP)

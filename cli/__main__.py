@@ -9,15 +9,17 @@ loaded when they run, so that help and completion come at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.failures import MEANINGS, CommandFailed, Exit
+from cli.importing import import_
 from cli.preparing.command import prepare
+from cli.session import app_client as _client
+from cli.session import failures as _failures
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -49,6 +51,7 @@ def check(context: typer.Context) -> None:
 
 
 app.command()(prepare)
+app.command("import")(import_)
 
 
 @app.command(context_settings=PASS_ON)
@@ -303,28 +306,6 @@ def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as
         printing.print_json(found)
     else:
         printing.print_line(found["message"])
-
-
-@contextmanager
-def _client() -> Iterator[AppClient]:
-    """A client of the app."""
-    from cli.client import AppClient
-    from cli.target import find_target
-
-    with _failures(), AppClient(find_target()) as client:
-        yield client
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """What fails inside is told on standard error and ends the command with its status."""
-    try:
-        yield
-    except CommandFailed as failure:
-        print(f"droptune: {failure}", file=sys.stderr)
-        raise typer.Exit(failure.status) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -54,11 +54,15 @@ class AppClient:
         """The same with any method. Raises CommandFailed."""
         return self._send(method, path, query).json()
 
-    def _send(self, method: str, path: str, query: dict[str, str]) -> httpx.Response:
+    def post_json(self, path: str, body: Any, **query: str) -> Any:
+        """The same with a body."""
+        return self._send("POST", path, query, body).json()
+
+    def _send(self, method: str, path: str, query: dict[str, str], body: Any = None) -> httpx.Response:
         import httpx
 
         try:
-            response = self.http.request(method, path, params=query)
+            response = self.http.request(method, path, params=query, json=body)
         except httpx.HTTPError as error:
             raise self.unreachable(error) from error
         raise_for(response)
@@ -116,6 +120,8 @@ def raise_for(response: httpx.Response) -> None:
         return
     said = _message(response)
     match response.status_code:
+        case 403 if said:  # the app's own words: a setting does not allow it
+            raise CommandFailed(Exit.NO_ACCESS, said)
         case 401 | 403:
             text = (
                 "the key was refused: DROPTUNE_KEY must be a function key of the app (to ask models: of SCORING_KEYS)"

@@ -22,7 +22,7 @@ def retry_snapshot(req: Request) -> Response:
     """Goes on with a snapshot that failed, in training, registration or release, or that waits for a person."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], _by(req)))
+    return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], web.caller_name(req)))
 
 
 @web.route(
@@ -38,7 +38,7 @@ def override_snapshot(req: Request) -> Response:
     from shared.operations import actions
 
     what = [name for name in req.query_params.get("what", "").replace(" ", "").split(",") if name]
-    return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], _by(req), what))
+    return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], web.caller_name(req), what))
 
 
 @web.route(
@@ -53,8 +53,8 @@ def cancel_snapshot(req: Request) -> Response:
     """Ends a snapshot that does not serve yet: its job is canceled, or its release taken back."""
     from shared.operations import actions
 
-    reason = _printable(req.query_params.get("reason", ""), 200)
-    return _answered(lambda: actions.cancel(runtime.services(), req.path_params["id"], _by(req), reason))
+    reason = web.printable(req.query_params.get("reason", ""), 200)
+    return _answered(lambda: actions.cancel(runtime.services(), req.path_params["id"], web.caller_name(req), reason))
 
 
 @web.route(blueprint, "POST", "datasets/{name}/wake", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -62,7 +62,7 @@ def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", _by(req)))
+    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", web.caller_name(req)))
 
 
 @web.route(blueprint, "POST", "datasets/{name}/sleep", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -70,7 +70,7 @@ def sleep_dataset(req: Request) -> Response:
     """Puts a live dataset to sleep: its endpoint is removed, its model is kept."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", _by(req)))
+    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", web.caller_name(req)))
 
 
 @web.route(blueprint, "POST", "datasets/{name}/rollback", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -78,7 +78,9 @@ def roll_back_dataset(req: Request) -> Response:
     """Goes back to the release before, while its deployment is kept; during a rollout, takes the candidate back."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", _by(req)))
+    return _answered(
+        lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", web.caller_name(req))
+    )
 
 
 @web.route(blueprint, "POST", "datasets/{name}/resume", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -86,7 +88,7 @@ def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], _by(req)))
+    return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], web.caller_name(req)))
 
 
 @web.route(
@@ -106,21 +108,11 @@ def delete_dataset(req: Request) -> Response:
         plan = "GET /api/datasets/{name}/deletion says what goes and what stays"
         text = f"this deletes {name[:60]} for good: to confirm it, repeat the name as ?confirm=; {plan}"
         return web.refusal(400, "confirmation_needed", text)
-    return _answered(lambda: actions.delete(runtime.services(), name, _by(req), _is_true(req, "files")))
+    return _answered(lambda: actions.delete(runtime.services(), name, web.caller_name(req), _is_true(req, "files")))
 
 
 def _is_true(req: Request, name: str) -> bool:
     return req.query_params.get(name, "").lower() in ("1", "true", "yes")
-
-
-def _by(req: Request) -> str:
-    """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
-    name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
-    return _printable(name, 80)
-
-
-def _printable(text: str, most: int) -> str:
-    return "".join(c for c in text if c.isprintable())[:most]
 
 
 def _answered(act: Callable[[], object]) -> Response:

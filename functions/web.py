@@ -206,6 +206,17 @@ def request_id(req: Request) -> str:
     return given if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", given) else uuid.uuid4().hex
 
 
+def caller_name(req: Request) -> str:
+    """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
+    name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
+    return printable(name, 80)
+
+
+def printable(text: str, most: int) -> str:
+    """So much of a text, without what does harm where it is shown."""
+    return "".join(c for c in text if c.isprintable())[:most]
+
+
 def patience(req: Request) -> float:
     """How many seconds the caller would rather wait than be told to come back: `Prefer: wait=20`."""
     found = re.search(r"(?:^|[,;\s])wait=(\d{1,4})\b", req.headers.get("prefer", ""))

@@ -133,6 +133,8 @@ def notice(installation: str, *what: str) -> str:
 def training_metrics(snapshot: str, attempt: int) -> str:
     """The blob in `reports` that holds what the job of one attempt logged while it trained."""
     return f"{snapshot}.training-{attempt}.json"
+
+
 def import_id(request: str) -> str:
     """The id of an import, made of what was asked for: asking twice finds the first."""
     return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -19,6 +19,7 @@ _REF = "#/components/schemas/{model}"
 _ERRORS = {
     400: "Something in the request is wrong; `param` names it.",
     401: "A key is missing or wrong.",
+    403: "The settings of the app do not allow it; the message names the one that does.",
     404: "There is nothing of that name.",
     409: "It cannot be done now; the message says what is in the way.",
     413: "The body is too large.",

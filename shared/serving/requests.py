@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from shared.serving.fields import Hint, HintField, NeutralField, PassedHint, RequestExtras, Taken, extras_of
+from shared.serving.import_body import ImportBody as ImportBody
 from shared.serving.turns import NO_TOOLS, ChatTurn, Conversation, NotebookConversation, RequestModel
 
 MOST_NEW_TOKENS = 16_384

@@ -1,0 +1,87 @@
+"""Somebody wants a dataset of the Hub (HTTP): it is asked for here, and imported by the queue function."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import azure.functions as func
+
+from functions import web
+from functions.web import Request, Response
+from shared import runtime
+from shared.errors import NotFound, PipelineError, TemporaryError
+from shared.serving.routes import BY, STATUS_ERRORS
+
+blueprint = func.Blueprint()
+# No request is larger: a name, some columns, some hyperparameters.
+_MOST_BYTES = 64 * 1024
+_UNKNOWN = "there is no import of that id; GET /api/imports lists them"
+
+
+@web.route(
+    blueprint,
+    "POST",
+    "imports",
+    status=202,
+    errors=(400, 401, 403, 413, 415, 503),
+    query=(BY,),
+    body="ImportBody",
+)
+async def start_import(req: Request) -> Response:
+    """Has a dataset of the Hugging Face Hub imported, as far as IMPORT_SOURCES allows; asked twice it is one import."""
+    from pydantic import ValidationError
+
+    from shared.operations import imports
+    from shared.serving.bodies import parse_body
+    from shared.serving.protocol import ApiError
+    from shared.serving.requests import ImportBody
+
+    try:
+        asked = ImportBody.model_validate(parse_body(await web.body(req, _MOST_BYTES)))
+    except ValidationError as error:
+        return web.api_error(web.malformed(error))
+    except ApiError as error:
+        return web.api_error(error)
+    except web.BodyTooLarge as error:
+        return web.refusal(413, "too_large", str(error))
+    try:
+        found = await asyncio.to_thread(_started, asked, web.caller_name(req))
+    except imports.ImportNotAllowed as error:
+        return web.refusal(403, "not_allowed", str(error))
+    except imports.BadImport as error:
+        return web.refusal(400, "invalid_request", str(error))
+    except (TemporaryError, PipelineError) as error:
+        return web.refusal(503, "unavailable", str(error), 10)
+    return web.answer({"id": found.id, "state": found.state, "message": found.text}, 202)
+
+
+def _started(asked: Any, by: str) -> Any:
+    from shared.ledger.imports import ImportRequest
+    from shared.operations import imports
+
+    return imports.start(runtime.services(), ImportRequest(**asked.model_dump()), by)
+
+
+@web.route(blueprint, "GET", "imports", errors=(401, 503))
+def list_imports(req: Request) -> Response:
+    """The newest imports, newest first."""
+    from shared.operations import imports
+
+    try:
+        return web.answer({"imports": imports.newest(runtime.services())})
+    except TemporaryError as error:
+        return web.refusal(503, "unavailable", str(error), 10)
+
+
+@web.route(blueprint, "GET", "imports/{id}", errors=STATUS_ERRORS)
+def get_import(req: Request) -> Response:
+    """Everything about one import: how far it is, what became of its rows, and the snapshot that it became."""
+    from shared.operations import imports
+
+    try:
+        return web.answer(imports.show(runtime.services(), req.path_params["id"]))
+    except NotFound:
+        return web.refusal(404, "not_found", _UNKNOWN)
+    except TemporaryError as error:
+        return web.refusal(503, "unavailable", str(error), 10)

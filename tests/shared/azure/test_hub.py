@@ -1,0 +1,107 @@
+"""The Hub through `datasets` itself, over HTTP on loopback; in a process of its own, which has read HF_ENDPOINT."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+
+from tests.hub_server import COMMIT, hub_server
+
+ROOT = Path(__file__).parents[3]
+# Asks as an import does (the commit, the splits, their parts), for one part again, and for what is not there.
+PROGRAM = """
+import json
+from shared.azure.hub import Hub, HubDataset, HubRefused
+from shared.errors import ServiceBusy
+from shared.snapshots import imports as steps
+from shared.ledger.imports import ImportRequest
+from shared.operations import imports
+from tests.fakes import World
+
+hub, found = Hub(), {}
+at = HubDataset("owner/alpaca", "", hub.commit(HubDataset("owner/alpaca")))
+found["commit"], splits = at.revision, hub.splits(at)
+found["splits"] = dict(splits)
+def words(part, parts):
+    return [row["instruction"] for row in hub.rows(at, "train", part, parts)]
+
+found["parts"] = [words(part, splits["train"]) for part in range(splits["train"])]
+found["again"], found["joined"] = words(1, 2), words(0, 1)
+for name in ("owner/nothing", "owner/broken"):
+    try:
+        splits = hub.splits(HubDataset(name))
+        found[name] = [list(hub.rows(HubDataset(name), split, 0, 1)) for split in splits]
+    except (HubRefused, ServiceBusy) as error:
+        found[name] = f"{type(error).__name__}: {error}"
+world = World(settings={"import_sources": "owner/*"})
+world.hub = hub
+world.services = world.new_process()
+asked = ImportRequest(source="owner/alpaca", dataset="support-bot", splits=("train",))
+answer = imports.start(world.services, asked, "ada")
+world.run()
+shown = imports.show(world.services, answer.id)
+found["import"] = [shown["state"], shown["reason"], shown["rows"]["written"], world.states().get(shown["snapshot"])]
+print(json.dumps(found))
+"""
+
+
+def _parquet(words: list[str]) -> bytes:
+    made = io.BytesIO()
+    rows = [{"instruction": f"What is {word}?", "input": "", "output": f"It is {word}."} for word in words]
+    pq.write_table(pa.Table.from_pylist(rows), made)
+    return made.getvalue()
+
+
+FIRST, SECOND = [f"a{n}" for n in range(15)], [f"b{n}" for n in range(15)]
+DATASETS = {
+    "owner/alpaca": {
+        "README.md": b"# Alpaca\n",
+        "data/train-00000-of-00002.parquet": _parquet(FIRST),
+        "data/train-00001-of-00002.parquet": _parquet(SECOND),
+        "data/test-00000-of-00001.parquet": _parquet(["t"]),
+    },
+    "owner/broken": {"data/train-00000-of-00001.parquet": b"PAR1 no parquet at all PAR1"},
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program found."""
+    home = str(tmp_path_factory.mktemp("hub"))
+    with hub_server(DATASETS) as hub:
+        environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": home, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answered: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answered
+
+
+def test_a_revision_is_pinned_to_its_commit_and_splits_have_a_part_for_each_file(found: dict[str, Any]) -> None:
+    assert (found["commit"], found["splits"]) == (COMMIT, {"train": 2, "test": 1})
+
+
+def test_parts_are_the_files_each_the_same_at_every_reading(found: dict[str, Any]) -> None:
+    first, second = ([f"What is {word}?" for word in words] for words in (FIRST, SECOND))
+    assert found["parts"] == [first, second]
+    assert found["again"] == second
+    assert found["joined"] == first + second
+
+
+def test_what_is_not_there_and_what_is_no_data_are_refused_for_good(found: dict[str, Any]) -> None:
+    assert found["owner/nothing"].startswith("HubRefused: on the Hub is no dataset owner/nothing")
+    assert found["owner/broken"].startswith("HubRefused: owner/broken cannot be read")
+
+
+def test_an_import_by_datasets_itself_is_served(found: dict[str, Any]) -> None:
+    assert found["import"] == ["IMPORTED", "30 of 30 rows are used", {"train": 30}, "LIVE"]
