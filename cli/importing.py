@@ -6,7 +6,7 @@ The app goes on whether or not somebody looks. The same command again finds the 
 from __future__ import annotations
 
 import getpass
-import time
+import time as time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 

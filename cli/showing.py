@@ -29,6 +29,8 @@ def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str)
     else:
         printing.print_line(_NOTHING if not any(asked.values()) else "no snapshot is like that")
     _print_next(found)
+    for one in found.get("imports", []):
+        printing.print_line(f"import {one['id']} of {one['source']}: {one['state']}, {printing.ago(one['asked_at'])}")
     for one in found.get("refused", []):
         printing.print_line(f"refused {printing.ago(one['at'])}: {one['reason']}")
 

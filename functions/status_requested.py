@@ -31,7 +31,7 @@ blueprint = func.Blueprint()
 )
 def list_snapshots(req: Request) -> Response:
     """A page of the newest snapshots, of one dataset or in one state; the first one has the newest refused uploads."""
-    from shared.operations import damage, pages, paging, status
+    from shared.operations import damage, imports, pages, paging, status
 
     def found() -> dict[str, object]:
         query = paging.page_query(req.query_params, pages.FILTERS)
@@ -47,6 +47,8 @@ def list_snapshots(req: Request) -> Response:
         more: dict[str, object] = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
         if untold := status.notifications(services):
             more["notifications"] = untold
+        if services.settings.import_sources and (going_on := imports.newest(services, only_open=True)):
+            more["imports"] = going_on
         return {**page, "refused": refused, **more}
 
     return status_answers.found(found)

@@ -27,6 +27,7 @@ PARTS = [
             "contracts/hierarchical.py",
             "contracts/fault_proxy.py",
             "shared/azure/test_clouds.py",
+            "hub_server.py",
         )
     ),
 ]
