@@ -154,7 +154,7 @@ def _asked_by_three_sweeps(snapshots: int) -> tuple[int, int]:
     """What the topic is asked, and what all services are, once all that waits is in the backlog."""
     world, topic = _down(snapshots)
     for _ in range(2):
-        world.clock.now += 120
+        world.clock.now += 2 * 86_400  # nothing that changed of late is looked at for that
         sweep.sweep(world.services)
     asked, calls = topic.requests, world.process.calls
     for _ in range(3):
