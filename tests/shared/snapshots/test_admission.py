@@ -145,3 +145,15 @@ def test_wrong_options_beside_a_file_are_refused_by_their_name() -> None:
     row = _row(world)
     assert row.state == S.REJECTED
     assert "support-bot.snapshot.json: unknown key 'hyperparameter'; did you mean 'hyperparameters'?" in str(row.reason)
+
+
+def test_a_file_of_another_format_is_refused_with_the_command_that_converts_it() -> None:
+    """The reason of the snapshot says what the report says."""
+    world = World()
+    turns = b'{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}'
+    world.drop("support-bot.jsonl", b'{"conversations": [%s]}\n' % turns * 40)
+    world.run(until=20)
+    row = _row(world)
+    assert row.state == S.REJECTED
+    assert "rows that look like ShareGPT (conversations)" in row.reason
+    assert "`droptune prepare support-bot.jsonl --out FOLDER`" in row.reason
