@@ -271,6 +271,22 @@ def resume(dataset: DatasetName, as_json: Json = False) -> None:
 
 
 @app.command()
+def pause(
+    dataset: DatasetName,
+    reason: Annotated[str, typer.Option(help="Why, in words: it is kept with the dataset.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Have a dataset begin nothing that costs money: new snapshots are checked and wait, what serves goes on."""
+    _request("datasets/{name}/pause", _dataset, dataset, as_json, **({"reason": reason} if reason else {}))
+
+
+@app.command()
+def unpause(dataset: DatasetName, as_json: Json = False) -> None:
+    """Have a paused dataset go on; the newest of what waited is taken first."""
+    _request("datasets/{name}/unpause", _dataset, dataset, as_json)
+
+
+@app.command()
 def rm(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The whole name of a dataset.")],
     files: Annotated[bool, typer.Option("--files", help="What was dropped goes as well.")] = False,

@@ -93,6 +93,30 @@ def resume_dataset(req: Request) -> Response:
 
 @web.route(
     blueprint,
+    "POST",
+    "datasets/{name}/pause",
+    status=202,
+    errors=ACTION_ERRORS,
+    query=(BY, ("reason", "Why, in words: it is kept with the dataset.")),
+)
+def pause_dataset(req: Request) -> Response:
+    """Has a dataset begin nothing that costs money: new snapshots are checked and wait, what serves goes on."""
+    from shared.operations import actions
+
+    reason = _printable(req.query_params.get("reason", ""), 200)
+    return _answered(lambda: actions.pause(runtime.services(), req.path_params["name"], _by(req), reason))
+
+
+@web.route(blueprint, "POST", "datasets/{name}/unpause", status=202, errors=ACTION_ERRORS, query=(BY,))
+def unpause_dataset(req: Request) -> Response:
+    """Has a paused dataset go on; the newest of what waited is taken first."""
+    from shared.operations import actions
+
+    return _answered(lambda: actions.unpause(runtime.services(), req.path_params["name"], _by(req)))
+
+
+@web.route(
+    blueprint,
     "DELETE",
     "datasets/{name}",
     status=202,

@@ -31,6 +31,7 @@ class DatasetCard(Struct, frozen=True, kw_only=True):
     traffic: dict[str, int] = msgspec.field(default_factory=dict)
     last_asked_at: float = 0.0
     up_since: float = 0.0
+    paused: bool = False
     machine_time: tuple[MachineTime, ...] = ()
 
     @property
@@ -52,6 +53,7 @@ def dataset_card(row: Dataset) -> DatasetCard:
         traffic=dict(row.traffic),
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
+        paused=row.pause is not None,
         machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
 

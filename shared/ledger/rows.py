@@ -14,6 +14,7 @@ import msgspec
 from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.outbox import Notice
+from shared.ledger.pause import DatasetPause
 from shared.ledger.pending import PendingWrite
 from shared.ledger.record import Struct
 from shared.ledger.release import ModelRef, Release, ReleaseOutcome
@@ -247,7 +248,8 @@ class Dataset(Row, frozen=True, kw_only=True):
     wake that failed, no call wakes the dataset before `wake_not_before`; a person does. `newest_registered` is the
     newest snapshot that has a model; it never goes down. `before_rollout`, stored as `resting`, is what the dataset was
     when its rollout began (EMPTY, LIVE or ASLEEP), and is again if the rollout is undone; without a rollout it says
-    nothing. `deletion` is what is carried out while it is DELETING.
+    nothing. `deletion` is what is carried out while it is DELETING. While there is
+    a `pause` nothing is begun that costs money; what serves goes on, and so does a rollout.
     """
 
     name: str
@@ -271,6 +273,7 @@ class Dataset(Row, frozen=True, kw_only=True):
     newest_registered: str = ""
     machine_time: tuple[MachineTime, ...] = ()
     deletion: DatasetDeletion | None = None
+    pause: DatasetPause | None = None
 
     @property
     def comes_due(self) -> float | None:
@@ -292,6 +295,8 @@ class Dataset(Row, frozen=True, kw_only=True):
     @property
     def next_release(self) -> str:
         """The snapshot whose release is next: the newest with a model, if it had no turn and nothing newer is live."""
+        if self.pause:
+            return ""
         newest, live = self.newest_registered, self.live.snapshot if self.live else ""
         return "" if newest in self.outcomes or newest <= live else newest
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shared import naming
 from shared.errors import LedgerConflict, NotFound, PermanentError
 from shared.ledger.deletions import DatasetDeletion
+from shared.ledger.pause import DatasetPause
 from shared.ledger.rows import Check, Dataset, Origin, Request, Snapshot
 from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations import decisions
@@ -34,6 +35,11 @@ _FROM_THE_BEGINNING: dict[str, Any] = {
     "duplicate_of": "",
     "estimate": None,
 }
+
+
+# What waits for a pause to end; so many of them, the newest, are told at once.
+_AFTER_CHECK = (SnapshotState.VALIDATED, SnapshotState.SUBMITTING)
+_TOLD_AT_ONCE = 20
 
 
 class BadOverride(PermanentError):
@@ -64,21 +70,46 @@ def delete(services: Services, dataset: str, by: str, with_files: bool = False) 
 
     One that is being deleted, or was, is so already. Raises NotFound for an unknown dataset.
     """
-    ledger, deletion = (
-        services.ledger,
-        DatasetDeletion(dataset=dataset, by=by, at=services.clock(), with_files=with_files),
-    )
+    deletion = DatasetDeletion(dataset=dataset, by=by, at=services.clock(), with_files=with_files)
     try:
-        ledger.read(f"dataset/{dataset}")
+        _require_dataset(services, dataset)
     except NotFound:
-        if not naming.DATASET.fullmatch(dataset):
+        ended = services.ledger.deletions.of(dataset) if naming.DATASET.fullmatch(dataset) else None
+        if ended is None:
             raise
-        if not any(ledger.list("snapshot", dataset)):
-            if (ended := ledger.deletions.of(dataset)) is None:
-                raise
-            return ActionAnswer(True, f"{dataset} was deleted by {ended.by}")
-        ledger.dataset(dataset)  # its first snapshot is not read yet
+        return ActionAnswer(True, f"{dataset} was deleted by {ended.by}")
     return _carry_out(services, f"dataset/{dataset}", partial(decisions.on_delete, deletion=deletion))
+
+
+def pause(services: Services, dataset: str, by: str, reason: str = "") -> ActionAnswer:
+    """Has a dataset begin nothing that costs money: its snapshots are checked and wait; what serves goes on.
+
+    A rollout under way is finished. Raises NotFound for an unknown dataset.
+    """
+    wanted = DatasetPause(by=by, at=services.clock(), reason=reason)
+    _require_dataset(services, dataset)
+    key, now = f"dataset/{dataset}", services.clock()
+    return _carry_out(services, key, partial(decisions.on_pause, pause=wanted, by=by, now=now))
+
+
+def unpause(services: Services, dataset: str, by: str) -> ActionAnswer:
+    """Has a paused dataset go on; the snapshots that wait look at once. Raises NotFound for an unknown dataset."""
+    key, now = f"dataset/{dataset}", services.clock()
+    answer = _carry_out(services, key, partial(decisions.on_pause, pause=None, by=by, now=now))
+    waiting = [kept for kept in services.ledger.cards.list(dataset) if kept.card and kept.card.state in _AFTER_CHECK]
+    for kept in waiting[-_TOLD_AT_ONCE:]:
+        services.ledger.hint(kept.key)
+    return answer
+
+
+def _require_dataset(services: Services, dataset: str) -> None:
+    """Raises NotFound where there is neither the row of a dataset nor a snapshot of it. Makes the row if need be."""
+    try:
+        services.ledger.read(f"dataset/{dataset}")
+    except NotFound:
+        if not naming.DATASET.fullmatch(dataset) or not any(services.ledger.list("snapshot", dataset)):
+            raise
+        services.ledger.dataset(dataset)  # its first snapshot is not read yet
 
 
 def retry(services: Services, snapshot: str, by: str) -> ActionAnswer:

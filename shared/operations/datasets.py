@@ -158,7 +158,7 @@ def _summary(
         reason=card.reason,
         waiting=card.waiting or None,
         needs_attention=row.attention,
-        paused=False,
+        paused=card.paused,
         requested=card.requested or None,
         since=shown_time(row.since) if row.since else None,
         live=row.live or None,

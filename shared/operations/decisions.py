@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.ledger.cards import ENDED
 from shared.ledger.deletions import DatasetDeletion
+from shared.ledger.pause import DatasetPause
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Origin, Request, Row, Snapshot
 from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, ReleaseState, SnapshotState
 from shared.ledger.uptime import is_live_up
@@ -157,6 +158,17 @@ def deleted(row: Dataset, deletion: DatasetDeletion, now: float) -> Dataset:
         attention=False, fault=None, pending={}, waiting="", acting=False, poll_at=now,
     )  # fmt: skip
     return changed
+
+
+def on_pause(row: Dataset, pause: DatasetPause | None, by: str, now: float) -> ActionDecision:
+    """A dataset is to begin nothing that costs money, or (None) may again. A pause is told of once, by the first."""
+    if row.state == D.DELETING:
+        return Declined(f"{row.name} is being deleted")
+    if (row.pause is None) == (pause is None):
+        return Settled(f"{row.name} is {row.pause} already" if row.pause else f"{row.name} is not paused")
+    reason = str(pause) if pause else f"unpaused by {by}"
+    text = f"{row.name} begins nothing that costs money until it is unpaused" if pause else f"{row.name} goes on"
+    return Write(_noted(row, reason, now).but(pause=pause, poll_at=now), text)
 
 
 # --- what a snapshot is asked for --------------------------------------------------------------------------------

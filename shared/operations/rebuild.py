@@ -38,7 +38,7 @@ _NEEDED = frozenset({"source", "uploaded_at", "files"})
 # What no other place knows of a dataset. Its cuts above all: rows that were held out must never be trained on.
 _ONLY_HERE = (
     "cut_test", "cut_validation", "endpoint", "endpoint_suffix", "outcomes", "last_asked_at", "newest_registered",
-    "machine_time",
+    "machine_time", "pause",
 )  # fmt: skip
 
 

@@ -51,6 +51,8 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
     newest = dataset.newest_released
     if newest > snapshot.id:
         return ReleaseState.SUPERSEDED.value, f"{newest} is newer and had its turn first"
+    if dataset.pause and dataset.newest_registered == snapshot.id:
+        return snapshot.state.value, f"{dataset.name} is {dataset.pause}: it is released when that is over"
     if dataset.waiting and dataset.next_release == snapshot.id:
         return snapshot.state.value, dataset.waiting
     return snapshot.state.value, snapshot.reason
@@ -133,6 +135,7 @@ def dataset(services: Services, name: str) -> dict[str, Any]:
         "previous": _plain(row.previous),
         "kept_until": shown_time(row.kept_until) if row.comes_due is not None else None,
         "requested": _plain(row.requested),
+        "paused": _plain(row.pause),
         "last_asked_at": shown_time(row.last_asked_at) if row.last_asked_at else None,
         "wake_not_before": shown_time(row.wake_not_before) if row.wake_failures else None,
         "outcomes": {name: _outcome(ended) for name, ended in row.outcomes.items()},

@@ -13,6 +13,7 @@ from shared import naming
 from shared.azure.workspace.jobs import JobSpec
 from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError, RowUnwritable, WorkerLost
+from shared.ledger import pause
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
@@ -45,6 +46,8 @@ class Reserve:
         """Checks everything once more, then takes a slot. The row's `job` says that it has one."""
         if Check.SUPERSEDED not in row.overrides and (newer := self.services.ledger.newer(row, NEWER_WINS)):
             return self._supersede(row, newer)
+        if paused := pause.why_paused(self.services.ledger, row.dataset):
+            return StepResult(S.VALIDATED, "", {"waiting": paused, "blocked": ()}, poll_in=pause.EVERY)
         job, checked = attempt.job_name(self.services, row), self._preflight(row)
         found = checked.blockers
         cluster, pending = compute.ensure_cluster(self.services, row)
@@ -122,7 +125,9 @@ class Submit:
         return attempt.fail(self.services, row, str(error), {}, begun=False)
 
     def _submit(self, row: Snapshot, name: str) -> Job:
-        """Submits the job. Raises AzureRefused, NotReady when a limit is reached by now."""
+        """Submits the job. Raises AzureRefused, NotReady when a limit is reached by now, or the dataset is paused."""
+        if paused := pause.why_paused(self.services.ledger, row.dataset):
+            raise NotReady(paused, pause.EVERY)
         if holder := self.services.claims.take_again(row):
             raise AzureRefused(f"{holder} is training the same content now")
         # Reserved once more, because a row that waited long for a person has given its slot to others.

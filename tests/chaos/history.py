@@ -89,6 +89,8 @@ class History:
         self.world.metrics.rate, self.world.metrics.readable = None, True
         self.world.topic.deaf = False
         self._mend()
+        for row in [row for row in self.world.rows("dataset") if row.pause]:
+            actions.unpause(self.world.bare, row.name, "ada")
         for phase in (self._in_the_end, self._operator):
             phase()
             if broken:

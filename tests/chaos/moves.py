@@ -165,6 +165,15 @@ def cancel_one(history: History, snapshot: str) -> None:
     history.act(f"cancel {snapshot}", lambda: actions.cancel(services, snapshot, "ada", "not this one"))
 
 
+def pause(history: History) -> None:
+    """A person pauses a dataset, or lets it go on."""
+    names = [row.name for row in history.world.rows("dataset")]
+    if names:
+        services, name = history.world.new_process(), history.dice.pick(names)
+        act = history.dice.pick((actions.pause, actions.unpause))
+        history.act(f"{act.__name__} {name}", lambda: act(services, name, "ada"))
+
+
 def delete(history: History) -> None:
     """A person deletes a dataset, with what was dropped or without it."""
     world, dice = history.world, history.dice
@@ -317,5 +326,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage, age, cancel, deaf, delete,
+    azure, stray, tamper, at_once, damage, age, cancel, deaf, delete, pause,
 )  # fmt: skip

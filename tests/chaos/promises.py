@@ -177,6 +177,9 @@ class Promises:
                 quality != "bad" or overridden, f"{new.candidate.snapshot} passed the gate without ever answering"
             )
             self.passed.add(new.candidate.deployment)
+        if old and old.pause and old.state != new.state == states.DatasetState.DEPLOYING:
+            retried = old.requested is not None and old.requested.what == "retry"
+            self.require(retried, f"{new.name} is paused and begins a release")
         for release in (new.candidate, new.live):
             healthy = any(stage.verdict == "healthy" for stage in release.stages) if release else False
             if release and healthy and not release.failed:
@@ -207,6 +210,9 @@ class Promises:
         self.require(len(names) == 1, f"attempt {attempt} of {snapshot} has more than one job: {sorted(names)}")
         self._trains_what_was_dropped(snapshot, spec)
         row = self.world.row(f"snapshot/{snapshot}")
+        dataset, actor = self.world.row(f"dataset/{row.dataset}"), self.world.stage.current()
+        paused = dataset.pause is not None and (actor is None or dataset.pause.at < actor.began_at)
+        self.require(not paused, f"{spec.name} is submitted although {row.dataset} is paused")
         self._within_limits(row, spec.name)
         content = (row.dataset, row.digest, spec.model_id, spec.component, str(sorted(row.hyperparameters.items())))
         kept = {other.id for other in self.world.rows("snapshot")}

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from functions import action_requested as actions
 from shared.errors import ServiceBusy
+from shared.ledger.pause import DatasetPause
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_fault, a_release, a_snapshot
@@ -35,6 +36,8 @@ DONE = [
     (actions.wake_dataset, a_dataset(D.ASLEEP)),
     (actions.sleep_dataset, a_dataset(D.LIVE)),
     (_delete, a_dataset(D.LIVE)),
+    (actions.pause_dataset, a_dataset(D.LIVE)),
+    (actions.unpause_dataset, a_dataset(D.LIVE, pause=DatasetPause(by="ada", at=START))),
     (actions.roll_back_dataset, a_dataset(D.LIVE, previous=a_release(NEWER), kept_until=2 * START)),
     (actions.resume_dataset, a_dataset(D.DEPLOYING, attention=True, fault=a_fault())),
 ]
