@@ -103,8 +103,8 @@ def pause_dataset(req: Request) -> Response:
     """Has a dataset begin nothing that costs money: new snapshots are checked and wait, what serves goes on."""
     from shared.operations import actions
 
-    reason = _printable(req.query_params.get("reason", ""), 200)
-    return _answered(lambda: actions.pause(runtime.services(), req.path_params["name"], _by(req), reason))
+    reason = web.printable(req.query_params.get("reason", ""), 200)
+    return _answered(lambda: actions.pause(runtime.services(), req.path_params["name"], web.caller_name(req), reason))
 
 
 @web.route(blueprint, "POST", "datasets/{name}/unpause", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -112,7 +112,7 @@ def unpause_dataset(req: Request) -> Response:
     """Has a paused dataset go on; the newest of what waited is taken first."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.unpause(runtime.services(), req.path_params["name"], _by(req)))
+    return _answered(lambda: actions.unpause(runtime.services(), req.path_params["name"], web.caller_name(req)))
 
 
 @web.route(
