@@ -154,6 +154,21 @@ def poll_overdue(services: Services) -> Iterator[str]:
             yield imports.message_of(import_id)
 
 
+def forget(services: Services) -> list[str]:
+    """Deletes what is on record of imports that ended longer ago than the keep time; gives their ids.
+
+    Their snapshots stay. Whoever asks for the same once more has it imported anew.
+    """
+    oldest = services.clock() - services.settings.keep_days * 86_400
+    over = [
+        (import_id, blob.name)
+        for import_id, blob in imports.listed(services.storage)
+        if "next_look_at" not in blob.metadata and blob.uploaded_at < oldest
+    ]
+    services.storage.delete_many(imports.CONTAINER, [name for _, name in over])
+    return [import_id for import_id, _ in over]
+
+
 def _asked_at(metadata: Any) -> float:
     return _time(metadata.get("asked_at", "")) or 0.0
 

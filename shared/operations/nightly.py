@@ -19,7 +19,7 @@ from shared.ledger.record import Struct, from_metadata, to_metadata
 from shared.ledger.states import DatasetState
 from shared.ledger.store import PUBLISH
 from shared.ledger.uptime import up_since
-from shared.operations import damage, orphans, paging, retention, whole_ledger
+from shared.operations import damage, imports, orphans, paging, retention, whole_ledger
 from shared.operations.rounds import run_part
 from shared.operations.times import utc
 from shared.releases import idle
@@ -136,6 +136,7 @@ def every_night(services: Services) -> None:
     run_part("old counts", lambda: forget_counts(services))
     run_part("what was kept long enough", lambda: retention.forget(services))
     run_part("reports of nights", lambda: retention.forget_nights(services))
+    run_part("imports", lambda: imports.forget(services))
     run_part("locks", lambda: retention.forget_locks(services))
     run_part("whole ledger", lambda: whole_ledger.look(services))
     run_part("damage", lambda: damage.record(services, damage.find(services, _READ_A_NIGHT)))

@@ -152,6 +152,7 @@ def _opened(services: Services, record: ImportRecord) -> ImportRecord:
         splits.append(ImportedSplit(name=name, split=split, parts=min(found[name], MOST_PARTS), reading=reading))
     if not any(one.split == "train" for one in splits):
         raise ImportStopped(f"there is no split to train on, only {', '.join(found)}")
+    services.storage.delete_all(intake.CONTAINER, record.folder)  # of the same one long ago: a marker would be in it
     begun: ImportRecord = record.but(
         state=ImportState.IMPORTING, since=services.clock(), revision=at.revision, splits=tuple(splits)
     )

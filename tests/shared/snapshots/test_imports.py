@@ -166,7 +166,7 @@ def test_what_goes_beyond_a_limit_or_is_not_there_ends_with_a_reason(
 def test_shapes_that_nobody_knows_and_rows_that_are_no_dialogues_end_it() -> None:
     world = _world()
     world.hub.datasets[SOURCE] = {"train": [[{"a": 1, "b": 2}] * 5]}
-    assert "name them with --user COLUMN" in _imported(world)["reason"]
+    assert "in no shape that is known" in _imported(world)["reason"]
     world.hub.datasets[SOURCE] = {"train": [[{"instruction": "Hi", "output": ""}] * 5]}
     assert "none of 5 rows can be trained on" in _imported(world, ASKED.but(seed=2))["reason"]
 
@@ -254,6 +254,18 @@ def test_people_are_told_of_its_end() -> None:
     (one,) = [one for one in topic.received if one.type == "Droptune.ImportEnded"]
     assert one.subject == f"import/{shown['id']}"
     assert (one.data["state"], one.data["snapshot"]) == ("IMPORTED", shown["snapshot"])
+
+
+def test_what_ended_long_ago_is_forgotten_and_may_be_imported_anew() -> None:
+    world = _world()
+    first = _imported(world)
+    assert imports.forget(world.services) == []
+    world.clock.now += 60 * 86_400
+    assert imports.forget(world.services) == [first["id"]]
+    world.hub.datasets[SOURCE]["train"][0] = rows(20, "new")
+    second = _imported(world)
+    assert (second["id"], second["state"]) == (first["id"], "IMPORTED")
+    assert second["snapshot"] != first["snapshot"]
 
 
 @pytest.mark.parametrize("name", ["0123456789abcdef", "../snapshots/x", "", "x" * 500])
