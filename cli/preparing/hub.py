@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cli.preparing.inputs import CannotPrepare, InputPart, chosen_splits
+from shared.errors import ServiceBusy
+
+if TYPE_CHECKING:
+    from shared.azure.hub import Hub, HubDataset
+    from shared.chatdata.splits import Split
 
 _PATIENCE = 1.0
 """Seconds within which a connection to the Hub (or to the proxy before it) is there, or the Hub is out of reach."""
@@ -21,29 +28,39 @@ _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 def hub_parts(name: str, splits: Sequence[str] = (), subset: str = "", revision: str = "") -> list[InputPart]:
     """The splits of a dataset on the Hub. Raises CannotPrepare with what is to be done."""
     require_hub(name)
-    from datasets import load_dataset  # type: ignore[import-untyped]
+    from shared.azure.hub import Hub, HubDataset
+
+    # where `hf auth login` leaves its token; the app has another place
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("HF_HOME", str(cache / "huggingface"))
+    hub, dataset = Hub(), HubDataset(name, subset, revision)
+    with _translated(name):
+        found = hub.splits(dataset)
+    return [_part(hub, dataset, split, given) for split, given in chosen_splits(name, found, splits)]
+
+
+def _part(hub: Hub, dataset: HubDataset, split: Split, name: str) -> InputPart:
+    def rows() -> Iterator[Any]:
+        with _translated(dataset.name):
+            yield from hub.rows(dataset, name, 0, 1)
+
+    return InputPart(split, name, "the Hub", rows)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Errors of the Hub, also in the middle of the rows, as what a person can do about them."""
+    from shared.azure.hub import HubRefused
 
     try:
-        loaded = load_dataset(name, subset or None, revision=revision or None, streaming=True)
-    except Exception as failure:
-        raise CannotPrepare(_explained(name, failure)) from failure
-    return [_part(split, given, loaded[given]) for split, given in chosen_splits(name, loaded, splits)]
-
-
-def _part(split: Any, name: str, rows: Any) -> InputPart:
-    return InputPart(split, name, "the Hub", lambda: iter(rows))
-
-
-def _explained(name: str, failure: Exception) -> str:
-    said = " ".join(str(failure).split())[:400]
-    if "Config name is missing" in said or "BuilderConfig" in said:
-        return f"{name} has several subsets: choose one with --subset. {said}"
-    if type(failure).__name__ in ("DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError"):
-        return (
-            f"there is no file or folder {name}, and on the Hub no dataset of that name that you may read ({said}); "
-            "`hf auth login` signs in"
-        )
-    return f"{name} cannot be read from the Hub: {said}"
+        yield
+    except HubRefused as refused:
+        subset = "; --subset chooses one" if "several subsets" in str(refused) else ""
+        missing = f"there is no file or folder {name}, and " if "is no dataset" in str(refused) else ""
+        sign_in = "; `hf auth login` signs in" if missing else ""
+        raise CannotPrepare(f"{missing}{refused}{subset}{sign_in}") from refused
+    except ServiceBusy as busy:
+        raise CannotPrepare(f"{busy}; try again") from busy
 
 
 def require_hub(name: str) -> None:

@@ -8,8 +8,11 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import shlex
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,7 @@ from cli.__main__ import app
 from cli.check import main as validate
 from cli.preparing.inputs import CannotPrepare
 from shared.chatdata.split_choice import Undecided, plainest
+from tests.hub_server import hub_server
 
 type Row = dict[str, Any]
 
@@ -452,6 +456,58 @@ def test_a_misspelt_file_is_not_looked_for_on_the_hub(
     (tmp_path / "faq.jsonl").write_bytes(jsonl(pairs(3)))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert reason in run(given, "--out", tmp_path / "out").stderr
+
+
+HUB = {
+    "acme/chats": {
+        "README.md": b"# Chats\n",
+        "data/train_sft-00000-of-00001.parquet": parquet(pairs(400)),
+        "data/test_sft-00000-of-00001.parquet": parquet(pairs(20, 1000)),
+        "data/train_gen-00000-of-00001.parquet": parquet(pairs(20, 2000)),
+    },
+    "acme/subsets": {
+        "README.md": b"---\nconfigs:\n- config_name: en\n  data_files: en.jsonl\n- config_name: de\n  data_files: de.jsonl\n---\n",
+        "en.jsonl": jsonl(pairs(20)),
+        "de.jsonl": jsonl(pairs(20, 100)),
+    },
+}
+
+
+RUNS = """
+import json, sys
+from typer.testing import CliRunner
+from cli.__main__ import app
+
+for command in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(app, ["prepare", *command])
+    print(json.dumps([done.exit_code, done.stdout, done.stderr]))
+"""
+
+
+def test_a_dataset_on_the_hub_is_streamed(tmp_path: Path) -> None:
+    """By a process of its own: `datasets` reads the Hub's address when it is imported."""
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    commands = [
+        ["acme/chats", "--fraction", "0.05", "--out", str(tmp_path / "chats"), "--json"],
+        ["acme/subsets", "--out", str(tmp_path / "subsets")],
+        ["acme/subsets", "--subset", "de", "--out", str(tmp_path / "de")],
+        ["acme/chat", "--out", str(tmp_path / "chat")],
+    ]
+    with hub_server(HUB) as hub:
+        environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", RUNS, json.dumps(commands)], env=environment, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    chats, subsets, german, unknown = map(json.loads, done.stdout.splitlines())
+    assert json.loads(chats[1])["rows"] == {"train": 20, "test": 1}, chats
+    assert set(map(str, written(tmp_path / "chats"))) <= set(map(str, dialogues(400)))
+    assert written(tmp_path / "de") == dialogues(20, 100)
+    assert "acme/subsets has several subsets" in subsets[2]
+    assert "--subset chooses one" in subsets[2]
+    assert "there is no file or folder acme/chat, and on the Hub is no dataset acme/chat" in unknown[2]
+    assert [run[0] for run in (chats, subsets, german, unknown)] == [0, 2, 0, 2]
+    assert not (tmp_path / "subsets").exists()
 
 
 @pytest.fixture
