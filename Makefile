@@ -16,8 +16,8 @@ help: ## list the targets
 setup: ## install what the checkout needs, into .venv and .tools only
 	@sh scripts/setup.sh
 
-demo: setup ## watch a dropped snapshot become a served model, on this machine
-	@$(python) -m local demo
+demo: setup ## watch a dropped snapshot become a served model, on this machine; KEEP=1 leaves it running
+	@$(python) -m local demo $(if $(KEEP),--keep)
 
 clients: setup ## install the chat clients that tests ask through, into .tools
 	@sh scripts/chat_clients.sh

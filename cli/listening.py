@@ -68,14 +68,13 @@ class Listener:
             self._not_before = time.monotonic() + POLL_SECONDS
 
     def _read(self, answer: httpx.Response) -> Iterator[None]:
-        begun = False
-        for line in answer.iter_lines():
-            if line.startswith("id:"):
-                self._last_id = line.removeprefix("id:").strip()
-            begun = begun or line.startswith(("data:", ":"))
-            if not line and begun:  # the end of an event, or of a comment
-                begun = False
-                yield
+        from axio_sse import Decoder
+
+        decoder = Decoder()
+        for text in answer.iter_text():
+            for event in decoder.decode(text):
+                self._last_id = event.id or self._last_id
+            yield
 
     def _close(self) -> None:
         stream, self._stream = self._stream, None

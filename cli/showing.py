@@ -99,7 +99,7 @@ def show(client: AppClient, snapshot: str, as_json: bool) -> None:
         printing.print_json(row)
         return
     printing.print_line(row["id"], "  ", printing.state(row["state"]), f"  {row['reason']}")
-    found = training.seen(client, row)
+    found = training.progress(client, row)
     for name, text in [*_facts(row), *([("training", training.line(found))] if found else [])]:
         printing.print_line(f"{name:<12} {text}")
     printing.print_line("")

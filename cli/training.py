@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def seen(client: AppClient, row: dict[str, Any]) -> dict[str, Any] | None:
+def progress(client: AppClient, row: dict[str, Any]) -> dict[str, Any] | None:
     """How far the training of a snapshot is; None while it has no job, or where the app is too old to say."""
     if not row["job"]:
         return None
@@ -35,9 +35,9 @@ def line(found: dict[str, Any]) -> str:
         parts.append(f"learning rate {rate:.3g}")
     if (tokens := found["tokens_per_second"]) is not None:
         parts.append(f"about {tokens:.0f} tokens/s")
-    if (left := found["seconds_left"]) is not None:
+    if left := found["seconds_left"]:
         parts.append(f"about {duration(left)} left")
-    elif found["job_status"] in ("Running", "Finalizing"):
+    elif found["job_status"] in ("Running", "Finalizing") and found["share"] != 1:
         parts.append("time left not known")
     return ", ".join(parts) or str(found["why"] or "nothing is known of it")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from cli import printing, training
@@ -31,26 +32,44 @@ def changes(client: AppClient, snapshot: str, wait: Callable[[], None]) -> Itera
     Changes of the dataset's row count while the snapshot is its candidate. While it trains, `training` says how far it
     is. `wait` returns when it is time to ask again. Raises CommandFailed.
     """
-    told: set[tuple[str, str, str]] = set()
-    waiting, trained = "", None
+    known: set[tuple[str, str, str, bool]] = set()
+    waiting, trained = "", TrainingChanges(client)
     while True:
         row = client.get(f"snapshots/{snapshot}")
-        for change in sorted(_history(client, row), key=lambda change: change["at"]):
-            mark = (change["at"], change["state"], change["reason"])
-            if mark not in told:
-                told.add(mark)
+        for change in sorted([*_history(client, row), *trained.news(row)], key=lambda change: change["at"]):
+            mark = (change["at"], change["state"], change["reason"], "training" in change)
+            if mark not in known:
+                known.add(mark)
                 yield change
         if row["waiting"] and row["waiting"] != waiting and not has_ended(row):
-            yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": "", "waiting": row["waiting"]}
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            yield {"state": row["state"], "at": now, "reason": "", "waiting": row["waiting"]}
         waiting = row["waiting"] or ""
-        if row["state"] == "TRAINING" and (found := training.seen(client, row)) and found["read_at"] != trained:
-            trained = found["read_at"]
-            brief = {name: value for name, value in found.items() if name != "curves"}
-            yield {"state": row["state"], "at": trained, "reason": "", "training": brief}
         if has_ended(row):
             yield {"state": row["state"], "at": row["history"][-1]["at"], "reason": row["reason"], "ended": True}
             return
         wait()
+
+
+class TrainingChanges:
+    """How far a snapshot's training is, each time that its job has logged more; the last time once it has ended."""
+
+    def __init__(self, client: AppClient) -> None:
+        self._client = client
+        self._read_at, self._is_over = "", False
+
+    def news(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """The change, if there is one."""
+        trains = row["state"] == "TRAINING"
+        if self._is_over and not trains:
+            return []
+        found = training.progress(self._client, row)
+        self._is_over = bool(row["job"]) and not trains
+        if found is None or found["read_at"] in (None, self._read_at):
+            return []
+        self._read_at = found["read_at"]
+        brief = {name: value for name, value in found.items() if name != "curves"}
+        return [{"state": "TRAINING", "at": self._read_at, "reason": "", "training": brief}]
 
 
 def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -149,11 +168,11 @@ class ChangePrinter:
 
     def _print_training(self, change: dict[str, Any]) -> None:
         text, share = training.line(change["training"]), change["training"]["share"]
+        self._unprinted = change
         if self._status is not None:
             self._status.update(text)
-            self._unprinted = change
         elif share is not None and (tenth := int(share * 10)) > self._tenth:
-            self._tenth = tenth
+            self._tenth, self._unprinted = tenth, None
             _print_line(change["at"], "", text)
 
 

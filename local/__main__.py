@@ -25,7 +25,8 @@ def main() -> int:
         case "demo":
             from local.demo import Demo
 
-            return Demo(folder / "demo", dict(arguments.set)).run()
+            where = folder if arguments.keep else folder / "demo"
+            return Demo(where, dict(arguments.set), arguments.keep).run()
         case "supervise":
             from local.supervisor import supervise
 
@@ -52,6 +53,8 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument(
             "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="an app setting"
         )
+        if name == "demo":
+            command.add_argument("--keep", action="store_true", help="leave everything running, as `up` does")
         command.add_argument("--report", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
