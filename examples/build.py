@@ -1,4 +1,5 @@
-"""Writes what follows from `support-bot.jsonl` and `questions.json`: the same rows as parquet, a snapshot gone wrong.
+"""Writes what follows from `support-bot.jsonl` and `questions.json`: the same rows as parquet and as a table, a
+snapshot gone wrong.
 
 In `shuffled/` every answer stands under another question, as after a join on the wrong column. Its rows are sound, so
 it is trained; its test file asks the questions of `questions.json` and wants the right answers.
@@ -6,6 +7,7 @@ it is trained; its test file asks the questions of `questions.json` and wants th
 Run by a person after the dialogues were edited (`python examples/build.py`); repeating it changes nothing.
 """
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,20 @@ def main() -> None:
     rows = [json.loads(line) for line in lines if line]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), HERE / "support-bot.parquet")
     questions = json.loads((HERE / "questions.json").read_text(encoding="utf-8"))
+    write_table(HERE / "faq.csv", rows)
     write("train", shuffled(rows))
     write("test", tests(rows, questions))
     print(f"{len(rows)} rows written")
+
+
+def write_table(path: Path, rows: list[Row]) -> None:
+    """The dialogues of one exchange as a spreadsheet saves them."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["Id", "Question", "Answer"])
+        for row in rows:
+            if [turn["role"] for turn in row["messages"]] == ["user", "assistant"]:
+                table.writerow([row["prompt_id"], *(turn["content"] for turn in row["messages"])])
 
 
 def shuffled(rows: list[Row]) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from cli.prepare import Preparation, prepare
 from examples import build
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -124,3 +125,13 @@ def test_readme_names_the_broken_rows() -> None:
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8").split("What is wrong", 1)[1]
     numbers = [cell for line in table.splitlines() if (cell := line.strip("| ").split(" ")[0]).isdigit()]
     assert [int(number) for number in numbers] == list(BROKEN)
+
+
+def test_the_table_is_the_dialogues_of_one_exchange_and_can_be_prepared(
+    dialogues: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    build.write_table(tmp_path / "faq.csv", dialogues)
+    assert (tmp_path / "faq.csv").read_bytes() == (EXAMPLES / "faq.csv").read_bytes()
+    prepare(Preparation(str(EXAMPLES / "faq.csv"), tmp_path / "out"))
+    rows = [json.loads(line)["messages"] for line in (tmp_path / "out" / "train.jsonl").read_text("utf-8").splitlines()]
+    assert rows == [row["messages"] for row in dialogues if len(row["messages"]) == 2]
