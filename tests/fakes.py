@@ -163,6 +163,9 @@ class FakeHub:
             raise HubRefused(f"on the Hub is no dataset {dataset.name}")
         return self.datasets[dataset.name]
 
+    def unreachable(self) -> str:
+        return str(self.broken or "")
+
     def commit(self, dataset: HubDataset) -> str:
         return self.process.call(lambda: (self._found(dataset), f"{dataset.revision or 'main'}-commit")[1])
 

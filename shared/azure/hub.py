@@ -7,18 +7,20 @@ no code of a dataset is run. `HF_ENDPOINT` names another Hub, `HF_TOKEN` opens w
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shared.errors import PermanentError, ServiceBusy
 
 # `datasets` asks again by itself, so often and after so many seconds; whoever imports comes back anyway.
 _RETRIES, _PAUSE = 2, 2
-_LONGEST = 400
+_LONGEST, _CONNECT_SECONDS = 400, 3.0
 _REFUSED = ("DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError", "RevisionNotFoundError")
 
 
@@ -37,6 +39,16 @@ class HubDataset:
 
 class Hub:
     """Datasets by name. Raises HubRefused for what no repeat will help, ServiceBusy for all else."""
+
+    def unreachable(self) -> str:
+        """Why no connection to the Hub can be made, or nothing. Loads nothing, and takes a few seconds at most."""
+        address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            return f"{address.hostname}: {error.strerror or error}"
+        return ""
 
     def commit(self, dataset: HubDataset) -> str:
         """The commit that a revision (empty: the newest) is now."""

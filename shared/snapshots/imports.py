@@ -11,6 +11,7 @@ import base64
 import contextlib
 import json
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# One import at a time in each process: so memory is bounded, and there is time for answers. Others come back later (s).
+_AT_WORK, _LATER = threading.Lock(), 20.0
 # A part is begun so often; then its import has failed.
 MOST_TRIES = 5
 # A worker that is at a part is looked after once so much later (s), and then by each sweep; its lease is shorter.
@@ -63,6 +66,16 @@ def go_on(services: Services, import_id: str) -> str:
         return "has ended"
     if record.poll_at > services.clock() + 2:
         return "not due"
+    if not _AT_WORK.acquire(blocking=False):
+        services.storage.send(imports.message_of(import_id), _LATER)
+        return "another import is at work here"
+    try:
+        return _under_lease(services, import_id)
+    finally:
+        _AT_WORK.release()
+
+
+def _under_lease(services: Services, import_id: str) -> str:
     try:
         lease = services.storage.lease(f"import-{import_id}")
     except LeaseHeld:

@@ -33,6 +33,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck("runs", events.runs),
     DoctorCheck("dead letters", events.dead_letters),
     DoctorCheck("notifications", notifications.notifications),
+    DoctorCheck("imports", places.imports),
 )
 PROBE = DoctorCheck("event", events.round_trip)
 

@@ -115,6 +115,18 @@ def scoring_keys(services: Services) -> CheckResult:
     return well(f"{len(keys)} keys")
 
 
+def imports(services: Services) -> CheckResult:
+    """Whether the Hub can be reached, where imports from it are allowed."""
+    sources = services.settings.import_sources
+    if not sources:
+        return well("imports are off: IMPORT_SOURCES is empty")
+    if why := services.hub.unreachable():
+        return wrong(
+            f"the Hub cannot be reached: {why}", "let the app connect to huggingface.co, or set HF_ENDPOINT to a mirror"
+        )
+    return well(f"{', '.join(sources)} may be imported")
+
+
 def credential_of(store: dict[str, Any]) -> str:
     """The type of a datastore's credential by its document; `None`: it has none."""
     properties = store.get("properties")

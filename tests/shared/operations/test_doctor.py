@@ -155,6 +155,8 @@ def _untold(world: World) -> None:
         ("notifications", {"notify_webhook_secret": "of-a-webhook-secret"}, lambda w: None, "NOTIFY_WEBHOOK is not", "NOTIFY_WEBHOOK"),
         ("notifications", {"notify_webhook": "https://example.org/h", "notify_webhook_secret": "@Microsoft.KeyVault(SecretUri=https://v/s)"},
          lambda w: None, "NOTIFY_WEBHOOK_SECRET is in a vault", "Key Vault Secrets User"),
+        ("imports", {"import_sources": "owner/*"}, lambda w: setattr(w.hub, "broken", ServiceBusy("no route")),
+         "the Hub cannot be reached: no route", "HF_ENDPOINT"),
         ("notifications", {}, _untold, "2 notices wait: topic: HTTP 503, since 2026-", "docs/notifications.md"),
     ],
 )  # fmt: skip

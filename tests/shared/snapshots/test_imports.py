@@ -213,6 +213,23 @@ def test_two_workers_at_once_make_one_snapshot() -> None:
     assert steps.go_on(world.services, answer.id) == "has ended"
 
 
+def test_a_process_is_at_one_import_at_a_time_and_comes_back_to_the_other() -> None:
+    world = _world()
+    first, second = (imports.start(world.services, ASKED.but(seed=seed), "ada") for seed in (1, 2))
+    said = []
+
+    def during(dataset: Any, *more: Any) -> Any:
+        said.append(steps.go_on(world.services, second.id))
+        return type(world.hub).commit(world.hub, dataset)
+
+    world.hub.commit = during  # type: ignore[method-assign]
+    steps.go_on(world.services, first.id)
+    assert said == ["another import is at work here"]
+    del world.hub.commit
+    world.run()
+    assert [imports.show(world.services, one.id)["state"] for one in (first, second)] == ["IMPORTED"] * 2
+
+
 @pytest.mark.parametrize("settings", [{"import_sources": ""}, {"import_sources": "other/*, owner/alpaca2"}])
 def test_what_is_not_on_the_list_is_refused_and_leaves_no_trace(settings: dict[str, Any]) -> None:
     world = _world(**settings)
