@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobLeaseClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from benchmarks.checking.large import write_large
+from benchmarks.killed_host import DEADLY, tell
 from local.cloud import Cloud
 from local.demo import _endpoints
 from local.droptune import Droptune
@@ -104,6 +107,31 @@ def test_a_host_killed_in_every_act_and_at_random_points_ends_with_one_of_each(
             assert len(of_it) == trained, (what, row["id"], of_it)
     for name in (first, second):
         assert len([found for found in _endpoints(app.cloud) if found.startswith(f"{name}-")]) == 1
+
+
+IN_SMALL_PARTS = {"VALIDATION_PART_MB": "4", "VALIDATION_SPREAD_FROM_MB": "4"}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz"])
+def test_a_large_file_on_a_host_that_is_killed_again_and_again_is_validated(tmp_path: Path, kind: str) -> None:
+    """`python -m benchmarks.killed_host` tells the same of two gigabytes."""
+    file = tmp_path / f"rows.{kind}"
+    rows = write_large(file, 40)
+    story = tell(tmp_path, file, 6, IN_SMALL_PARTS, 600)
+    assert story.state not in ("", "RECEIVED", "VALIDATING", "REJECTED"), story
+    assert not story.reason or story.reason.startswith(f"{rows} of {rows} rows are used"), story
+
+
+@pytest.mark.nightly
+def test_a_row_that_ends_every_host_that_reads_it_is_named_by_its_part(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    write_large(file, 40, b'{"messages": "%s"}' % DEADLY)
+    story = tell(tmp_path, file, 0, IN_SMALL_PARTS, 900)
+    assert story.state == "REJECTED", story
+    found = re.search(r"rows.jsonl \(bytes (\d+) to (\d+)\): its check ended the worker 5 times", story.reason)
+    assert found, story
+    assert int(found[1]) <= file.read_bytes().index(DEADLY) < int(found[2])
 
 
 def hasten(app: Droptune) -> None:
