@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # So long after it asked for parts (s) the step asks again for those that are still missing.
 ASK_AGAIN = 120
-# A part whose check ended its worker so often is not tried again.
-MOST_LOST = 5
 
 
 class FilesMissing(NotReady):
@@ -85,10 +83,11 @@ class DistributedValidation:
             return
         results = self.results
         troubles = {number: results.trouble(number) for number in missing if troubled(number) in recorded}
-        if lost := [number for number, trouble in troubles.items() if trouble.lost >= MOST_LOST]:
+        if lost := [number for number, trouble in troubles.items() if trouble.is_hopeless]:
             for number in lost:  # a person may ask for them once more
                 results.forget_trouble(number)
-            part, times = self.parts[lost[0]], troubles[lost[0]].lost
+            part, trouble = self.parts[lost[0]], troubles[lost[0]]
+            times = max(trouble.lost, trouble.unpacked)
             mend = "split the file, mend it, or upload it unpacked" if part.goes_on else "split the file, or mend it"
             raise WorkerLost(f"{_named(part)}: its check ended the worker {times} times; {mend}")
         new = [number for number, trouble in troubles.items() if trouble.failed > trouble.reported]

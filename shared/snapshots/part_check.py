@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from shared.errors import BlobUnreadable, LeaseHeld, LedgerConflict, NotFound, PermanentError, TemporaryError
 from shared.ledger.states import SnapshotState
-from shared.snapshots.distributed import MOST_LOST
 from shared.snapshots.inputs import inputs_of, is_distributed
 from shared.snapshots.memory import ASK_AGAIN, OF_THIS_PROCESS, NoRoom, footprint
-from shared.snapshots.part_results import PartResults, Trouble, checked, repeated, results_of, staged
+from shared.snapshots.part_results import MOST_LOST, PartResults, Trouble, checked, repeated, results_of, staged
 from shared.snapshots.training_config import resolve
 from shared.validation.chunks import ChunkResult, going_on
 from shared.validation.freezing import check_chunk
@@ -90,7 +89,7 @@ class PartCheck:
     def was_lost(self, number: int) -> bool:
         """Whether a worker was lost at this part, or is at it now."""
         trouble = self.results.trouble(number)
-        return trouble.begun or trouble.lost > 0
+        return trouble.begun or trouble.lost > 0 or trouble.unpacked > 0
 
     def run(self, number: int) -> str:
         """Checks a part, or stages it once more without the rows that earlier ones have. Returns what was done.
@@ -149,13 +148,16 @@ class PartCheck:
         trouble = self.results.trouble(number)
         if trouble.begun and trouble.lost < MOST_LOST:  # by a worker that has not come to an end, though its lease has
             trouble.lost += 1
-        if trouble.lost >= MOST_LOST:
+        trouble.begun = False
+        if trouble.is_hopeless:
             self.results.put_trouble(number, trouble)
             self._hint()
             return "given up"
-        trouble.begun = True
-        self.results.put_trouble(number, trouble)
         try:
+            if not again:
+                self._unpack(number, trouble, lease)
+            trouble.begun = True
+            self.results.put_trouble(number, trouble)
             result = self._read(number, lease, again)
         except LeaseHeld:
             raise
@@ -166,6 +168,16 @@ class PartCheck:
         self.results.record(staged(number) if again else checked(number), result)
         self.results.forget_trouble(number)
         return "staged again" if again else "checked"
+
+    def _unpack(self, number: int, trouble: Trouble, lease: HeldLease) -> None:
+        """Goes to where the text of a part of a gzip file begins, which may take longer than its check."""
+        chunk = self._with_text(number, again=False)
+        text, (start, end) = self._opened(chunk), chunk.text
+        if text is not None and text.at < start and start != end:
+            trouble.unpacked += 1
+            self.results.put_trouble(number, trouble)
+            text.heartbeat = lease.check
+            text.skip_to(start)
 
     def _failed(self, number: int, trouble: Trouble, error: Exception) -> str:
         """Records why a part could not be read, and has the step look at it."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 CONTAINER = "work"
 # Results are relied on for so long (s): Azure deletes the blocks that they name a week after they were staged.
 RESULTS_LIVE = 6 * 86_400
+# A part whose check ended its worker so often is not tried again, nor one that so many workers did not even come to.
+MOST_LOST, MOST_UNPACKED = 5, 25
 # To be raised when what results mean changes: then parts that an older version checked are checked once more.
 FORMAT = 4
 _BAD = ".bad"
@@ -37,14 +39,22 @@ _RESULT = msgspec.msgpack.Decoder(ChunkResult)
 class Trouble(msgspec.Struct):
     """What went wrong with one part so far: how often it `failed`, how often its worker was `lost`, the last `error`.
 
-    `begun`: a worker is at it, or was lost. `reported`: so many failures were raised as faults of the step.
+    `begun`: a worker is at it, or was lost. `unpacked`: how often a worker began to unpack what comes before it in a
+    gzip file; that one was lost at this says nothing of the part. `reported`: so many failures were raised as faults
+    of the step.
     """
 
     failed: int = 0
     lost: int = 0
     begun: bool = False
+    unpacked: int = 0
     reported: int = msgspec.field(default=0, name="told")
     error: str = ""
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it is not tried again."""
+        return self.lost >= MOST_LOST or self.unpacked >= MOST_UNPACKED
 
 
 _TROUBLE = msgspec.json.Decoder(Trouble)

@@ -32,7 +32,7 @@ class ZippedText:
         Raises FileRefused for what is no gzip, is damaged, or is too large.
         """
         start, end = chunk.text
-        self._skip_to(start)
+        self.skip_to(start)
         meter.before = start
         is_last = False
         while not is_last and (end is None or self.at < end):
@@ -56,7 +56,8 @@ class ZippedText:
         """Closes the file."""
         self.file.close()
 
-    def _skip_to(self, start: int) -> None:
+    def skip_to(self, start: int) -> None:
+        """Unpacks up to there, and forgets what comes before."""
         while (left := start - self.at) > 0 and (data := self._read()):
             self._keep(data, left)
 

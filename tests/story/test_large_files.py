@@ -144,6 +144,34 @@ def test_a_gzip_file_goes_on_with_the_part_in_which_its_worker_was_lost() -> Non
     assert not [name for name in checked_files(world) if name.endswith(".trouble")]
 
 
+def test_who_is_lost_on_the_way_to_a_part_of_a_gzip_file_says_nothing_of_that_part() -> None:
+    """Lives may be so short that most end while the text before the part is unpacked."""
+    world = dropped({"train-0.jsonl.gz": ZIPPED}, **SKIPS_BAD)
+    opened, opens = world.storage.open, 0
+
+    def short_lived(container: str, name: str, etag: str) -> Any:
+        nonlocal opens
+        if not name.endswith(".gz"):
+            return opened(container, name, etag)
+        opens += 1
+        file, ends_at = io.BytesIO(opened(container, name, etag).read()), len(ZIPPED) // 2 if opens == 1 else 65_536
+        read, is_short = file.read, opens <= 8
+
+        def read_or_end(size: int | None = -1, /) -> bytes:
+            if is_short and file.tell() >= ends_at:
+                world.process.alive = False
+                raise Killed
+            return read(size)
+
+        file.read = read_or_end  # type: ignore[method-assign]
+        return file
+
+    world.storage.open = short_lived  # type: ignore[method-assign]
+    world.run(until=86_400)
+    same(world, alone({"train-0.jsonl.gz": ZIPPED}, **SKIPS_BAD))
+    assert opens > 8
+
+
 def test_a_row_of_a_gzip_file_that_ends_its_worker_is_named_by_its_part() -> None:
     world = dropped({"train-0.jsonl.gz": ZIPPED}, **SKIPS_BAD)
     opened, lost = world.storage.open, 0

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.validation_memory import THREADS, measure
+from shared.ledger.states import SnapshotState as S
 from shared.operations import steps
 from shared.snapshots.memory import OF_THIS_PROCESS, MemoryBound, NoRoom, footprint
+from tests.builders import a_fault
 from tests.fakes import World, dialogues
 
 MB = 2**20
@@ -88,6 +90,24 @@ def test_a_snapshot_waits_for_memory_and_is_validated_once_there_is_room() -> No
         world.run(until=60)
         (row,) = [world.services.ledger.read(listed.key).row for listed in world.services.ledger.list("snapshot")]
         assert (row.state, row.fault) == ("VALIDATING", None)
+        assert row.waiting.startswith("waits for memory")
+    world.run()
+    assert list(world.states().values()) == ["LIVE"]
+
+
+def test_a_snapshot_whose_check_ended_its_worker_is_checked_alone_and_its_fault_stays_on_record_meanwhile() -> None:
+    """Whatever else was at work in that process was lost as well, and is not to blame."""
+    world = World()
+    world.drop("support-bot.jsonl", dialogues(40))
+    while world.events:
+        world._event(world.events.pop(0))
+    (listed,) = world.services.ledger.list("snapshot")
+    fault = a_fault(type="WorkerLost", step="validate", message="its worker was lost")
+    world.services.ledger.change(listed.key, lambda row: row.but(state=S.VALIDATING, fault=fault))
+    with OF_THIS_PROCESS.room_for(1, 10_000):
+        world.run(until=60)
+        row = world.services.ledger.read(listed.key).row
+        assert (row.state, row.fault) == (S.VALIDATING, fault)
         assert row.waiting.startswith("waits for memory")
     world.run()
     assert list(world.states().values()) == ["LIVE"]
