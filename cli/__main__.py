@@ -287,6 +287,20 @@ def unpause(dataset: DatasetName, as_json: Json = False) -> None:
 
 
 @app.command()
+def night(
+    dry_run: Annotated[bool, typer.Option("--dry-run/--for-real", help="Only say what would be done.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Make the nightly cleanup now; dry by default, which says what it would remove and save."""
+    import getpass
+
+    from cli import nights
+
+    with _client() as client:
+        nights.night(client, dry_run=dry_run, by=getpass.getuser(), as_json=as_json)
+
+
+@app.command()
 def rm(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The whole name of a dataset.")],
     files: Annotated[bool, typer.Option("--files", help="What was dropped goes as well.")] = False,

@@ -117,6 +117,42 @@ def unpause_dataset(req: Request) -> Response:
 
 @web.route(
     blueprint,
+    "POST",
+    "night",
+    status=202,
+    errors=(401, 409, 503),
+    query=(BY, ("dry", "`false`: for real; without it, it is only said what would be done.")),
+)
+def run_night(req: Request) -> Response:
+    """Makes the nightly round now; dry, which says what it would do and save, unless it is asked for real."""
+    from shared.operations import nightly
+    from shared.operations.actions import ActionAnswer
+
+    if req.query_params.get("dry", "").lower() not in ("0", "false", "no"):
+        return _previewed()
+    text = "the nightly round begins; GET /api/nights has its report"
+    wait = "a nightly round is under way: ask again when it is over"
+
+    def act() -> ActionAnswer:
+        begun = nightly.ask_for_round(runtime.services(), web.caller_name(req))
+        return ActionAnswer(begun, text if begun else wait)
+
+    return _answered(act)
+
+
+def _previewed() -> Response:
+    import msgspec
+
+    from shared.operations import night_preview
+
+    try:
+        return web.answer(msgspec.to_builtins(night_preview.preview(runtime.services())))
+    except PipelineError as error:
+        return web.refusal(503, "unavailable", str(error), 10)
+
+
+@web.route(
+    blueprint,
     "DELETE",
     "datasets/{name}",
     status=202,

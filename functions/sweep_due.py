@@ -26,4 +26,4 @@ def sleep_due(timer: func.TimerRequest) -> None:
     """Asks idle datasets to sleep, which their own step does, writes a report, and reads the whole ledger once."""
     from shared.operations import nightly
 
-    nightly.every_night(runtime.services())
+    log.info("%s", nightly.every_night(runtime.services()))

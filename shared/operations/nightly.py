@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.errors import DENIED
+from shared.errors import DENIED, LeaseHeld
 from shared.ledger.outbox import untold
 from shared.ledger.record import Struct, from_metadata, to_metadata
 from shared.ledger.states import DatasetState
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONTAINER, FOLDER = "reports", retention.IDLE_REPORTS
+# Whoever holds this lock makes a round; the message asks a worker for one.
+LOCK, MESSAGE = "night", "night"
 _NAME = "%Y-%m-%dT%H%M%S"
 # So much of a report's first line is told in a list: it fits into a blob's metadata, whatever characters it has.
 _LONGEST = 300
@@ -130,8 +132,31 @@ def _at(night: str) -> float:
         return 0.0
 
 
-def every_night(services: Services) -> None:
-    """All that is done once a night, each part apart from the others."""
+def every_night(services: Services) -> str:
+    """All that is done once a night, each part apart from the others; says what was done. One round at a time."""
+    try:
+        lease = services.storage.lease(LOCK)
+    except LeaseHeld:
+        return "another round is under way"
+    try:
+        _every_part(services)
+    finally:
+        lease.release()
+    return "the round is over"
+
+
+def ask_for_round(services: Services, by: str) -> bool:
+    """Has a round made now, by a worker of its own; False while one is under way. Raises what storage raises."""
+    try:
+        services.storage.lease(LOCK).release()
+    except LeaseHeld:
+        return False
+    log.info("%s asks for the nightly round", by)
+    services.storage.send(MESSAGE)
+    return True
+
+
+def _every_part(services: Services) -> None:
     run_part("idle endpoints", lambda: [line.dataset for line in run(services).datasets])
     run_part("old counts", lambda: forget_counts(services))
     run_part("what was kept long enough", lambda: retention.forget(services))
@@ -156,7 +181,7 @@ def run(services: Services) -> NightlyReport:
     now, since = services.clock(), _last_report_at(services)
     found = idle.findings(services)
     asked = idle.request_sleep(services, found)
-    lines = [_line(services, finding, finding.row.name in asked, since, now) for finding in found]
+    lines = [line_of(services, finding, finding.row.name in asked, since, now) for finding in found]
     priced = [line.saved for line in lines if line.saved is not None]
     asleep = round(sum(line.asleep_hours for line in lines), 2)
     saved = round(sum(priced), 2) if len(priced) == len(lines) else None
@@ -211,7 +236,8 @@ def asleep_seconds(row: Dataset, since: float, until: float) -> float:
     )
 
 
-def _line(services: Services, finding: idle.IdleFinding, asked: bool, since: float, now: float) -> DatasetLine:
+def line_of(services: Services, finding: idle.IdleFinding, asked: bool, since: float, now: float) -> DatasetLine:
+    """What a report says of one dataset, of what happened between these times."""
     given, row = services.settings, finding.row
     price = given.price_of(given.serving_instance_type)
     asleep = asleep_seconds(row, since, now) / 3600

@@ -61,20 +61,34 @@ def kinds(settings: Settings) -> Iterator[KeptKind]:
 
 def forget(services: Services) -> list[str]:
     """Deletes what was kept long enough; gives the names of the snapshots of which something was deleted."""
-    needed, now, gone = _needed(services), services.clock(), set[str]()
+    needed, gone = _needed(services), set[str]()
     for container, found in groupby(kinds(services.settings), lambda kind: kind.container):
-        over: dict[KeptKind, list[str]] = {kind: [] for kind in found}
-        for blob in services.storage.list(container):
-            snapshot = erasing.snapshot_of(blob.name)
-            kind = next((kind for kind in over if kind.is_over(blob, now)), None)
-            if kind and snapshot and snapshot not in needed:
-                over[kind].append(blob.name)
-                gone.add(snapshot)
-        for kind, names in over.items():
-            services.storage.delete_many(container, names)
-            if names:
-                log.info("%s: %d blobs were kept for %g days and are deleted", container, len(names), kind.days)
+        for kind, blobs in _over(services, container, list(found), needed).items():
+            services.storage.delete_many(container, [blob.name for blob in blobs])
+            gone |= {erasing.snapshot_of(blob.name) for blob in blobs}
+            if blobs:
+                log.info("%s: %d blobs were kept for %g days and are deleted", container, len(blobs), kind.days)
     return sorted(gone)
+
+
+def kept_long_enough(services: Services) -> dict[str, list[Blob]]:
+    """What `forget` would delete now, by container; those of which there is anything."""
+    needed, found = _needed(services), dict[str, list[Blob]]()
+    for container, some in groupby(kinds(services.settings), lambda kind: kind.container):
+        if blobs := [blob for over in _over(services, container, list(some), needed).values() for blob in over]:
+            found[container] = blobs
+    return found
+
+
+def _over(services: Services, container: str, found: list[KeptKind], needed: set[str]) -> dict[KeptKind, list[Blob]]:
+    """The blobs of a container that were kept long enough, by kind."""
+    over: dict[KeptKind, list[Blob]] = {kind: [] for kind in found}
+    for blob in services.storage.list(container):
+        snapshot = erasing.snapshot_of(blob.name)
+        kind = next((kind for kind in over if kind.is_over(blob, services.clock())), None)
+        if kind and snapshot and snapshot not in needed:
+            over[kind].append(blob)
+    return over
 
 
 def forget_nights(services: Services) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shared.ledger.engine import Engine
 from shared.ledger.imports import MESSAGE as IMPORT
 from shared.ledger.store import PUBLISH
-from shared.operations import deletion, publish
+from shared.operations import deletion, nightly, publish
 from shared.releases import cancel as release_cancel
 from shared.releases import deploy, probe, sleep, traffic
 from shared.snapshots import admission, cleanup, imports, part_check
@@ -59,6 +59,8 @@ def step(services: Services, message: str) -> str:
         return publish.publish(services, message.removesuffix(PUBLISH))
     if message.startswith(IMPORT):
         return imports.go_on(services, message.removeprefix(IMPORT))
+    if message == nightly.MESSAGE:
+        return nightly.every_night(services)
     key, _, number = message.partition("#")
     if number:
         return part_check.check_part(services, key, number)

@@ -71,14 +71,18 @@ def request_sleep(services: Services, found: Iterable[IdleFinding] | None = None
     """
     names = []
     for finding in findings(services) if found is None else found:
-        free = finding.row.requested is None
-        if finding.verdict == "idle" and free and not services.settings.idle_dry_run:
+        if would_ask(services, finding):
             key = finding.row.key
             request = Request(what="sleep", by="timer", at=services.clock(), origin=Origin.TIMER)
             services.ledger.change(key, partial(with_request, request=request))
             services.ledger.hint(key)
             names.append(finding.row.name)
     return names
+
+
+def would_ask(services: Services, finding: IdleFinding) -> bool:
+    """Whether a dataset is asked to sleep for what was found of it."""
+    return finding.verdict == "idle" and finding.row.requested is None and not services.settings.idle_dry_run
 
 
 def _window(services: Services) -> float:

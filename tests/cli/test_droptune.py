@@ -498,3 +498,18 @@ def test_rm_deletes_at_once_when_it_is_told_to(an_app: World) -> None:
 def test_rm_of_what_is_not_there_is_not_found(an_app: World) -> None:
     assert droptune("rm", "nobody").exit_code == Exit.NOT_FOUND
     assert droptune("rm", "nobody", "--yes").exit_code == Exit.NOT_FOUND
+
+
+# -- the nightly round ----------------------------------------------------------------------------
+
+
+def test_night_is_dry_unless_it_is_asked_for_real(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset(D.LIVE))
+    found = droptune("night")
+    assert found.exit_code == 0
+    assert DATASET in found.stdout
+    assert "nothing was done" in found.stdout
+    assert not an_app.storage.messages or "night" not in {message for _, _, message in an_app.storage.messages}
+    found = droptune("night", "--for-real")
+    assert (found.exit_code, "begins" in found.stdout) == (0, True)
+    assert "night" in {message for _, _, message in an_app.storage.messages}
