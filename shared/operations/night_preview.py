@@ -1,4 +1,4 @@
-"""What the nightly round would do now: which endpoints it would ask to sleep, what that saves, and what it would delete.
+"""What the nightly round would do now: which endpoints it would ask to sleep, what that saves, what it would delete.
 
 Called by the HTTP functions. It judges by the code of the round itself and only reads, so a repeat says what is so by
 then. The round judges once more before anything is removed.

@@ -73,7 +73,8 @@ def forget(services: Services) -> list[str]:
 
 def kept_long_enough(services: Services) -> dict[str, list[Blob]]:
     """What `forget` would delete now, by container; those of which there is anything."""
-    needed, found = _needed(services), dict[str, list[Blob]]()
+    found: dict[str, list[Blob]] = {}
+    needed = _needed(services)
     for container, some in groupby(kinds(services.settings), lambda kind: kind.container):
         if blobs := [blob for over in _over(services, container, list(some), needed).values() for blob in over]:
             found[container] = blobs

@@ -13,11 +13,10 @@ from shared import naming
 from shared.azure.workspace.jobs import JobSpec
 from shared.config import hyperparameters
 from shared.errors import AzureRefused, NotReady, PermanentError, RowUnwritable, WorkerLost
-from shared.ledger import pause
 from shared.ledger.engine import StepResult
 from shared.ledger.rows import Blocker, Check, Snapshot
 from shared.ledger.states import SnapshotState
-from shared.training import attempt, compute, estimate, preflight
+from shared.training import attempt, compute, estimate, pause, preflight
 
 if TYPE_CHECKING:
     from shared.azure.workspace.jobs import Job
