@@ -70,6 +70,14 @@ def doctor(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
+@app.command(context_settings=PASS_ON)
+def settings(context: typer.Context) -> None:
+    """Say whether the app's settings in the environment are right, and what misspelt ones were meant to be."""
+    from cli.settings import main
+
+    raise typer.Exit(main(context.args))
+
+
 @app.command()
 def drop(
     source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder.")],

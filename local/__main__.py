@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from local.given import complaint
 from local.parts import ROOT
 from local.record import CloudRecord
 
@@ -17,6 +18,9 @@ def main() -> int:
     """Run one command; its exit code."""
     arguments = parse_arguments()
     folder = arguments.folder.resolve()
+    if arguments.command in ("up", "demo") and (wrong := complaint(dict(arguments.set))):
+        print(f"The local cloud was not started: {wrong}", file=sys.stderr)
+        return 2
     match arguments.command:
         case "up":
             return _up(folder, dict(arguments.set))

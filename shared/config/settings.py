@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.config import names
 from shared.config.groups.connections import ConnectionGroup
 from shared.config.groups.gate import GateGroup
 from shared.config.groups.idle import IdleGroup
@@ -108,13 +109,22 @@ class Settings(
 
 
 def load() -> Settings:
-    """The settings of this process. Raises SettingsError with one line per wrong setting."""
-    if found := sorted(REMOVED.keys() & {name.upper() for name in os.environ}):
-        logging.getLogger(__name__).warning("no longer settings, ignored: %s (docs/settings.md)", ", ".join(found))
+    """The settings of this process. Raises SettingsError with one line per wrong setting, and per misspelt one."""
+    if gone := sorted(REMOVED.keys() & {name.upper() for name in os.environ}):
+        logging.getLogger(__name__).warning("no longer settings, ignored: %s (docs/settings.md)", ", ".join(gone))
+    wrong = [f"  {names.in_words(*found)}" for found in names.misspelt(os.environ, [*setting_names(), *REMOVED])]
     try:
-        return Settings()
+        found = Settings()
+        if not wrong:
+            return found
     except ValidationError as error:
-        raise SettingsError("\n".join(["the settings are wrong:", *map(_line, error.errors())])) from None
+        wrong += map(_line, error.errors())
+    raise SettingsError("\n".join(["the settings are wrong:", *wrong]))
+
+
+def setting_names() -> list[str]:
+    """The names of all settings, as people write them."""
+    return [setting_name(field) for field in Settings.model_fields]
 
 
 def setting_name(field: str) -> str:

@@ -94,9 +94,22 @@ def test_up_twice_status_crash_up_down(folder: Path) -> None:
 
 
 def test_up_that_fails_names_the_part_and_leaves_nothing(folder: Path) -> None:
-    failed = run("up", folder, "--set", "LOOK_SECONDS=never")
+    failed = run("up", folder, "--set", "SWEEP_SCHEDULE=never")
     assert failed.returncode == 1
     assert "host ended with code 1" in failed.stderr
-    assert "LOOK_SECONDS" in failed.stderr
+    assert "sweep_due" in failed.stderr
     assert marked(mark_prefix(folder)) == []
     assert running(folder) is None
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_setting_that_is_wrong_or_misspelt_is_said_before_anything_is_started(folder: Path, command: str) -> None:
+    failed = run(
+        command, folder, "--set", "LOOK_SECONDS=never", "--set", "IDLE_HUORS=2", "--set", "LOCAL_CONTAINER=score"
+    )
+    assert failed.returncode == 2
+    assert "LOOK_SECONDS = 'never': Input should be a valid integer" in failed.stderr
+    assert "IDLE_HUORS is no setting; did you mean IDLE_HOURS?" in failed.stderr
+    assert "LOCAL_CONTAINER" not in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert not folder.exists()
