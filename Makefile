@@ -1,6 +1,6 @@
 # Every target sets the checkout up first (Python 3.13, packages, Azurite); once that is done it costs a few milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast nightly check up down status peers clients bench docs package az-lines requirements clean
+.PHONY: help setup demo test test-fast nightly check up down status peers clients browser bench docs package az-lines requirements clean
 .NOTPARALLEL:
 # Where it is set, every process compiles all it imports once more: azure-ai-ml then takes three times as long to load.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,10 +22,13 @@ demo: setup ## watch a dropped snapshot become a served model, on this machine; 
 clients: setup ## install the chat clients that tests ask through, into .tools
 	@sh scripts/chat_clients.sh
 
-test: clients ## run the tests; starts and stops the services they need
+browser: setup ## install the browser that tests open the page in, into .tools
+	@sh scripts/browser.sh
+
+test: clients browser ## run the tests; starts and stops the services they need
 	@$(python) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-nightly: clients ## run the tests with the long tail that `make test` leaves out, in another order each day
+nightly: clients browser ## run the tests with the long tail that `make test` leaves out, in another order each day
 	@$(python) -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "" --shuffle $$(date +%Y%m%d)
 
 test-fast: setup ## run the tests that need no services

@@ -91,6 +91,31 @@ def show_snapshot(req: Request) -> Response:
     return page_site.shown(req, f"snapshots/{snapshot}", lambda _: view())
 
 
+@web.page_route(blueprint, "GET", "ui/nights")
+def show_nights(req: Request) -> Response:
+    """A page of the nightly reports, with the money saved."""
+
+    def view() -> View:
+        from shared.ui import nights
+
+        return nights.night_list(runtime.services(), req.query_params)
+
+    return page_site.shown(req, "nights", lambda _: view())
+
+
+@web.page_route(blueprint, "GET", "ui/nights/{night}")
+def show_night(req: Request) -> Response:
+    """One night's report."""
+    night = req.path_params["night"]
+
+    def view() -> View:
+        from shared.ui import nights
+
+        return nights.night(runtime.services(), night)
+
+    return page_site.shown(req, f"nights/{night}", lambda _: view())
+
+
 @web.page_route(blueprint, "GET", "ui/sign-in")
 async def show_sign_in(req: Request) -> Response:
     """The form to sign in."""

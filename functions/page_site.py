@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import logging
-import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from time import time as now
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -28,7 +28,7 @@ HOME = "/api/ui"
 # The first name is one that no other site, not even another one of the same domain, can set; it needs https.
 COOKIES = ("__Host-droptune", "droptune")
 _NOTICE_COOKIES = ("__Host-droptune-notice", "droptune-notice")
-_NOT_FROM_HERE = (
+NOT_FROM_HERE = (
     "This form was not sent by a page that was made for you just now. Open the page again and try once more."
 )
 # Nothing is loaded but the app's own files, nothing written into the page runs, and nobody shows it in a frame.
@@ -72,7 +72,7 @@ def page(view: View, visitor: Visitor | None, status: int = 200, notice: PageNot
     from shared.ui import assets
     from shared.ui.view import html
 
-    text = html(view, visitor, time.time(), assets.version(), notice)
+    text = html(view, visitor, now(), assets.version(), notice)
     response = Response(text, status, HEADERS, "text/html")
     if visitor is not None and visitor.new_cookie:
         set_cookie(response, COOKIES[0], visitor.new_cookie, secure=True)
@@ -91,7 +91,7 @@ async def own_form(req: Request, visitor: Visitor) -> dict[str, str] | Response:
     except (forms.BadForm, web.BodyTooLarge) as error:
         return message(visitor, 400, "Not a form", str(error))
     if not is_own_form(visitor, form.get("token", ""), req.headers):
-        return message(visitor, 403, "Not from here", _NOT_FROM_HERE)
+        return message(visitor, 403, "Not from here", NOT_FROM_HERE)
     return form
 
 
@@ -188,4 +188,4 @@ def access() -> PageAccess:
     from shared.ui.sign_in import PageAccess
 
     given = runtime.settings()
-    return PageAccess(keys_in(given.page_keys), keys_in(given.page_reader_keys), given.page_accounts, time.time)
+    return PageAccess(keys_in(given.page_keys), keys_in(given.page_reader_keys), given.page_accounts, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from shared.azure.inference import EndpointAnswer
+from shared.ledger.release import CallResult
 from shared.operations import nightly, sweep
 from tests.fakes import KEY, World, dialogues
 
@@ -36,6 +38,7 @@ def page_world(**settings: Any) -> World:
     world.inference.answers = _nearest_answer()
     for drop in (_live, _failed, _refused, _hostile, _rolling_out):
         drop(world)
+    _asked(world)
     sweep.sweep(world.services)
     return world
 
@@ -68,6 +71,27 @@ def _live(world: World) -> None:
     world.run(until=7200)
     _drop(world, "support-bot.jsonl", (EXAMPLES / "support-bot.jsonl").read_bytes(), until=20_000)
     _drop(world, "travel-notes/2026-09.jsonl", dialogues(80, "travel"), until=20_000)
+
+
+def _asked(world: World) -> None:
+    """An hour of calls to what is live, most of which are answered."""
+    counts, now = world.services.counts, world.clock.now
+    deployments = world.services.ledger.dataset("support-bot").row.traffic
+    stable = next(iter(deployments))
+
+    def note(at: float, how: CallResult, seconds: float) -> None:
+        world.clock.now = at
+        counts.note("support-bot", stable, how, seconds)
+
+    async def hour() -> None:
+        for minute in range(59, 0, -1):
+            for n in range(4 + (minute * 7) % 11):
+                how: CallResult = "failed" if minute in (20, 21) and n < 3 else "answered"
+                note(now - 60 * minute + n, how, 0.35 + (minute * 13 % 17) / 20 + n / 25)
+
+    asyncio.run(hour())
+    world.clock.now = now
+    counts.flush()
 
 
 def _failed(world: World) -> None:

@@ -16,7 +16,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -119,21 +119,21 @@ class Counts:
 
     def since(self, dataset: str, deployment: str, since: float) -> CallStats:
         """How the calls to a deployment ended since a time (exact to the second), over all processes."""
-        total, took = Counter[str](), Counter[int]()
+        found: list[_Second] = []
         for blob in listed_since(self.storage, since, self.clock()):
             minute = self._of_dataset(blob.name, blob.etag, dataset).get(deployment, {})
-            for second in (second for at, second in minute.items() if at + 1 > since):
-                total.update({result: getattr(second, result) for result in _RESULTS})
-                took.update(second.took)
-        return CallStats(
-            asked=total.total(),
-            failed=total["failed"],
-            refused=total["refused"],
-            busy=total["busy"],
-            left=total["left"],
-            p50_seconds=_percentile(took, 0.5),
-            p95_seconds=_percentile(took, 0.95),
-        )
+            found += [second for at, second in minute.items() if at + 1 > since]
+        return _stats(found)
+
+    def by_minute(self, dataset: str, since: float) -> dict[int, CallStats]:
+        """How the calls to a dataset ended in each minute (of so many since 1970) in which there was one, from that of
+        a time on, over all processes and deployments."""
+        found: dict[int, list[_Second]] = {}
+        for blob in listed_since(self.storage, since, self.clock()):
+            for minute in self._of_dataset(blob.name, blob.etag, dataset).values():
+                for at, second in minute.items():
+                    found.setdefault(at // 60, []).append(second)
+        return {at: _stats(seconds) for at, seconds in sorted(found.items())}
 
     def forget(self, before: float) -> int:
         """Deletes what was counted before a time; returns how many blobs that were."""
@@ -209,6 +209,23 @@ def _read_calls(storage: BlobStore, name: str, dataset: str) -> dict[str, _Minut
     except UNREADABLE as error:
         log.error("%s/%s is damaged and not counted: %s", CONTAINER, name, error)
         return {}
+
+
+def _stats(seconds: Iterable[_Second]) -> CallStats:
+    """The sum of these seconds."""
+    total, took = Counter[str](), Counter[int]()
+    for second in seconds:
+        total.update({result: getattr(second, result) for result in _RESULTS})
+        took.update(second.took)
+    return CallStats(
+        asked=total.total(),
+        failed=total["failed"],
+        refused=total["refused"],
+        busy=total["busy"],
+        left=total["left"],
+        p50_seconds=_percentile(took, 0.5),
+        p95_seconds=_percentile(took, 0.95),
+    )
 
 
 def _percentile(took: Counter[int], share: float) -> float | None:

@@ -84,3 +84,75 @@ def short(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.1f}".removesuffix(".0") + sign
     return f"{number:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteOfCalls:
+    """One minute of a dataset's calls: those with an answer, all others that say something, and how long answers took
+    (s). `at`: minutes since 1970."""
+
+    at: int
+    answered: int
+    failed: int
+    p50: float | None
+    p95: float | None
+
+
+def calls(minutes: Sequence[MinuteOfCalls], first: int, last: int) -> tuple[Chart, Chart] | None:
+    """Calls and failures a minute, and below how long answers took, from one minute to another. None without a call."""
+    if not minutes:
+        return None
+    wide, height = WIDTH / (last - first + 1), 90
+    most = max(one.answered + one.failed for one in minutes)
+    bars: list[Bar] = []
+    for one in minutes:
+        x, text = (one.at - first) * wide, f"{_clock(one.at)}: {one.answered} answered, {one.failed} failed"
+        tall, bad = one.answered / most * (height - 14), one.failed / most * (height - 14)
+        bars.append(Bar(x + 0.5, height - tall, wide - 1, tall, "answered", text))
+        if one.failed:
+            bars.append(Bar(x + 0.5, height - tall - bad, wide - 1, bad, "failed", text))
+    ticks = tuple(
+        Tick((at - first + 0.5) * wide, _clock(at)) for at in range(first, last + 1) if at % 15 == 0 and first + 2 < at
+    )
+    asked = sum(one.answered + one.failed for one in minutes)
+    wrong = sum(one.failed for one in minutes)
+    shown = Chart(WIDTH, height, f"{asked} calls within the hour, {wrong} of them failed; at most {most} a minute",
+                  tuple(bars), across=ticks, upright=(Tick(14, f"{most} a minute"),))  # fmt: skip
+    return shown, _latency(minutes, first, wide, ticks)
+
+
+def _latency(minutes: Sequence[MinuteOfCalls], first: int, wide: float, ticks: tuple[Tick, ...]) -> Chart:
+    """How long answers took: a point for each minute that has one, joined over minutes without."""
+    height = 90
+    slowest = max((one.p95 for one in minutes if one.p95 is not None), default=0.0)
+    scale = (height - 14) / slowest if slowest else 0.0
+
+    def points(kind: str) -> str:
+        found = [(one.at, value) for one in minutes if (value := getattr(one, kind)) is not None]
+        places = [(round((at - first + 0.5) * wide, 1), round(height - value * scale, 1)) for at, value in found]
+        if len(places) == 1:  # a line of one point is not seen
+            places.append((places[0][0] + 4, places[0][1]))
+        return " ".join(f"{x},{y}" for x, y in places)
+
+    text = f"95 % of the answers of each minute took up to {slowest:.2g} s"
+    lines = tuple((kind, drawn) for kind in ("p50", "p95") if (drawn := points(kind)))
+    return Chart(WIDTH, height, text, lines=lines, across=ticks, upright=(Tick(14, f"{slowest:.2g} s"),))
+
+
+def curve(name: str, points: Sequence[tuple[int, float]]) -> Chart | None:
+    """A metric over the steps of a training: (step, value). None of fewer than two points."""
+    if len(points) < 2:
+        return None
+    (first, begun), (last, ended) = points[0], points[-1]
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    height, across, up = 110, 320 / max(1, last - first), (110 - 24) / ((high - low) or 1.0)
+    places = " ".join(
+        f"{round((step - first) * across, 1)},{round(height - 6 - (value - low) * up, 1)}" for step, value in points
+    )
+    ticks = (Tick(14, f"{first}"), Tick(306, f"{short(last)}"))
+    text = f"{name} went from {begun:.4g} at step {first} to {ended:.4g} at step {last}"
+    return Chart(320, height, text, lines=(("p50", places),), across=ticks, upright=(Tick(18, f"{high:.3g}"),))
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60 % 24:02d}:{minute % 60:02d}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import NotFound
-from shared.operations import datasets, pages, status
+from shared.operations import costs, datasets, pages, status
 from shared.ui import charts
 from shared.ui.page_actions import offered
 from shared.ui.view import SOON, View
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shared.operations.datasets import DatasetSummary
     from shared.runtime import Services
 
-_SNAPSHOTS = 10
+_SNAPSHOTS, _MINUTES = 10, 60
 # The parts of a dataset's traffic, in the order in which they are drawn.
 _PARTS = ("live", "candidate", "previous")
 
@@ -34,6 +34,8 @@ def view(services: Services, name: str) -> View:
         "summary": summary,
         "row": row,
         "traffic": _traffic(row),
+        "calls": _calls(services, name),
+        "costs": _costs(services, name),
         "releases": _releases(row),
         "history": list(reversed(row.get("history", []))),
         "snapshots": found["snapshots"],
@@ -57,6 +59,27 @@ def _traffic(row: dict[str, Any]) -> dict[str, Any] | None:
     text = ", ".join(f"{part} {percent} %" for part, percent, _ in shares)
     drawn = charts.split([(part, percent, part) for part, percent, _ in shares], f"Traffic: {text}")
     return {"chart": drawn, "shares": shares}
+
+
+def _calls(services: Services, name: str) -> dict[str, Any] | None:
+    """The calls of the last hour, drawn by the minute; None where there was none."""
+    last = int(services.clock() // 60)
+    first = last - _MINUTES + 1
+    found = [
+        charts.MinuteOfCalls(at, stats.answered, stats.judged - stats.answered, stats.p50_seconds, stats.p95_seconds)
+        for at, stats in services.counts.by_minute(name, first * 60).items()
+        if first <= at <= last
+    ]
+    drawn = charts.calls(found, first, last)
+    return {"calls": drawn[0], "seconds": drawn[1]} if drawn else None
+
+
+def _costs(services: Services, name: str) -> costs.DatasetCosts | None:
+    """What each of its snapshots cost this month; None where nothing is known."""
+    try:
+        return costs.of_dataset(services, name)
+    except NotFound:
+        return None
 
 
 def _releases(row: dict[str, Any]) -> list[dict[str, Any]]:

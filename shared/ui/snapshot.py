@@ -9,17 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import Damaged, NotFound
-from shared.operations import documents, status
+from shared.operations import documents, status, training
 from shared.ui import charts, timeline
 from shared.ui.page_actions import offered
 from shared.ui.view import SOON, View
 from shared.ui.wording import tone
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.runtime import Services
 
 # Findings and their places are cut here; the report itself has them all.
 PLACES, PROMPTS = 5, 12
+_CURVES, _MOST_CURVES = ("loss", "eval_loss", "learning_rate"), 6
 _SPREADS = (("turns", "turns"), ("characters", "characters"), ("estimated_tokens", "tokens"))
 
 
@@ -35,6 +38,7 @@ def view(services: Services, snapshot: str) -> View:
         "row": row,
         "timeline": timeline.of_snapshot(row, dataset),
         "report": _report(services, row),
+        "training": _training(services, row),
         "evaluation": _evaluation(services, row),
         "logs": documents.logs(services, snapshot),
         "next_step": next_step(row),
@@ -90,6 +94,28 @@ def _report(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
         if (spread := found["statistics"][name])["histogram"]
     ]
     return {**found, "spreads": spreads, "most_places": PLACES}
+
+
+def _training(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
+    """How far its training is, with the curves that its job logged; None where it has no job, or logged nothing."""
+    if not row["job"]:
+        return None
+    try:
+        found = training.training(services, row["id"])
+    except (NotFound, Damaged):
+        return None
+    drawn = [
+        {"name": name, "chart": chart, "latest": found.latest.get(name)}
+        for name in _first(found.curves)
+        if (chart := charts.curve(name, [(point.step, point.value) for point in found.curves[name]]))
+    ]
+    return {"progress": found, "curves": drawn} if drawn or found.share is not None else None
+
+
+def _first(curves: Mapping[str, object]) -> list[str]:
+    """The names of curves, those that people look for first."""
+    wanted = [name for name in _CURVES if name in curves]
+    return [*wanted, *sorted(name for name in curves if name not in wanted and name != "epoch")][:_MOST_CURVES]
 
 
 def _evaluation(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:

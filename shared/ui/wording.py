@@ -61,7 +61,7 @@ def size(count: float) -> str:
     """Bytes as people say them."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
 
@@ -81,6 +81,11 @@ def seconds(amount: float | None) -> str:
     if amount is None:
         return "–"
     return f"{amount * 1000:.0f} ms" if amount < 1 else f"{amount:.1f} s"
+
+
+def number(value: float) -> str:
+    """A measured value in four digits."""
+    return f"{value:.4g}"
 
 
 def percent(share: float) -> str:
@@ -134,6 +139,7 @@ FILTERS: dict[str, Any] = {
         count,
         money,
         seconds,
+        number,
         percent,
         briefly,
         moment,

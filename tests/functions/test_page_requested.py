@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from shared.errors import ServiceBusy
 from shared.ledger.rows import HistoryEntry
+from shared.operations import nightly
 from shared.ui import assets
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import KEY, World
@@ -37,7 +38,8 @@ def empty() -> World:
 def all_views(world: World) -> list[str]:
     """The address of every view, of each dataset and snapshot there is."""
     rows = world.snapshots()
-    found = ["", "/datasets", "/snapshots", "/sign-in"]
+    found = ["", "/datasets", "/snapshots", "/sign-in", "/upload", "/nights"]
+    found += [f"/nights/{one.night}" for one in nightly.cards(world.services)]
     found += sorted({f"/datasets/{row['dataset']}" for row in rows})
     found += [f"/snapshots/{row['id']}" for row in rows]
     return [f"/api/ui{path}" for path in found]

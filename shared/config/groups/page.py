@@ -1,4 +1,4 @@
-"""Settings: who may open the page."""
+"""Settings: who may open the page, and how large a file it takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.config.groups.values import keys_in
 
 
 class PageGroup(BaseModel):
-    """Who may open the page."""
+    """Who may open the page, and how large a file it takes."""
 
     page_keys: SecretStr | None = Field(
         None,
@@ -23,6 +23,12 @@ class PageGroup(BaseModel):
         "",
         description="Where App Service authentication signs people in: the accounts that steer on the page, with "
         "commas between, or `*` for all; others that it lets in only look. Empty: its sign-in is not believed.",
+    )
+    page_upload_mb: int = Field(
+        100,
+        ge=0,
+        le=200,
+        description="Largest file that the page takes, in MB; 0: none. Larger ones are dropped from the command line.",
     )
 
     @field_validator("page_keys", "page_reader_keys")

@@ -54,3 +54,48 @@
   }
   setTimeout(look, seconds * 1000);
 })();
+
+// A file on its way shows how far it is; one that is too large is not sent at all.
+(function upload() {
+  const form = document.getElementById("upload");
+  if (!form) return;
+  const zone = form.querySelector(".drop-zone"), file = form.querySelector("#file"), bar = form.querySelector("progress");
+  const button = form.querySelector("button"), name = form.elements.dataset;
+
+  function guess() {
+    const chosen = file.files[0];
+    if (!chosen) return;
+    const most = Number(form.dataset.most);
+    file.setCustomValidity(chosen.size > most ? `A file here has at most ${most / 1e6} MB: use droptune drop.` : "");
+    file.reportValidity();
+    const stem = chosen.name.split(".")[0].toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 41);
+    if (!name.value && stem.length > 1) name.value = stem;
+  }
+  file.addEventListener("change", guess);
+  for (const kind of ["dragenter", "dragover"]) {
+    zone.addEventListener(kind, (event) => { event.preventDefault(); zone.classList.add("over"); });
+  }
+  for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) file.files = event.dataTransfer.files;
+    guess();
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const call = new XMLHttpRequest();
+    bar.hidden = false;
+    button.disabled = true;
+    call.upload.addEventListener("progress", (at) => { bar.max = at.total; bar.value = at.loaded; });
+    call.addEventListener("load", () => {
+      if (call.status < 400) return location.assign(call.responseURL);
+      const page = new DOMParser().parseFromString(call.responseText, "text/html");
+      document.getElementById("main").replaceChildren(...page.getElementById("main").childNodes);
+      document.getElementById("main").focus();
+      upload();
+    });
+    call.addEventListener("error", () => { bar.hidden = true; button.disabled = false; form.submit(); });
+    call.open("POST", form.action);
+    call.send(new FormData(form));
+  });
+})();
