@@ -48,6 +48,24 @@ def test_a_dropped_file_is_served(app: Droptune, live: dict[str, object]) -> Non
     assert json.loads(app.blob("reports", row["report"]["blob"]))["verdict"] == "accepted"
 
 
+def test_what_its_job_logged_is_kept_with_it(app: Droptune, live: dict[str, object]) -> None:
+    found = app.get(f"snapshots/{live['id']}/training")
+    losses = [value for _, _, value in found["curves"]["loss"]]
+    assert (found["share"], found["step"], found["why"]) == (1.0, found["steps"], None)
+    assert len(losses) > 5
+    assert losses[0] > losses[-1]
+
+
+def test_events_come_through_the_host_and_end_in_their_time(app: Droptune, live: dict[str, object]) -> None:
+    with app.http.stream("GET", "events", params={"dataset": "support-bot", "seconds": 1}) as answer:
+        lines = list(answer.iter_lines())
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert lines[:2] == [": listening", "retry: 1000"]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert {event["dataset"] for event in events} == {"support-bot"}
+    assert ("LIVE", live["id"]) in {(event["state"], event["snapshot"] or event["id"]) for event in events}
+
+
 def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live: dict[str, object]) -> None:
     cloud = app.cloud
     rows = [json.loads(line) for line in (EXAMPLES / "support-bot.jsonl").read_text().splitlines()]
