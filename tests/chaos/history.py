@@ -145,6 +145,7 @@ class History:
         self.sweep()
         self.clock.now += self.world.workspace.pace
         self._settle()
+        self.clock.now += self.world.workspace.pace  # what the last sweep removed takes as long
 
     def _settle(self) -> None:
         end = self.clock() + SETTLES_WITHIN
