@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -84,7 +86,9 @@ def run(given: Mapping[str, Any]) -> Exit:
     from cli.preparing import report
 
     try:
-        done = prepare(_preparation(given))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of texts in tables, which are looked at as Python's lists
+            done = prepare(_preparation(given))
     except (ValueError, BadSnapshot, OSError) as failure:
         print(f"nothing was prepared: {_sentence(failure)}", file=sys.stderr)
         return Exit.USAGE
@@ -129,8 +133,9 @@ def prepare(wanted: Preparation) -> PreparedSnapshot:
         encoding=wanted.encoding,
     )
     prepared = [_recognised(part, wanted.columns) for part in parts]
-    with new_folder(wanted.out) as folder:
+    with new_folder(wanted.out) as folder, ExitStack() as opened:
         writers: dict[Split, SplitWriter] = {}
+        opened.callback(lambda: [writer.close() for writer in writers.values()])
         for part, outcome in zip(parts, prepared, strict=True):
             _write(part, outcome, wanted, folder, writers)
         files = {split: writers[split].finish() for split in SPLITS if split in writers}

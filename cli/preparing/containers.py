@@ -14,6 +14,7 @@ import itertools
 import json
 import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,21 @@ def container_of(file: Path, encoding: str = "") -> Container:
     text = _decoded(file, head, found)
     kind, read = _text_container(file, text, len(head) < HEAD_BYTES)
     named = f"{kind} in {packed}" if packed else kind
-    return Container(named, lambda: read(_Text(file, found)))
+    return Container(named, lambda: _named_damage(file, read(_Text(file, found))))
+
+
+def _named_damage(file: Path, rows: Iterator[Any]) -> Iterator[Any]:
+    """The rows. Damage in the middle of a file is CannotRead, with what is to be done."""
+    try:
+        yield from rows
+    except UnicodeDecodeError as wrong:
+        raise CannotRead(
+            f"{file}: it has bytes that are no {wrong.encoding.upper()}; --encoding says what it is"
+        ) from wrong
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as damage:
+        raise CannotRead(f"{file}: it is damaged or cut off: {str(damage).rstrip('.')}") from damage
+    except RecursionError as wrong:
+        raise CannotRead(f"{file}: a row is nested too deep to be read") from wrong
 
 
 def _head(file: Path) -> tuple[str, bytes]:
@@ -81,7 +96,7 @@ def _head(file: Path) -> tuple[str, bytes]:
             try:
                 with _opened(file) as stream:
                     return packed, stream.read(HEAD_BYTES)
-            except (OSError, EOFError, lzma.LZMAError) as damage:
+            except (OSError, EOFError, zlib.error, lzma.LZMAError) as damage:
                 raise CannotRead(f"{file}: the {packed} file is damaged or cut off: {damage}") from damage
     return "", head
 
@@ -114,12 +129,21 @@ def _decoded(file: Path, head: bytes, encoding: str) -> str:
     except UnicodeDecodeError as wrong:
         if wrong.start > len(head) - 8:  # a character that goes on behind what was read
             return head[: wrong.start].decode(encoding, "replace")
+        if encoding == "utf-8" and _are_mostly_good_lines(head):
+            return head.decode(encoding, "replace")  # the bad ones are left out
         raise CannotRead(
             f"{file}: byte {wrong.start + 1} is no {encoding.upper()}; --encoding says what it is, such as cp1252"
         ) from wrong
     except LookupError as wrong:
         raise CannotRead(f"--encoding {encoding}: there is no such encoding") from wrong
     return text
+
+
+def _are_mostly_good_lines(head: bytes) -> bool:
+    """Whether these are lines of JSON of which some are damaged, rather than text in another encoding."""
+    lines = [line for line in head.split(b"\n")[:-1] if line.strip()]
+    good = sum(1 for line in lines if _is_json(line))
+    return good >= 10 and good >= 0.9 * len(lines)
 
 
 class _Text(NamedTuple):
@@ -169,14 +193,14 @@ def _separator(lines: list[str], named: str) -> str:
     return best
 
 
-def _value_of(line: str) -> Any:
+def _value_of(line: str | bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
 
 
-def _is_json(line: str) -> bool:
+def _is_json(line: str | bytes) -> bool:
     return isinstance(_value_of(line), dict | list)
 
 
@@ -303,8 +327,8 @@ def _separated(source: _Text, separator: str) -> Iterator[Any]:
                     yield dict(zip(names, values, strict=True))
                 elif values:
                     yield UnreadableRow("columns-differ")
-        except (csv.Error, UnicodeDecodeError) as wrong:
-            raise CannotRead(f"{source.file}: near line {reader.line_num + 1}: {wrong}; --encoding may help") from wrong
+        except csv.Error as wrong:
+            raise CannotRead(f"{source.file}: near line {reader.line_num + 1}: {wrong}") from wrong
 
 
 def _parquet(file: Path) -> Iterator[Any]:

@@ -64,7 +64,7 @@ class SplitWriter:
     def add(self, line: bytes) -> None:
         """Write one row, a line of JSON with its line feed."""
         if self._file is None or (self._shard_rows and self.rows % self._shard_rows == 0):
-            self._close()
+            self.close()
             path = self._folder / f"{self._split}-{len(self._shards):05}.{self._format}"
             self._shards.append(path)
             self._file = _ParquetShard(path) if self._format == "parquet" else _TextShard(path)
@@ -73,7 +73,7 @@ class SplitWriter:
 
     def finish(self) -> list[str]:
         """Close the files and give them the names that the Hub gives; the names."""
-        self._close()
+        self.close()
         count = len(self._shards)
         names = []
         for at, path in enumerate(self._shards):
@@ -81,7 +81,8 @@ class SplitWriter:
             names.append(path.rename(path.with_name(f"{self._split}{shard}.{self._format}")).name)
         return names
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file that is being written, if one is."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -116,6 +116,51 @@ def test_an_encoding_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
     assert prepared(tmp_path / "rows.csv", tmp_path / "out", "--encoding", "cp1252") == dialogues(30)
 
 
+def test_a_line_that_is_no_utf_8_is_left_out_and_a_file_that_is_none_is_asked_about(tmp_path: Path) -> None:
+    lines = jsonl(pairs(30)).splitlines(keepends=True)
+    lines[20] = lines[20].replace(b"Frage", b"\xe4")
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(lines))
+    assert len(prepared(tmp_path / "rows.jsonl", tmp_path / "out")) == 29
+    (tmp_path / "all.jsonl").write_bytes(jsonl(pairs(30)).decode().encode("cp1252"))
+    assert "--encoding" in run(tmp_path / "all.jsonl", "--out", tmp_path / "all").stderr
+    assert prepared(tmp_path / "all.jsonl", tmp_path / "all", "--encoding", "cp1252") == dialogues(30)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rows.jsonl.gz", "it is damaged or cut off"),
+        ("rows.json.xz", "it is damaged or cut off"),
+        ("rows.csv", "it has bytes that are no UTF-8; --encoding says what it is"),
+        ("rows.json", "it has bytes that are no UTF-8; --encoding says what it is"),
+    ],
+)
+def test_damage_behind_the_beginning_of_a_file_is_named_and_nothing_is_left(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    rows = pairs(20_000)
+    plain = (
+        csv_of(rows).encode()
+        if ".csv" in name
+        else json.dumps(rows).encode()
+        if "json." in name + "." and "jsonl" not in name
+        else jsonl(rows)
+    )
+    packed = (
+        gzip.compress(plain, 1)
+        if name.endswith("gz")
+        else lzma.compress(plain, preset=0)
+        if name.endswith("xz")
+        else plain
+    )
+    broken = packed[: len(packed) // 2] if packed is not plain else plain[:-2000] + b"\xff" + plain[-2000:]
+    (tmp_path / name).write_bytes(broken)
+    failed = run(tmp_path / name, "--out", tmp_path / "out")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert reason in failed.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize(("size", "pieces"), [(1, "array"), (1, "objects"), (40_000, "array")])
 def test_a_document_is_read_a_piece_at_a_time(
     size: int, pieces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
