@@ -13,7 +13,6 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -133,11 +132,14 @@ def prepare(wanted: Preparation) -> PreparedSnapshot:
         encoding=wanted.encoding,
     )
     prepared = [_recognised(part, wanted.columns) for part in parts]
-    with new_folder(wanted.out) as folder, ExitStack() as opened:
+    with new_folder(wanted.out) as folder:
         writers: dict[Split, SplitWriter] = {}
-        opened.callback(lambda: [writer.close() for writer in writers.values()])
-        for part, outcome in zip(parts, prepared, strict=True):
-            _write(part, outcome, wanted, folder, writers)
+        try:
+            for part, outcome in zip(parts, prepared, strict=True):
+                _write(part, outcome, wanted, folder, writers)
+        finally:
+            for writer in writers.values():
+                writer.close()
         files = {split: writers[split].finish() for split in SPLITS if split in writers}
         rows = {split: writers[split].rows for split in SPLITS if split in writers}
         if not rows.get("train"):
