@@ -45,7 +45,7 @@ _LOOK_SECONDS = 60.0
 # A split becomes so many files at most: a snapshot has 1000.
 MOST_PARTS = 300
 _BLOCK_BYTES = 4 << 20
-# How many rows are written between two looks at the clock and the lease.
+# How many rows are read between two looks at the clock and the lease.
 _ROWS_BETWEEN = 500
 # One part may take so long (s): an invocation ends after half an hour (host.json).
 _LONGEST_PART = 1500.0
@@ -179,10 +179,10 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
     writer = _FileWriter(services, f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl")
     if room is None or room > 0:
         source = HubDataset(wanted.source, wanted.subset, record.revision)
-        rows = services.hub.rows(source, split.name, part, split.parts)
+        rows = _in_time(services, record, services.hub.rows(source, split.name, part, split.parts), lease)
         seed = int(naming.short_hash(str(wanted.seed), split.name, str(part)), 16)
         lines = Pipeline(split.reading).lines(sampled(rows, wanted.fraction, seed, counts), counts)
-        for line in islice(_within(services, record, lines, lease), room):
+        for line in islice(_within(services, record, lines), room):
             writer.add(line)
         lease.check()
         writer.finish()
@@ -238,21 +238,26 @@ def _room(record: ImportRecord, split: ImportedSplit) -> int | None:
     return most - record.written.get(split.split, 0) if most else None
 
 
-def _within(services: Services, record: ImportRecord, lines: Iterable[bytes], lease: HeldLease) -> Iterator[bytes]:
-    """The lines, as long as they are within what an import may write and take. Raises ImportStopped, LeaseHeld."""
-    given, began = services.settings, services.clock()
-    ends = min(began + _LONGEST_PART, record.asked_at + given.import_max_minutes * 60)
-    rows, size = sum(record.written.values()), record.size
-    for number, line in enumerate(lines):
+def _in_time[T](services: Services, record: ImportRecord, rows: Iterable[T], lease: HeldLease) -> Iterator[T]:
+    """The rows, as long as they come within the time that an import may take. Raises ImportStopped, LeaseHeld."""
+    ends = min(services.clock() + _LONGEST_PART, record.asked_at + services.settings.import_max_minutes * 60)
+    for number, row in enumerate(rows):
+        if number % _ROWS_BETWEEN == 0:
+            lease.check()
+            if services.clock() > ends:
+                raise ImportStopped("it takes too long: take a sample, or raise IMPORT_MAX_MINUTES")
+        yield row
+
+
+def _within(services: Services, record: ImportRecord, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, as long as they are no more than an import may write. Raises ImportStopped."""
+    given, rows, size = services.settings, sum(record.written.values()), record.size
+    for line in lines:
         rows, size = rows + 1, size + len(line)
         if rows > given.import_max_rows:
             raise ImportStopped(f"it has more than IMPORT_MAX_ROWS={given.import_max_rows} rows: take a sample")
         if size > given.import_max_mb * 1_000_000:
             raise ImportStopped(f"it has more than IMPORT_MAX_MB={given.import_max_mb}: take a sample")
-        if number % _ROWS_BETWEEN == 0:
-            lease.check()
-            if services.clock() > ends:
-                raise ImportStopped("it takes too long: take a sample, or raise IMPORT_MAX_MINUTES")
         yield line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -161,6 +162,23 @@ def test_what_goes_beyond_a_limit_or_is_not_there_ends_with_a_reason(
     shown = imports.show(world.services, answer.id)
     assert (shown["state"], words in shown["reason"]) == ("IMPORT_FAILED", True), shown["reason"]
     assert (_files(world), world.states()) == ({}, {})
+
+
+def test_a_part_without_one_good_row_is_ended_by_the_clock_as_well() -> None:
+    world = _world()
+
+    def for_ever(dataset: Any, split: str, part: int, parts: int) -> Any:
+        while True:
+            world.clock.now += 1
+            yield {"instruction": "Hi", "output": ""}
+
+    answer = imports.start(world.services, ASKED, "ada")
+    steps.go_on(world.services, answer.id)
+    world.hub.rows = for_ever  # type: ignore[method-assign]
+    storage: Any = world.services.storage
+    storage.lease = lambda name: SimpleNamespace(check=lambda: None, release=lambda: None)
+    steps.go_on(world.services, answer.id)
+    assert "it takes too long" in imports.show(world.services, answer.id)["reason"]
 
 
 def test_shapes_that_nobody_knows_and_rows_that_are_no_dialogues_end_it() -> None:
