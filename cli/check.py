@@ -28,7 +28,7 @@ from shared.validation.sources import Source, files_of, local_source
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         report = _report(options)
         if options.json:
@@ -53,7 +53,7 @@ def report_of(paths: Sequence[str]) -> ValidationReport | None:
     """The report on these paths by the rules' defaults; None where they could not be checked, which is told on standard
     error."""
     try:
-        return _report(_parser().parse_args([*paths]))
+        return _report(parser().parse_args([*paths]))
     except (OSError, ValueError, BadSnapshot) as failure:
         print(f"could not be checked: {_told(failure)}", file=sys.stderr)
         return None
@@ -77,34 +77,35 @@ def _tell_cost(report: ValidationReport, options: argparse.Namespace) -> None:
     print(f"training: {text}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What can be given on the command line."""
     defaults = Policy()
-    parser = argparse.ArgumentParser(
+    found = argparse.ArgumentParser(
         prog="python -m cli.check",
         description="Check files before they are uploaded.",
         epilog="Exit status: 0 accepted, 1 rejected, 2 could not be checked. Every rule: docs/validation-rules.md.",
     )
-    parser.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--places", type=int, default=defaults.places, metavar="N", help="places per rule; 0: all")
-    parser.add_argument("--model", default="", metavar="NAME", help="the base model, such as Phi-3-mini-4k-instruct")
-    parser.add_argument(
+    found.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder")
+    found.add_argument("--json", action="store_true", help="print the report as JSON")
+    found.add_argument("--places", type=int, default=defaults.places, metavar="N", help="places per rule; 0: all")
+    found.add_argument("--model", default="", metavar="NAME", help="the base model, such as Phi-3-mini-4k-instruct")
+    found.add_argument(
         "--system",
         choices=("auto", "allow", "reject", "fold"),
         default="auto",
         help="what to do with system turns",
     )
-    parser.add_argument("--max-bad-percent", type=float, default=defaults.max_bad_percent, metavar="P")
-    parser.add_argument("--min-rows", type=int, default=defaults.min_rows, metavar="N")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="for what training takes: epochs")
-    parser.add_argument(
+    found.add_argument("--max-bad-percent", type=float, default=defaults.max_bad_percent, metavar="P")
+    found.add_argument("--min-rows", type=int, default=defaults.min_rows, metavar="N")
+    found.add_argument("--epochs", type=int, default=1, metavar="N", help="for what training takes: epochs")
+    found.add_argument(
         "--tokens-per-second", type=float, default=0, metavar="N", help="the same: speed of all machines"
     )
-    parser.add_argument("--price", type=float, default=0, metavar="P", help="the same: price of their hour")
-    parser.add_argument(
+    found.add_argument("--price", type=float, default=0, metavar="P", help="the same: price of their hour")
+    found.add_argument(
         "--context", type=int, default=defaults.context_tokens, metavar="N", help="tokens a row may have"
     )
-    return parser
+    return found
 
 
 def _policy(options: argparse.Namespace) -> Policy:

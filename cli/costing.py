@@ -82,11 +82,23 @@ def in_words(found: dict[str, Any]) -> str:
     """An estimate in one line; what is not known is said."""
     parts = [f"{found['tokens']:,} tokens"]
     if found["hours"] is not None:
-        parts.append(f"about {found['hours']:g} h of {found['machines']} x {found['size']} ({found['basis']} speed)")
+        size = found["size"].removeprefix("Standard_")
+        parts.append(f"{_time(found['hours'])} of {found['machines']} x {size} ({found['basis']} speed)")
     if found["cost"] is not None:
-        parts.append(f"about {printing.money(found['cost'], found['currency'])}")
+        parts.append(_about(found["cost"], found["currency"]))
     missing = f"; not known: {'; '.join(found['unknown'])}" if found["unknown"] else ""
     return f"training will go through {', '.join(parts)}{missing}"
+
+
+def _time(hours: float) -> str:
+    minutes = hours * 60
+    if minutes < 1:
+        return "under a minute"
+    return f"about {minutes:.0f} min" if hours < 1 else f"about {hours:g} h"
+
+
+def _about(cost: float, currency: str) -> str:
+    return f"about {printing.money(cost, currency)}" if cost >= 0.01 else f"less than {printing.money(0.01, currency)}"
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:

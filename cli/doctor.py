@@ -19,11 +19,7 @@ from shared.operations import doctor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m cli.doctor", description="What is wrong, and what mends it.")
-    parser.add_argument(
-        "--event", action="store_true", help="also upload a probe and wait for Event Grid to tell of it"
-    )
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         report = doctor.examine(runtime.services(), with_event=options.event)
     except (PipelineError, SettingsError) as error:
@@ -36,6 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if check.mend:
             print(f"         {check.mend}")
     return 1 if report.wrong else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """What can be given on the command line."""
+    found = argparse.ArgumentParser(prog="python -m cli.doctor", description="What is wrong, and what mends it.")
+    found.add_argument("--event", action="store_true", help="also upload a probe and wait for Event Grid to tell of it")
+    return found
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from shared.runtime import Services
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return look(runtime.services(), options.mend, options.blobs)
     except (PipelineError, SettingsError) as error:
@@ -41,11 +41,12 @@ def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
     return 1 if found else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m cli.ledger", description="Look for what is damaged in the ledger.")
-    parser.add_argument("blobs", nargs="*", metavar="BLOB", help="only these, as they are named; default: all")
-    parser.add_argument("--mend", action="store_true", help="mend what can be mended, set aside what cannot")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """What can be given on the command line."""
+    found = argparse.ArgumentParser(prog="python -m cli.ledger", description="Look for what is damaged in the ledger.")
+    found.add_argument("blobs", nargs="*", metavar="BLOB", help="only these, as they are named; default: all")
+    found.add_argument("--mend", action="store_true", help="mend what can be mended, set aside what cannot")
+    return found
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from cli import check, doctor, ledger
 from cli.__main__ import app
 from cli.failures import MEANINGS
-from scripts import costs, large_files
+from scripts import costs, large_files, routes
 from shared.config.hyperparameters import Hyperparameters
 from shared.config.options import KEYS
 from shared.config.settings import REMOVED, Settings, setting_name
@@ -45,6 +46,7 @@ _WITH_PARTS = (
     "snapshot-options",
     "notifications",
     "operate",
+    "reference",
 )
 PAGES = (
     ROOT / "README.md",
@@ -87,6 +89,8 @@ def parts() -> dict[str, str]:
         "large-files": large_files.table(),
         "request-fields": request_fields(),
         "commands": commands(),
+        "program-options": program_options(),
+        "routes": routes.table(),
         "options": "\n".join(["| key | what it says |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in KEYS.items())]),
         "hyperparameters": hyperparameters(),
         "snapshot-limits": snapshot_limits(),
@@ -166,6 +170,20 @@ def commands() -> str:
         *(f"| {s.value} | {m} |" for s, m in MEANINGS.items()),
     ]
     return "\n".join([*rows, *head, *options, *statuses])
+
+
+def program_options() -> str:
+    """What can be given to the commands that are programs of their own."""
+    rows = ["| command | option | what it says |", "|---|---|---|"]
+    for module in (check, doctor, ledger):
+        name = module.__name__.rpartition(".")[2]
+        for action in module.parser()._actions:
+            shown = ", ".join(action.option_strings) or str(action.metavar)
+            if action.dest != "help":
+                rows.append(
+                    f"| `{name}` | `{shown}` | {(action.help or '').strip() or action.dest.replace('_', ' ')} |"
+                )
+    return "\n".join(rows)
 
 
 def hyperparameters() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import dropping, target, watching
+from cli import costing, dropping, target, watching
 from cli.__main__ import app
 from cli.client import AppClient
 from cli.failures import MEANINGS, CommandFailed, Exit
@@ -459,7 +459,8 @@ def test_a_drop_says_what_its_training_will_cost_once_its_rows_are_checked(
         assert dropping._passes(client, file, as_json=False)
     printed = capsys.readouterr().out
     assert re.search(
-        r"training will go through [\d,]+ tokens, about [\d.]+ h of 1 x \S+ \(set speed\), about [\d.]+ EUR", printed
+        r"training will go through [\d,]+ tokens, about [\d.]+ (?:h|min) of 1 x \S+ \(set speed\), about [\d.]+ EUR",
+        printed,
     )
     file.write_text("{}\n")
     with AppClient(find_target()) as client:
@@ -513,3 +514,18 @@ def test_night_is_dry_unless_it_is_asked_for_real(an_app: World) -> None:
     found = droptune("night", "--for-real")
     assert (found.exit_code, "begins" in found.stdout) == (0, True)
     assert "night" in {message for _, _, message in an_app.storage.messages}
+
+
+@pytest.mark.parametrize(
+    ("hours", "cost", "said"),
+    [
+        (0.0, 0.0, "under a minute of 2 x NC24 (set speed), less than 0.01 EUR"),
+        (0.25, 1.5, "about 15 min of 2 x NC24 (set speed), about 1.50 EUR"),
+        (3.25, 1234.5, "about 3.25 h of 2 x NC24 (set speed), about 1,234.50 EUR"),
+        (None, None, "5,000 tokens; not known: a speed"),
+    ],
+)
+def test_an_estimate_is_told_in_words_that_fit_its_size(hours: float | None, cost: float | None, said: str) -> None:
+    known = {"tokens": 5000, "machines": 2, "size": "Standard_NC24", "basis": "set", "currency": "EUR"}
+    missing = ["a speed"] if hours is None else []
+    assert said in costing.in_words({**known, "hours": hours, "cost": cost, "unknown": missing})
