@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -35,7 +36,7 @@ def ask_about_dataset(req: Request) -> Response:
 
 @web.page_route(blueprint, "POST", "ui/datasets/{name}/{action}")
 async def act_on_dataset(req: Request) -> Response:
-    """Does what is asked for with a dataset: wake, sleep, go back, go on."""
+    """Does what is asked for with a dataset: wake, sleep, go back, go on, pause, delete."""
     return await _act(req, "datasets", req.path_params["name"])
 
 
@@ -104,7 +105,12 @@ def _question(req: Request, kind: str, name: str) -> Response:
 
     def view(visitor: Visitor) -> View:
         action = _action(req, kind)
-        values = {"kind": kind, "name": name, "action": action, "may_act": visitor.may_act}
+        plan = None
+        if action.name == "delete":
+            from shared.operations import deletion_plan
+
+            plan = deletion_plan.plan(runtime.services(), name)
+        values = {"kind": kind, "name": name, "action": action, "may_act": visitor.may_act, "plan": plan}
         return View("confirm.html", f"{action.label}: {name}", values, here=kind, refresh=0)
 
     return page_site.shown(req, path, view)
@@ -116,17 +122,18 @@ async def _act(req: Request, kind: str, name: str) -> Response:
     if isinstance(form, Response):
         return form
     assert visitor is not None
-    back = page_site.address(f"{kind}/{name}")
     try:
         action = _action(req, kind)
         if action.typed and form.get("typed", "").strip() != name:
             return page_site.redirect(req, page_site.address(f"{kind}/{name}/{action.name}"), _wrong_name(name))
-        notice = await asyncio.to_thread(_done, action, name, visitor.name)
+        notice = await asyncio.to_thread(_done, action, name, visitor.name, form)
     except NotFound:
         return page_site.message(
             visitor, 404, "Not found", "There is nothing of that name, or nothing of that kind to do."
         )
-    return page_site.redirect(req, back, notice)
+    # What is deleted may be gone by the time that its page is asked for.
+    gone = action.name == "delete" and not notice.bad
+    return page_site.redirect(req, page_site.address(kind if gone else f"{kind}/{name}"), notice)
 
 
 async def _form(req: Request, visitor: Visitor | None, path: str) -> dict[str, str] | Response:
@@ -148,12 +155,12 @@ def _action(req: Request, kind: str) -> PageAction:
     return found
 
 
-def _done(action: PageAction, name: str, by: str) -> PageNotice:
+def _done(action: PageAction, name: str, by: str, form: Mapping[str, str]) -> PageNotice:
     """What became of it, in the words of the function that did it. Raises NotFound."""
     from shared.ui.view import PageNotice
 
     try:
-        answer = action.act(runtime.services(), name, by)
+        answer = action.act(runtime.services(), name, by, form)
     except NotFound:
         raise
     except PipelineError as error:

@@ -110,4 +110,6 @@ def _possible(one: DatasetSummary, row: dict[str, Any]) -> list[str]:
         found.append("sleep")
     if one.state == "ASLEEP":
         found.append("wake")
+    if one.state != "DELETING":
+        found += ["unpause" if one.paused else "pause", "delete"]
     return found

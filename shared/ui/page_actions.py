@@ -16,7 +16,8 @@ from shared.operations.actions import ActionAnswer
 if TYPE_CHECKING:
     from shared.runtime import Services
 
-type Act = Callable[[Services, str, str], ActionAnswer]
+# With the name of what it is about, who asks, and the form that was sent.
+type Act = Callable[[Services, str, str, Mapping[str, str]], ActionAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,19 @@ class PageAction:
 
 
 def _asks(what: str) -> Act:
-    return lambda services, name, by: actions.ask(services, name, what, by)
+    return lambda services, name, by, form: actions.ask(services, name, what, by)
+
+
+def _plainly(act: Callable[[Services, str, str], ActionAnswer]) -> Act:
+    return lambda services, name, by, form: act(services, name, by)
+
+
+def _delete(services: Services, name: str, by: str, form: Mapping[str, str]) -> ActionAnswer:
+    return actions.delete(services, name, by, form.get("files") == "yes")
 
 
 _OF_DATASETS = (
-    PageAction("resume", "Go on", actions.resume, style="primary"),
+    PageAction("resume", "Go on", _plainly(actions.resume), style="primary"),
     PageAction(
         "rollback",
         "Go back",
@@ -52,20 +61,28 @@ _OF_DATASETS = (
         "Its endpoint is removed and costs nothing more. Its model is kept; waking takes minutes.",
     ),
     PageAction("wake", "Wake", _asks("wake"), style="primary"),
+    PageAction("unpause", "Go on after the pause", _plainly(actions.unpause), style="primary"),
+    PageAction(
+        "pause",
+        "Pause",
+        _plainly(actions.pause),
+        "It begins nothing more that costs money: new snapshots are checked and wait. What serves goes on.",
+    ),
+    PageAction("delete", "Delete", _delete, "This cannot be taken back.", typed=True, style="danger"),
 )
 _OF_SNAPSHOTS = (
-    PageAction("retry", "Try again", actions.retry, style="primary"),
+    PageAction("retry", "Try again", _plainly(actions.retry), style="primary"),
     PageAction(
         "override",
         "Take it all the same",
-        actions.override,
+        _plainly(actions.override),
         "It is excused from every check that blocks it now. That is on record under your name.",
         style="danger",
     ),
     PageAction(
         "cancel",
         "Cancel",
-        actions.cancel,
+        _plainly(actions.cancel),
         "Its training job is canceled, or its release taken back. What the job has cost is spent.",
         style="danger",
     ),

@@ -110,6 +110,31 @@ def test_a_form_that_is_none_is_refused(client: TestClient) -> None:
     assert (answer.status_code, "Not a form" in answer.text) == (400, True)
 
 
+def test_a_deletion_says_what_goes_and_takes_the_name_typed(client: TestClient, world: World) -> None:
+    sign_in(client)
+    asked = client.get(f"/api/ui/datasets/{DATASET}/delete")
+    assert "What goes" in asked.text
+    assert "What stays" in asked.text
+    found = Markup(asked.text).token
+    for typed in ("", "support-bo"):
+        answer = post(client, f"/datasets/{DATASET}/delete", found, typed=typed)
+        assert answer.headers["location"].endswith("/delete")
+        assert "Nothing was done" in client.get(answer.headers["location"]).text
+    assert status.dataset(world.services, DATASET)["state"] == "LIVE"
+    answer = post(client, f"/datasets/{DATASET}/delete", found, typed=DATASET)
+    assert answer.headers["location"] == "/api/ui/datasets"
+    assert status.dataset(world.services, DATASET)["state"] == "DELETING"
+
+
+def test_a_paused_dataset_says_so_and_goes_on_when_asked(client: TestClient, world: World) -> None:
+    found = token(client)
+    post(client, f"/datasets/{DATASET}/pause", found)
+    assert status.dataset(world.services, DATASET)["paused"]["by"] == "ada"
+    assert "Paused" in client.get(f"/api/ui/datasets/{DATASET}").text
+    post(client, f"/datasets/{DATASET}/unpause", found)
+    assert status.dataset(world.services, DATASET)["paused"] is None
+
+
 def test_what_is_offered_fits_the_state(client: TestClient, world: World) -> None:
     sign_in(client)
     page = client.get(f"/api/ui/datasets/{DATASET}").text
