@@ -1,0 +1,139 @@
+"""What the views ask of storage, and the pure parts that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import naming
+from shared.ledger.cards import Card
+from shared.runtime import Services
+from shared.ui import charts, dataset, home, lists, nights, snapshot, timeline, wording
+from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
+from tests.counted_storage import CountedStorage
+from tests.fakes import START, World
+
+PAGE = (Path(__file__).parents[3] / "docs" / "page.md").read_text("utf-8")
+VIEWS: dict[str, Callable[[Services], object]] = {
+    "overview": home.view,
+    "datasets": lambda services: lists.dataset_list(services, {}),
+    "snapshots": lambda services: lists.snapshots(services, {}),
+    "dataset": lambda services: dataset.view(services, DATASET),
+    "snapshot": lambda services: snapshot.view(services, SNAPSHOT),
+    "nights": lambda services: nights.night_list(services, {}),
+}
+
+
+def requests(world: World, ended: int, datasets: int) -> dict[str, int]:
+    """The requests of each view over an installation with so many ended snapshots and datasets."""
+    names = [DATASET, *(f"bot-{n:04}" for n in range(datasets - 1))]
+    world.services.ledger.create(a_trained_snapshot())
+    for name in names:
+        world.services.ledger.create(a_dataset(name=name, live=a_release()))
+    ids = [naming.snapshot_id(names[n % datasets], START - n * 60, str(n), "0x1") for n in range(ended)]
+    world.services.ledger.index.rebuild({one: Card(id=one, state="RETIRED", since=START) for one in ids}, ())
+    counted: Any = CountedStorage(world.storage)
+    given: Any = world
+    services = Services(given.services.settings, counted, given.workspace, given.metrics, given.inference, world.clock)
+    found = {}
+    for name, view in VIEWS.items():
+        counted.reset()
+        view(services)
+        found[name] = sum(counted.requests.values())
+    return found
+
+
+def test_a_view_takes_the_same_few_requests_however_much_there_is() -> None:
+    few, many = requests(World(), 1000, 3), requests(World(), 10_000, 100)
+    assert few == many
+    stated = {
+        row.split("|")[1].strip(): int(row.split("|")[2].split("(")[0].split(",")[0])
+        for row in PAGE.split("| view |")[1].splitlines()[2:]
+        if row.startswith("|")
+    }
+    assert stated == many
+
+
+def test_a_page_of_snapshots_is_cut_and_goes_on_where_it_ended() -> None:
+    world = World()
+    ids = [naming.snapshot_id(DATASET, START - n * 60, str(n), "0x1") for n in range(120)]
+    world.services.ledger.index.rebuild({one: Card(id=one, state="REJECTED", since=START) for one in ids}, ())
+    seen: list[str] = []
+    asked = {"state": "REJECTED"}
+    while True:
+        view = lists.snapshots(world.services, asked)
+        seen += [row["id"] for row in view.values["snapshots"]]
+        if not view.values["next"]:
+            break
+        assert view.values["next"].startswith("snapshots?state=REJECTED&before=")
+        asked["before"] = view.values["next"].rpartition("=")[2]
+    assert seen == ids
+
+
+def test_what_waits_for_a_person_is_all_of_it_and_nothing_else() -> None:
+    world = World()
+    for name, attention in (("stuck", True), ("fine", False)):
+        world.services.ledger.create(a_dataset(name=name, live=a_release(), attention=attention))
+    old = a_snapshot("TRAINING_FAILED", id=f"fine-{SNAPSHOT.partition('bot-')[2]}", dataset="fine")  # type: ignore[arg-type]
+    world.services.ledger.create(old)
+    waiting = a_snapshot(id=f"calm-{SNAPSHOT.partition('bot-')[2]}", dataset="calm", attention=True)
+    world.services.ledger.create(waiting)
+    tasks = home.view(world.services).values["tasks"]
+    assert [task.link for task in tasks] == ["datasets/stuck", f"snapshots/{old.id}", f"snapshots/{waiting.id}"]
+
+
+def test_a_timeline_has_what_the_dataset_did_for_this_snapshot_only() -> None:
+    def entry(at: int, state: str, reason: str = "") -> dict[str, str]:
+        return {"state": state, "at": f"2026-09-21T14:0{at}:00.000Z", "reason": reason}
+
+    row = {"id": "a-2", "history": [entry(1, "TRAINED"), entry(2, "REGISTERED")]}
+    of_dataset = {
+        "candidate": None,
+        "history": [
+            entry(0, "DEPLOYING", "release of a-1"),
+            entry(3, "DEPLOYING", "release of a-2"),
+            entry(4, "LIVE", "a-2 serves"),
+            entry(5, "ASLEEP", "asked for by timer"),
+        ],
+    }
+    assert [one["state"] for one in timeline.of_snapshot(row, of_dataset)] == [
+        "TRAINED", "REGISTERED", "DEPLOYING", "LIVE",
+    ]  # fmt: skip
+    assert timeline.of_snapshot(row, None) == row["history"]
+
+
+def test_a_histogram_has_a_place_for_sizes_without_rows_and_says_what_it_shows() -> None:
+    drawn = charts.histogram([(3, 10), (15, 5)], "turns")
+    assert drawn is not None
+    assert [bar.height for bar in drawn.bars] == [92.0, 0.0, 46.0]
+    assert "3 turns" not in drawn.text
+    assert drawn.text == "Turns a row: most rows (10) have up to 3"
+    assert charts.histogram([(7, 0)], "turns") is None
+
+
+def test_calls_are_drawn_at_their_minute_with_failures_on_top() -> None:
+    minutes = [charts.MinuteOfCalls(100, 8, 2, 0.5, 1.0), charts.MinuteOfCalls(159, 1, 0, None, None)]
+    drawn = charts.calls(minutes, 100, 159)
+    assert drawn is not None
+    shown, seconds = drawn
+    assert [(bar.kind, bar.text) for bar in shown.bars] == [
+        ("answered", "01:40: 8 answered, 2 failed"),
+        ("failed", "01:40: 8 answered, 2 failed"),
+        ("answered", "02:39: 1 answered, 0 failed"),
+    ]
+    assert all(0 <= bar.x <= bar.x + bar.width <= shown.width for bar in shown.bars)
+    assert {kind for kind, _ in seconds.lines} == {"p50", "p95"}
+    assert charts.calls([], 0, 59) is None
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (200_000, "2 d")])
+def test_spans_are_said_in_the_largest_unit_that_fits(value: float, text: str) -> None:
+    assert wording.span(value) == text
+
+
+def test_what_is_not_known_is_a_dash_and_no_number() -> None:
+    assert [wording.money(None, "USD"), wording.count(None), wording.seconds(None), wording.ago(None, 0.0)] == ["–"] * 4
+    assert wording.money(1234.5, "USD") == "1\u202f234.50 USD"
