@@ -7,11 +7,11 @@ from typing import Any
 
 import azure.functions as func
 
-from functions import web
+from functions import status_answers, web
 from functions.web import Request, Response
 from shared import runtime
 from shared.errors import NotFound, PipelineError, TemporaryError
-from shared.serving.routes import BY, STATUS_ERRORS
+from shared.serving.routes import BY, LIST_ERRORS, PAGE, STATUS_ERRORS
 
 blueprint = func.Blueprint()
 # No request is larger: a name, some columns, some hyperparameters.
@@ -63,15 +63,14 @@ def _started(asked: Any, by: str) -> Any:
     return imports.start(runtime.services(), ImportRequest(**asked.model_dump()), by)
 
 
-@web.route(blueprint, "GET", "imports", errors=(401, 503))
+@web.route(blueprint, "GET", "imports", errors=LIST_ERRORS, query=(("state", "Only imports in this state."), *PAGE))
 def list_imports(req: Request) -> Response:
-    """The newest imports, newest first."""
-    from shared.operations import imports
+    """A page of imports, newest first."""
+    from shared.operations import imports, paging
 
-    try:
-        return web.answer({"imports": imports.newest(runtime.services())})
-    except TemporaryError as error:
-        return web.refusal(503, "unavailable", str(error), 10)
+    return status_answers.found(
+        lambda: imports.page(runtime.services(), paging.page_query(req.query_params, imports.FILTERS))
+    )
 
 
 @web.route(blueprint, "GET", "imports/{id}", errors=STATUS_ERRORS)

@@ -19,13 +19,31 @@ from shared.conversion.recognition import SHAPES
 from shared.errors import BadSnapshot, Damaged, LedgerConflict, NotFound, PermanentError
 from shared.ledger import imports
 from shared.ledger.imports import ImportRecord, ImportRequest, ImportState
+from shared.ledger.record import Struct
+from shared.operations import paging
 from shared.operations.times import shown_time
 
 if TYPE_CHECKING:
+    from shared.operations.paging import PageQuery, SortKey
     from shared.runtime import Services
 
-# So many are listed, the newest first.
-MOST_LISTED = 50
+FILTERS = ("state",)
+
+
+class ImportLine(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """One import in a list."""
+
+    id: str
+    source: str
+    state: str
+    asked_at: str
+
+
+class ImportPage(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """A page of imports. `next` is what to give as `before` for the page after this one."""
+
+    imports: list[ImportLine]
+    next: str | None
 
 
 class BadImport(PermanentError):
@@ -130,17 +148,31 @@ def show(services: Services, import_id: str) -> dict[str, Any]:
 
 def newest(services: Services, *, only_open: bool = False) -> list[dict[str, Any]]:
     """The newest imports in brief, newest first; `only_open`: those that go on, or failed."""
-    found = sorted(imports.listed(services.storage), key=lambda one: _asked_at(one[1].metadata), reverse=True)
-    wanted = [one for one in found if not (only_open and one[1].metadata.get("state") == ImportState.IMPORTED)]
-    return [
-        {
-            "id": import_id,
-            "source": blob.metadata.get("source", ""),
-            "state": blob.metadata.get("state", ""),
-            "asked_at": shown_time(_asked_at(blob.metadata)),
-        }
-        for import_id, blob in wanted[:MOST_LISTED]
-    ]
+    found = sorted(_placed(services), key=lambda one: one[0])
+    wanted = [one for _, one in found if not (only_open and one.state == ImportState.IMPORTED)]
+    return [msgspec.to_builtins(one) for one in wanted[: paging.LIMIT]]
+
+
+def page(services: Services, query: PageQuery) -> ImportPage:
+    """A page of imports, in one state if that is given: one listing. Raises BadPageQuery."""
+    state = paging.one_of("state", query.filter("state"), [*map(str, ImportState)])
+    shown, following = paging.cut((one for one in _placed(services) if state in ("", one[1].state)), query)
+    return ImportPage(imports=shown, next=following)
+
+
+def _placed(services: Services) -> Iterator[tuple[SortKey, ImportLine]]:
+    """Every import in brief, with its place in the list: the newest is first."""
+    for import_id, blob in imports.listed(services.storage):
+        asked_at = _asked_at(blob.metadata)
+        yield (
+            (-asked_at, import_id),
+            ImportLine(
+                id=import_id,
+                source=blob.metadata.get("source", ""),
+                state=blob.metadata.get("state", ""),
+                asked_at=shown_time(asked_at),
+            ),
+        )
 
 
 def poll_overdue(services: Services) -> Iterator[str]:

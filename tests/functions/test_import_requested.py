@@ -43,6 +43,12 @@ def test_an_import_is_taken_and_can_be_looked_at(allowed: World, request_of: Mak
     assert (shown["by"], shown["request"]["fraction"], shown["snapshot"]) == ("ada", 0.5, None)
     (listed,) = _json(import_requested.list_imports(request_of()))["imports"]
     assert (listed["id"], listed["source"], listed["state"]) == (taken["id"], "owner/alpaca", "ASKED")
+    assert _json(import_requested.list_imports(request_of(params={"state": "IMPORTED"}))) == {
+        "imports": [],
+        "next": None,
+    }
+    wrong = import_requested.list_imports(request_of(params={"state": "imported"}))
+    assert (wrong.status_code, "one of ASKED" in _json(wrong)["error"]["message"]) == (400, True)
 
 
 def test_without_a_list_of_sources_imports_are_off_and_it_is_said(world: World, request_of: Make) -> None:
