@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 
 APP, KEY, STORAGE = "DROPTUNE_APP", "DROPTUNE_KEY", "DROPTUNE_STORAGE"
 RECORD = Path(".local") / "cloud.json"
+_RECORDED = ("app_url", "app_key", "storage_connection_string", "master_key")
 _CHECKOUT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An app, the key to it, and the storage account that it takes snapshots from (empty: unknown)."""
+    """An app, the key to it, and the storage account that it takes snapshots from (empty: unknown).
+
+    `master`: the master key, where it is known and another one.
+    """
 
     app: str
     key: str = field(repr=False)
     storage: str = field(repr=False)
     local: bool = False
+    master: str = field(default="", repr=False)
 
     def account(self) -> BlobServiceClient:
         """A client of the storage account. Raises CommandFailed when it is unknown."""
@@ -59,7 +64,8 @@ def find_target(environment: Mapping[str, str] = os.environ, start: Path | None 
         return Target(base, environment[KEY], environment.get(STORAGE, ""))
     for path in _records(start or Path.cwd()):
         found = _recorded(path)
-        return Target(found["app_url"], found["app_key"], found["storage_connection_string"], local=True)
+        address, key, storage, master = (found[name] for name in _RECORDED)
+        return Target(address, key, storage, local=True, master=master)
     raise CommandFailed(
         Exit.USAGE, f"no app is known: start the local cloud with `make up`, or set {APP}, {KEY} and {STORAGE}"
     )
@@ -75,7 +81,7 @@ def _records(start: Path) -> Iterator[Path]:
 def _recorded(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
-        return {name: str(found[name]) for name in ("app_url", "app_key", "storage_connection_string")}
+        return {name: str(found.get(name, "") if name == "master_key" else found[name]) for name in _RECORDED}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CommandFailed(
             Exit.USAGE, f"{path} cannot be read: {error!r}; `make down` and `make up` write it anew"

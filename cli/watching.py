@@ -6,6 +6,7 @@ Reads only. Cut off, it can be begun again at any time: what happened meanwhile 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # A dropped file has its snapshot as soon as its event comes; after so long (s) something is wrong with the events.
 UNSEEN_SECONDS = 60.0
-# States of a dataset: its history belongs to the snapshot that is its candidate then.
+# States of a dataset while the release of its candidate is under way.
 _RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
 
 
@@ -79,9 +80,20 @@ def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
     if registered is None:
         return own
     dataset = client.get(f"datasets/{row['dataset']}")
-    since = [entry for entry in dataset["history"] if entry["at"] >= registered]
-    ours = [entry for entry in since if entry["state"] in _RELEASING or row["id"] in entry["reason"]]
-    return [*own, *ours]
+    return [*own, *_release(row["id"], [entry for entry in dataset["history"] if entry["at"] >= registered])]
+
+
+def _release(snapshot: str, history: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What of a dataset's history is about a snapshot: from its deployment on, until its release has ended. How it
+    ended is the snapshot's state then, whatever the dataset is since."""
+    under_way = False
+    for entry in history:
+        about = snapshot in entry["reason"]
+        if entry["state"] == "DEPLOYING" or entry["state"] not in _RELEASING:
+            under_way = about and entry["state"] == "DEPLOYING"
+        if under_way or about:
+            ended = re.fullmatch(rf"{re.escape(snapshot)}: ([A-Z_]+): (.*)", entry["reason"], re.DOTALL)
+            yield {**entry, "state": ended[1], "reason": ended[2]} if ended else entry
 
 
 def has_ended(row: dict[str, Any]) -> bool:
@@ -96,12 +108,13 @@ def follow(client: AppClient, snapshot: str, as_json: bool = False) -> Exit:
             for change in changes(client, snapshot, listener.wait):
                 printer.print_change(change)
         row = client.get(f"snapshots/{snapshot}")
+        is_printed = row["reason"] in printer.reasons
     except KeyboardInterrupt:
         if not as_json:
             printing.print_line(f"{snapshot} goes on in the app; `droptune watch {snapshot}` shows it again")
         return Exit.INTERRUPTED
     if not as_json:
-        _print_end(row)
+        _print_end(row, is_printed)
     return Exit.DONE if row["state"] in printing.GOOD and not row["needs_attention"] else Exit.FAILED
 
 
@@ -131,13 +144,14 @@ def await_snapshot(client: AppClient, snapshot: str, path: str, sleep: Callable[
 class ChangePrinter:
     """Prints changes, each on a line of its own; use as a context manager.
 
-    How far a training is changes many times: a terminal shows it below, over and over; elsewhere it is a line for each
-    tenth of the training.
+    `reasons` are those that were printed. How far a training is changes many times: a terminal shows it below, over and
+    over; elsewhere it is a line for each tenth of the training.
     """
 
     def __init__(self, snapshot: str, as_json: bool = False) -> None:
         self._snapshot, self._as_json = snapshot, as_json
         self._status: Status | None = None
+        self.reasons: set[str] = set()
         self._tenth = -1
         self._unprinted: dict[str, Any] | None = None
 
@@ -161,6 +175,7 @@ class ChangePrinter:
             if self._unprinted:
                 _print_line(self._unprinted["at"], "", training.line(self._unprinted["training"]))
             self._unprinted = None
+            self.reasons.add(change["reason"])
             waits_for = change.get("waiting")
             _print_line(change["at"], "" if waits_for else change["state"], _text_of(change))
             if self._status is not None:
@@ -188,11 +203,13 @@ def _print_line(at: str, state: str, text: str) -> None:
     printing.print_line(Text(f"{at[11:19]}  ", style="dim"), name, Text(printing.one_line(text), style="dim"))
 
 
-def _print_end(row: dict[str, Any]) -> None:
+def _print_end(row: dict[str, Any], is_printed: bool) -> None:
+    """What became of a snapshot, and what to do next; the reason only where no line has said it."""
     from rich.text import Text
 
     printing.print_line("")
-    printing.print_line(Text(row["id"], style="bold"), " is ", printing.state(row["state"]), f": {row['reason']}")
+    reason = f": {row['reason']}" if row["reason"] and not is_printed else ""
+    printing.print_line(Text(row["id"], style="bold"), " is ", printing.state(row["state"]), reason)
     if row["needs_attention"]:
         fault = row["fault"] or {}
         said = f"{fault.get('step', 'a step')} failed {fault.get('count', 0)} times: {fault.get('message', '')}"

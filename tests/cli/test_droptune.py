@@ -20,8 +20,10 @@ from cli.client import AppClient
 from cli.failures import MEANINGS, CommandFailed, Exit
 from cli.target import Target, find_target
 from shared.errors import ServiceBusy
+from shared.ledger.release import ReleaseOutcome
 from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
+from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
 from tests.builders import DATASET, ENDPOINT, NEWER, SNAPSHOT, a_dataset, a_snapshot, a_trained_snapshot
 from tests.fakes import GPU, KEY, START, World, dialogues
@@ -60,6 +62,8 @@ def test_the_nearest_local_cloud_is_taken_from_any_folder_below(tmp_path: Path) 
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_target({}, below) == Target("http://x", "k", "c", local=True)
+    record.write_text(json.dumps({**json.loads(record.read_text()), "master_key": "m"}))
+    assert find_target({}, below).master == "m"
     record.write_text("{")
     with pytest.raises(CommandFailed, match="make up"):
         find_target({}, below)
@@ -248,6 +252,41 @@ def test_storage_that_is_busy_is_tried_later(an_app: World, monkeypatch: pytest.
     assert "storage is busy; try again in 10 s" in found.stderr
 
 
+# -- the doctor -----------------------------------------------------------------------------------
+
+
+def test_the_doctor_asks_the_app_where_its_settings_are_not_here(
+    an_app: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared.operations import doctor
+    from shared.operations.doctor.report import DoctorReport, well, wrong
+
+    asked: list[bool] = []
+
+    def examined(services: Any, with_event: bool) -> DoctorReport:
+        asked.append(with_event)
+        return DoctorReport([well("it answers").of("app"), wrong("no cluster", "make one").of("cluster")])
+
+    monkeypatch.setattr(doctor, "examine", examined)
+    for name in ("AZUREML_WORKSPACE", "DATA", "DATA__blobServiceUri"):
+        monkeypatch.delenv(name, raising=False)
+    found = droptune("doctor", "--event")
+    assert (found.exit_code, asked) == (1, [True]), found.stderr
+    assert found.stdout == "   well  app: it answers\n  wrong  cluster: no cluster\n         make one\n"
+
+
+def test_the_doctor_of_an_app_that_does_not_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from local.ports import free_port
+
+    monkeypatch.setenv(target.APP, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv(target.KEY, KEY)
+    for name in ("AZUREML_WORKSPACE", "DATA", "DATA__blobServiceUri"):
+        monkeypatch.delenv(name, raising=False)
+    found = droptune("doctor")
+    assert found.exit_code == 2
+    assert "does not answer" in found.stderr
+
+
 # -- watching -------------------------------------------------------------------------------------
 
 
@@ -270,20 +309,45 @@ def test_each_change_is_told_once_and_the_end_decides_the_status(
     assert told[1]["waiting"] == "many uploads arrived at once"
     found = droptune("watch", DATASET)
     assert found.exit_code == Exit.FAILED
-    assert found.stdout.count("row 3 is bad") == 2  # as it happened, and as the end
+    assert found.stdout.count("row 3 is bad") == 1
+    assert f"{SNAPSHOT} is REJECTED\n" in found.stdout
     lines = [json.loads(line) for line in droptune("watch", DATASET, "--json").stdout.splitlines()]
     assert lines[-1]["ended"] is True
 
 
 def test_the_release_of_a_snapshot_is_part_of_its_story(an_app: World) -> None:
     an_app.services.ledger.create(a_trained_snapshot(history=(HistoryEntry(state="REGISTERED", at=START),)))
-    told = (("DEPLOYING", "release of it"), ("LIVE", f"{SNAPSHOT} serves"), ("LIVE", "another one's"))
+    told = (
+        ("DEPLOYING", f"release of {SNAPSHOT}"),
+        ("SHIFTING", "10 % of the traffic"),
+        ("LIVE", f"{SNAPSHOT} serves"),
+        ("DEPLOYING", f"release of {NEWER}"),
+        ("EVALUATING", "another one's"),
+        ("LIVE", f"{NEWER}: WITHHELD: it knows nothing"),
+        ("SLEEPING", "asked to"),
+    )
     history = tuple(HistoryEntry(state=s, at=START + n, reason=why) for n, (s, why) in enumerate(told, 1))
     an_app.services.ledger.create(a_dataset())
     an_app.services.ledger.change(f"dataset/{DATASET}", lambda row: row.but(history=history))
     with AppClient(find_target()) as client:
         states = [(change["state"], change["reason"]) for change in watching.changes(client, SNAPSHOT, lambda: None)]
-    assert states[:3] == [("REGISTERED", ""), *told[:2]]
+    assert states[:-1] == [("REGISTERED", ""), *told[:3]]
+
+
+def test_a_release_that_ended_badly_is_told_by_what_became_of_the_snapshot(an_app: World) -> None:
+    an_app.services.ledger.create(a_trained_snapshot(history=(HistoryEntry(state="REGISTERED", at=START),)))
+    why = "24 of 24 answered: worse\nthan live"
+    told = (("DEPLOYING", f"release of {SNAPSHOT}"), ("LIVE", f"{SNAPSHOT}: WITHHELD: {why}"))
+    history = tuple(HistoryEntry(state=s, at=START + n, reason=why) for n, (s, why) in enumerate(told, 1))
+    ended = {SNAPSHOT: ReleaseOutcome(state=ReleaseState.WITHHELD, at=START + 2, reason=why)}
+    an_app.services.ledger.create(a_dataset(live=None, candidate=None, outcomes=ended))
+    an_app.services.ledger.change(f"dataset/{DATASET}", lambda row: row.but(history=history))
+    with AppClient(find_target()) as client:
+        states = [(change["state"], change["reason"]) for change in watching.changes(client, SNAPSHOT, lambda: None)]
+    assert states[-2:] == [("WITHHELD", why), ("WITHHELD", why)]
+    printed = droptune("watch", SNAPSHOT).stdout
+    assert printed.count("24 of 24 answered") == 1
+    assert f"{SNAPSHOT} is WITHHELD\n" in printed
 
 
 def test_an_upload_whose_path_was_refused_ends_with_the_reason(an_app: World) -> None:
