@@ -308,6 +308,23 @@ def night(
         nights.night(client, dry_run=dry_run, by=getpass.getuser(), as_json=as_json)
 
 
+@app.command("open")
+def open_(
+    name: Annotated[str, typer.Argument(metavar="[DATASET_OR_SNAPSHOT]", help="Without: what there is.")] = "",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Only print the address.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Open the app's page in the browser, and print its address."""
+    import webbrowser
+
+    from cli import opening
+    from shared import naming
+
+    path = f"/{'snapshots' if naming.dataset_of(name) else 'datasets'}/{name}" if name else ""
+    with _client() as client:
+        opening.open_page(client.target, path, webbrowser.open if browser else str, as_json)
+
+
 @app.command()
 def rm(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The whole name of a dataset.")],

@@ -126,7 +126,8 @@ def raise_for(response: httpx.Response) -> None:
             text = (
                 "the key was refused: DROPTUNE_KEY must be a function key of the app (to ask models: of SCORING_KEYS)"
             )
-            raise CommandFailed(Exit.NO_ACCESS, text)
+            where = "; `az functionapp keys list --name <app> --resource-group <group>` has them"
+            raise CommandFailed(Exit.NO_ACCESS, text + where)
         case 404:
             raise CommandFailed(
                 Exit.NOT_FOUND, said or "there is nothing of that name; `droptune ls` shows what there is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import azure.functions as func
 
@@ -22,7 +23,7 @@ def retry_snapshot(req: Request) -> Response:
     """Goes on with a snapshot that failed, in training, registration or release, or that waits for a person."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], web.caller_name(req)))
+    return _answered(lambda: actions.retry(runtime.services(), req.path_params["id"], web.caller_name(req)), req)
 
 
 @web.route(
@@ -38,7 +39,9 @@ def override_snapshot(req: Request) -> Response:
     from shared.operations import actions
 
     what = [name for name in req.query_params.get("what", "").replace(" ", "").split(",") if name]
-    return _answered(lambda: actions.override(runtime.services(), req.path_params["id"], web.caller_name(req), what))
+    return _answered(
+        lambda: actions.override(runtime.services(), req.path_params["id"], web.caller_name(req), what), req
+    )
 
 
 @web.route(
@@ -54,7 +57,9 @@ def cancel_snapshot(req: Request) -> Response:
     from shared.operations import actions
 
     reason = web.printable(req.query_params.get("reason", ""), 200)
-    return _answered(lambda: actions.cancel(runtime.services(), req.path_params["id"], web.caller_name(req), reason))
+    return _answered(
+        lambda: actions.cancel(runtime.services(), req.path_params["id"], web.caller_name(req), reason), req
+    )
 
 
 @web.route(blueprint, "POST", "datasets/{name}/wake", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -62,7 +67,9 @@ def wake_dataset(req: Request) -> Response:
     """Wakes a sleeping dataset."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", web.caller_name(req)))
+    return _answered(
+        lambda: actions.ask(runtime.services(), req.path_params["name"], "wake", web.caller_name(req)), req
+    )
 
 
 @web.route(blueprint, "POST", "datasets/{name}/sleep", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -70,7 +77,9 @@ def sleep_dataset(req: Request) -> Response:
     """Puts a live dataset to sleep: its endpoint is removed, its model is kept."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", web.caller_name(req)))
+    return _answered(
+        lambda: actions.ask(runtime.services(), req.path_params["name"], "sleep", web.caller_name(req)), req
+    )
 
 
 @web.route(blueprint, "POST", "datasets/{name}/rollback", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -79,7 +88,7 @@ def roll_back_dataset(req: Request) -> Response:
     from shared.operations import actions
 
     return _answered(
-        lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", web.caller_name(req))
+        lambda: actions.ask(runtime.services(), req.path_params["name"], "roll_back", web.caller_name(req)), req
     )
 
 
@@ -88,7 +97,7 @@ def resume_dataset(req: Request) -> Response:
     """Goes on with a dataset that waits for a person after repeated faults."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], web.caller_name(req)))
+    return _answered(lambda: actions.resume(runtime.services(), req.path_params["name"], web.caller_name(req)), req)
 
 
 @web.route(
@@ -104,7 +113,9 @@ def pause_dataset(req: Request) -> Response:
     from shared.operations import actions
 
     reason = web.printable(req.query_params.get("reason", ""), 200)
-    return _answered(lambda: actions.pause(runtime.services(), req.path_params["name"], web.caller_name(req), reason))
+    return _answered(
+        lambda: actions.pause(runtime.services(), req.path_params["name"], web.caller_name(req), reason), req
+    )
 
 
 @web.route(blueprint, "POST", "datasets/{name}/unpause", status=202, errors=ACTION_ERRORS, query=(BY,))
@@ -112,7 +123,7 @@ def unpause_dataset(req: Request) -> Response:
     """Has a paused dataset go on; the newest of what waited is taken first."""
     from shared.operations import actions
 
-    return _answered(lambda: actions.unpause(runtime.services(), req.path_params["name"], web.caller_name(req)))
+    return _answered(lambda: actions.unpause(runtime.services(), req.path_params["name"], web.caller_name(req)), req)
 
 
 @web.route(
@@ -137,7 +148,7 @@ def run_night(req: Request) -> Response:
         begun = nightly.ask_for_round(runtime.services(), web.caller_name(req))
         return ActionAnswer(begun, text if begun else wait)
 
-    return _answered(act)
+    return _answered(act, req)
 
 
 def _previewed() -> Response:
@@ -168,14 +179,15 @@ def delete_dataset(req: Request) -> Response:
         plan = "GET /api/datasets/{name}/deletion says what goes and what stays"
         text = f"this deletes {name[:60]} for good: to confirm it, repeat the name as ?confirm=; {plan}"
         return web.refusal(400, "confirmation_needed", text)
-    return _answered(lambda: actions.delete(runtime.services(), name, web.caller_name(req), _is_true(req, "files")))
+    act = partial(actions.delete, runtime.services(), name, web.caller_name(req), _is_true(req, "files"))
+    return _answered(act, req)
 
 
 def _is_true(req: Request, name: str) -> bool:
     return req.query_params.get(name, "").lower() in ("1", "true", "yes")
 
 
-def _answered(act: Callable[[], object]) -> Response:
+def _answered(act: Callable[[], object], req: Request) -> Response:
     from shared.operations.actions import ActionAnswer, BadOverride
 
     try:
@@ -184,10 +196,19 @@ def _answered(act: Callable[[], object]) -> Response:
         return web.refusal(400, "invalid_request", str(error))
     except NotFound as error:
         log.info("asked for something unknown: %s", error)
-        return web.refusal(404, "not_found", "there is nothing of that name; GET /api/snapshots lists what there is")
+        return web.refusal(404, "not_found", _unknown(req))
     except TemporaryError as error:
         return web.refusal(503, "unavailable", str(error), 10)
     except PipelineError as error:
         return web.refusal(409, "conflict", str(error))
     assert isinstance(found, ActionAnswer)
     return web.answer({"message": found.text}, 202) if found.done else web.refusal(409, "not_now", found.text)
+
+
+def _unknown(req: Request) -> str:
+    """What to say of the name that the route has, which nothing has."""
+    from shared.operations import names
+
+    if snapshot := req.path_params.get("id"):
+        return names.unknown_snapshot(runtime.services(), snapshot)
+    return names.unknown_dataset(runtime.services(), req.path_params["name"])

@@ -5,12 +5,15 @@ Most who come here have a client that speaks another protocol by default, or a b
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections import defaultdict
 
 import azure.functions as func
 
 from functions import web
 from functions.web import Request, Response
+from shared.serving.routes import ApiRoute
 
 blueprint = func.Blueprint()
 
@@ -18,6 +21,8 @@ blueprint = func.Blueprint()
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 _ASKING = "POST /api/v1/chat/completions, GET /api/v1/models and GET /api/v1/models/{model}"
+# So much of a path is compared with those that there are.
+_LONGEST = 100
 # By the end of a path, what its caller should know.
 _HINTS = {
     "chat/completions": "the base address for clients ends in /api/v1",
@@ -40,10 +45,32 @@ async def explain_routes(req: Request) -> Response:
         )
     hint = next((f": {hint}" for end, hint in _HINTS.items() if path == end or path.endswith(f"/{end}")), "")
     shown = "".join(c for c in path[:80] if c.isprintable())
+    near = hint or _nearest(path, req.method)
     text = (
-        f"there is no route /api/{shown}{hint}. Models are asked with {_ASKING}; GET /api/openapi.json has all routes"
+        f"there is no route /api/{shown}{near}. Models are asked with {_ASKING}; GET /api/openapi.json has all routes"
     )
     return web.refusal(404, "unknown_route", text)
+
+
+def _nearest(path: str, method: str) -> str:
+    """The route that may have been meant, with its method: the one whose path is most like this one."""
+    ways: dict[str, list[ApiRoute]] = defaultdict(list)
+    for route in web.ROUTES:
+        ways[_filled(route.path, path[:_LONGEST])].append(route)
+    near = difflib.get_close_matches(path[:_LONGEST].lower(), ways, n=1, cutoff=0.7)
+    if not near:
+        return ""
+    found = min(ways[near[0]], key=lambda route: route.method != method)
+    return f"; did you mean {found.method} /api/{found.path}?"
+
+
+def _filled(template: str, path: str) -> str:
+    """A route with the caller's own words in the places of its parameters."""
+    given = path.split("/")
+    parts = [
+        given[at] if part.startswith("{") and at < len(given) else part for at, part in enumerate(template.split("/"))
+    ]
+    return "/".join(parts).lower()
 
 
 def _fits(template: str, path: str) -> bool:

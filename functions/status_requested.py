@@ -99,8 +99,7 @@ def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
     from shared.operations import status
 
-    unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
-    return _about(req.path_params["id"], status.snapshot, unknown)
+    return _of_snapshot(req, status.snapshot)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/report", errors=STATUS_ERRORS)
@@ -108,8 +107,8 @@ def get_report(req: Request) -> Response:
     """A snapshot's validation report: every finding with its rows."""
     from shared.operations import documents
 
-    unknown = "that snapshot has no report yet; GET /api/snapshots/{id} says where it is"
-    return _about(req.path_params["id"], documents.report, unknown)
+    missing = "that snapshot has no report yet; GET /api/snapshots/{id} says where it is"
+    return _of_snapshot(req, documents.report, missing)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/evaluation", errors=STATUS_ERRORS)
@@ -117,8 +116,8 @@ def get_evaluation(req: Request) -> Response:
     """Every prompt that the gate asked a snapshot's model, with the answers and how they were judged."""
     from shared.operations import documents
 
-    unknown = "the gate has not judged that snapshot; GET /api/snapshots/{id} says where it is"
-    return _about(req.path_params["id"], documents.evaluation, unknown)
+    missing = "the gate has not judged that snapshot; GET /api/snapshots/{id} says where it is"
+    return _of_snapshot(req, documents.evaluation, missing)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/logs", errors=STATUS_ERRORS)
@@ -126,8 +125,7 @@ def get_logs(req: Request) -> Response:
     """The ends of the logs of a snapshot's training steps and deployments that failed."""
     from shared.operations import documents
 
-    unknown = "there is no snapshot of that id; GET /api/snapshots lists them"
-    return _about(req.path_params["id"], documents.logs, unknown)
+    return _of_snapshot(req, documents.logs)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/training", errors=STATUS_ERRORS)
@@ -137,8 +135,8 @@ def get_training(req: Request) -> Response:
 
     from shared.operations import training
 
-    unknown = "that snapshot has no training job yet; GET /api/snapshots/{id} says where it is"
-    return _about(req.path_params["id"], lambda *asked: to_builtins(training.training(*asked)), unknown)
+    missing = "that snapshot has no training job yet; GET /api/snapshots/{id} says where it is"
+    return _of_snapshot(req, lambda *asked: to_builtins(training.training(*asked)), missing)
 
 
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
@@ -146,8 +144,7 @@ def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
     from shared.operations import status
 
-    unknown = "there is no dataset of that name; GET /api/snapshots lists snapshots"
-    return _about(req.path_params["name"], status.dataset, unknown)
+    return _of_dataset(req, status.dataset)
 
 
 @web.route(
@@ -164,12 +161,11 @@ def plan_deletion(req: Request) -> Response:
     from shared.operations import deletion_plan
 
     with_files = req.query_params.get("files", "").lower() in ("1", "true", "yes")
-    unknown = "there is no dataset of that name; GET /api/datasets lists them"
 
     def show(services: Services, name: str) -> object:
         return msgspec.to_builtins(deletion_plan.plan(services, name, with_files))
 
-    return _about(req.path_params["name"], show, unknown)
+    return _of_dataset(req, show)
 
 
 @web.route(blueprint, "GET", "health", caller="anybody")
@@ -197,6 +193,32 @@ def describe_routes(req: Request) -> Response:
     return web.answer(openapi.document(web.ROUTES))
 
 
-def _about(name: str, show: Callable[[Services, str], object], unknown: str) -> Response:
-    """What is shown of the one thing that the route names."""
-    return status_answers.found(lambda: show(runtime.services(), name), unknown)
+def _of_snapshot(req: Request, show: Callable[[Services, str], object], missing: str = "") -> Response:
+    """What is shown of the snapshot that the route names, by its id, the beginning of one, or a dataset for its newest.
+
+    `missing`: what to say of one that is there, but not what was asked for.
+    """
+    from shared.errors import NotFound
+    from shared.operations import names
+
+    name = req.path_params["id"]
+
+    def unknown() -> str:
+        services = runtime.services()
+        try:
+            services.ledger.read(f"snapshot/{names.snapshot_id(services, name)}")
+        except NotFound:
+            return names.unknown_snapshot(services, name)
+        return missing
+
+    return status_answers.found(lambda: show(runtime.services(), names.snapshot_id(runtime.services(), name)), unknown)
+
+
+def _of_dataset(req: Request, show: Callable[[Services, str], object]) -> Response:
+    """What is shown of the dataset that the route names."""
+    from shared.operations import names
+
+    name = req.path_params["name"]
+    return status_answers.found(
+        lambda: show(runtime.services(), name), lambda: names.unknown_dataset(runtime.services(), name)
+    )

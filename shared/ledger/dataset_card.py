@@ -11,7 +11,7 @@ import msgspec
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.record import Struct, from_metadata
 from shared.ledger.rows import Dataset
-from shared.ledger.uptime import Machines, timed, up_since
+from shared.ledger.uptime import Machines, live_reason, timed, up_since
 
 # So much is told of a reason: with the names of deployments it all fits into the 8 KB of a blob's metadata.
 _LONGEST = 160
@@ -32,6 +32,7 @@ class DatasetCard(Struct, frozen=True, kw_only=True):
     last_asked_at: float = 0.0
     up_since: float = 0.0
     paused: bool = False
+    live_reason: str = ""
     machine_time: tuple[MachineTime, ...] = ()
 
     @property
@@ -54,6 +55,7 @@ def dataset_card(row: Dataset) -> DatasetCard:
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
         paused=row.pause is not None,
+        live_reason=live_reason(row)[:_LONGEST],
         machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
 

@@ -19,7 +19,7 @@ from shared.ledger.rows import Dataset, Row
 from shared.ledger.states import DatasetState, SnapshotState
 
 # The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
-FORM = "6"
+FORM = "7"
 # The form of what was not listed but made of the row itself, because another version wrote that.
 READ = "read"
 

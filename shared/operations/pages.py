@@ -109,6 +109,7 @@ def with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, s
         state = dataset.state
     elif dataset.live == card.id:
         state = str(ReleaseState.ASLEEP if dataset.is_asleep else ReleaseState.LIVE)
+        card = card.but(reason=dataset.card.live_reason or card.reason)
     elif state == SnapshotState.REGISTERED and dataset.newest_released > card.id:
         state = str(ReleaseState.SUPERSEDED)
     changed: Card = card.but(state=state)

@@ -44,7 +44,7 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
             return dataset.state.value, dataset.reason
         without_rollout = dataset.before_rollout if dataset.candidate else dataset.state
         asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
-        return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, dataset.reason
+        return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, live_reason(dataset)
     ended = dataset.outcome_of(snapshot)
     if ended:
         return ended.state.value, ended.reason

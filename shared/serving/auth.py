@@ -27,10 +27,11 @@ class ScoringKeys:
         if any(fits):
             return
         if not self._digests:
-            raise ApiError(401, "invalid_api_key", "nobody can ask: the setting SCORING_KEYS has no key yet")
+            text = "nobody can ask: the setting SCORING_KEYS has no key yet; whoever runs the app puts one there"
+            raise ApiError(401, "invalid_api_key", text)
         what = "this key is not one of SCORING_KEYS" if offered else "a key is missing"
         places = "as Authorization: Bearer, x-functions-key or ?code="
-        raise ApiError(401, "invalid_api_key", f"{what}: send one {places}")
+        raise ApiError(401, "invalid_api_key", f"{what}: send one {places}; whoever runs the app has them")
 
 
 def _offered(headers: Mapping[str, str], query: Mapping[str, str]) -> Iterator[str]:
