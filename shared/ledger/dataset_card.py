@@ -55,7 +55,7 @@ def dataset_card(row: Dataset) -> DatasetCard:
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
         paused=row.pause is not None,
-        live_reason=live_reason(row)[:_LONGEST],
+        live_reason=live_reason(row)[: _LONGEST // 2],
         machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
 

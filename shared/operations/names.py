@@ -1,5 +1,5 @@
 """What somebody means by a name: a snapshot by the beginning of its id or by its dataset; and what to say of a name
-that nothing has. Called by the HTTP functions.
+that nothing has, which is not repeated: it may be anything. Called by the HTTP functions.
 
 Only reads; what is looked up is one listing of a dataset's snapshots, or of the datasets.
 """
@@ -54,10 +54,10 @@ def unknown_snapshot(services: Services, name: str) -> str:
     except PipelineError:
         known = []
     if near := difflib.get_close_matches(name[:80], known, n=1, cutoff=0.6):
-        return f"there is no snapshot {name[:60]!r}; did you mean {near[0]}?"
+        return f"there is no snapshot of that id; did you mean {near[0]}?"
     if known:
-        return f"there is no snapshot {name[:60]!r}; the newest of {dataset} is {max(known)}"
-    return f"there is no snapshot {name[:60]!r}{_near_dataset(services, dataset)}; GET /api/snapshots lists them"
+        return f"there is no snapshot of that id; the newest of {dataset} is {max(known)}"
+    return f"there is no snapshot of that id{_near_dataset(services, dataset)}; GET /api/snapshots lists them"
 
 
 def unknown_dataset(services: Services, name: str) -> str:
@@ -67,7 +67,7 @@ def unknown_dataset(services: Services, name: str) -> str:
             return f"{name} was deleted by {deletion.by} at {shown_time(deletion.at)}; a new drop begins anew"
     except PipelineError:
         pass
-    return f"there is no dataset {name[:60]!r}{_near_dataset(services, name)}; GET /api/datasets lists them"
+    return f"there is no dataset of that name{_near_dataset(services, name)}; GET /api/datasets lists them"
 
 
 def _near_dataset(services: Services, name: str) -> str:

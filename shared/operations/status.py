@@ -14,6 +14,7 @@ import msgspec
 from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.ledger.uptime import live_reason
 from shared.operations import access, backlog, damage
 from shared.operations.times import shown_time
 from shared.releases import outcomes

@@ -593,3 +593,25 @@ def test_an_estimate_is_told_in_words_that_fit_its_size(hours: float | None, cos
     known = {"tokens": 5000, "machines": 2, "size": "Standard_NC24", "basis": "set", "currency": "EUR"}
     missing = ["a speed"] if hours is None else []
     assert said in costing.in_words({**known, "hours": hours, "cost": cost, "unknown": missing})
+# -- the page -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "path"), [((), ""), ((DATASET,), f"/datasets/{DATASET}"), ((SNAPSHOT,), f"/snapshots/{SNAPSHOT}")]
+)
+def test_open_prints_the_address_and_never_the_key(
+    an_app: World, served: str, named: tuple[str, ...], path: str
+) -> None:
+    found = droptune("open", *named, "--no-browser")
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[0] == f"{served}/api/ui{path}"
+    assert KEY not in found.stdout
+    assert json.loads(droptune("open", *named, "--no-browser", "--json").stdout) == {
+        "address": f"{served}/api/ui{path}"
+    }
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest(an_app: World) -> None:
+    an_app.services.ledger.create(a_dataset(D.LIVE))
+    found = droptune("sleep", "suport-bot")
+    assert (found.exit_code, "did you mean support-bot" in found.stderr) == (Exit.NOT_FOUND, True)

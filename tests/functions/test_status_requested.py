@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_what_is_not_there_is_404_and_says_how_to_find_what_is(world: World, req
     for act in (status.get_snapshot, status.get_dataset):
         answer = _body(act(request_of(method="GET", route={"id": name, "name": name})), 404)
         assert answer["error"]["code"] == "not_found"
-        assert "/api/snapshots" in answer["error"]["message"]
+        assert re.search("GET /api/(snapshots|datasets) lists them", answer["error"]["message"])
         assert name not in answer["error"]["message"]
 
 

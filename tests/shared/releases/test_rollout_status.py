@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from shared.ledger import listed
+from shared.ledger.cards import card_of
 from shared.ledger.release import ReleaseOutcome
 from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
+from shared.operations import pages
 from shared.operations.status import visible_state
 from tests.builders import NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import START
@@ -82,3 +85,21 @@ def test_every_state_that_people_see_is_one_of_the_tables() -> None:
     for dataset in (None, *(a_dataset(state) for state in D), a_dataset(D.SHIFTING, candidate=a_release(NEWER))):
         for snapshot in (SNAPSHOT, NEWER):
             assert _seen(dataset, id=snapshot) in known
+
+
+def test_the_reason_of_what_is_live_is_never_that_of_another_release() -> None:
+    story = (
+        ("LIVE", f"{SNAPSHOT} serves"),
+        ("DEPLOYING", f"release of {NEWER}"),
+        ("EVALUATING", "deployment r1 is up, and speaks /score alone"),
+        ("LIVE", f"{NEWER}: WITHHELD: 8 of 8 answers are empty"),
+    )
+    history = tuple(HistoryEntry(state=state, at=START + at, reason=reason) for at, (state, reason) in enumerate(story))
+    row = a_dataset(D.LIVE, history=history)
+    snapshot = a_trained_snapshot()
+    assert visible_state(snapshot, row) == ("LIVE", f"{SNAPSHOT} serves")
+    asleep = row.but(history=(*history, HistoryEntry(state="ASLEEP", at=START + 9, reason="asked for by ada")))
+    assert visible_state(snapshot, asleep)[1] == "asked for by ada"
+    shown = listed.listed(row.key, listed.metadata(row))
+    assert isinstance(shown, listed.ListedDataset)
+    assert pages.with_part(card_of(snapshot), shown).reason == f"{SNAPSHOT} serves"
