@@ -18,8 +18,8 @@ from shared.operations.times import shown_time
 if TYPE_CHECKING:
     from shared.runtime import Services
 
-# The beginning of a snapshot's id, from its dataset and the first digits of its time on.
-_BEGINNING = re.compile(rf"(?P<dataset>{naming.DATASET.pattern})-[0-9]{{1,14}}(-[0-9a-f]{{0,8}})?")
+# How the id of a snapshot may begin behind its dataset: with some of its time, or all of it and some of its hash.
+_TIME = re.compile(r"[0-9]{1,14}|[0-9]{14}-[0-9a-f]{0,8}")
 _SHOWN = 5
 
 
@@ -84,6 +84,7 @@ def _is_name(name: str) -> bool:
 
 
 def _datasets_meant(name: str) -> Iterator[str]:
-    """The dataset whose snapshots may have ids that begin so."""
-    if found := _BEGINNING.fullmatch(name):
-        yield found["dataset"]
+    """The datasets whose snapshots may have ids that begin so."""
+    for found in re.finditer("-", name):
+        if _TIME.fullmatch(name, found.end()) and _is_name(name[: found.start()]):
+            yield name[: found.start()]
