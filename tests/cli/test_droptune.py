@@ -593,6 +593,8 @@ def test_an_estimate_is_told_in_words_that_fit_its_size(hours: float | None, cos
     known = {"tokens": 5000, "machines": 2, "size": "Standard_NC24", "basis": "set", "currency": "EUR"}
     missing = ["a speed"] if hours is None else []
     assert said in costing.in_words({**known, "hours": hours, "cost": cost, "unknown": missing})
+
+
 # -- the page -------------------------------------------------------------------------------------
 
 
