@@ -21,6 +21,8 @@ from shared.errors import PermanentError, ServiceBusy
 # `datasets` asks again by itself, so often and after so many seconds; whoever imports comes back anyway.
 _RETRIES, _PAUSE = 2, 2
 _LONGEST, _CONNECT_SECONDS = 400, 3.0
+# Of each column of a Parquet file so much is read at once.
+_BUFFER_BYTES = 1 << 20
 _REFUSED = ("DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError", "RevisionNotFoundError")
 
 
@@ -71,12 +73,17 @@ class Hub:
 
     def _open(self, dataset: HubDataset) -> Mapping[str, Any]:
         _load()
-        from datasets import load_dataset  # type: ignore[import-untyped]
+        from datasets import load_dataset_builder  # type: ignore[import-untyped]
+        from pyarrow.dataset import ParquetFragmentScanOptions  # type: ignore[import-untyped]
 
         with _translated(dataset.name):
-            opened: Mapping[str, Any] = load_dataset(
-                dataset.name, dataset.subset or None, revision=dataset.revision or None, streaming=True
-            )
+            builder = load_dataset_builder(dataset.name, dataset.subset or None, revision=dataset.revision or None)
+            if hasattr(builder.config, "fragment_scan_options"):
+                # Left to itself Arrow reads ahead as fast as it can, and has all of a Parquet file in memory.
+                builder.config.fragment_scan_options = ParquetFragmentScanOptions(
+                    pre_buffer=False, use_buffered_stream=True, buffer_size=_BUFFER_BYTES
+                )
+            opened: Mapping[str, Any] = builder.as_streaming_dataset()
         return opened
 
 

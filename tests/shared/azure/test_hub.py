@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def words(part, parts):
 
 found["parts"] = [words(part, splits["train"]) for part in range(splits["train"])]
 found["again"], found["joined"] = words(1, 2), words(0, 1)
+large = HubDataset("owner/large")
+found["large"] = sum(1 for _ in hub.rows(large, "train", 0, 1))
 for name in ("owner/nothing", "owner/broken"):
     try:
         splits = hub.splits(HubDataset(name))
@@ -61,6 +64,14 @@ def _parquet(words: list[str]) -> bytes:
     return made.getvalue()
 
 
+def _large() -> bytes:
+    """Some 10 MB of rows that do not compress, in groups of 1 MB."""
+    made, draw = io.BytesIO(), random.Random(1)
+    rows = [{"instruction": draw.randbytes(25_000).hex(), "output": "a"} for _ in range(200)]
+    pq.write_table(pa.Table.from_pylist(rows), made, row_group_size=20, compression="none", use_dictionary=False)
+    return made.getvalue()
+
+
 FIRST, SECOND = [f"a{n}" for n in range(15)], [f"b{n}" for n in range(15)]
 DATASETS = {
     "owner/alpaca": {
@@ -69,6 +80,7 @@ DATASETS = {
         "data/train-00001-of-00002.parquet": _parquet(SECOND),
         "data/test-00000-of-00001.parquet": _parquet(["t"]),
     },
+    "owner/large": {"data/train-00000-of-00001.parquet": _large()},
     "owner/broken": {"data/train-00000-of-00001.parquet": b"PAR1 no parquet at all PAR1"},
 }
 
@@ -82,9 +94,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300
         )
+        asked = list(hub.asked)
     assert done.returncode == 0, done.stderr[-3000:]
     answered: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answered
+    return answered | {"asked": asked}
 
 
 def test_a_revision_is_pinned_to_its_commit_and_splits_have_a_part_for_each_file(found: dict[str, Any]) -> None:
@@ -101,6 +114,12 @@ def test_parts_are_the_files_each_the_same_at_every_reading(found: dict[str, Any
 def test_what_is_not_there_and_what_is_no_data_are_refused_for_good(found: dict[str, Any]) -> None:
     assert found["owner/nothing"].startswith("HubRefused: on the Hub is no dataset owner/nothing")
     assert found["owner/broken"].startswith("HubRefused: owner/broken cannot be read")
+
+
+def test_of_a_large_file_no_more_is_asked_for_at_once_than_is_needed_next(found: dict[str, Any]) -> None:
+    assert found["large"] == 200
+    ranges = [wanted.removeprefix("bytes=").split("-") for path, wanted in found["asked"] if wanted]
+    assert max(int(last) - int(first) for first, last in ranges) < 8_000_000
 
 
 def test_an_import_by_datasets_itself_is_served(found: dict[str, Any]) -> None:
