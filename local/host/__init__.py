@@ -5,6 +5,6 @@ calling are Microsoft's `azure-functions-runtime`, in this process (see `runtime
 do around it (HTTP routes and keys, queue polling, timers, the Event Grid webhook) is imitated here.
 `docs/local-host.md` says how far.
 
-Assumptions: `host-runtime`, `host-streaming`, `host-queues`, `host-keys`, `host-scaling`, `host-root`,
+Assumptions: `host-runtime`, `host-streaming`, `host-queues`, `host-keys`, `host-scaling`, `host-root`, `host-methods`,
 `host-accounts` (it signs nobody in, and passes that header on).
 """

@@ -57,6 +57,12 @@ def test_the_most_specific_route_answers(host: HostProcess) -> None:
     assert host.client.get("/API/Items/five").headers["x-function"] == "named_item"
 
 
+def test_two_functions_of_one_route_are_told_apart_by_their_methods(host: HostProcess) -> None:
+    assert host.client.get("/api/items/five").headers["x-function"] == "named_item"
+    assert host.client.delete("/api/items/five").headers["x-function"] == "removed_item"
+    assert host.client.patch("/api/items/five").status_code == 404
+
+
 def test_an_escaped_slash_does_not_end_a_segment(host: HostProcess) -> None:
     assert host.client.get("/api/items/a%2Fb%20c").json()["route"] == {"name": "a%2Fb c"}
     assert host.client.get("/api/files/a/b.c").json()["route"] == {"rest": "a/b.c"}

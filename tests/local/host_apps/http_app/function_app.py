@@ -35,6 +35,13 @@ def named_item(req: func.HttpRequest) -> func.HttpResponse:
     return response
 
 
+@app.route("items/{name}", methods=["DELETE"])
+def removed_item(req: func.HttpRequest) -> func.HttpResponse:
+    response = _echo(req)
+    response.headers["x-function"] = "removed_item"
+    return response
+
+
 @app.route("files/{*rest}")
 def files(req: func.HttpRequest) -> func.HttpResponse:
     return _echo(req)
