@@ -97,6 +97,10 @@ param scoringKeyMade bool = false
 @description('The scoring key, made at random; used in the first deployment only and never shown.')
 param newScoringKey string = '${newGuid()}${newGuid()}'
 
+@secure()
+@description('The key that opens the page, made at random; used in the first deployment only and never shown.')
+param newPageKey string = '${newGuid()}${newGuid()}'
+
 @description('First day of this month.')
 param thisMonth string = utcNow('yyyy-MM-01')
 
@@ -158,6 +162,7 @@ module droptune 'modules/droptune.bicep' = {
     makeScoringKey: !scoringKeyMade
     readerNeeded: !assignSubscriptionRole
     scoringKey: newScoringKey
+    pageKey: newPageKey
   }
 }
 

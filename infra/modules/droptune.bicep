@@ -29,6 +29,9 @@ param readerNeeded bool
 @secure()
 param scoringKey string
 
+@secure()
+param pageKey string
+
 var appName = 'droptune-${token}'
 var hostAccountName = 'dthost${token}'
 var dataAccountName = 'dtdata${token}'
@@ -66,6 +69,7 @@ module vault 'vault.bicep' = {
     vaultName: vaultName
     makeScoringKey: makeScoringKey
     scoringKey: scoringKey
+    pageKey: pageKey
   }
 }
 
@@ -252,6 +256,7 @@ module app 'app.bicep' = {
       TRAINING_NODES: string(trainingMachines)
       SERVING_INSTANCE_TYPE: servingInstanceType
       SCORING_KEYS: '@Microsoft.KeyVault(SecretUri=${vault.outputs.scoringKeysUri})'
+      PAGE_KEYS: '@Microsoft.KeyVault(SecretUri=${vault.outputs.pageKeysUri})'
       NOTIFY_TOPIC: notifications ? notifyTopic!.outputs.endpoint : ''
     })
   }

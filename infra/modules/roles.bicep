@@ -90,7 +90,7 @@ resource appDataQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// The platform, as the app: SCORING_KEYS comes from the vault.
+// The platform, as the app: SCORING_KEYS and PAGE_KEYS come from the vault.
 resource appSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, appPrincipalId, secretsUser)
   scope: vault

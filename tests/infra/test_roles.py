@@ -48,7 +48,7 @@ NEEDED = {
     ("appPrincipalId", "Storage Table Data Contributor", "host"): "the platform: diagnostics",
     ("appPrincipalId", "Storage Blob Data Contributor", "data"): "shared/azure/storage: blobs, leases, containers",
     ("appPrincipalId", "Storage Queue Data Contributor", "data"): "shared/azure/storage and the trigger of step_due",
-    ("appPrincipalId", "Key Vault Secrets User", "vault"): "the platform: SCORING_KEYS",
+    ("appPrincipalId", "Key Vault Secrets User", "vault"): "the platform: SCORING_KEYS, PAGE_KEYS",
     ("appPrincipalId", "Monitoring Metrics Publisher", "insights"): "the platform: logs, with no key",
     ("appPrincipalId", "EventGrid Data Sender", "topic"): "shared/azure/notifications",
     (
