@@ -79,15 +79,20 @@ def cost_beforehand(client: AppClient, report: ValidationReport) -> str:
 
 
 def in_words(found: dict[str, Any]) -> str:
-    """An estimate in one line; what is not known is said."""
-    parts = [f"{found['tokens']:,} tokens"]
-    if found["hours"] is not None:
-        size = found["size"].removeprefix("Standard_")
-        parts.append(f"{_time(found['hours'])} of {found['machines']} x {size} ({found['basis']} speed)")
-    if found["cost"] is not None:
-        parts.append(_about(found["cost"], found["currency"]))
+    """An estimate beforehand in one line; what is not known is said."""
     missing = f"; not known: {'; '.join(found['unknown'])}" if found["unknown"] else ""
-    return f"training will go through {', '.join(parts)}{missing}"
+    return f"training will go through {brief(found)}{missing}"
+
+
+def brief(found: dict[str, Any]) -> str:
+    """What is known of an estimate: tokens, time and money."""
+    parts = [f"{found['tokens']:,} tokens"]
+    if (hours := found.get("hours")) is not None:
+        size = found["size"].removeprefix("Standard_")
+        parts.append(f"{_time(hours)} of {found['machines']} x {size} ({found['basis']} speed)")
+    if (cost := found.get("cost")) is not None:
+        parts.append(_about(cost, found.get("currency", "")))
+    return ", ".join(parts)
 
 
 def _time(hours: float) -> str:

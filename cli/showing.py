@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cli import printing, training
+from cli import costing, printing, training
 from cli.watching import next_step
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
         ("dropped", f"{printing.ago(row['uploaded_at'])}: {files}{more}"),
         ("rows", rows),
         ("note", row["note"] or ""),
+        ("estimate", costing.brief(row["estimate"]) if row["estimate"] else ""),
         ("base model", f"{model['name']} {model['version']}" if model else ""),
         ("job", f"{job['name']} {job['status']}" if job else ""),
         ("studio", job["studio_url"] if job else ""),

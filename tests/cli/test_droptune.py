@@ -21,7 +21,7 @@ from cli.failures import MEANINGS, CommandFailed, Exit
 from cli.target import Target, find_target
 from shared.errors import ServiceBusy
 from shared.ledger.release import ReleaseOutcome
-from shared.ledger.rows import HistoryEntry
+from shared.ledger.rows import HistoryEntry, TrainingEstimate
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
@@ -120,11 +120,13 @@ def test_lists_are_filtered_and_go_on_where_the_page_before_ended(an_app: World)
 
 @pytest.mark.parametrize("name", [SNAPSHOT, SNAPSHOT[:-3], DATASET], ids=["id", "beginning", "dataset"])
 def test_a_snapshot_is_found_by_id_by_its_beginning_and_by_its_dataset(an_app: World, name: str) -> None:
-    an_app.services.ledger.create(a_trained_snapshot())
+    planned = TrainingEstimate(tokens=1000, size="Standard_NC24", machines=1, hours=2.0, basis="set")
+    an_app.services.ledger.create(a_trained_snapshot(estimate=planned))
     an_app.services.ledger.create(a_dataset())
     found = droptune("show", name)
     assert found.exit_code == 0, found.stderr
     assert "30 train, 5 validation, 5 test" in found.stdout
+    assert "estimate     1,000 tokens, about 2 h of 1 x NC24 (set speed)" in found.stdout
     assert f"next: droptune ask {DATASET}" in found.stdout
 
 

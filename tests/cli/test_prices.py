@@ -1,4 +1,7 @@
-"""`droptune prices` against a server that answers as Azure's public price list does."""
+"""`droptune prices` against a server that answers as Azure's public price list does.
+
+Assumptions: `retail-prices`.
+"""
 
 from __future__ import annotations
 

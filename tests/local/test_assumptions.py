@@ -28,6 +28,8 @@ PARTS = [
             "contracts/fault_proxy.py",
             "shared/azure/test_clouds.py",
             "hub_server.py",
+            "cli/test_prices.py",
+            "shared/operations/test_costs.py",
         )
     ),
 ]

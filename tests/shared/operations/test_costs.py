@@ -1,4 +1,7 @@
-"""What is paid for by the hour: on record once, in its month, at its price; told now, in a month, by night."""
+"""What is paid for by the hour: on record once, in its month, at its price; told now, in a month, by night.
+
+Assumptions: `machine-hours`.
+"""
 
 from __future__ import annotations
 
