@@ -61,6 +61,8 @@ def compare(path: Path, rounds: int) -> None:
     names = [name for name in CONTENDERS if name not in PEERS or PEERS_PYTHON.exists()]
     if path.suffix == ".parquet":
         names = [name for name in names if name not in ("together", "json.loads loop")]  # they read no such parquet
+    else:
+        names.remove("Arrow, decoding alone")
     results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(rounds):
         for name, found in results.items():

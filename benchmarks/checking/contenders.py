@@ -44,6 +44,29 @@ def _droptune(*, meaning: bool) -> Check:
     return run
 
 
+def droptune_in_one_process() -> Check:
+    """Rules about files, lines and turns, as one worker of the app checks them."""
+    import numpy  # noqa: F401
+    import pyarrow.compute  # type: ignore[import-untyped]
+    import pyarrow.parquet  # noqa: F401
+
+    from shared.validation import Policy, freeze, local_source
+
+    return lambda path: freeze([local_source(path)], Policy(meaning=False)).report.rows
+
+
+def arrow() -> Check:
+    """Nothing is checked: what decoding the columns takes at least, in one thread."""
+    import pyarrow.parquet as pq
+
+    def run(path: str) -> int:
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 21)
+        columns = ["messages", "prompt", "prompt_id"]
+        return sum(batch.num_rows for batch in file.iter_batches(700, columns=columns, use_threads=False))
+
+    return run
+
+
 def duckdb() -> Check:
     """One query over all cores."""
     import duckdb  # type: ignore[import-not-found]
@@ -157,6 +180,8 @@ def _good(rows: int, bad: int) -> int:
 CONTENDERS: dict[str, Callable[[], Check]] = {
     "droptune, structural rules": droptune_structural,
     "droptune, all rules": droptune_all,
+    "droptune, structural rules, one process": droptune_in_one_process,
+    "Arrow, decoding alone": arrow,
     "DuckDB": duckdb,
     "polars": polars,
     "together": together,
