@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Findings and their places are cut here; the report itself has them all.
 PLACES, PROMPTS = 5, 12
 _CURVES, _MOST_CURVES = ("loss", "eval_loss", "learning_rate"), 6
+_CAN_BE_TRIED_AGAIN = ("TRAINING_FAILED", "REGISTER_FAILED", "DEPLOY_FAILED", "ROLLED_BACK", "CANCELED")
 _SPREADS = (("turns", "turns"), ("characters", "characters"), ("estimated_tokens", "tokens"))
 
 
@@ -65,13 +66,15 @@ def next_step(row: dict[str, Any]) -> str:
             return "Compare the answers below. If they are good enough, release it all the same."
         case "TRAINING_FAILED" | "REGISTER_FAILED" | "DEPLOY_FAILED" | "ROLLED_BACK":
             return "Mend the cause that the reason and the logs name, then try again."
+        case "CANCELED":
+            return "Somebody canceled it. Try again if it is wanted after all."
     return "It is blocked. Excuse it from the check, or wait." if row["blocked"] and row["waiting"] else ""
 
 
 def _possible(row: dict[str, Any]) -> list[str]:
     """What makes sense to ask for it now; whether it can be done is decided when it is asked."""
     found, state = [], row["state"]
-    if row["needs_attention"] or state in ("TRAINING_FAILED", "REGISTER_FAILED", "DEPLOY_FAILED", "ROLLED_BACK"):
+    if row["needs_attention"] or state in _CAN_BE_TRIED_AGAIN:
         found.append("retry")
     if state in ("REJECTED", "DUPLICATE", "SUPERSEDED", "WITHHELD") or row["blocked"]:
         found.append("override")

@@ -26,7 +26,7 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 # The ways in which every view is looked at; all rules once, and what depends on colour or width in each.
 WAYS: tuple[tuple[dict[str, int], Any], ...] = ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light"))
 VIEWS = (
-    "", "/datasets", "/snapshots", "/snapshots?state=REJECTED", "/nights", "/nights/{night}", "/upload",
+    "", "/datasets", "/snapshots",  "/nights", "/nights/{night}", "/upload",
     "/datasets/support-bot", "/datasets/uploads-of-a-stranger", "/datasets/support-bot/ask",
     "/snapshots/{support-bot}", "/snapshots/{sql-helper}", "/snapshots/{contract-clauses}",
     "/snapshots/{uploads-of-a-stranger}", "/snapshots/{uploads-of-a-stranger}/cancel", "/datasets/nobody",

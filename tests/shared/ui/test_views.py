@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.ledger.cards import Card
+from shared.ledger.cards import ENDED, Card
+from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
 from shared.runtime import Services
 from shared.ui import charts, dataset, home, lists, nights, snapshot, timeline, wording
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.counted_storage import CountedStorage
 from tests.fakes import START, World
 
+# Parts of a release that is not over.
+_RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
 PAGE = (Path(__file__).parents[3] / "docs" / "page.md").read_text("utf-8")
 VIEWS: dict[str, Callable[[Services], object]] = {
     "overview": home.view,
@@ -137,3 +140,14 @@ def test_spans_are_said_in_the_largest_unit_that_fits(value: float, text: str) -
 def test_what_is_not_known_is_a_dash_and_no_number() -> None:
     assert [wording.money(None, "USD"), wording.count(None), wording.seconds(None), wording.ago(None, 0.0)] == ["–"] * 4
     assert wording.money(1234.5, "USD") == "1\u202f234.50 USD"
+
+
+def test_every_state_has_a_tone_and_what_ended_is_never_shown_as_under_way() -> None:
+    """A state that is added and not put into a group would be shown as busy, and its page would ask again for ever."""
+    under_way = {*map(str, SnapshotState), *map(str, ReleaseState), *map(str, DatasetState)}
+    ended = {*map(str, ENDED), *(state for state in map(str, ReleaseState) if state not in _RELEASING)}
+    assert {state for state in ended if wording.tone(state) == "busy"} == set()
+    assert {state for state in under_way if wording.tone(state) == "busy"} == {
+        "RECEIVED", "VALIDATING", "VALIDATED", "SUBMITTING", "TRAINING", "TRAINED", "REGISTERING", "CANCELING",
+        "DEPLOYING", "EVALUATING", "SHIFTING", "SLEEPING", "WAKING", "DELETING",
+    }  # fmt: skip
