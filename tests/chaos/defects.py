@@ -24,7 +24,7 @@ from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import publish, steps
 from shared.releases import deploy, endpoints, traffic
-from shared.snapshots import intake
+from shared.snapshots import erasing, intake
 from shared.training import register, spent, submit
 from tests.chaos.azure import ChaosStorage, HeldLease
 from tests.chaos.history import Verdict, play
@@ -252,6 +252,11 @@ DEFECTS: dict[str, Defect] = {
     ),
     "an event that comes twice is two uploads": Defect(
         0, patches=((intake, "_snapshot_id", _each_event_is_new(intake._snapshot_id)),)
+    ),
+    "what was deleted is taken in again": Defect(
+        225,
+        ("was deleted",),
+        patches=((intake, "_is_of_deleted", lambda *_: False), (erasing, "end_if_deleted", lambda *_: None)),
     ),
     "what a job took is put on no record": Defect(2, ("its job is 0",), patches=((spent, "record", lambda *_: None),)),
     "an end of a deployment counts for no record": Defect(
