@@ -1,6 +1,7 @@
 """Blob storage and the queue in memory; `tests/contracts` holds it to what Azurite does.
 
-Assumptions: `blob-conditions`, `blob-leases`, `blob-blocks`, `blob-listings`, `blob-batches`, `queue-delays`.
+Assumptions: `blob-conditions`, `blob-leases`, `blob-blocks`, `blob-listings`, `blob-batches`, `leased-blobs`,
+`queue-delays`.
 """
 
 from __future__ import annotations
