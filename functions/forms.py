@@ -62,7 +62,7 @@ async def items(req: Request, most: int) -> AsyncGenerator[FormItem]:
     """
     kind = req.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-        for name, text in _pairs(await web.body(req, LONGEST_FIELD), kind):
+        for name, text in _pairs(await _body(req), kind):
             yield FormField(name, text)
         return
     if (length := req.headers.get("content-length", "")).isdigit() and int(length) > most:
@@ -76,6 +76,15 @@ async def items(req: Request, most: int) -> AsyncGenerator[FormItem]:
             yield item
     if not reader.ended:
         raise BadForm("the form ends early")
+
+
+async def _body(req: Request) -> bytes:
+    from shared.serving.protocol import ApiError
+
+    try:
+        return await web.body(req, LONGEST_FIELD)
+    except ApiError as error:  # compressed in a way that is not taken; no browser does that
+        raise BadForm(str(error)) from error
 
 
 def _pairs(body: bytes, kind: str) -> list[tuple[str, str]]:

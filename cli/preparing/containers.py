@@ -11,7 +11,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import lzma
 import re
 import zlib
@@ -26,7 +25,7 @@ from shared.conversion.documents import rows_of_document
 from shared.conversion.lists import unpacked
 from shared.validation.prepared_rows import UnreadableRow
 from shared.validation.rows import FileRefused, sniff
-from shared.validation.shapes import HEAD_BYTES, file_shape
+from shared.validation.shapes import HEAD_BYTES, LENIENT, file_shape
 
 _MOST_CHARACTERS = 64 * 2**20
 """A row that is longer is no row."""
@@ -238,7 +237,7 @@ def _loosely(line: bytes) -> Any:
     except UnicodeDecodeError:
         return UnreadableRow("invalid-utf8")
     try:
-        return _row(json.loads(text))
+        return _row(LENIENT.decode(text))
     except (ValueError, RecursionError):
         found = unpacked(text.rstrip(","))
         return _row(found) if isinstance(found, dict) else UnreadableRow("invalid-json")
@@ -279,7 +278,7 @@ def _document(file: Path, value: Any) -> list[Any] | None:
 
 def _json_values(source: _Text, inside: str = "") -> Iterator[Any]:
     """Values with white space or commas between, read a piece at a time. Raises CannotRead at what is no JSON."""
-    decode = json.JSONDecoder().raw_decode
+    decode = LENIENT.raw_decode
     with source.open() as stream:
         buffer, at, size, count = stream.read(_CHUNK).lstrip("\ufeff \t\r\n").removeprefix(inside), 0, _CHUNK, 0
         while True:

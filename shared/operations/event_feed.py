@@ -149,7 +149,7 @@ class EventFeed:
         """After which event to go on; None where this process cannot know."""
         _, _, rest = last_id.partition("-")
         name, _, number = rest.partition("-")
-        if name != self._name or not number.isdecimal():
+        if name != self._name or not number.isdecimal() or len(number) > 12:
             return None
         return int(number) if self._oldest - 1 <= int(number) <= self._last else None
 

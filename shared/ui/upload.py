@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ class PageUpload:
 
     def __init__(self, services: Services, dataset: str, filename: str) -> None:
         self._services = services
-        self.path = blob_path(dataset, filename, services.clock())
+        # Two people may send a file of one name in one second: their blocks must not become one file.
+        self.path = blob_path(dataset, filename, services.clock(), secrets.token_hex(4))
         self._blocks: list[str] = []
         self._waiting = bytearray()
 
@@ -67,10 +69,10 @@ class PageUpload:
         self._blocks.append(block)
 
 
-def blob_path(dataset: str, filename: str, now: float) -> str:
-    """Where a file of this name goes: into its dataset's folder, under the time of its upload. Raises InvalidUpload.
+def blob_path(dataset: str, filename: str, now: float, mark: str) -> str:
+    """Where a file of this name goes: into its dataset's folder, under the time of its upload and a mark of its own.
 
-    A name that would be taken for a split's is left out: here one file is a whole snapshot.
+    Raises InvalidUpload. A name that would be taken for a split's is left out: here one file is a whole snapshot.
     """
     extension = next((one for one in EXTENSIONS if filename.lower().endswith(one)), "")
     if not filename:
@@ -78,7 +80,7 @@ def blob_path(dataset: str, filename: str, now: float) -> str:
     if not extension:
         known = ", ".join(EXTENSIONS)
         raise InvalidUpload(f"A file here ends in {known}; `droptune prepare` makes one of almost any other.")
-    stamp = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}"
+    stamp = f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H%M%S}-{mark}"
     stem = _NOT_PLAIN.sub("-", filename[: -len(extension)]).strip("-.")[:_LONGEST_STEM]
     name = f"{stamp}-{stem}{extension}"
     path = f"{dataset}/{name if stem and not split_of(name) else f'{stamp}{extension}'}"

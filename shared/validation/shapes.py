@@ -22,6 +22,16 @@ FEWEST_LINES = 50
 """So many lines, none of which is JSON, are no accident."""
 
 
+def _number(digits: str) -> float:
+    """A whole number; one with more digits than Python makes one of (4300) is a float, as the strict reader has it."""
+    return int(digits) if len(digits) <= _SURELY_WHOLE else float(digits)
+
+
+_SURELY_WHOLE = 1000
+LENIENT = json.JSONDecoder(parse_int=_number)
+"""Reads JSON as the standard library does, and fails at no number however long it is."""
+
+
 class FileShape(NamedTuple):
     """What a file is instead of one JSON object a line, and what to do about it."""
 
@@ -100,7 +110,7 @@ def first_values(head: bytes, is_whole: bool) -> list[Any]:
 def document_values(head: bytes) -> list[Any]:
     """The first values of a document over many lines: those of its array, or objects one after the other."""
     text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").lstrip()
-    decode, at = json.JSONDecoder().raw_decode, 1 if text[:1] == "[" else 0
+    decode, at = LENIENT.raw_decode, 1 if text[:1] == "[" else 0
     found: list[Any] = []
     while len(found) < MOST_VALUES:
         at = _SEPARATOR.match(text, at).end()  # type: ignore[union-attr]
@@ -152,7 +162,7 @@ def _is_row(line: bytes) -> bool:
         orjson.loads(line)
     except orjson.JSONDecodeError:
         try:  # what only the strict reader refuses (NaN, other encodings) is a fault of rows
-            json.loads(line.decode("utf-8", "replace"))
+            LENIENT.decode(line.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return False
     return True
@@ -183,7 +193,7 @@ def _quotes(text: str) -> FileShape | None:
 def _spans_lines(text: str, is_whole: bool) -> bool:
     """Whether the JSON value that a text starts with goes over several lines; an array also to the end of the file."""
     try:
-        _, end = json.JSONDecoder().raw_decode(text)
+        _, end = LENIENT.raw_decode(text)
     except (json.JSONDecodeError, RecursionError) as wrong:
         return not is_whole and "\n" in text.rstrip() and _is_cut_off(wrong, text)
     return "\n" in text[:end] and (text[0] == "{" or not text[end:].strip())

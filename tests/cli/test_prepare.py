@@ -161,6 +161,15 @@ def test_damage_behind_the_beginning_of_a_file_is_named_and_nothing_is_left(
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("as_array", [False, True])
+def test_a_number_with_more_digits_than_python_reads_costs_no_row(as_array: bool, tmp_path: Path) -> None:
+    rows = pairs(3)
+    rows[0]["n"] = 12345
+    text = json.dumps(rows).encode() if as_array else jsonl(rows)
+    (tmp_path / "rows.json").write_bytes(text.replace(b"12345", b"9" * 10_000))
+    assert prepared(tmp_path / "rows.json", tmp_path / "out") == dialogues(3)
+
+
 @pytest.mark.parametrize(("size", "pieces"), [(1, "array"), (1, "objects"), (40_000, "array")])
 def test_a_document_is_read_a_piece_at_a_time(
     size: int, pieces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -169,3 +169,13 @@ def test_a_question_that_cannot_be_answered_says_why_and_keeps_what_was_typed(cl
     assert unknown.status_code == 404
     assert "Is anybody there?" in unknown.text
     assert SNAPSHOT not in unknown.text
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("br", "may be plain"), ("gzip", "Content-Encoding says")])
+def test_a_form_in_an_encoding_that_is_not_taken_is_no_form_for_visitors_and_others(
+    client: TestClient, encoding: str, said: str
+) -> None:
+    given = token(client)
+    for path in ("/sign-in", "/sign-out", f"/datasets/{DATASET}/sleep", "/upload"):
+        answer = post(client, path, given, {"content-encoding": encoding})
+        assert (answer.status_code, said in answer.text) == (400, True), path

@@ -66,16 +66,16 @@ def test_a_file_of_many_blocks_is_whole(
 @pytest.mark.parametrize(
     ("filename", "path"),
     [
-        ("rows.JSONL", "d1/2026-09-21T141320-rows.jsonl"),
-        ("train.parquet", "d1/2026-09-21T141320.parquet"),
-        (f"{SCRIPT}.jsonl.gz", "d1/2026-09-21T141320-script-alert-owned-script.jsonl.gz"),
-        ("../../etc.jsonl", "d1/2026-09-21T141320-etc.jsonl"),
-        ("ש.jsonl", "d1/2026-09-21T141320.jsonl"),
-        (f"{'x' * 5000}.jsonl", f"d1/2026-09-21T141320-{'x' * 60}.jsonl"),
+        ("rows.JSONL", "d1/2026-09-21T141320-ab12-rows.jsonl"),
+        ("train.parquet", "d1/2026-09-21T141320-ab12.parquet"),
+        (f"{SCRIPT}.jsonl.gz", "d1/2026-09-21T141320-ab12-script-alert-owned-script.jsonl.gz"),
+        ("../../etc.jsonl", "d1/2026-09-21T141320-ab12-etc.jsonl"),
+        ("ש.jsonl", "d1/2026-09-21T141320-ab12.jsonl"),
+        (f"{'x' * 5000}.jsonl", f"d1/2026-09-21T141320-ab12-{'x' * 60}.jsonl"),
     ],
 )
 def test_a_name_is_made_harmless_and_never_one_of_a_split(filename: str, path: str, world: World) -> None:
-    assert upload.blob_path("d1", filename, world.clock()) == path
+    assert upload.blob_path("d1", filename, world.clock(), "ab12") == path
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,16 @@ def test_no_byte_is_kept_of_a_form_of_another_site_or_of_a_reader(client: TestCl
     client.cookies.clear()
     assert client.post("/api/ui/upload", data=sent, files={"file": ("a.jsonl", b"x")}).status_code == 401
     assert uploaded(world) == []
+
+
+def test_two_files_of_one_name_in_one_second_are_two_snapshots_each_of_its_own_bytes(world: World) -> None:
+    first = upload.PageUpload(world.services, "support-bot", "rows.jsonl")
+    second = upload.PageUpload(world.services, "support-bot", "rows.jsonl")
+    first.write(dialogues(9))
+    second.write(dialogues(40))
+    assert first.finish() != second.finish()
+    contents = [world.storage.read("snapshots", one.path)[0] for one in (first, second)]
+    assert contents == [dialogues(9), dialogues(40)]
 
 
 def test_an_upload_that_is_cut_off_leaves_nothing(client: TestClient, world: World) -> None:

@@ -208,6 +208,20 @@ def test_an_id_of_nobody_begins_with_the_present(last: str) -> None:
     asyncio.run(listens())
 
 
+def test_an_id_with_a_number_that_nothing_has_begins_with_the_present() -> None:
+    world = World()
+    world.services.ledger.create(a_snapshot())
+
+    async def listens() -> None:
+        feed = _feed(world)
+        await feed.begin()
+        (first,) = await _some(feed.listen(ALL, "", 60), 1)
+        last = first.id.rpartition("-")[0] + "-" + "9" * 5000  # more digits than Python reads
+        assert (await _some(feed.listen(ALL, last, 60), 1))[0].event.state == "RECEIVED"
+
+    asyncio.run(listens())
+
+
 def test_only_the_end_of_the_present_says_where_to_go_on() -> None:
     world = World()
     for name in (SNAPSHOT, NEWER):

@@ -65,6 +65,7 @@ def test_a_file_in_another_shape_is_named(data: bytes, found: str) -> None:
         b"\n".join(line.replace(b'"So."', b"NaN") for line in LINES),
         json.dumps([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}] * 3000).encode(),
         b"[]\n" + b"\n".join(LINES),
+        b"\n".join([b'{"messages": [], "n": ' + b"9" * 10_000 + b"}", *LINES]),  # more digits than Python reads
         b"",
         b"\n\n",
         json.dumps({"messages": [{"role": "user", "content": "x" * 100_000}]}).encode() + b"\n" + LINES[0],
