@@ -22,6 +22,7 @@ CHECKS: tuple[DoctorCheck, ...] = (
     DoctorCheck("containers", places.containers),
     DoctorCheck("queue", places.queue),
     DoctorCheck("scoring keys", places.scoring_keys),
+    DoctorCheck("page keys", places.page_keys),
     DoctorCheck("workspace", places.workspace),
     DoctorCheck("roles", places.roles),
     DoctorCheck("datastore", places.datastore),

@@ -115,6 +115,23 @@ def scoring_keys(services: Services) -> CheckResult:
     return well(f"{len(keys)} keys")
 
 
+def page_keys(services: Services) -> CheckResult:
+    """Whether the keys that open the page could be read. Without any, and without accounts, nobody opens it: that is
+    for the operator to choose."""
+    given = services.settings
+    if any(is_unread(keys) for keys in (given.page_keys, given.page_reader_keys)):
+        return wrong(
+            "the keys of the page are in a vault that the platform could not read",
+            "put a key into the vault's secret page-keys, and see that the app's identity has Key Vault Secrets User "
+            "on the vault; restart the app",
+        )
+    steer, look = len(keys_in(given.page_keys)), len(keys_in(given.page_reader_keys))
+    if not (steer or look or given.page_accounts):
+        return well("nobody can open the page: PAGE_KEYS is empty")
+    accounts = ", and accounts of App Service authentication" if given.page_accounts else ""
+    return well(f"{steer} keys to steer with, {look} to look with{accounts}")
+
+
 def imports(services: Services) -> CheckResult:
     """Whether the Hub can be reached, where imports from it are allowed."""
     sources = services.settings.import_sources

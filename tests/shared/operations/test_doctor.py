@@ -135,6 +135,8 @@ def _untold(world: World) -> None:
         ("scoring keys", {"scoring_keys": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/scoring-keys)"},
          lambda w: None, "could not read", "Key Vault Secrets User"),
         ("scoring keys", {"scoring_keys": None}, lambda w: None, "nobody can ask", "scoring-keys"),
+        ("page keys", {"page_keys": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/page-keys)"},
+         lambda w: None, "could not read", "Key Vault Secrets User"),
         ("roles", {}, lambda w: w.workspace.missing.add(DATA_SCIENTIST), DATA_SCIENTIST, "docs/security.md"),
         ("uploads", {}, _unsubscribed, "no event subscription tells snapshot_uploaded", "azd hooks run postdeploy"),
         ("runs", {}, _unsubscribed, "no event subscription tells run_changed", "azd hooks run postdeploy"),
