@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from cli.failures import CommandFailed, Exit
@@ -21,6 +22,7 @@ _SECONDS = 60.0
 
 # The most that the app lists on one page.
 MOST_LISTED = "200"
+_LISTS = "; `droptune ls` shows what there is"
 
 
 class AppClient:
@@ -107,11 +109,22 @@ class AppClient:
         """The dataset that is meant: by its name, or by the id of one of its snapshots."""
         return naming.dataset_of(name) or name
 
+    @contextmanager
+    def naming_nearest(self, dataset: str) -> Iterator[None]:
+        """Where the app does not know the dataset, says so by its name and with the nearest one; empty: as it is."""
+        try:
+            yield
+        except CommandFailed as error:
+            if error.status != Exit.NOT_FOUND or not dataset:
+                raise
+            known = {naming.dataset_of(str(row["id"])) or "" for row in self.snapshots()}
+            raise CommandFailed(Exit.NOT_FOUND, f"there is no dataset {dataset}{nearest(dataset, known)}") from error
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to add to an error about a name that is unknown."""
     found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else "; `droptune ls` shows what there is"
+    return f"; did you mean {found[0]}?" if found else _LISTS
 
 
 def raise_for(response: httpx.Response) -> None:
@@ -120,6 +133,8 @@ def raise_for(response: httpx.Response) -> None:
         return
     said = _message(response)
     match response.status_code:
+        case 400 | 422:  # a value of the command line that the app does not know
+            raise CommandFailed(Exit.USAGE, said or "the app does not take that")
         case 403 if said:  # the app's own words: a setting does not allow it
             raise CommandFailed(Exit.NO_ACCESS, said)
         case 401 | 403:
@@ -129,14 +144,19 @@ def raise_for(response: httpx.Response) -> None:
             where = "; `az functionapp keys list --name <app> --resource-group <group>` has them"
             raise CommandFailed(Exit.NO_ACCESS, text + where)
         case 404:
-            raise CommandFailed(
-                Exit.NOT_FOUND, said or "there is nothing of that name; `droptune ls` shows what there is"
-            )
+            raise CommandFailed(Exit.NOT_FOUND, _for_a_terminal(said) or f"there is nothing of that name{_LISTS}")
         case 429 | 502 | 503 | 504:
             again = response.headers.get("Retry-After", "")
             wait = f"; try again in {again} s" if re.fullmatch(r"\d+", again) else "; try again later"
             raise CommandFailed(Exit.UNREACHABLE, f"{said or f'HTTP {response.status_code}'}{wait}")
     raise CommandFailed(Exit.FAILED, said or f"HTTP {response.status_code} from {response.url.path}")
+
+
+def _for_a_terminal(said: str) -> str:
+    """What the app said, with commands in place of the routes at its end."""
+    return re.sub(
+        r"; GET /api/\S+ list.*$", _LISTS, said.replace("GET /api/snapshots/{id} says", "`droptune show` says")
+    )
 
 
 def _message(response: httpx.Response) -> str:

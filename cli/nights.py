@@ -18,7 +18,7 @@ def night(client: AppClient, *, dry_run: bool, by: str, as_json: bool) -> None:
     elif dry_run:
         _print_preview(found)
     else:
-        printing.print_line(f"{found['message']}; `droptune costs --nights` shows its report")
+        printing.print_line("the nightly round begins; `droptune costs --nights` shows its report")
 
 
 def _print_preview(found: dict[str, Any]) -> None:

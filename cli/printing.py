@@ -121,6 +121,11 @@ def money(amount: float | None, currency: str = "") -> str:
     return "?" if amount is None else f"{amount:,.2f} {currency}".rstrip()
 
 
+def count(number: int, thing: str) -> str:
+    """A number of things, such as `1 machine` and `2 machines`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def size(count: float) -> str:
     """Bytes as people say them."""
     for unit in ("B", "kB", "MB"):

@@ -34,7 +34,9 @@ def remove(client: AppClient, name: str, *, files: bool, yes: bool, by: str, as_
 def _print_plan(plan: dict[str, Any]) -> None:
     price = plan["price_per_hour"]
     cost = "an unknown price (PRICES lacks it)" if price is None else f"{price:g} {plan['currency']}".rstrip()
-    printing.print_line(f"{plan['dataset']} is {plan['state']}: {plan['machines']} machines, {cost} an hour")
+    printing.print_line(
+        f"{plan['dataset']} is {plan['state']}: {printing.count(plan['machines'], 'machine')}, {cost} an hour"
+    )
     for title, texts in (("goes", plan["goes"]), ("stays", plan["stays"])):
         for text in texts:
             printing.print_line(f"  {title:5}  {text}")

@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cli import costing, printing, training
+from cli.failures import CommandFailed, Exit
 from cli.watching import next_step
+from shared.ui import timeline
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -72,7 +74,7 @@ def list_datasets(client: AppClient, as_json: bool, **asked: str) -> None:
         columns = ("dataset", "state", "live", "machines", "an hour", found["month"], "last asked", "sleeps")
         printing.print_table(columns, rows)
         hour, month = (printing.money(total[name], currency) for name in ("price_per_hour", "spent_this_month"))
-        counted = f"{total['datasets']} datasets, {total['machines']} machines"
+        counted = f"{printing.count(total['datasets'], 'dataset')}, {printing.count(total['machines'], 'machine')}"
         printing.print_line(f"{counted}: {hour} an hour, {month} in {found['month']}")
     else:
         printing.print_line(_NOTHING if not any(asked.values()) else "no dataset is like that")
@@ -100,19 +102,27 @@ def show(client: AppClient, snapshot: str, as_json: bool) -> None:
         return
     printing.print_line(row["id"], "  ", printing.state(row["state"]), f"  {row['reason']}")
     found = training.progress(client, row)
+    history = _history(client, row)
     for name, text in [*_facts(row), *([("training", training.line(found))] if found else [])]:
         printing.print_line(f"{name:<12} {text}")
     printing.print_line("")
     printing.print_table(
         ("at", "state", "why"),
-        [
-            (entry["at"][:19].replace("T", " "), printing.state(entry["state"]), entry["reason"])
-            for entry in row["history"]
-        ],
+        [(entry["at"][:19].replace("T", " "), printing.state(entry["state"]), entry["reason"]) for entry in history],
     )
     if hint := next_step(row):
         printing.print_line("")
         printing.print_line(f"next: {hint}")
+
+
+def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What happened to it, also while its dataset released it; what the app still knows of that."""
+    try:
+        return timeline.of_snapshot(row, client.get(f"datasets/{row['dataset']}") if row["model"] else None)
+    except CommandFailed as error:
+        if error.status != Exit.NOT_FOUND:
+            raise
+        return timeline.of_snapshot(row, None)
 
 
 def report(client: AppClient, snapshot: str, as_json: bool) -> bool:
@@ -125,6 +135,7 @@ def report(client: AppClient, snapshot: str, as_json: bool) -> bool:
         printing.print_json(found)
         return bool(found["verdict"] == "accepted")
     page = ValidationReport.model_validate(found)
+    printing.print_line(f"report of {snapshot}")
     write(page, sys.stdout)
     return page.accepted
 

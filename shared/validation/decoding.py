@@ -114,7 +114,7 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
         value = parts.read(text)
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
-        found = f"{wrong.msg.lower()} at column {wrong.pos + 1}"
+        found = f"{wrong.msg.lower().removesuffix(' at')} at column {wrong.pos + 1}"
         what, fix = line_shape(text, wrong.pos)
         if what:
             found = f"{what} at column {wrong.pos + 1}"

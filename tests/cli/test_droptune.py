@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -114,7 +115,7 @@ def test_lists_are_filtered_and_go_on_where_the_page_before_ended(an_app: World)
     assert "no dataset is like that" in droptune("ls", "-d", "--state", "ASLEEP").stdout
     assert "no snapshot is like that" in droptune("ls", "--state", "TRAINING").stdout
     found = droptune("ls", "-d", "--state", "LVE")
-    assert (found.exit_code, "one of ASLEEP" in found.stderr) == (1, True)
+    assert (found.exit_code, "one of ASLEEP" in found.stderr) == (Exit.USAGE, True)
     assert droptune("ls", "--sort", "price").exit_code == 2
 
 
@@ -200,15 +201,40 @@ def test_what_cannot_be_done_now_is_declined_with_the_reason(an_app: World) -> N
     assert len(found.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("action", ["sleep", "wake", "rollback", "resume"])
-def test_an_unknown_dataset_is_not_found(an_app: World, action: str) -> None:
-    assert droptune(action, "nobody").exit_code == Exit.NOT_FOUND
+@pytest.mark.parametrize("action", ["sleep", "wake", "rollback", "resume", "pause", "unpause", "rm"])
+def test_an_unknown_dataset_is_not_found_and_the_nearest_is_named(an_app: World, action: str) -> None:
+    an_app.services.ledger.create(a_snapshot())
+    found = droptune(action, "suport-bot")
+    assert found.exit_code == Exit.NOT_FOUND
+    assert f"there is no dataset suport-bot; did you mean {DATASET}?" in found.stderr
+    assert "`droptune ls` shows what there is" in droptune(action, "nobody").stderr
+
+
+@pytest.mark.parametrize("words", [("report",), ("costs",), ("ask", "-"), ("show",)])
+def test_what_is_missing_is_told_in_commands_and_not_in_routes(an_app: World, words: tuple[str, ...]) -> None:
+    found = droptune(words[0], "nobody", *words[1:])
+    assert (found.exit_code, "`droptune ls`" in found.stderr, "GET /api" in found.stderr) == (3, True, False)
+
+
+@pytest.mark.parametrize(
+    "words", [("ls", "--state", "SOLD"), ("ls", "-d", "--sort", "age"), ("costs", "--month", "2026-13")]
+)
+def test_a_value_that_the_app_does_not_know_is_a_wrong_command_line(an_app: World, words: tuple[str, ...]) -> None:
+    assert droptune(*words).exit_code == Exit.USAGE
+
+
+def test_what_happened_goes_on_behind_the_registered_model(an_app: World) -> None:
+    an_app.services.ledger.create(a_trained_snapshot(S.REGISTERED))
+    row = a_dataset()
+    entry = HistoryEntry(state="LIVE", at=row.history[-1].at + 60 if row.history else 4e9, reason=f"{SNAPSHOT} serves")
+    an_app.services.ledger.create(msgspec.structs.replace(row, history=(*row.history, entry)))
+    assert f"{SNAPSHOT} serves" in droptune("show", SNAPSHOT).stdout.split("REGISTERED")[-1]
 
 
 def test_a_check_that_does_not_exist_is_refused_by_the_app(an_app: World) -> None:
     an_app.services.ledger.create(a_snapshot(S.REJECTED))
     found = droptune("override", DATASET, "--what", "sense")
-    assert found.exit_code == Exit.FAILED
+    assert found.exit_code == Exit.USAGE
     assert "sense" in found.stderr
 
 
@@ -504,7 +530,7 @@ def test_costs_are_told_by_dataset_by_snapshot_and_by_night(an_app: World) -> No
     nightly.run(an_app.services)
     assert re.search(r"T\d{6} +0 +0.00 EUR +idle endpoints", droptune("costs", "--nights").stdout)
     wrong = droptune("costs", "--month", "May")
-    assert (wrong.exit_code, "such as 2026-11" in wrong.stderr) == (1, True)
+    assert (wrong.exit_code, "such as 2026-11" in wrong.stderr) == (Exit.USAGE, True)
     assert droptune("costs", "nobody").exit_code == 3
 
 

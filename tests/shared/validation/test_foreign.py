@@ -128,6 +128,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str, bool]] = {
     "objects one after the other": (lambda: b"".join(LINES), "invalid-json", "another object in the same line", True),
     "carriage returns": (lambda: GOOD.replace(b"\n", b"\r"), "invalid-json", "after a carriage return", True),
     "comments in lines of their own": (lambda: b"// rows\n# more\n" + GOOD, "invalid-json", "a comment", True),
+    "an unclosed text": (lambda: GOOD.rstrip()[:-5], "invalid-json", "unterminated string starting at column", False),
     "comments behind": (lambda: _each("LINE // ok"), "invalid-json", "a comment after the object", False),
     "server-sent events": (lambda: _each("data: LINE"), "invalid-json", "something before the object", True),
     "grep's file names": (lambda: _each("train.jsonl:LINE"), "invalid-json", "something before the object", True),
