@@ -57,10 +57,13 @@ class Story:
         return len(self.checked)
 
 
-def tell(folder: Path, file: Path, every: float, settings: Mapping[str, str], longest: float) -> Story:
+def tell(
+    folder: Path, file: Path, every: float, settings: Mapping[str, str], longest: float, as_it_goes: bool = False
+) -> Story:
     """Drops the file, and kills the host so many seconds after each start; 0: the file itself ends it.
 
-    Returns once the file is checked, or after `longest` seconds.
+    `as_it_goes`: each life ends once it has checked another part, however long that took. Returns once the file is
+    checked, or after `longest` seconds.
     """
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(_AT_START)
@@ -77,23 +80,29 @@ def tell(folder: Path, file: Path, every: float, settings: Mapping[str, str], lo
         app.drop(f"large/{file.name}", file)
         began = time.monotonic()
         while True:
-            _live(cloud, app, story, every)
+            _live(cloud, app, story, every, as_it_goes)
             story.seconds = time.monotonic() - began
             if story.state not in _OPEN or story.seconds > longest:
                 return story
             cloud.start("host")
 
 
-def _live(cloud: Cloud, app: Droptune, story: Story, every: float) -> None:
+def _live(cloud: Cloud, app: Droptune, story: Story, every: float, as_it_goes: bool) -> None:
     """One life of the host, until it is killed or ends, or the file is checked."""
     began = time.monotonic()
     while not cloud.ended() and not (every and time.monotonic() - began > every) and story.state in _OPEN:
         time.sleep(_LOOK)
         if row := _row(app):
             story.state, story.reason = row["state"], row["reason"]
+        if as_it_goes and _checked(app) > (story.checked or [0])[-1]:
+            break
     cloud.kill("host")
-    story.checked.append(sum(name.endswith(".checked") for name in app.names("work")))
+    story.checked.append(_checked(app))
     print(f"  life {story.lives}: {time.monotonic() - began:.0f} s, {story.checked[-1]} parts are checked", flush=True)
+
+
+def _checked(app: Droptune) -> int:
+    return sum(name.endswith(".checked") for name in app.names("work"))
 
 
 def _row(app: Droptune) -> dict[str, Any] | None:
