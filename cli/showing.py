@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cli import costing, printing, training
-from cli.failures import CommandFailed, Exit
+from cli import costing, printing, training, watching
 from cli.watching import next_step
-from shared.ui import timeline
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -102,7 +100,7 @@ def show(client: AppClient, snapshot: str, as_json: bool) -> None:
         return
     printing.print_line(row["id"], "  ", printing.state(row["state"]), f"  {row['reason']}")
     found = training.progress(client, row)
-    history = _history(client, row)
+    history = watching.history(client, row)
     for name, text in [*_facts(row), *([("training", training.line(found))] if found else [])]:
         printing.print_line(f"{name:<12} {text}")
     printing.print_line("")
@@ -113,16 +111,6 @@ def show(client: AppClient, snapshot: str, as_json: bool) -> None:
     if hint := next_step(row):
         printing.print_line("")
         printing.print_line(f"next: {hint}")
-
-
-def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """What happened to it, also while its dataset released it; what the app still knows of that."""
-    try:
-        return timeline.of_snapshot(row, client.get(f"datasets/{row['dataset']}") if row["model"] else None)
-    except CommandFailed as error:
-        if error.status != Exit.NOT_FOUND:
-            raise
-        return timeline.of_snapshot(row, None)
 
 
 def report(client: AppClient, snapshot: str, as_json: bool) -> bool:

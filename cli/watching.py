@@ -37,7 +37,7 @@ def changes(client: AppClient, snapshot: str, wait: Callable[[], None]) -> Itera
     waiting, trained = "", TrainingChanges(client)
     while True:
         row = client.get(f"snapshots/{snapshot}")
-        for change in sorted([*_history(client, row), *trained.news(row)], key=lambda change: change["at"]):
+        for change in sorted([*history(client, row), *trained.news(row)], key=lambda change: change["at"]):
             mark = (change["at"], change["state"], change["reason"], "training" in change)
             if mark not in known:
                 known.add(mark)
@@ -73,13 +73,18 @@ class TrainingChanges:
         return [{"state": "TRAINING", "at": self._read_at, "reason": "", "training": brief}]
 
 
-def _history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
+def history(client: AppClient, row: dict[str, Any]) -> list[dict[str, Any]]:
     """The snapshot's history, and from REGISTERED on what its dataset went through since."""
     own: list[dict[str, Any]] = row["history"]
     registered = next((entry["at"] for entry in reversed(own) if entry["state"] == "REGISTERED"), None)
     if registered is None:
         return own
-    dataset = client.get(f"datasets/{row['dataset']}")
+    try:
+        dataset = client.get(f"datasets/{row['dataset']}")
+    except CommandFailed as error:
+        if error.status != Exit.NOT_FOUND:  # it has not begun with the release, or it was deleted
+            raise
+        return own
     return [*own, *_release(row["id"], [entry for entry in dataset["history"] if entry["at"] >= registered])]
 
 

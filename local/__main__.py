@@ -90,7 +90,6 @@ def describe(record: CloudRecord, folder: Path) -> str:
     return "\n".join(
         [
             "The local cloud is up.",
-            f"  page        {record.app_url}/api/ui   sign in with `app_key` of the file below",
             f"  app         {record.app_url}/api",
             f"  page        {record.app_url}/   its key is app_key in cloud.json",
             f"  storage     {storage_url(record)}   drop snapshots into the container `snapshots`",

@@ -51,9 +51,13 @@ def plan(services: Services, name: str, with_files: bool = False) -> DeletionPla
     opened = sum(row.state not in ENDED for row in rows)
     files = list(deletion.dropped(services, name))
     size = sum(blob.size for blob in files)
-    dropped = f"{len(files)} dropped files ({size / 1e6:.1f} MB) in the container snapshots"
-    goes = [*_paid(services, name), f"{len(rows)} snapshots with their reports, evaluations, logs and training files"]
-    stays = [f"{models} registered models in Azure ML" if models else "", "what was spent, in the months' costs"]
+    dropped = f"{_count(len(files), 'dropped file')} ({size / 1e6:.1f} MB) in the container snapshots"
+    made = "reports, evaluations, logs and training files"
+    goes = [*_paid(services, name), f"{_count(len(rows), 'snapshot')} with {made}"]
+    stays = [
+        f"{_count(models, 'registered model')} in Azure ML" if models else "",
+        "what was spent, in the months' costs",
+    ]
     (goes if with_files else stays).append(dropped if files else "")
     if opened:
         goes.insert(0, f"{opened} of its snapshots are under way: their jobs are canceled first")
@@ -72,6 +76,10 @@ def plan(services: Services, name: str, with_files: bool = False) -> DeletionPla
         file_bytes=size,
         confirm=name,
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _paid(services: Services, name: str) -> Iterator[str]:

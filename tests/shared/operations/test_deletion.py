@@ -275,7 +275,7 @@ def test_the_plan_says_what_goes_what_stays_and_what_it_costs() -> None:
     assert (plan.state, plan.snapshots, plan.models, plan.files, plan.confirm) == ("LIVE", 1, 1, 1, DATASET)
     assert (plan.machines, plan.price_per_hour) == (1, 3.67)
     assert any("endpoint" in text for text in plan.goes)
-    assert any("1 dropped files" in text for text in plan.stays)
-    assert any("1 dropped files" in text for text in deletion_plan.plan(world.services, DATASET, with_files=True).goes)
+    assert any("1 dropped file (" in text for text in plan.stays)
+    assert any("1 dropped file (" in text for text in deletion_plan.plan(world.services, DATASET, with_files=True).goes)
     with pytest.raises(NotFound):
         deletion_plan.plan(world.services, "nobody")
