@@ -224,14 +224,14 @@ DEFECTS: dict[str, Defect] = {
     "claims are given to everybody": Defect(5, ("is trained by",), _with_storage(_ClaimsForAll)),
     "an overwritten file is read on": Defect(5, world=_with_storage(_OverwrittenUnseen)),
     "a job has a new name each time": Defect(
-        215, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
+        55, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
     ),
     "a model has a new version each time": Defect(
         0, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
     ),
     "a candidate has traffic before its gate": Defect(0, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
     "a candidate that serves badly goes on": Defect(
-        292, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
+        125, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
     ),
     "the gate is blind": Defect(67, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
     "the limits are ignored": Defect(11, ("runs beside", "within a day"), _Spendthrift),
