@@ -219,7 +219,7 @@ class Promises:
         at_work = [
             job
             for job in self.contents[content]
-            if self.world.counts_as_training(job) and naming.snapshot_of_job(self.world.bare.installation, job) in kept
+            if self.world.counts_as_training(job) and self.world.snapshot_of(job) in kept
         ]
         if "duplicate" not in row.overrides:
             self.require(not at_work, f"the content of {snapshot} is trained by {at_work} already")

@@ -7,6 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from shared import naming
 from shared.config.settings import Settings
 from shared.ledger.listed import key_of
 from shared.ledger.store import decode
@@ -113,3 +114,8 @@ class ChaosWorld:
         """Whether a job trains or has trained: it was not lost, and did not fail."""
         found = self.workspace.jobs.find(job)
         return found is not None and found.status not in ("Failed", "Canceled")
+
+    def snapshot_of(self, job: str) -> str:
+        """The snapshot that a job was made for, whatever its name is."""
+        made = self.workspace.jobs.made.get(job)
+        return made.value.tags[naming.TAG_SNAPSHOT] if made else ""
