@@ -113,7 +113,11 @@ class Promises:
         stored, actor = self.world.storage.blobs.get(("snapshots", path)), self.world.stage.current()
         before = actor.began_at if actor else self.world.clock()
         rows = [row for row in self.world.rows("snapshot") if row.source == path and row.history[0].at < before]
-        has_row = stored is not None and any(row.uploaded_at == stored.uploaded_at for row in rows)
+        # By the id, not by the time: of two uploads in one second one may have a row and the other be refused.
+        has_row = stored is not None and any(
+            row.id == naming.snapshot_id(row.dataset, stored.uploaded_at, f"snapshots/{path}", stored.etag)
+            for row in rows
+        )
         self.require(not has_row, f"{path} is refused and has a row")
 
     def _row_written(self, key: str, old: Any, new: Any, metadata: Mapping[str, str]) -> None:
