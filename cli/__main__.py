@@ -338,9 +338,7 @@ def rm(
     from cli import removing
 
     with _client() as client:
-        by = getpass.getuser()
-        with client.naming_nearest(dataset):
-            raise typer.Exit(removing.remove(client, dataset, files=files, yes=yes, by=by, as_json=as_json))
+        raise typer.Exit(removing.remove(client, dataset, files=files, yes=yes, by=getpass.getuser(), as_json=as_json))
 
 
 def _snapshot(client: AppClient, name: str) -> str:
@@ -357,7 +355,7 @@ def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as
 
     from cli import printing
 
-    with _client() as client, client.naming_nearest(name if resolve is _dataset else ""):
+    with _client() as client:
         found: Any = client.post(route.format(name=resolve(client, name)), by=getpass.getuser(), **query)
     if as_json:
         printing.print_json(found)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from cli.failures import CommandFailed, Exit
@@ -108,17 +107,6 @@ class AppClient:
     def dataset_name(self, name: str) -> str:
         """The dataset that is meant: by its name, or by the id of one of its snapshots."""
         return naming.dataset_of(name) or name
-
-    @contextmanager
-    def naming_nearest(self, dataset: str) -> Iterator[None]:
-        """Where the app does not know the dataset, says so by its name and with the nearest one; empty: as it is."""
-        try:
-            yield
-        except CommandFailed as error:
-            if error.status != Exit.NOT_FOUND or not dataset:
-                raise
-            known = {naming.dataset_of(str(row["id"])) or "" for row in self.snapshots()}
-            raise CommandFailed(Exit.NOT_FOUND, f"there is no dataset {dataset}{nearest(dataset, known)}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

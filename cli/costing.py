@@ -80,7 +80,7 @@ def cost_beforehand(client: AppClient, report: ValidationReport) -> str:
 
 def in_words(found: dict[str, Any]) -> str:
     """An estimate beforehand in one line; what is not known is said."""
-    missing = f"; not known: {'; '.join(found['unknown'])}" if found["unknown"] else ""
+    missing = f"; the time or price is not known: {'; '.join(found['unknown'])}" if found["unknown"] else ""
     return f"training will go through {brief(found)}{missing}"
 
 
