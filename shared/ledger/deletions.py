@@ -70,6 +70,11 @@ class Deletions:
         found = self.of(dataset)
         return found.fate(uploaded_at) if found else "kept"
 
+    def was_deleted_since(self, dataset: str, at: float) -> bool:
+        """Whether a dataset is being deleted, or its deletion ended at that time (UTC seconds) or later."""
+        found = self.of(dataset)
+        return found is not None and (found.ended_at is None or at <= found.ended_at)
+
     def put(self, deletion: DatasetDeletion) -> None:
         """Writes it over the one that may be there."""
         shown = {"deletion": to_metadata(deletion)}

@@ -64,7 +64,10 @@ class ImportAnswer:
 
 
 def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
-    """Has a dataset of the Hub imported; asked twice it is one import. Raises ImportNotAllowed, BadImport."""
+    """Has a dataset of the Hub imported; asked twice it is one import. Raises ImportNotAllowed, BadImport.
+
+    After the dataset here was deleted it is another one.
+    """
     _require_allowed(services, request.source)
     _require_sound(request)
     now = services.clock()
@@ -77,7 +80,8 @@ def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
             known, etag = fresh, ""
         except Damaged as error:
             raise BadImport(f"what is on record of it is damaged: {error}") from error
-        if etag and known.state != ImportState.IMPORT_FAILED:
+        gone = services.ledger.deletions.was_deleted_since(request.dataset, known.asked_at)
+        if etag and known.state != ImportState.IMPORT_FAILED and not gone:
             return ImportAnswer(known.id, str(known.state), _text(known))
         try:
             imports.write(services.storage, fresh, etag, services.channels)

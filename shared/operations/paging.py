@@ -45,7 +45,7 @@ def page_query(asked: Mapping[str, str], filters: Collection[str] = ()) -> PageQ
 
 def limit(text: str) -> int:
     """How many a page has at most. Raises BadPageQuery."""
-    if text and not (text.isascii() and text.isdecimal() and 1 <= int(text[:_DIGITS]) <= MOST):
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and 1 <= int(text) <= MOST):
         raise BadPageQuery(f"limit: 1 to {MOST}")
     return int(text or LIMIT)
 

@@ -118,6 +118,9 @@ def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease)
 def _act(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
     """The record once the next thing is done."""
     now = services.clock()
+    if services.ledger.deletions.was_deleted_since(record.request.dataset, record.asked_at):
+        # Parts of it are gone, and nobody wants the dataset back.
+        raise ImportStopped(f"{record.request.dataset} was deleted since it was asked for: ask for it again")
     if not services.settings.may_import(record.request.source):
         raise ImportStopped(f"IMPORT_SOURCES does not name {record.request.source} any more")
     if record.state == ImportState.ASKED:

@@ -205,6 +205,8 @@ def test_a_dataset_that_is_gone_since_the_page_before_ends_no_list(world: World)
     ("asked", "says"),
     [
         ({"limit": "0"}, "limit: 1 to 200"),
+        ({"limit": "0001000"}, "limit: 1 to 200"),
+        ({"limit": "000100" + "0" * 5000}, "limit: 1 to 200"),
         ({"state": "LVE"}, "state: one of ASLEEP, DAMAGED, DELETING, DEPLOYING"),
         ({"sort": "size"}, "sort: one of asked, calls, name, price, since, spent"),
         ({"before": "aa"}, "before: the `next` of the page before"),

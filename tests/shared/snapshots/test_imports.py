@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from shared.errors import NotFound, ServiceBusy
+from shared.ledger import imports as ledger
 from shared.ledger.imports import ImportRequest
-from shared.operations import imports, sweep
+from shared.operations import actions, imports, sweep
 from shared.operations.imports import BadImport, ImportNotAllowed
 from shared.snapshots import imports as steps
-from tests.fakes import FakeChannel, Process, World
+from tests.fakes import FakeChannel, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
 
 SOURCE = "owner/alpaca"
@@ -195,6 +196,40 @@ def test_one_that_failed_is_begun_again_by_asking_again() -> None:
     world.settings["import_max_rows"] = 1000
     world.services = world.new_process()
     assert _imported(world)["state"] == "IMPORTED"
+
+
+@pytest.mark.parametrize("with_files", [False, True])
+def test_an_import_does_not_bring_back_a_dataset_that_was_deleted_meanwhile(with_files: bool) -> None:
+    world = _world()
+    world.drop("support-bot/1.jsonl", dialogues(40))
+    world.run()
+    answer = imports.start(world.services, ASKED, "ada")
+    for _ in range(3):  # it is opened, and two of its parts are written
+        world.clock.now += 60
+        steps.go_on(world.services, answer.id)
+    assert imports.show(world.services, answer.id)["parts"] == {"done": 2, "of": 4}
+    record, etag = ledger.read(world.services.storage, answer.id)  # it waits, as after a fault of the Hub
+    ledger.write(world.services.storage, record.but(poll_at=world.clock() + 900), etag, {})
+    assert actions.delete(world.services, "support-bot", "ada", with_files).done
+    world.run(until=600)
+    assert world.services.ledger.deletions.of("support-bot").ended_at  # type: ignore[union-attr]
+    world.clock.now += 900
+    steps.go_on(world.services, answer.id)
+    world.run(until=9000)
+    shown = imports.show(world.services, answer.id)
+    assert (shown["state"], world.states()) == ("IMPORT_FAILED", {})
+    assert "support-bot was deleted since it was asked for" in shown["reason"]
+
+
+def test_what_was_imported_before_its_dataset_was_deleted_is_imported_anew() -> None:
+    world = _world()
+    first = _imported(world)["snapshot"]
+    actions.delete(world.services, "support-bot", "ada")
+    world.run(until=9000)
+    world.clock.now += 60
+    shown = _imported(world)
+    assert (shown["state"], shown["snapshot"] != first) == ("IMPORTED", True)
+    assert world.states() == {shown["snapshot"]: "LIVE"}
 
 
 def test_a_hub_that_is_away_is_asked_again_and_then_given_up() -> None:
