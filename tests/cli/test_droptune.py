@@ -614,7 +614,7 @@ def test_night_is_dry_unless_it_is_asked_for_real(an_app: World) -> None:
         (0.0, 0.0, "under a minute of 2 x NC24 (set speed), less than 0.01 EUR"),
         (0.25, 1.5, "about 15 min of 2 x NC24 (set speed), about 1.50 EUR"),
         (3.25, 1234.5, "about 3.25 h of 2 x NC24 (set speed), about 1,234.50 EUR"),
-        (None, None, "5,000 tokens; not known: a speed"),
+        (None, None, "5,000 tokens; the time or price is not known: a speed"),
     ],
 )
 def test_an_estimate_is_told_in_words_that_fit_its_size(hours: float | None, cost: float | None, said: str) -> None:
