@@ -77,6 +77,9 @@ def delete(services: Services, dataset: str, by: str, with_files: bool = False) 
         ended = services.ledger.deletions.of(dataset) if naming.DATASET.fullmatch(dataset) else None
         if ended is None:
             raise
+        if with_files and not ended.with_files:
+            text = f"{dataset} was deleted by {ended.by} without what was dropped: that is in `snapshots` in storage"
+            return ActionAnswer(False, text)
         return ActionAnswer(True, f"{dataset} was deleted by {ended.by}")
     return _carry_out(services, f"dataset/{dataset}", partial(decisions.on_delete, deletion=deletion))
 

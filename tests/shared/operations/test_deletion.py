@@ -79,6 +79,15 @@ def test_what_was_dropped_and_the_models_stay_unless_it_is_asked_for() -> None:
     assert [name for box, name in world.storage.blobs if box == "snapshots"] == [f"{OTHER}/1.jsonl"]
 
 
+def test_asking_for_what_was_dropped_when_all_else_is_gone_is_no_success() -> None:
+    world = _served(DATASET)
+    _delete(world)
+    late = actions.delete(world.services, DATASET, "ada", True)
+    assert (late.done, "without what was dropped" in late.text) == (False, True)
+    assert ("snapshots", f"{DATASET}/1.jsonl") in world.storage.blobs
+    assert actions.delete(world.services, DATASET, "ada").done
+
+
 def test_what_costs_money_is_gone_before_anything_is_erased() -> None:
     world = _served(DATASET)
     world.workspace.pace = 3000
