@@ -62,6 +62,8 @@ def find_target(environment: Mapping[str, str] = os.environ, start: Path | None 
             raise CommandFailed(Exit.USAGE, f"{APP} is set and {KEY} is not: set it to a function key of the app")
         base = app.rstrip("/").removesuffix("/api")
         return Target(base, environment[KEY], environment.get(STORAGE, ""))
+    if environment.get(KEY) and environment.get(STORAGE):  # else they would go unsaid, to the local cloud
+        raise CommandFailed(Exit.USAGE, f"{KEY} and {STORAGE} are set and {APP} is not: set it to the app's address")
     for path in _records(start or Path.cwd()):
         found = _recorded(path)
         address, key, storage, master = (found[name] for name in _RECORDED)

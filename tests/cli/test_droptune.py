@@ -46,7 +46,11 @@ def test_the_environment_names_the_app(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({target.APP: "https://a"}, target.KEY), ({target.APP: "a.example.net", target.KEY: "k"}, "https://")],
+    [
+        ({target.APP: "https://a"}, target.KEY),
+        ({target.APP: "a.example.net", target.KEY: "k"}, "https://"),
+        ({target.KEY: "k", target.STORAGE: "https://s"}, f"{target.APP} is not"),
+    ],
 )
 def test_half_an_app_is_refused_by_the_name_of_what_is_missing(
     given: dict[str, str], said: str, tmp_path: Path
