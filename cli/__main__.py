@@ -54,30 +54,6 @@ app.command()(prepare)
 app.command("import")(import_)
 
 
-@app.command(context_settings=PASS_ON)
-def ledger(context: typer.Context) -> None:
-    """Look for what is damaged in the ledger, mend it or set it aside."""
-    from cli.ledger import main
-
-    raise typer.Exit(main(context.args))
-
-
-@app.command(context_settings=PASS_ON)
-def doctor(context: typer.Context) -> None:
-    """Say what is wrong with an installation, and what mends it."""
-    from cli.doctor import main
-
-    raise typer.Exit(main(context.args))
-
-
-@app.command(context_settings=PASS_ON)
-def settings(context: typer.Context) -> None:
-    """Say whether the app's settings in the environment are right, and what misspelt ones were meant to be."""
-    from cli.settings import main
-
-    raise typer.Exit(main(context.args))
-
-
 @app.command()
 def drop(
     source: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder.")],
@@ -339,6 +315,30 @@ def rm(
 
     with _client() as client:
         raise typer.Exit(removing.remove(client, dataset, files=files, yes=yes, by=getpass.getuser(), as_json=as_json))
+
+
+@app.command(context_settings=PASS_ON)
+def ledger(context: typer.Context) -> None:
+    """Look for what is damaged in the ledger, mend it or set it aside."""
+    from cli.ledger import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def doctor(context: typer.Context) -> None:
+    """Say what is wrong with an installation, and what mends it."""
+    from cli.doctor import main
+
+    raise typer.Exit(main(context.args))
+
+
+@app.command(context_settings=PASS_ON)
+def settings(context: typer.Context) -> None:
+    """Say whether the app's settings in the environment are right, and what misspelt ones were meant to be."""
+    from cli.settings import main
+
+    raise typer.Exit(main(context.args))
 
 
 def _snapshot(client: AppClient, name: str) -> str:
