@@ -89,8 +89,7 @@ class History:
         self.world.metrics.rate, self.world.metrics.readable = None, True
         self.world.topic.deaf = False
         self._mend()
-        for row in [row for row in self.world.rows("dataset") if row.pause]:
-            actions.unpause(self.world.bare, row.name, "ada")
+        self._unpause()
         for phase in (self._in_the_end, self._operator):
             phase()
             if broken:
@@ -108,6 +107,11 @@ class History:
                 self.stage.note("ada", damage.mend(self.world.bare, blob))
         except ValueError as error:
             self.world.promises.require(False, f"mending met {error!r}")
+
+    def _unpause(self) -> None:
+        """A person lets everything go on."""
+        for row in [row for row in self.world.rows("dataset") if row.pause]:
+            actions.unpause(self.world.bare, row.name, "ada")
 
     def _served(self) -> None:
         """A first release, without any trouble."""
@@ -199,6 +203,8 @@ class History:
         self.clock.now = max(self.clock.now, at)
         if what == "actor":
             self.resume(thing)
+            if self.dice.calm and " pause " in thing.name:  # who was slow to pause it, and does so after the chaos
+                self._unpause()
         elif what == "message":
             self.deliver_message(thing)
         else:
