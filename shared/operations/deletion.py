@@ -79,6 +79,7 @@ class Erase:
             return StepResult(row.state, "", changes)
         if left := sorted(erasing.snapshots_of(self.services, deletion)):
             return self._erase_some(left, lease, changes)
+        self.services.endpoint_slots.forget(deletion.dataset)
         forget(self.services, deletion)
         return StepResult(row.state, f"deleted by {deletion.by}", changes, gone=partial(_end, self.services, deletion))
 
@@ -168,7 +169,6 @@ def forget(services: Services, deletion: DatasetDeletion) -> None:
     for name in refusals.of_dataset(services, deletion.dataset, deletion.at):
         publish.take(services, f"refused/{name.removeprefix(refusals.FOLDER).removesuffix('.json')}")
         services.storage.delete(CONTAINER, name)
-    services.endpoint_slots.forget(deletion.dataset)
     if deletion.with_files:
         gone = [blob.name for blob in dropped(services, deletion.dataset) if deletion.fate(blob.uploaded_at) != "kept"]
         services.storage.delete_many(DROPPED, gone)
@@ -213,8 +213,9 @@ def _settle(services: Services, deletion: DatasetDeletion, row: ListedDataset | 
         return [row.key]
     for snapshot in sorted(erasing.snapshots_of(services, deletion)):
         _erase(services, snapshot)
-    _forget_snapshots(services, deletion)
+    forget(services, deletion)
     if row is None:
+        services.endpoint_slots.forget(deletion.dataset)
         try:
             services.storage.delete("locks", deletion.dataset)
         except PipelineError as error:

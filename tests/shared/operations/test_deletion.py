@@ -288,3 +288,25 @@ def test_the_plan_says_what_goes_what_stays_and_what_it_costs() -> None:
     assert any("1 dropped file (" in text for text in deletion_plan.plan(world.services, DATASET, with_files=True).goes)
     with pytest.raises(NotFound):
         deletion_plan.plan(world.services, "nobody")
+
+
+@pytest.mark.parametrize("rows", [dialogues(40), b"{}\n" * 40], ids=["served", "rejected"])
+def test_a_row_that_somebody_loses_half_way_leaves_nothing_that_was_to_go(rows: bytes) -> None:
+    world = _served(OTHER)
+    world.drop(f"{DATASET}/1.jsonl", rows)
+    world.run()
+    assert actions.delete(world.services, DATASET, "ada", with_files=True).done
+    steps.step(world.services, f"{SET}?")  # the deletion is on record, and its work has begun
+    del world.storage.blobs["ledger", f"datasets/{DATASET}.json"]
+    world.storage.messages.clear()
+    sweep.sweep(world.services)
+    world.clock.now += 2 * 3600
+    sweep.sweep(world.services)
+    world.run()
+    assert not [name for container, name in world.storage.blobs if container == "snapshots" and _is_own(name)]
+    assert _owned(world, DATASET) == {}
+    assert ("snapshots", f"{OTHER}/1.jsonl") in world.storage.blobs
+
+
+def _is_own(dropped: str) -> bool:
+    return dropped.startswith((f"{DATASET}/", f"{DATASET}."))
