@@ -12,6 +12,9 @@ import msgspec
 from shared.ledger.record import Struct
 from shared.ledger.states import ReleaseState
 
+# In the reason of a release that a person took back.
+WENT_BACK = " went back to "
+
 type CallResult = Literal["answered", "failed", "refused", "busy", "left"]
 
 # What the container of a deployment speaks: the OpenAI route; `/score` alone; `/score` of the generic MLflow image.

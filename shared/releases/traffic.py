@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import PermanentError
 from shared.ledger.engine import Announcement, StepResult
-from shared.ledger.release import CallComparison, Release, ReleaseOutcome, Stage
+from shared.ledger.release import WENT_BACK, CallComparison, Release, ReleaseOutcome, Stage
 from shared.ledger.rows import Dataset
 from shared.ledger.states import DatasetState, ReleaseState
 from shared.releases import endpoints, health, logs, outcomes
@@ -201,7 +201,7 @@ def _replaced(old: Release, candidate: Release, now: float) -> ReleaseOutcome:
     return ReleaseOutcome(
         state=ReleaseState.ROLLED_BACK if by else ReleaseState.RETIRED,
         at=now,
-        reason=f"{by} went back to {candidate.snapshot}" if by else "",
+        reason=f"{by}{WENT_BACK}{candidate.snapshot}" if by else "",
         attempt=old.attempt,
         gate=old.gate,
         stages=old.stages,

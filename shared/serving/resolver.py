@@ -114,7 +114,8 @@ class CallResolver:
         """Asks for a sleeping dataset to wake, once. Raises ApiError (503) where it will not wake by that."""
         name, settings = row.name, self._services.settings
         if row.live is None:
-            raise ApiError(503, "no_release", f"{name} has no release yet ({row.state})", 60)
+            how = f"`droptune show {name}` says what became of its newest snapshot"
+            raise ApiError(503, "no_release", f"{name} has no release yet ({row.state}): {how}", 60)
         if row.state != DatasetState.ASLEEP:
             return
         if not settings.wake_on_request:

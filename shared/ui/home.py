@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.ledger.release import WENT_BACK
 from shared.operations import damage, datasets, pages, status
 from shared.operations.paging import MOST
 from shared.operations.times import utc
@@ -85,8 +86,8 @@ def _of_datasets(found: list[DatasetSummary], listed: list[dict[str, Any]]) -> I
         if one.needs_attention:
             why = one.waiting or one.reason or "a step failed again and again"
             yield PersonTask(one.name, why, f"datasets/{one.name}", one.state, one.since)
-        if one.newest and one.newest_state in BAD:
-            why = reasons.get(one.newest) or f"its newest snapshot: {words(one.newest_state).lower()}"
+        why = reasons.get(one.newest or "") or f"its newest snapshot: {words(one.newest_state or '').lower()}"
+        if one.newest and one.newest_state in BAD and WENT_BACK not in why:  # who went back knows
             yield PersonTask(one.newest, why, f"snapshots/{one.newest}", one.newest_state)
 
 

@@ -11,11 +11,12 @@ import pytest
 from shared import naming
 from shared.ledger.cards import ENDED, Card
 from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.operations import actions
 from shared.runtime import Services
 from shared.ui import charts, dataset, home, lists, nights, snapshot, timeline, wording
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.counted_storage import CountedStorage
-from tests.fakes import START, World
+from tests.fakes import START, World, dialogues
 
 # Parts of a release that is not over.
 _RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
@@ -86,6 +87,19 @@ def test_what_waits_for_a_person_is_all_of_it_and_nothing_else() -> None:
     world.services.ledger.create(waiting)
     tasks = home.view(world.services).values["tasks"]
     assert [task.link for task in tasks] == ["datasets/stuck", f"snapshots/{old.id}", f"snapshots/{waiting.id}"]
+
+
+def test_a_release_that_a_person_took_back_waits_for_nobody() -> None:
+    world = World(settings={"rollback_keep_hours": 24})
+    for number, seed in enumerate(("", "next")):
+        world.clock.now += number
+        world.drop(f"{DATASET}/{number}.jsonl", dialogues(40, seed))
+        world.run(until=7200)
+    assert actions.ask(world.services, DATASET, "roll_back", "ada").done
+    world.run()
+    newest = max(world.states())
+    assert world.states()[newest] == "ROLLED_BACK"
+    assert home.view(world.services).values["tasks"] == []
 
 
 def test_a_timeline_has_what_the_dataset_did_for_this_snapshot_only() -> None:
