@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "1" * 40
+# What a stranger proposed: the Hub serves it by its id as well.
+PROPOSED = "2" * 40
 # Files by their paths, by the name of their dataset.
 type Datasets = Mapping[str, Mapping[str, bytes]]
 
@@ -67,6 +69,12 @@ class _HubHandler(BaseHTTPRequestHandler):
         files = self.server.datasets.get(name)
         if files is None:
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+        elif rest == ["refs"]:
+            branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}
+            self._json({"branches": [branch], "converts": [], "tags": [], "pullRequests": []})
+        elif rest[:1] == ["commits"]:
+            commit = {"id": COMMIT, "authors": [], "date": "2026-09-21T14:13:20.000Z", "title": "t", "message": "m"}
+            self._json([commit])
         elif rest[:1] == ["tree"]:
             self._json(_tree(files, "/".join(rest[2:]), query.get("recursive", [""])[0].lower() == "true"))
         else:

@@ -53,12 +53,24 @@ class Hub:
         return ""
 
     def commit(self, dataset: HubDataset) -> str:
-        """The commit that a revision (empty: the newest) is now."""
+        """The commit that a revision (empty: the newest) is now: a branch, a tag, or a commit of the main branch.
+
+        Anybody may open a pull request, whose commits the Hub serves as if they were the owner's: HubRefused.
+        """
         _load()
         from huggingface_hub import HfApi
 
-        with _translated(dataset.name):
-            return str(HfApi().dataset_info(dataset.name, revision=dataset.revision or None).sha)
+        hub, name, wanted = HfApi(), dataset.name, dataset.revision
+        with _translated(name):
+            if not wanted:
+                return str(hub.dataset_info(name).sha)
+            refs = hub.list_repo_refs(name, repo_type="dataset")
+            for ref in (*refs.branches, *refs.tags):
+                if wanted == ref.name:
+                    return str(ref.target_commit)
+            if any(commit.commit_id == wanted for commit in hub.list_repo_commits(name, repo_type="dataset")):
+                return wanted
+        raise HubRefused(f"{name} has no branch or tag {wanted[:100]}, and its main branch no commit of this id")
 
     def splits(self, dataset: HubDataset) -> Mapping[str, int]:
         """The splits by name, and of how many files each is made."""

@@ -20,7 +20,12 @@ class ImportBody(RequestModel):
     source: str = Field(pattern=_HUB_NAME, description="The dataset's name on the Hub, `owner/name`.")
     dataset: str = Field(max_length=41, description="The dataset here that it becomes a snapshot of.")
     subset: str = Field("", max_length=100, pattern=_WORD, description="Where the Hub's dataset has several.")
-    revision: str = Field("", max_length=100, pattern=_WORD, description="A branch, tag or commit; else the newest.")
+    revision: str = Field(
+        "",
+        max_length=100,
+        pattern=_WORD,
+        description="A branch, a tag, or a commit of the main branch; else the newest.",
+    )
     splits: tuple[SplitName, ...] = Field(
         (), max_length=10, description="Splits of the Hub's dataset; else the plain ones."
     )

@@ -15,7 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from tests.hub_server import COMMIT, hub_server
+from tests.hub_server import COMMIT, PROPOSED, hub_server
 
 ROOT = Path(__file__).parents[3]
 # Asks as an import does (the commit, the splits, their parts), for one part again, and for what is not there.
@@ -37,6 +37,13 @@ def words(part, parts):
 
 found["parts"] = [words(part, splits["train"]) for part in range(splits["train"])]
 found["again"], found["joined"] = words(1, 2), words(0, 1)
+def pinned(revision):
+    try:
+        return hub.commit(HubDataset("owner/alpaca", "", revision))
+    except HubRefused as error:
+        return str(error)
+
+found["pinned"] = {revision: pinned(revision) for revision in ("main", "1" * 40, "2" * 40, "refs/pr/1")}
 large = HubDataset("owner/large")
 found["large"] = sum(1 for _ in hub.rows(large, "train", 0, 1))
 for name in ("owner/nothing", "owner/broken"):
@@ -102,6 +109,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_a_revision_is_pinned_to_its_commit_and_splits_have_a_part_for_each_file(found: dict[str, Any]) -> None:
     assert (found["commit"], found["splits"]) == (COMMIT, {"train": 2, "test": 1})
+
+
+def test_what_a_stranger_proposed_is_no_revision(found: dict[str, Any]) -> None:
+    refused = "owner/alpaca has no branch or tag {}, and its main branch no commit of this id"
+    assert found["pinned"] == {
+        "main": COMMIT,
+        COMMIT: COMMIT,
+        PROPOSED: refused.format(PROPOSED),
+        "refs/pr/1": refused.format("refs/pr/1"),
+    }
 
 
 def test_parts_are_the_files_each_the_same_at_every_reading(found: dict[str, Any]) -> None:
