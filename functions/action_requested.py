@@ -131,6 +131,7 @@ def unpause_dataset(req: Request) -> Response:
     "POST",
     "night",
     status=202,
+    previews=True,
     errors=(401, 409, 503),
     query=(BY, ("dry", "`false`: for real; without it, it is only said what would be done.")),
 )

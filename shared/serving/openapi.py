@@ -92,12 +92,17 @@ def _schemas(routes: Sequence[ApiRoute]) -> dict[str, Any]:
 
 
 def _operation(route: ApiRoute) -> dict[str, Any]:
+    preview = {"200": {**_answer(route), "description": "What would be done."}} if route.previews else {}
     found: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
         "security": _SECURITY[route.caller],
         "parameters": _parameters(route),
-        "responses": {str(route.status): _answer(route), **{str(code): _error(route, code) for code in route.errors}},
+        "responses": {
+            **preview,
+            str(route.status): _answer(route),
+            **{str(code): _error(route, code) for code in route.errors},
+        },
     }
     if route.body:
         found["requestBody"] = {"required": True, "content": _json(route.body)}

@@ -28,7 +28,7 @@ PAGE = (
 class ApiRoute:
     """One route. `body` is a model of `requests`, `answer` and `streams` of `protocol`; `query`: name, text.
 
-    `media`: the type of an answer that is no model.
+    `media`: the type of an answer that is no model. `previews`: it answers 200 where it only says what would be done.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -40,6 +40,7 @@ class ApiRoute:
     answer: str = ""
     streams: str = ""
     status: int = 200
+    previews: bool = False
     query: tuple[tuple[str, str], ...] = ()
     media: str = "application/json"
 

@@ -235,7 +235,7 @@ DEFECTS: dict[str, Defect] = {
     ),
     "the gate is blind": Defect(67, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
     "the limits are ignored": Defect(11, ("runs beside", "within a day"), _Spendthrift),
-    "leases keep nobody out": Defect(232, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
+    "leases keep nobody out": Defect(485, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
     "intents are not written": Defect(
         4,
         patches=(
@@ -246,7 +246,7 @@ DEFECTS: dict[str, Defect] = {
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
     "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
     "cards are written for nobody": Defect(8, ("nothing moves it", "overdue", "settles"), _Cardless),
-    "nobody looks after notices": Defect(38, ("is told",), patches=((publish, "empty", lambda *what: None),)),
+    "nobody looks after notices": Defect(162, ("is told",), patches=((publish, "empty", lambda *what: None),)),
     "a notice has a new id at each attempt": Defect(
         6, ("is told",), patches=((naming, "notice", lambda *what: f"{next(_COUNT)}"),)
     ),
