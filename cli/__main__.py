@@ -8,6 +8,7 @@ loaded when they run, so that help and completion come at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,17 @@ SnapshotName = Annotated[
 ]
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or one of its snapshots.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.callback()
+def choose_app(
+    address: Annotated[
+        str, typer.Option("--app", metavar="URL", help="The app to talk to, with DROPTUNE_KEY; else DROPTUNE_APP.")
+    ] = "",
+) -> None:
+    """Drop chat data, get a fine-tuned model that answers."""
+    if address:
+        os.environ["DROPTUNE_APP"] = address
 
 
 @app.command(context_settings=PASS_ON)

@@ -31,3 +31,11 @@ def test_installed_without_its_extra_it_says_how_to_install_it(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "cli.__main__")
     with pytest.raises(SystemExit, match=r"lacks typer: install it .* pipx install '\.\[cli\]'"):
         installed.main()
+
+
+def test_an_app_can_be_named_for_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DROPTUNE_APP", "https://other.example.net")
+    monkeypatch.setenv("DROPTUNE_KEY", "k")
+    asked = CliRunner().invoke(app, ["--app", "mine.example.net", "ls"])
+    assert asked.exit_code == 2
+    assert "must be an address that begins with https://, not 'mine.example.net'" in asked.stderr
