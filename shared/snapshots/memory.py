@@ -37,10 +37,6 @@ class NoRoom(NotReady):
         super().__init__("waits for memory: other snapshots are validated in the same process", ASK_AGAIN)
 
 
-# What a check of less held is not worth the look through all of a large process's memory.
-_WORTH_IT = 40 * 2**20
-
-
 class MemoryBound:
     """What the validations of a process take."""
 
@@ -68,8 +64,7 @@ class MemoryBound:
         try:
             yield
         finally:
-            if size >= _WORTH_IT:
-                give_back()
+            give_back()
             with self._lock:
                 self.taken -= size
                 self._running -= 1

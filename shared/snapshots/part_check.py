@@ -154,11 +154,12 @@ class PartCheck:
             self._hint()
             return "given up"
         try:
+            chunk = self._with_text(number, again)
             if not again:
-                self._unpack(number, trouble, lease)
+                self._unpack(number, chunk, trouble, lease)
             trouble.begun = True
             self.results.put_trouble(number, trouble)
-            result = self._read(number, lease, again)
+            result = self._read(number, chunk, lease, again)
         except LeaseHeld:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the step has to learn of it
@@ -169,13 +170,17 @@ class PartCheck:
         self.results.forget_trouble(number)
         return "staged again" if again else "checked"
 
-    def _unpack(self, number: int, trouble: Trouble, lease: HeldLease) -> None:
-        """Goes to where the text of a part of a gzip file begins, which may take longer than its check."""
-        chunk = self._with_text(number, again=False)
-        text, (start, end) = self._opened(chunk), chunk.text
-        if text is not None and text.at < start and start != end:
-            trouble.unpacked += 1
-            self.results.put_trouble(number, trouble)
+    def _unpack(self, number: int, chunk: Chunk, trouble: Trouble, lease: HeldLease) -> None:
+        """Goes to where the text of a part of a gzip file begins, which may take longer than its check.
+
+        That it was begun is on record before the file is opened, which may be what ends the worker.
+        """
+        start, end = chunk.text
+        if start in (0, end) or (self._text is not None and self._text.at == start):
+            return
+        trouble.unpacked += 1
+        self.results.put_trouble(number, trouble)
+        if text := self._opened(chunk):
             text.heartbeat = lease.check
             text.skip_to(start)
 
@@ -189,8 +194,8 @@ class PartCheck:
         self._hint()
         return "failed"
 
-    def _read(self, number: int, lease: HeldLease, again: bool) -> ChunkResult:
-        inputs, chunk = self.inputs, self._with_text(number, again)
+    def _read(self, number: int, chunk: Chunk, lease: HeldLease, again: bool) -> ChunkResult:
+        inputs = self.inputs
         quarantine = self.results.bad_rows_of(number)
         result = check_chunk(
             inputs.sources,
@@ -210,7 +215,10 @@ class PartCheck:
 
     def _with_text(self, number: int, again: bool) -> Chunk:
         """The part; of a gzip file with where its text begins, and where that ended when it was read before."""
-        part, known = self.parts[number], self.results.result(checked(number)).text_end if again else None
+        part = self.parts[number]
+        if part.source.known_format != "jsonl.gz":
+            return part
+        known = self.results.result(checked(number)).text_end if again else None
         if part.goes_on:
             return going_on(part, self.results.result(checked(number - 1)), known)
         return replace(part, text=(0, known))

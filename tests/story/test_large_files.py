@@ -9,10 +9,12 @@ import random
 import re
 from typing import Any
 
+import pytest
+
 from shared.operations import actions, steps
 from shared.snapshots.inputs import inputs_of
 from shared.snapshots.memory import OF_THIS_PROCESS
-from shared.snapshots.part_results import Trouble, results_of
+from shared.snapshots.part_results import MOST_LOST, MOST_UNPACKED, Trouble, results_of
 from shared.snapshots.training_config import resolve
 from tests.fakes import Killed, World, dialogues
 from tests.story.parts import alone, asked_for, checked_files, dropped, quarantined, report, same
@@ -170,6 +172,39 @@ def test_who_is_lost_on_the_way_to_a_part_of_a_gzip_file_says_nothing_of_that_pa
     world.run(until=86_400)
     same(world, alone({"train-0.jsonl.gz": ZIPPED}, **SKIPS_BAD))
     assert opens > 8
+
+
+@pytest.mark.parametrize("good", [0, 1], ids=["the first time", "later"])
+def test_a_gzip_file_whose_opening_ends_the_worker_is_given_up(good: int) -> None:
+    world = dropped({"train-0.jsonl.gz": ZIPPED}, **SKIPS_BAD)
+    opened, opens = world.storage.open, 0
+
+    def deadly(container: str, name: str, etag: str) -> Any:
+        nonlocal opens
+        if not name.endswith(".gz"):
+            return opened(container, name, etag)
+        opens += 1
+        if opens > good:
+            world.process.alive = False
+            raise Killed
+        file = io.BytesIO(opened(container, name, etag).read())
+        read = file.read
+
+        def read_half(size: int | None = -1, /) -> bytes:
+            if file.tell() >= len(ZIPPED) // 2:
+                world.process.alive = False
+                raise Killed
+            return read(size)
+
+        file.read = read_half  # type: ignore[method-assign]
+        return file
+
+    world.storage.open = deadly  # type: ignore[method-assign]
+    world.run(until=86_400)
+    (row,) = world.snapshots()
+    assert row["state"] == "REJECTED"
+    assert "train-0.jsonl.gz" in row["reason"]
+    assert opens == 5 if not good else 5 < opens <= 1 + MOST_UNPACKED + MOST_LOST
 
 
 def test_a_row_of_a_gzip_file_that_ends_its_worker_is_named_by_its_part() -> None:
