@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from cli import requesting
+from cli.arguments import Json, SnapshotName
 from cli.failures import MEANINGS, CommandFailed, Exit
 from cli.importing import import_
 from cli.preparing.command import prepare
 from cli.session import app_client as _client
 from cli.session import failures as _failures
-
-if TYPE_CHECKING:
-    from cli.client import AppClient
 
 _STATUSES = "\n\n".join(f"{status.value}  {meaning}" for status, meaning in MEANINGS.items())
 app = typer.Typer(
@@ -35,11 +33,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-SnapshotName = Annotated[
-    str, typer.Argument(metavar="SNAPSHOT", help="An id, the beginning of one, or a dataset for its newest snapshot.")
-]
-DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or one of its snapshots.")]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -216,70 +209,8 @@ def _read_question() -> str:
         return ""
 
 
-@app.command()
-def retry(snapshot: SnapshotName, as_json: Json = False) -> None:
-    """Go on with a snapshot that failed, or that waits for a person."""
-    _request("snapshots/{name}/retry", _snapshot, snapshot, as_json)
-
-
-@app.command()
-def override(
-    snapshot: SnapshotName,
-    what: Annotated[str, typer.Option(help="Names of checks, with commas between; default: those that block it.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Excuse checks for one snapshot, on record, and take it after all."""
-    _request("snapshots/{name}/override", _snapshot, snapshot, as_json, **({"what": what} if what else {}))
-
-
-@app.command()
-def cancel(
-    snapshot: SnapshotName,
-    reason: Annotated[str, typer.Option(help="Why, in words: it is kept with the snapshot.")] = "",
-    as_json: Json = False,
-) -> None:
-    """End a snapshot that does not serve yet: its job is canceled, or its release taken back."""
-    _request("snapshots/{name}/cancel", _snapshot, snapshot, as_json, **({"reason": reason} if reason else {}))
-
-
-@app.command()
-def sleep(dataset: DatasetName, as_json: Json = False) -> None:
-    """Remove a live dataset's endpoint, which costs money; its model is kept."""
-    _request("datasets/{name}/sleep", _dataset, dataset, as_json)
-
-
-@app.command()
-def wake(dataset: DatasetName, as_json: Json = False) -> None:
-    """Make a sleeping dataset's endpoint again."""
-    _request("datasets/{name}/wake", _dataset, dataset, as_json)
-
-
-@app.command()
-def rollback(dataset: DatasetName, as_json: Json = False) -> None:
-    """Go back to the release before; during a rollout, take the candidate back."""
-    _request("datasets/{name}/rollback", _dataset, dataset, as_json)
-
-
-@app.command()
-def resume(dataset: DatasetName, as_json: Json = False) -> None:
-    """Go on with a dataset that waits for a person."""
-    _request("datasets/{name}/resume", _dataset, dataset, as_json)
-
-
-@app.command()
-def pause(
-    dataset: DatasetName,
-    reason: Annotated[str, typer.Option(help="Why, in words: it is kept with the dataset.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Have a dataset begin nothing that costs money: new snapshots are checked and wait, what serves goes on."""
-    _request("datasets/{name}/pause", _dataset, dataset, as_json, **({"reason": reason} if reason else {}))
-
-
-@app.command()
-def unpause(dataset: DatasetName, as_json: Json = False) -> None:
-    """Have a paused dataset go on; the newest of what waited is taken first."""
-    _request("datasets/{name}/unpause", _dataset, dataset, as_json)
+for command in requesting.COMMANDS:
+    app.command()(command)
 
 
 @app.command()
@@ -351,28 +282,6 @@ def settings(context: typer.Context) -> None:
     from cli.settings import main
 
     raise typer.Exit(main(context.args))
-
-
-def _snapshot(client: AppClient, name: str) -> str:
-    return client.snapshot_id(name)
-
-
-def _dataset(client: AppClient, name: str) -> str:
-    return client.dataset_name(name)
-
-
-def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as_json: bool, **query: str) -> None:
-    """Asks the app for something, and prints what it says will happen."""
-    import getpass
-
-    from cli import printing
-
-    with _client() as client:
-        found: Any = client.post(route.format(name=resolve(client, name)), by=getpass.getuser(), **query)
-    if as_json:
-        printing.print_json(found)
-    else:
-        printing.print_line(found["message"])
 
 
 if __name__ == "__main__":

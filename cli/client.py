@@ -45,29 +45,23 @@ class AppClient:
 
     def get(self, path: str, **query: str) -> Any:
         """The JSON of a route. Raises CommandFailed."""
-        return self._send("GET", path, query).json()
+        return self.send("GET", path, **query)
 
-    def post(self, path: str, **query: str) -> Any:
+    def post(self, path: str, body: Any = None, **query: str) -> Any:
         """Asks for something to be done; the JSON of the answer. Raises CommandFailed, also when it is declined."""
-        return self._send("POST", path, query).json()
+        return self.send("POST", path, body, **query)
 
-    def send(self, method: str, path: str, **query: str) -> Any:
-        """The same with any method. Raises CommandFailed."""
-        return self._send(method, path, query).json()
-
-    def post_json(self, path: str, body: Any, **query: str) -> Any:
-        """The same with a body."""
-        return self._send("POST", path, query, body).json()
-
-    def _send(self, method: str, path: str, query: dict[str, str], body: Any = None) -> httpx.Response:
+    def send(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """The same with any method. A value of the query that is empty is not sent. Raises CommandFailed."""
         import httpx
 
+        given = {name: value for name, value in query.items() if value}
         try:
-            response = self.http.request(method, path, params=query, json=body)
+            response = self.http.request(method, path, params=given, json=body)
         except httpx.HTTPError as error:
             raise self.unreachable(error) from error
         raise_for(response)
-        return response
+        return response.json()
 
     def unreachable(self, error: Exception) -> CommandFailed:
         """What to say when nothing answers."""
@@ -80,9 +74,7 @@ class AppClient:
 
     def snapshots(self, dataset: str = "") -> list[dict[str, Any]]:
         """The newest snapshots, newest first; of one dataset, if it is named."""
-        found: list[dict[str, Any]] = self.get(
-            "snapshots", limit=MOST_LISTED, **({"dataset": dataset} if dataset else {})
-        )["snapshots"]
+        found: list[dict[str, Any]] = self.get("snapshots", limit=MOST_LISTED, dataset=dataset)["snapshots"]
         return found
 
     def snapshot_id(self, name: str) -> str:

@@ -16,8 +16,7 @@ _COLUMNS = ("training h", "training", "serving h", "serving", "in all")
 
 def costs(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
     """What each dataset cost in a month, or each snapshot of one; then what is not in it."""
-    given = {name: value for name, value in asked.items() if value}
-    found = client.get(f"costs/{dataset}", **given) if dataset else client.get("costs", **given)
+    found = client.get(f"costs/{dataset}" if dataset else "costs", **asked)
     if as_json:
         printing.print_json(found)
         return
@@ -38,13 +37,12 @@ def costs(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
     for text in found["unknown"]:
         printing.print_line(f"not known: {text}; {found['total']['unpriced_hours']:g} h have no price")
     printing.print_line(f"not counted: {'; '.join(found['not_counted'])}")
-    if found.get("next"):
-        printing.print_line(f"there are more: add --before {found['next']}")
+    printing.print_next(found)
 
 
 def nights(client: AppClient, as_json: bool, **asked: str) -> None:
     """The nightly rounds, newest first, with the money that each saved."""
-    found = client.get("nights", **{name: value for name, value in asked.items() if value})
+    found = client.get("nights", **asked)
     if as_json:
         printing.print_json(found)
         return
@@ -61,8 +59,7 @@ def nights(client: AppClient, as_json: bool, **asked: str) -> None:
         printing.print_table(("night", "asleep h", "saved", "what was found"), rows)
     else:
         printing.print_line("there was no nightly round yet")
-    if found.get("next"):
-        printing.print_line(f"there are more: add --before {found['next']}")
+    printing.print_next(found)
 
 
 def cost_beforehand(client: AppClient, report: ValidationReport) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.arguments import Json
 from cli.failures import CommandFailed, Exit
 from cli.preparing import command as prepare
 from cli.session import app_client
@@ -47,14 +48,14 @@ def import_(
     hyperparameter: prepare.Hyperparameters = None,
     note: prepare.Note = "",
     watch: Watch = True,
-    as_json: prepare.Json = False,
+    as_json: Json = False,
 ) -> None:
     """Have the app import a dataset of the Hub, as far as IMPORT_SOURCES allows it."""
     from cli import printing
 
     with app_client() as client:
         body = asked(context.params)
-        answer = client.post_json("imports", body, by=getpass.getuser())
+        answer = client.post("imports", body, by=getpass.getuser())
         if not watch:
             if as_json:
                 printing.print_json(answer)

@@ -133,3 +133,9 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def print_next(page: dict[str, Any]) -> None:
+    """Says how the list goes on, if it does."""
+    if page.get("next"):
+        print_line(f"there are more: add --before {page['next']}")

@@ -16,7 +16,7 @@ _NOTHING = "nothing was dropped yet: `droptune drop FILE`"
 
 def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
     """The newest snapshots, of one dataset if it is named; then uploads that were refused."""
-    found = client.get("snapshots", **({"dataset": dataset} if dataset else {}), **_given(asked))
+    found = client.get("snapshots", dataset=dataset, **asked)
     if as_json:
         printing.print_json(found)
         return
@@ -28,7 +28,7 @@ def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str)
         printing.print_table(("snapshot", "state", "dropped", "why"), rows)
     else:
         printing.print_line(_NOTHING if not any(asked.values()) else "no snapshot is like that")
-    _print_next(found)
+    printing.print_next(found)
     for one in found.get("imports", []):
         printing.print_line(f"import {one['id']} of {one['source']}: {one['state']}, {printing.ago(one['asked_at'])}")
     for one in found.get("refused", []):
@@ -37,7 +37,7 @@ def list_snapshots(client: AppClient, dataset: str, as_json: bool, **asked: str)
 
 def list_refusals(client: AppClient, dataset: str, as_json: bool, **asked: str) -> None:
     """The uploads that make no snapshot, of one dataset if it is named."""
-    found = client.get("refusals", **({"dataset": dataset} if dataset else {}), **_given(asked))
+    found = client.get("refusals", dataset=dataset, **asked)
     if as_json:
         printing.print_json(found)
         return
@@ -45,12 +45,12 @@ def list_refusals(client: AppClient, dataset: str, as_json: bool, **asked: str) 
         printing.print_line(f"{printing.ago(one['at'])}: {one['reason']}")
     if not found["refused"]:
         printing.print_line("no upload was refused")
-    _print_next(found)
+    printing.print_next(found)
 
 
 def list_datasets(client: AppClient, as_json: bool, **asked: str) -> None:
     """What is served, on how many machines and for how much, and until when."""
-    found = client.get("datasets", **_given(asked))
+    found = client.get("datasets", **asked)
     if as_json:
         printing.print_json(found)
         return
@@ -76,20 +76,11 @@ def list_datasets(client: AppClient, as_json: bool, **asked: str) -> None:
         printing.print_line(f"{counted}: {hour} an hour, {month} in {found['month']}")
     else:
         printing.print_line(_NOTHING if not any(asked.values()) else "no dataset is like that")
-    _print_next(found)
-
-
-def _given(asked: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in asked.items() if value}
+    printing.print_next(found)
 
 
 def _machines(machines: dict[str, Any]) -> str:
     return f"{machines['count']} x {machines['size'].removeprefix('Standard_')}" if machines["count"] else "-"
-
-
-def _print_next(page: dict[str, Any]) -> None:
-    if page.get("next"):
-        printing.print_line(f"there are more: add --before {page['next']}")
 
 
 def show(client: AppClient, snapshot: str, as_json: bool) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cli.arguments import Json
+
 
 class FileEnding(StrEnum):
     """What `prepare` can write."""
@@ -40,7 +42,6 @@ BaseModel = Annotated[str, typer.Option(help="The model to train, for snapshot.j
 Version = Annotated[str, typer.Option(help="The version of that model.")]
 Hyperparameters = Annotated[list[str] | None, typer.Option(help="NAME=VALUE, for snapshot.json; may be repeated.")]
 Note = Annotated[str, typer.Option(help="What the snapshot is, for snapshot.json.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def prepare(

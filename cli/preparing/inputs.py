@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.preparing.containers import CannotRead, arrow_rows, container_of
+from cli.preparing.containers import container_of
+from cli.preparing.readers import CannotRead, arrow_rows
 from shared.chatdata import split_choice
 from shared.chatdata.formats import CONVERTIBLE, is_convertible, printable
 from shared.chatdata.split_choice import Undecided

@@ -175,7 +175,7 @@ def test_a_document_is_read_a_piece_at_a_time(
     size: int, pieces: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where every piece ends inside a row, and where a row is longer than a piece."""
-    monkeypatch.setattr("cli.preparing.containers._CHUNK", 7)
+    monkeypatch.setattr("cli.preparing.readers._CHUNK", 7)
     rows = [{"question": f'{n} \\" ]}} {{' * size, "answer": "ä"} for n in range(10)]
     text = json.dumps(rows) if pieces == "array" else "".join(json.dumps(row, indent=1) for row in rows)
     (tmp_path / "rows.json").write_text(text)
