@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 COMMIT = "1" * 40
 # What a stranger proposed: the Hub serves it by its id as well.
 PROPOSED = "2" * 40
+# What the tag v1 is, of a branch that was deleted.
+TAGGED = "3" * 40
 # Files by their paths, by the name of their dataset.
 type Datasets = Mapping[str, Mapping[str, bytes]]
 
@@ -71,7 +73,8 @@ class _HubHandler(BaseHTTPRequestHandler):
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         elif rest == ["refs"]:
             branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}
-            self._json({"branches": [branch], "converts": [], "tags": [], "pullRequests": []})
+            tag = {"name": "v1", "ref": "refs/tags/v1", "targetCommit": TAGGED}
+            self._json({"branches": [branch], "converts": [], "tags": [tag], "pullRequests": []})
         elif rest[:1] == ["commits"]:
             commit = {"id": COMMIT, "authors": [], "date": "2026-09-21T14:13:20.000Z", "title": "t", "message": "m"}
             self._json([commit])

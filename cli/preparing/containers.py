@@ -90,9 +90,10 @@ def _refuse_other_files(file: Path, head: bytes) -> None:
         what = shape.found if shape else other.found
         raise CannotRead(f"{file}: it is {what}; rows are read from JSON, CSV, parquet and Arrow files") from None
     shape = file_shape(head, len(head) < HEAD_BYTES)
-    if shape and shape.found.startswith(("text in UTF", "a page of", "a TAR", "an Excel", "typographic")):
-        how = f"; --encoding {shape.found[8:].lower()} reads it" if shape.found.startswith("text in") else ""
-        raise CannotRead(f"{file}: it is {shape.found}{how}")
+    if shape and shape.coding:
+        raise CannotRead(f"{file}: it is {shape.found}; --encoding {shape.coding} reads it")
+    if shape and shape.found.startswith(("a page of", "a TAR", "an Excel", "typographic")):
+        raise CannotRead(f"{file}: it is {shape.found}")
 
 
 def _decoded(file: Path, head: bytes, encoding: str) -> str:

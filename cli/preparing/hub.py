@@ -6,12 +6,10 @@ That the Hub cannot be reached is said within a second. Left to itself, `dataset
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cli.preparing.inputs import CannotPrepare, InputPart, chosen_splits
 from shared.errors import ServiceBusy
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from shared.azure.hub import Hub, HubDataset
     from shared.chatdata.splits import Split
 
-_PATIENCE = 1.0
+PATIENCE = 1.0
 """Seconds within which a connection to the Hub (or to the proxy before it) is there, or the Hub is out of reach."""
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -70,48 +68,11 @@ def require_hub(name: str) -> None:
     )
     if off:
         raise CannotPrepare(f"{_no_file(name)} the Hub is switched off ({off})")
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    host, port = _first_hop(endpoint)
-    failure = _within(_PATIENCE, lambda: _connect(host, port))
-    if failure:
-        raise CannotPrepare(f"{_no_file(name)} {endpoint} cannot be reached ({failure}); HF_ENDPOINT names a mirror")
+    from shared.azure.hub import Hub, endpoint
+
+    if why := Hub().unreachable(PATIENCE):
+        raise CannotPrepare(f"{_no_file(name)} {endpoint()} cannot be reached ({why}); HF_ENDPOINT names a mirror")
 
 
 def _no_file(name: str) -> str:
     return f"there is no file or folder {name}; it may be a dataset on the Hub, but"
-
-
-def _first_hop(endpoint: str) -> tuple[str, int]:
-    """Where a connection to the Hub goes first: to itself, or to the proxy of the environment."""
-    from urllib.request import getproxies, proxy_bypass
-
-    address = urlsplit(endpoint)
-    host = address.hostname or ""
-    proxy = getproxies().get(address.scheme, "")
-    if proxy and not proxy_bypass(host):
-        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        host = address.hostname or ""
-    return host, address.port or (443 if address.scheme == "https" else 80)
-
-
-def _connect(host: str, port: int) -> None:
-    import socket
-
-    socket.create_connection((host, port), timeout=_PATIENCE).close()
-
-
-def _within(seconds: float, act: Callable[[], None]) -> str:
-    """Why an act failed, or that it takes too long; empty if it was done. Asking a name server has no time limit."""
-    ended: list[str] = []
-
-    def attempt() -> None:
-        try:
-            act()
-            ended.append("")
-        except OSError as error:
-            ended.append(error.strerror or str(error))
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return ended[0] if ended else f"no connection within {seconds:g} s"

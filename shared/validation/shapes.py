@@ -39,6 +39,8 @@ class FileShape(NamedTuple):
     expected: str
     is_no_json: bool = False
     """Whether it is nothing better known than lines that are no JSON."""
+    coding: str = ""
+    """What the text is written in, by Python's name for it, where that is no UTF-8."""
 
 
 _PYTHON = (
@@ -68,11 +70,9 @@ def file_shape(head: bytes, is_whole: bool) -> FileShape | None:
     if head[257:262] == b"ustar":
         return FileShape("a TAR archive", f"{_ROWS}; `tar -xf FILE` gets what is in it")
     if coding := _coding(head):
-        found, how = (
-            coding.upper()[:6],
-            f"iconv -f {coding[:-3].upper()}{coding[-2:].upper()} -t UTF-8 FILE > ROWS.jsonl",
-        )
-        return FileShape(f"text in {found}", f"UTF-8; `{how}` writes it so")
+        family, _, order = coding.upper().rpartition("-")
+        how = f"iconv -f {family}{order} -t UTF-8 FILE > ROWS.jsonl"
+        return FileShape(f"text in {family}", f"UTF-8; `{how}` writes it so", coding=coding)
     if _MARKUP.match(start):
         kind = "XML" if start[:5].lower() == b"<?xml" else "HTML or XML"
         return FileShape(f"a page of {kind}", "the data itself; a download link may lead to a page instead of a file")

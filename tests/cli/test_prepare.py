@@ -116,6 +116,15 @@ def test_an_encoding_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:
     assert prepared(tmp_path / "rows.csv", tmp_path / "out", "--encoding", "cp1252") == dialogues(30)
 
 
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", [jsonl(pairs(30)).decode(), csv_of(pairs(30))], ids=["jsonl", "csv"])
+def test_the_encoding_that_is_named_for_text_without_a_mark_reads_it(coding: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.txt").write_bytes(text.encode(coding))
+    refused = run(tmp_path / "rows.txt", "--out", tmp_path / "out").stderr
+    assert f"--encoding {coding} reads it" in refused
+    assert prepared(tmp_path / "rows.txt", tmp_path / "out", "--encoding", coding) == dialogues(30)
+
+
 def test_a_line_that_is_no_utf_8_is_left_out_and_a_file_that_is_none_is_asked_about(tmp_path: Path) -> None:
     lines = jsonl(pairs(30)).splitlines(keepends=True)
     lines[20] = lines[20].replace(b"Frage", b"\xe4")
@@ -494,7 +503,7 @@ def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytes
         over.wait()
         raise OSError("nobody waits any more")
 
-    monkeypatch.setattr(hub, "_PATIENCE", 0.01)
+    monkeypatch.setattr(hub, "PATIENCE", 0.01)
     monkeypatch.setattr(socket, "create_connection", never)
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
     with pytest.raises(CannotPrepare, match="no connection within"):

@@ -6,16 +6,21 @@ import io
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from tests.hub_server import COMMIT, PROPOSED, hub_server
+from shared.azure.hub import Hub, HubRefused, _translation
+from shared.errors import ServiceBusy
+from tests.hub_server import COMMIT, PROPOSED, TAGGED, hub_server
 
 ROOT = Path(__file__).parents[3]
 # Asks as an import does (the commit, the splits, their parts), for one part again, and for what is not there.
@@ -43,10 +48,13 @@ def pinned(revision):
     except HubRefused as error:
         return str(error)
 
-found["pinned"] = {revision: pinned(revision) for revision in ("main", "1" * 40, "2" * 40, "refs/pr/1")}
+found["pinned"] = {revision: pinned(revision) for revision in ("main", "v1", "1" * 40, "2" * 40, "3" * 40, "refs/pr/1")}
+from huggingface_hub import HfFileSystem
+found["kept"] = sum(len(one.dircache) for one in HfFileSystem._cache.values())
 large = HubDataset("owner/large")
 found["large"] = sum(1 for _ in hub.rows(large, "train", 0, 1))
-for name in ("owner/nothing", "owner/broken"):
+for name in ("nothing", "broken", "packed", "readme", "empty", "weights", "program"):
+    name = f"owner/{name}"
     try:
         splits = hub.splits(HubDataset(name))
         found[name] = [list(hub.rows(HubDataset(name), split, 0, 1)) for split in splits]
@@ -89,6 +97,11 @@ DATASETS = {
     },
     "owner/large": {"data/train-00000-of-00001.parquet": _large()},
     "owner/broken": {"data/train-00000-of-00001.parquet": b"PAR1 no parquet at all PAR1"},
+    "owner/packed": {"train.jsonl.gz": b"\x1f\x8b\x08\0 no gzip at all"},
+    "owner/readme": {"README.md": b"# Nothing\n"},
+    "owner/empty": {"train.jsonl": b""},
+    "owner/weights": {"README.md": b"# Weights\n", "model.safetensors": b"w"},
+    "owner/program": {"README.md": b"# Program\n", "program.py": b"import datasets\n"},
 }
 
 
@@ -112,10 +125,12 @@ def test_a_revision_is_pinned_to_its_commit_and_splits_have_a_part_for_each_file
 
 
 def test_what_a_stranger_proposed_is_no_revision(found: dict[str, Any]) -> None:
-    refused = "owner/alpaca has no branch or tag {}, and its main branch no commit of this id"
+    refused = "owner/alpaca has no branch or tag {}, and no commit of this id on its main branch"
     assert found["pinned"] == {
         "main": COMMIT,
+        "v1": TAGGED,
         COMMIT: COMMIT,
+        TAGGED: TAGGED,
         PROPOSED: refused.format(PROPOSED),
         "refs/pr/1": refused.format("refs/pr/1"),
     }
@@ -131,6 +146,80 @@ def test_parts_are_the_files_each_the_same_at_every_reading(found: dict[str, Any
 def test_what_is_not_there_and_what_is_no_data_are_refused_for_good(found: dict[str, Any]) -> None:
     assert found["owner/nothing"].startswith("HubRefused: on the Hub is no dataset owner/nothing")
     assert found["owner/broken"].startswith("HubRefused: owner/broken cannot be read")
+
+
+def test_a_repository_without_rows_is_refused_for_good_with_the_reason(found: dict[str, Any]) -> None:
+    for name in ("owner/readme", "owner/empty", "owner/weights"):
+        assert found[name].startswith(f"HubRefused: {name} has no rows: no file of JSON"), found[name]
+    assert found["owner/program"].startswith("HubRefused: owner/program is made by a program of its own")
+    assert found["owner/packed"].startswith("HubRefused: owner/packed cannot be read")
+
+
+def test_a_listing_is_not_kept_when_the_next_import_begins(found: dict[str, Any]) -> None:
+    assert found["kept"] == 0
+
+
+def _answer(status: int) -> Exception:
+    error = httpx.HTTPError(f"HTTP {status}")
+    error.response = httpx.Response(status)  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (_answer(403), HubRefused),
+        (_answer(451), HubRefused),
+        (_answer(408), ServiceBusy),
+        (_answer(429), ServiceBusy),
+        (_answer(503), ServiceBusy),
+        (ImportError("To support encoding images, please install 'Pillow'."), HubRefused),
+        (NotImplementedError("Extraction protocol"), HubRefused),
+        (EOFError("Compressed file ended"), HubRefused),
+        (pa.ArrowInvalid("no parquet"), HubRefused),
+        (pa.ArrowNotImplementedError("no such cast"), HubRefused),
+        (MemoryError(), ServiceBusy),
+        (httpx.ConnectTimeout("slow"), ServiceBusy),
+        (ConnectionResetError("gone"), ServiceBusy),
+        (RuntimeError("the client has been closed"), ServiceBusy),
+    ],
+    ids=repr,
+)
+def test_what_no_repeat_will_help_is_told_from_what_may_pass(error: Exception, kind: type[Exception]) -> None:
+    assert type(_translation("owner/data", error)) is kind
+
+
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+def test_where_a_proxy_is_set_it_is_the_proxy_that_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    _no_proxies(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert Hub().unreachable() == "127.0.0.1: Connection refused"
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"127.0.0.1:{proxy.getsockname()[1]}"
+        for name, value in (("http_proxy", f"http://{address}"), ("all_proxy", address)):
+            with monkeypatch.context() as environment:
+                environment.setenv(name, value)
+                assert Hub().unreachable() == ""
+                environment.setenv("no_proxy", "127.0.0.1")
+                assert Hub().unreachable() == "127.0.0.1: Connection refused"
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _no_proxies(monkeypatch)
+    over = threading.Event()
+
+    def never(*_: Any, **__: Any) -> Any:
+        over.wait()
+        raise OSError("nobody waits any more")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    assert Hub().unreachable(0.01) == "hub.invalid: no connection within 0.01 s"
+    over.set()
 
 
 def test_of_a_large_file_no_more_is_asked_for_at_once_than_is_needed_next(found: dict[str, Any]) -> None:
