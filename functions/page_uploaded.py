@@ -95,7 +95,7 @@ async def _take(req: Request, visitor: Visitor, fields: dict[str, str], most: in
 
 async def _write(upload: PageUpload, data: bytes) -> None:
     """Keeps some bytes; a thread of its own waits for storage."""
-    if upload.is_full:
+    if upload.sends_soon:
         await asyncio.to_thread(upload.write, data)
     else:
         upload.write(data)

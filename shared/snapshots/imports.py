@@ -7,7 +7,6 @@ that dies costs the part it was at, which is written anew, the same. Repeating a
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import logging
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.azure.hub import HubDataset
+from shared.azure.storage.blocks import BlockWriter
 from shared.chatdata.split_choice import chosen_splits
 from shared.conversion import ColumnChoice
 from shared.conversion.choice import decided_reading
@@ -44,7 +44,6 @@ MOST_TRIES = 5
 _LOOK_SECONDS = 60.0
 # A split becomes so many files at most: a snapshot has 1000.
 MOST_PARTS = 300
-_BLOCK_BYTES = 4 << 20
 # How many rows are read between two looks at the clock and the lease.
 _ROWS_BETWEEN = 500
 # One part may take so long (s): an invocation ends after half an hour (host.json).
@@ -179,25 +178,27 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
     """The next part is written, if its split is not full yet; with what became of its rows."""
     wanted, (split, part) = record.request, _part(record)
     counts, room = RowCounts(), _room(record, split)
-    writer = _FileWriter(services, f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl")
+    name, rows = f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl", 0
+    file = BlockWriter(services.storage, intake.CONTAINER, name)
     if room is None or room > 0:
         source = HubDataset(wanted.source, wanted.subset, record.revision)
-        rows = _in_time(services, record, services.hub.rows(source, split.name, part, split.parts), lease)
+        read = _in_time(services, record, services.hub.rows(source, split.name, part, split.parts), lease)
         seed = int(naming.short_hash(str(wanted.seed), split.name, str(part)), 16)
-        lines = Pipeline(split.reading).lines(sampled(rows, wanted.fraction, seed, counts), counts)
+        lines = Pipeline(split.reading).lines(sampled(read, wanted.fraction, seed, counts), counts)
         for line in islice(_within(services, record, lines), room):
-            writer.add(line)
+            file.write(line)
+            rows += 1
         lease.check()
-        writer.finish()
-    written = {**record.written, split.split: record.written.get(split.split, 0) + writer.rows}
+        file.commit()
+    written = {**record.written, split.split: record.written.get(split.split, 0) + rows}
     more: ImportRecord = record.but(
         done=record.done + (1 if room is None or room > 0 else split.parts - part),
         read=record.read + counts.read,
         written=written,
-        size=record.size + writer.size,
+        size=record.size + file.size,
         left_out=dict(Counter(record.left_out) + counts.left_out),
         changed=dict(Counter(record.changed) + counts.changed),
-        files=record.files + (writer.rows > 0),
+        files=record.files + (rows > 0),
         poll_at=services.clock(),
     )
     return more
@@ -266,32 +267,3 @@ def _within(services: Services, record: ImportRecord, lines: Iterable[bytes]) ->
 
 def _cut(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:1000]
-
-
-class _FileWriter:
-    """One file of the snapshot, written as blocks, so that no more than a block of it is in memory."""
-
-    def __init__(self, services: Services, name: str) -> None:
-        self._storage, self._name = services.storage, name
-        self._blocks: list[str] = []
-        self._buffer = bytearray()
-        self.rows = self.size = 0
-
-    def add(self, line: bytes) -> None:
-        self._buffer += line
-        self.rows, self.size = self.rows + 1, self.size + len(line)
-        if len(self._buffer) >= _BLOCK_BYTES:
-            self._stage()
-
-    def finish(self) -> None:
-        """The file is there; none where there are no rows."""
-        if self._buffer:
-            self._stage()
-        if self._blocks:
-            self._storage.commit_blocks(intake.CONTAINER, self._name, self._blocks)
-
-    def _stage(self) -> None:
-        block = base64.b64encode(b"%06d" % len(self._blocks)).decode()
-        self._storage.stage_block(intake.CONTAINER, self._name, block, bytes(self._buffer))
-        self._blocks.append(block)
-        self._buffer.clear()

@@ -7,61 +7,41 @@ same blocks again.
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING
 
 from shared import naming
+from shared.azure.storage.blocks import BlockWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from shared.azure.storage import Storage
+    from shared.azure.storage.blocks import BlockStore
     from shared.validation import BadRow
-
-BLOCK = 4 * 2**20
 
 
 class Quarantine:
     """A file of bad rows: those of a snapshot, or those of one part of it, whose rows count from 1."""
 
-    def __init__(self, storage: Storage, container: str, name: str) -> None:
-        self._storage, self._container, self._name = storage, container, name
-        self._lines: list[bytes] = []
-        self._size = 0
-        self._blocks: list[str] = []
+    def __init__(self, storage: BlockStore, container: str, name: str) -> None:
+        self._file = BlockWriter(storage, container, name)
 
     def add(self, bad: BadRow) -> None:
         """Adds one bad row."""
-        self._add(_line(bad))
+        self._file.write(_line(bad))
 
     def add_part(self, lines: Iterable[bytes], rows_before: int) -> None:
         """Adds the bad rows of a part. `rows_before`: by how many the numbers of its rows are higher."""
         for line in lines:
             bad = json.loads(line)
-            self._add(_encoded({**bad, "row": bad["row"] + rows_before}))
+            self._file.write(_encoded({**bad, "row": bad["row"] + rows_before}))
 
     def close(self) -> None:
         """Makes the file; without rows there is none."""
-        self._flush()
-        if self._blocks:
-            self._storage.commit_blocks(self._container, self._name, self._blocks)
-
-    def _add(self, line: bytes) -> None:
-        self._lines.append(line)
-        self._size += len(line)
-        if self._size >= BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._lines:
-            block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
-            self._storage.stage_block(self._container, self._name, block, b"".join(self._lines))
-            self._blocks.append(block)
-            self._lines, self._size = [], 0
+        self._file.commit()
 
 
-def quarantine_of(storage: Storage, snapshot: str) -> Quarantine:
+def quarantine_of(storage: BlockStore, snapshot: str) -> Quarantine:
     """The quarantine of a snapshot."""
     return Quarantine(storage, "quarantine", naming.quarantine(snapshot))
 

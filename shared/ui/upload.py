@@ -6,12 +6,12 @@ The same file uploaded twice is two uploads, as in storage itself.
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from shared.azure.storage.blocks import BlockWriter
 from shared.chatdata.formats import EXTENSIONS
 from shared.chatdata.splits import split_of
 from shared.snapshots import intake
@@ -21,8 +21,6 @@ from shared.ui.view import View
 if TYPE_CHECKING:
     from shared.runtime import Services
 
-# So much of a file is in memory: the app's own uploads use blocks of about this size as well.
-BLOCK = 4 * 2**20
 _LONGEST_STEM = 60
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -38,35 +36,23 @@ class PageUpload:
         self._services = services
         # Two people may send a file of one name in one second: their blocks must not become one file.
         self.path = blob_path(dataset, filename, services.clock(), secrets.token_hex(4))
-        self._blocks: list[str] = []
-        self._waiting = bytearray()
+        self._file = BlockWriter(services.storage, intake.CONTAINER, self.path)
 
     def write(self, data: bytes) -> None:
         """Some more bytes. Full blocks are sent."""
-        self._waiting += data
-        while len(self._waiting) >= BLOCK:
-            self._send(bytes(self._waiting[:BLOCK]))
-            del self._waiting[:BLOCK]
+        self._file.write(data)
 
     @property
-    def is_full(self) -> bool:
+    def sends_soon(self) -> bool:
         """Whether the next bytes are likely to send a block."""
-        return len(self._waiting) >= BLOCK // 2
+        return self._file.sends_soon
 
     def finish(self) -> str | None:
         """Makes the file of its blocks, and the snapshot of the file: its id, or None if it is not received yet."""
-        if self._waiting:
-            self._send(bytes(self._waiting))
-            self._waiting.clear()
-        if not self._blocks:
+        if not self._file.size:
             raise EmptyUpload("The file is empty: there is nothing to train on.")
-        self._services.storage.commit_blocks(intake.CONTAINER, self.path, self._blocks)
+        self._file.commit()
         return intake.receive(self._services, self.path)
-
-    def _send(self, data: bytes) -> None:
-        block = base64.b64encode(f"{len(self._blocks):08d}".encode()).decode()
-        self._services.storage.stage_block(intake.CONTAINER, self.path, block, data)
-        self._blocks.append(block)
 
 
 def blob_path(dataset: str, filename: str, now: float, mark: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from shared.azure.storage import blocks
 from shared.operations import status
 from shared.ui import upload
 from tests.fakes import KEY, World, dialogues
@@ -56,7 +57,7 @@ def test_a_file_becomes_a_snapshot_and_the_page_leads_to_it(client: TestClient, 
 def test_a_file_of_many_blocks_is_whole(
     client: TestClient, world: World, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(upload, "BLOCK", size)
+    monkeypatch.setattr(blocks, "BLOCK", size)
     data = dialogues(3)[:3000]
     send(client, "rows.jsonl", data)
     (name,) = uploaded(world)

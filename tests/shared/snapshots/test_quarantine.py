@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shared import naming
-from shared.snapshots.quarantine import BLOCK, quarantine_of
+from shared.azure.storage.blocks import BLOCK
+from shared.snapshots.quarantine import quarantine_of
 from shared.validation import BadRow
 from tests.fakes import World, dialogues
 
@@ -106,6 +107,6 @@ def test_memory_is_bounded_however_many_rows_are_bad(rows: int) -> None:
         tracemalloc.stop()
     assert blocks.staged == blocks.committed
     assert len({len(block) for block in blocks.staged}) <= 1, "block ids of one blob have one length"
-    assert blocks.largest < BLOCK + 1000
+    assert blocks.largest <= BLOCK
     assert peak < 3 * BLOCK
     assert (blocks.total > 8 * BLOCK) == (rows > 1)
