@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from shared import naming
 from shared.azure.hub import HubDataset
-from shared.azure.storage.blocks import BlockWriter
+from shared.azure.storage.blocks import BlobWriter
 from shared.chatdata.split_choice import chosen_splits
 from shared.conversion import ColumnChoice
 from shared.conversion.choice import decided_reading
@@ -179,7 +179,7 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
     wanted, (split, part) = record.request, _part(record)
     counts, room = RowCounts(), _room(record, split)
     name, rows = f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl", 0
-    file = BlockWriter(services.storage, intake.CONTAINER, name)
+    file = BlobWriter(services.storage, intake.CONTAINER, name)
     if room is None or room > 0:
         source = HubDataset(wanted.source, wanted.subset, record.revision)
         read = _in_time(services, record, services.hub.rows(source, split.name, part, split.parts), lease)

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.azure.storage.blocks import BlockWriter
+from shared.azure.storage.blocks import BlobWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Quarantine:
     """A file of bad rows: those of a snapshot, or those of one part of it, whose rows count from 1."""
 
     def __init__(self, storage: BlockStore, container: str, name: str) -> None:
-        self._file = BlockWriter(storage, container, name)
+        self._file = BlobWriter(storage, container, name)
 
     def add(self, bad: BadRow) -> None:
         """Adds one bad row."""

@@ -11,7 +11,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from shared.azure.storage.blocks import BlockWriter
+from shared.azure.storage.blocks import BlobWriter
 from shared.chatdata.formats import EXTENSIONS
 from shared.chatdata.splits import split_of
 from shared.snapshots import intake
@@ -36,7 +36,7 @@ class PageUpload:
         self._services = services
         # Two people may send a file of one name in one second: their blocks must not become one file.
         self.path = blob_path(dataset, filename, services.clock(), secrets.token_hex(4))
-        self._file = BlockWriter(services.storage, intake.CONTAINER, self.path)
+        self._file = BlobWriter(services.storage, intake.CONTAINER, self.path)
 
     def write(self, data: bytes) -> None:
         """Some more bytes. Full blocks are sent."""

@@ -22,7 +22,7 @@ class BlockStore(Protocol):
     def commit_blocks(self, container: str, name: str, blocks: Iterable[str]) -> None: ...
 
 
-class BlockWriter:
+class BlobWriter:
     """One blob on its way into storage. `size`: bytes so far. Raises what storage raises."""
 
     def __init__(self, storage: BlockStore, container: str, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.azure.storage import blocks
-from shared.azure.storage.blocks import BlockWriter
+from shared.azure.storage.blocks import BlobWriter
 from tests.fakes import World
 
 BOX, NAME = "quarantine", "support-bot-1/bad-rows.jsonl"
@@ -16,7 +16,7 @@ def test_a_blob_is_what_was_written(sizes: tuple[int, ...], monkeypatch: pytest.
     monkeypatch.setattr(blocks, "BLOCK", 8)
     world = World()
     pieces = [bytes([n]) * size for n, size in enumerate(sizes)]
-    writer = BlockWriter(world.services.storage, BOX, NAME)
+    writer = BlobWriter(world.services.storage, BOX, NAME)
     for piece in pieces:
         writer.write(piece)
     assert (BOX, NAME) not in world.storage.blobs
@@ -29,7 +29,7 @@ def test_a_blob_is_what_was_written(sizes: tuple[int, ...], monkeypatch: pytest.
 
 def test_of_nothing_no_blob_is_made() -> None:
     world = World()
-    writer = BlockWriter(world.services.storage, BOX, NAME)
+    writer = BlobWriter(world.services.storage, BOX, NAME)
     writer.write(b"")
     writer.commit()
     assert (BOX, NAME) not in world.storage.blobs
@@ -38,8 +38,8 @@ def test_of_nothing_no_blob_is_made() -> None:
 def test_what_was_cut_off_is_written_anew_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 4)
     world = World()
-    BlockWriter(world.services.storage, BOX, NAME).write(b"old blocks that nobody commits")
-    writer = BlockWriter(world.services.storage, BOX, NAME)
+    BlobWriter(world.services.storage, BOX, NAME).write(b"old blocks that nobody commits")
+    writer = BlobWriter(world.services.storage, BOX, NAME)
     writer.write(b"new blocks")
     writer.commit()
     assert world.storage.read(BOX, NAME)[0] == b"new blocks"
