@@ -6,9 +6,10 @@ import re
 
 import azure.functions as func
 
-from functions import status_answers, web
+from functions import answers, web
 from functions.web import Request, Response
 from shared import runtime
+from shared.errors import BadRequest
 from shared.serving.routes import LIST_ERRORS, PAGE, STATUS_ERRORS
 
 blueprint = func.Blueprint()
@@ -29,11 +30,9 @@ _MONTH = ("month", "A month such as `2026-11`, of UTC; this one without it.")
 )
 def list_costs(req: Request) -> Response:
     """What each dataset cost in a month, training and serving apart, what nights saved, and what is not counted."""
-    from shared.operations import costs, paging
+    from shared.operations import costs
 
-    return status_answers.found(
-        lambda: costs.page(runtime.services(), paging.page_query(req.query_params, costs.FILTERS))
-    )
+    return answers.listed(req, costs.FILTERS, costs.page)
 
 
 @web.route(blueprint, "GET", "costs/{dataset}", errors=(400, *STATUS_ERRORS), query=(_MONTH,))
@@ -43,7 +42,7 @@ def get_costs(req: Request) -> Response:
 
     name, month = req.path_params["dataset"], req.query_params.get("month", "")
     unknown = "nothing is known of a dataset of that name in that month; GET /api/costs lists those that cost something"
-    return status_answers.found(lambda: costs.of_dataset(runtime.services(), name, month), unknown)
+    return answers.found(lambda: costs.of_dataset(runtime.services(), name, month), unknown)
 
 
 @web.route(
@@ -60,15 +59,14 @@ def get_costs(req: Request) -> Response:
 def estimate_training(req: Request) -> Response:
     """What training on so many rows would take and cost, before anything is dropped."""
     from shared.operations import costs
-    from shared.operations.paging import BadPageQuery
 
     def number(name: str, default: str = "") -> float:
         text = req.query_params.get(name, "") or default
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text):
-            raise BadPageQuery(f"{name}: a number")
+            raise BadRequest(f"{name}: a number")
         return float(text)
 
-    return status_answers.found(
+    return answers.found(
         lambda: costs.planned(
             runtime.services(), int(number("rows")), number("tokens_per_row"), int(number("epochs", "0"))
         )
@@ -84,11 +82,9 @@ def estimate_training(req: Request) -> Response:
 )
 def list_nights(req: Request) -> Response:
     """The reports of the nightly rounds, newest first: how many were asked to sleep, and the money saved."""
-    from shared.operations import nightly, paging
+    from shared.operations import nightly
 
-    return status_answers.found(
-        lambda: nightly.page(runtime.services(), paging.page_query(req.query_params, ("month",)))
-    )
+    return answers.listed(req, nightly.FILTERS, nightly.page)
 
 
 @web.route(blueprint, "GET", "nights/{night}", errors=STATUS_ERRORS)
@@ -97,4 +93,4 @@ def get_night(req: Request) -> Response:
     from shared.operations import documents
 
     unknown = "there is no report of that night; GET /api/nights lists them"
-    return status_answers.found(lambda: documents.night(runtime.services(), req.path_params["night"]), unknown)
+    return answers.found(lambda: documents.night(runtime.services(), req.path_params["night"]), unknown)

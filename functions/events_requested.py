@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import web
+from functions import answers, web
 from functions.web import Request, Response
 from shared import runtime
+from shared.errors import BadRequest, PipelineError
 from shared.serving.routes import LIST_ERRORS
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 # The platform cuts an answer off after 230 s.
 LONGEST = 210
-# How soon (ms) a client comes back when its stream has ended, and (s) when there are too many.
-_AGAIN_MS, _BUSY_SECONDS = 1000, 10
+# How soon (ms) a client comes back when its stream has ended.
+_AGAIN_MS = 1000
 
 
 @web.route(
@@ -45,35 +46,32 @@ _AGAIN_MS, _BUSY_SECONDS = 1000, 10
 async def stream_events(req: Request) -> Response:
     """State changes of snapshots and datasets as they happen, and how far trainings are, as server-sent events."""
     from functions.event_stream import EventStream
-    from shared.errors import PipelineError
     from shared.operations import event_feed
 
     try:
         query, seconds = _query(req.query_params)
         feed = event_feed.feed(await asyncio.to_thread(runtime.services))
         await feed.begin()
-    except ValueError as error:
-        return web.refusal(400, "invalid_request", str(error))
     except event_feed.TooManyListeners:
         text = "as many listen as this instance takes (EVENT_LISTENERS): come back later, or ask for states instead"
-        return web.refusal(503, "too_many_listeners", text, _BUSY_SECONDS)
+        return web.refusal(503, "too_many_listeners", text, answers.AGAIN_SECONDS)
     except PipelineError as error:
-        return web.refusal(503, "unavailable", str(error), _BUSY_SECONDS)
+        return answers.refused(error)
     return EventStream(_sent(feed.listen(query, req.headers.get("last-event-id", ""), seconds)))
 
 
 def _query(params: Mapping[str, str]) -> tuple[EventQuery, float]:
-    """What is asked for, and for how long. Raises ValueError with what is wrong."""
+    """What is asked for, and for how long. Raises BadRequest."""
     from shared import naming
     from shared.operations.events import EventQuery
 
     snapshot, dataset, seconds = (params.get(name, "") for name in ("snapshot", "dataset", "seconds"))
     if snapshot and not naming.SNAPSHOT_ID.fullmatch(snapshot):
-        raise ValueError("snapshot: the id of a snapshot, as GET /api/snapshots lists it")
+        raise BadRequest("snapshot: the id of a snapshot, as GET /api/snapshots lists it")
     if dataset and not naming.DATASET.fullmatch(dataset):
-        raise ValueError("dataset: 2 to 41 of a-z, 0-9 and '-'")
+        raise BadRequest("dataset: 2 to 41 of a-z, 0-9 and '-'")
     if seconds and not (re.fullmatch(r"[0-9]{1,3}", seconds) and 1 <= int(seconds) <= LONGEST):
-        raise ValueError(f"seconds: 1 to {LONGEST}")
+        raise BadRequest(f"seconds: 1 to {LONGEST}")
     return EventQuery(snapshot, dataset), float(seconds or LONGEST)
 
 
@@ -81,8 +79,6 @@ async def _sent(events: AsyncGenerator[NumberedEvent]) -> AsyncGenerator[ServerS
     """The events as they are sent. Where storage does not answer the stream ends, and the client comes back."""
     from msgspec import json
     from sse_starlette import ServerSentEvent
-
-    from shared.errors import PipelineError
 
     try:
         yield ServerSentEvent(comment="listening", retry=_AGAIN_MS, sep="\n")

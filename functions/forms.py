@@ -65,13 +65,8 @@ async def items(req: Request, most: int) -> AsyncGenerator[FormItem]:
         for name, text in _pairs(await _body(req), kind):
             yield FormField(name, text)
         return
-    if (length := req.headers.get("content-length", "")).isdigit() and int(length) > most:
-        raise web.BodyTooLarge(most)
-    reader, size = _MultipartReader(kind), 0
-    async for chunk in req.stream():
-        size += len(chunk)
-        if size > most:
-            raise web.BodyTooLarge(most)
+    reader = _MultipartReader(kind)
+    async for chunk in web.chunks(req, most):
         for item in reader.feed(chunk):
             yield item
     if not reader.ended:

@@ -7,10 +7,10 @@ from typing import Any
 
 import azure.functions as func
 
-from functions import status_answers, web
+from functions import answers, web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import NotFound, PipelineError, TemporaryError
+from shared.errors import PipelineError
 from shared.serving.routes import BY, LIST_ERRORS, PAGE, STATUS_ERRORS
 
 blueprint = func.Blueprint()
@@ -32,7 +32,6 @@ async def start_import(req: Request) -> Response:
     """Has a dataset of the Hugging Face Hub imported, as far as IMPORT_SOURCES allows; asked twice it is one import."""
     from pydantic import ValidationError
 
-    from shared.operations import imports
     from shared.serving.bodies import parse_body
     from shared.serving.protocol import ApiError
     from shared.serving.requests import ImportBody
@@ -47,12 +46,8 @@ async def start_import(req: Request) -> Response:
         return web.refusal(413, "too_large", str(error))
     try:
         found = await asyncio.to_thread(_started, asked, web.caller_name(req))
-    except imports.ImportNotAllowed as error:
-        return web.refusal(403, "not_allowed", str(error))
-    except imports.BadImport as error:
-        return web.refusal(400, "invalid_request", str(error))
-    except (TemporaryError, PipelineError) as error:
-        return web.refusal(503, "unavailable", str(error), 10)
+    except PipelineError as error:
+        return answers.refused(error)
     return web.answer({"id": found.id, "state": found.state, "message": found.text}, 202)
 
 
@@ -66,11 +61,9 @@ def _started(asked: Any, by: str) -> Any:
 @web.route(blueprint, "GET", "imports", errors=LIST_ERRORS, query=(("state", "Only imports in this state."), *PAGE))
 def list_imports(req: Request) -> Response:
     """A page of imports, newest first."""
-    from shared.operations import imports, paging
+    from shared.operations import imports
 
-    return status_answers.found(
-        lambda: imports.page(runtime.services(), paging.page_query(req.query_params, imports.FILTERS))
-    )
+    return answers.listed(req, imports.FILTERS, imports.page)
 
 
 @web.route(blueprint, "GET", "imports/{id}", errors=STATUS_ERRORS)
@@ -78,9 +71,4 @@ def get_import(req: Request) -> Response:
     """Everything about one import: how far it is, what became of its rows, and the snapshot that it became."""
     from shared.operations import imports
 
-    try:
-        return web.answer(imports.show(runtime.services(), req.path_params["id"]))
-    except NotFound:
-        return web.refusal(404, "not_found", _UNKNOWN)
-    except TemporaryError as error:
-        return web.refusal(503, "unavailable", str(error), 10)
+    return answers.found(lambda: imports.show(runtime.services(), req.path_params["id"]), _UNKNOWN)

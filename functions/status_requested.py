@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import status_answers, web
+from functions import answers, web
 from functions.web import Request, Response
 from shared import runtime
 from shared.serving.routes import LIST_ERRORS, PAGE, STATUS_ERRORS
 
 if TYPE_CHECKING:
+    from shared.operations.paging import PageQuery
     from shared.runtime import Services
 
 blueprint = func.Blueprint()
@@ -31,27 +31,25 @@ blueprint = func.Blueprint()
 )
 def list_snapshots(req: Request) -> Response:
     """A page of the newest snapshots, of one dataset or in one state; the first one has the newest refused uploads."""
-    from shared.operations import damage, imports, pages, paging, status
+    from shared.operations import damage, imports, pages, status
 
-    def found() -> dict[str, object]:
-        query = paging.page_query(req.query_params, pages.FILTERS)
+    def page(services: Services, query: PageQuery) -> object:
         dataset, state = pages.check(query)
-        services = runtime.services()
         if state or query.before:
             return pages.snapshots(services, dataset, state, query.before, query.limit)
         refused = status.refused(services, dataset)
         if dataset:
             return {**pages.snapshots(services, dataset, limit=query.limit), "refused": refused}
         wrong = damage.on_record(services)
-        page = pages.snapshots(services, limit=query.limit, damaged=damage.damaged_snapshots(wrong))
+        newest = pages.snapshots(services, limit=query.limit, damaged=damage.damaged_snapshots(wrong))
         more: dict[str, object] = {"damaged": status.damaged(wrong), "not_allowed": status.not_allowed(services)}
         if untold := status.notifications(services):
             more["notifications"] = untold
         if services.settings.import_sources and (going_on := imports.newest(services, only_open=True)):
             more["imports"] = going_on
-        return {**page, "refused": refused, **more}
+        return {**newest, "refused": refused, **more}
 
-    return status_answers.found(found)
+    return answers.listed(req, pages.FILTERS, page, pages.check)
 
 
 @web.route(
@@ -63,11 +61,9 @@ def list_snapshots(req: Request) -> Response:
 )
 def list_refusals(req: Request) -> Response:
     """A page of the uploads that make no snapshot, newest first, each with the reason and the right form."""
-    from shared.operations import paging, refused
+    from shared.operations import refused
 
-    return status_answers.found(
-        lambda: refused.page(runtime.services(), paging.page_query(req.query_params, refused.FILTERS))
-    )
+    return answers.listed(req, refused.FILTERS, refused.page)
 
 
 @web.route(
@@ -84,14 +80,9 @@ def list_refusals(req: Request) -> Response:
 )
 def list_datasets(req: Request) -> Response:
     """A page of datasets: what each serves, on how many machines, what it costs now and this month, and until when."""
-    from shared.operations import datasets, paging
+    from shared.operations import datasets
 
-    def found() -> object:
-        query = paging.page_query(req.query_params, datasets.FILTERS)
-        datasets.check(query)
-        return datasets.page(runtime.services(), query)
-
-    return status_answers.found(found)
+    return answers.listed(req, datasets.FILTERS, datasets.page, datasets.check)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}", errors=STATUS_ERRORS)
@@ -99,7 +90,7 @@ def get_snapshot(req: Request) -> Response:
     """Everything about one snapshot."""
     from shared.operations import status
 
-    return _of_snapshot(req, status.snapshot)
+    return answers.of_snapshot(req, status.snapshot)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/report", errors=STATUS_ERRORS)
@@ -108,7 +99,7 @@ def get_report(req: Request) -> Response:
     from shared.operations import documents
 
     missing = "that snapshot has no report yet; GET /api/snapshots/{id} says where it is"
-    return _of_snapshot(req, documents.report, missing)
+    return answers.of_snapshot(req, documents.report, missing)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/evaluation", errors=STATUS_ERRORS)
@@ -117,7 +108,7 @@ def get_evaluation(req: Request) -> Response:
     from shared.operations import documents
 
     missing = "the gate has not judged that snapshot; GET /api/snapshots/{id} says where it is"
-    return _of_snapshot(req, documents.evaluation, missing)
+    return answers.of_snapshot(req, documents.evaluation, missing)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/logs", errors=STATUS_ERRORS)
@@ -125,18 +116,16 @@ def get_logs(req: Request) -> Response:
     """The ends of the logs of a snapshot's training steps and deployments that failed."""
     from shared.operations import documents
 
-    return _of_snapshot(req, documents.logs)
+    return answers.of_snapshot(req, documents.logs)
 
 
 @web.route(blueprint, "GET", "snapshots/{id}/training", errors=STATUS_ERRORS)
 def get_training(req: Request) -> Response:
     """How far a snapshot's training is: step, loss and the other metrics that its job logs, and the time left."""
-    from msgspec import to_builtins
-
     from shared.operations import training
 
     missing = "that snapshot has no training job yet; GET /api/snapshots/{id} says where it is"
-    return _of_snapshot(req, lambda *asked: to_builtins(training.training(*asked)), missing)
+    return answers.of_snapshot(req, training.training, missing)
 
 
 @web.route(blueprint, "GET", "datasets/{name}", errors=STATUS_ERRORS)
@@ -144,7 +133,7 @@ def get_dataset(req: Request) -> Response:
     """Everything about one dataset and what it serves."""
     from shared.operations import status
 
-    return _of_dataset(req, status.dataset)
+    return answers.of_dataset(req, status.dataset)
 
 
 @web.route(
@@ -156,16 +145,10 @@ def get_dataset(req: Request) -> Response:
 )
 def plan_deletion(req: Request) -> Response:
     """What the deletion of a dataset would take away, what it would leave, and what the dataset costs now."""
-    import msgspec
-
     from shared.operations import deletion_plan
 
-    with_files = req.query_params.get("files", "").lower() in ("1", "true", "yes")
-
-    def show(services: Services, name: str) -> object:
-        return msgspec.to_builtins(deletion_plan.plan(services, name, with_files))
-
-    return _of_dataset(req, show)
+    with_files = web.is_true(req, "files")
+    return answers.of_dataset(req, lambda services, name: deletion_plan.plan(services, name, with_files))
 
 
 @web.route(blueprint, "GET", "health", caller="anybody")
@@ -191,34 +174,3 @@ def describe_routes(req: Request) -> Response:
     from shared.serving import openapi
 
     return web.answer(openapi.document(web.ROUTES))
-
-
-def _of_snapshot(req: Request, show: Callable[[Services, str], object], missing: str = "") -> Response:
-    """What is shown of the snapshot that the route names, by its id, the beginning of one, or a dataset for its newest.
-
-    `missing`: what to say of one that is there, but not what was asked for.
-    """
-    from shared.errors import NotFound
-    from shared.operations import names
-
-    name = req.path_params["id"]
-
-    def unknown() -> str:
-        services = runtime.services()
-        try:
-            services.ledger.read(f"snapshot/{names.snapshot_id(services, name)}")
-        except NotFound:
-            return names.unknown_snapshot(services, name)
-        return missing
-
-    return status_answers.found(lambda: show(runtime.services(), names.snapshot_id(runtime.services(), name)), unknown)
-
-
-def _of_dataset(req: Request, show: Callable[[Services, str], object]) -> Response:
-    """What is shown of the dataset that the route names."""
-    from shared.operations import names
-
-    name = req.path_params["name"]
-    return status_answers.found(
-        lambda: show(runtime.services(), name), lambda: names.unknown_dataset(runtime.services(), name)
-    )

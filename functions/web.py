@@ -12,7 +12,7 @@ import json
 import re
 import uuid
 import zlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
 import azure.functions as func
@@ -75,6 +75,7 @@ def page_route[F: Callable[..., Any]](
     return declare
 
 
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 _MOST_MEMBERS = 50
 # How zlib reads an encoding; what many clients send as `deflate` has no frame around it.
 _WINDOWS = {
@@ -95,15 +96,23 @@ class CallerLeft(Exception):
     """The caller has hung up: there is nobody to answer."""
 
 
-async def body(req: Request, most: int) -> bytes:
-    """The whole body, of so many bytes at most. Raises TooLarge as soon as that is known."""
-    found = bytearray()
+async def chunks(req: Request, most: int) -> AsyncGenerator[bytes]:
+    """The body as it arrives, of so many bytes in all at most. Raises BodyTooLarge as soon as that is known."""
+    size = 0
     if (length := req.headers.get("content-length", "")).isdigit() and int(length) > most:
         raise BodyTooLarge(most)
     async for chunk in req.stream():
-        found += chunk
-        if len(found) > most:
+        size += len(chunk)
+        if size > most:
             raise BodyTooLarge(most)
+        yield chunk
+
+
+async def body(req: Request, most: int) -> bytes:
+    """The whole body, of so many bytes at most before and after it is decompressed. Raises BodyTooLarge, ApiError."""
+    found = bytearray()
+    async for chunk in chunks(req, most):
+        found += chunk
     return _decompressed(bytes(found), req.headers.get("content-encoding", ""), most)
 
 
@@ -141,7 +150,7 @@ def _inflated(found: bytes, window: int, most: int) -> bytes:
 
 
 async def unless_left[T](req: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result, unless the caller hangs up first: then the work is cancelled. Raises Left.
+    """The work's result, unless the caller hangs up first: then the work is cancelled. Raises CallerLeft.
 
     To be called once the body was read: from then on the only message to come is that the caller has left.
     """
@@ -210,6 +219,12 @@ def caller_name(req: Request) -> str:
     """Who asked, as far as the platform knows; what a caller says of itself is cut and kept printable."""
     name = req.headers.get("x-ms-client-principal-name") or req.query_params.get("by") or "http"
     return printable(name, 80)
+
+
+def is_true(req: Request, name: str, *, without: bool = False) -> bool:
+    """What a parameter that is yes or no says; `without`: what it is without it, and where it says neither."""
+    said = req.query_params.get(name, "").lower()
+    return without if said not in (*_YES, *_NO) else said in _YES
 
 
 def printable(text: str, most: int) -> str:

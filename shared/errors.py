@@ -8,6 +8,8 @@
     │   │   └── AccessDenied            the app's identity is not accepted, or has not the role that it needs
     │   └── LeaseHeld                   somebody else holds the lease, or may by now
     ├── PermanentError                  no repeat will help: recorded as an end state with its reason
+    │   ├── BadRequest                  somebody asks for what cannot be: the text names it, and what it may be
+    │   ├── NotAllowed                  the settings do not allow what somebody asks for; the text names which
     │   ├── BadSnapshot                 what was dropped cannot be trained on
     │   │   └── BlobUnreadable          storage does not give a blob: archived, encrypted with a key, an odd name, ...
     │   ├── WorkerLost                  what was to be done ended the worker that did it, again and again
@@ -77,6 +79,14 @@ class Damaged(NotReady):
 
 class PermanentError(PipelineError):
     """Repeating will not help; a person has to change something."""
+
+
+class BadRequest(PermanentError):
+    """What somebody asks for cannot be: the text names the parameter or field, and what it may be."""
+
+
+class NotAllowed(PermanentError):
+    """The settings of the app do not allow what somebody asks for: the text names the one that does."""
 
 
 class BadSnapshot(PermanentError):

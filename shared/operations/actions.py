@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
-from shared.errors import LedgerConflict, NotFound, PermanentError
+from shared.errors import BadRequest, LedgerConflict, NotFound
 from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.pause import DatasetPause
 from shared.ledger.rows import Check, Dataset, Origin, Request, Snapshot
@@ -42,7 +42,7 @@ _AFTER_CHECK = (SnapshotState.VALIDATED, SnapshotState.SUBMITTING)
 _TOLD_AT_ONCE = 20
 
 
-class BadOverride(PermanentError):
+class BadOverride(BadRequest):
     """Somebody asked to excuse something that has no such name."""
 
 

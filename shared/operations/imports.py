@@ -16,7 +16,7 @@ from shared import naming
 from shared.chatdata.formats import printable
 from shared.config.options import parsed
 from shared.conversion.recognition import SHAPES
-from shared.errors import BadSnapshot, Damaged, LedgerConflict, NotFound, PermanentError
+from shared.errors import BadRequest, BadSnapshot, Damaged, LedgerConflict, NotAllowed, NotFound
 from shared.ledger import imports
 from shared.ledger.imports import ImportRecord, ImportRequest, ImportState
 from shared.ledger.record import Struct
@@ -46,11 +46,11 @@ class ImportPage(Struct, frozen=True, kw_only=True, omit_defaults=False):
     next: str | None
 
 
-class BadImport(PermanentError):
+class BadImport(BadRequest):
     """What is asked for makes no import: the text names the field, and what it may be."""
 
 
-class ImportNotAllowed(PermanentError):
+class ImportNotAllowed(NotAllowed):
     """IMPORT_SOURCES does not name what is asked for."""
 
 

@@ -20,6 +20,7 @@ from shared.ledger.states import DatasetState
 from shared.ledger.store import PUBLISH
 from shared.ledger.uptime import up_since
 from shared.operations import damage, imports, orphans, paging, retention, whole_ledger
+from shared.operations.actions import ActionAnswer
 from shared.operations.rounds import run_part
 from shared.operations.times import utc
 from shared.releases import idle
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FILTERS = ("month",)
 CONTAINER, FOLDER = "reports", retention.IDLE_REPORTS
 # Whoever holds this lock makes a round; the message asks a worker for one.
 LOCK, MESSAGE = "night", "night"
@@ -145,15 +147,15 @@ def every_night(services: Services) -> str:
     return "the round is over"
 
 
-def ask_for_round(services: Services, by: str) -> bool:
-    """Has a round made now, by a worker of its own; False while one is under way. Raises what storage raises."""
+def ask_for_round(services: Services, by: str) -> ActionAnswer:
+    """Has a round made now, by a worker of its own; not while one is under way. Raises what storage raises."""
     try:
         services.storage.lease(LOCK).release()
     except LeaseHeld:
-        return False
+        return ActionAnswer(False, "a nightly round is under way: ask again when it is over")
     log.info("%s asks for the nightly round", by)
     services.storage.send(MESSAGE)
-    return True
+    return ActionAnswer(True, "the nightly round begins: its report will be the newest of the nights")
 
 
 def _every_part(services: Services) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared import naming
+from shared.errors import BadRequest
 from shared.ledger import month_costs
 
 LIMIT, MOST = 50, 200
@@ -20,7 +21,7 @@ _AT = "~"
 type SortKey = tuple[float, str]
 
 
-class BadPageQuery(ValueError):
+class BadPageQuery(BadRequest):
     """A parameter of a list has a value that it cannot have; the text names it with what is allowed."""
 
 

@@ -40,7 +40,7 @@ def test_a_dry_round_says_what_it_would_do_and_save_and_does_nothing() -> None:
 def test_the_round_does_what_was_said() -> None:
     world = _idle()
     would = {line.dataset for line in night_preview.preview(world.services).datasets if line.asked_to_sleep}
-    assert nightly.ask_for_round(world.services, "ada")
+    assert nightly.ask_for_round(world.services, "ada").done
     assert [message for _, _, message in world.storage.messages] == [nightly.MESSAGE]
     assert steps.step(world.services, nightly.MESSAGE) == "the round is over"
     world.storage.messages = [message for message in world.storage.messages if message[2] != nightly.MESSAGE]
@@ -51,7 +51,7 @@ def test_the_round_does_what_was_said() -> None:
 def test_two_rounds_never_run_at_once() -> None:
     world = _idle()
     lease = world.storage.lease(nightly.LOCK)
-    assert not nightly.ask_for_round(world.services, "ada")
+    assert not nightly.ask_for_round(world.services, "ada").done
     assert nightly.every_night(world.services) == "another round is under way"
     assert nightly.cards(world.services) == []
     lease.release()
