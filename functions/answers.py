@@ -38,7 +38,7 @@ def found(ask: Callable[[], object], unknown: str | Callable[[], str] = "") -> R
 
 
 def listed(req: Request, filters: Collection[str], page: Page, check: Callable[[PageQuery], object] = bool) -> Response:
-    """A page of a list that has these filters. `check`: refuses what cannot be asked for before anything is connected."""
+    """A page of a list that has these filters. `check` raises BadRequest before anything is connected."""
     from shared.operations import paging
 
     def ask() -> object:

@@ -36,7 +36,6 @@ class FormField:
 class FilePiece:
     """Some bytes of a file, in their order; the `last` piece may have none. `filename` is what the browser says."""
 
-    field: str
     filename: str
     data: bytes
     last: bool = False
@@ -155,7 +154,7 @@ class _MultipartReader:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         if part.filename is not None:
-            self._items.append(FilePiece(part.name, part.filename, data[start:end]))
+            self._items.append(FilePiece(part.filename, data[start:end]))
             return
         part.text += data[start:end]
         if len(part.text) > LONGEST_FIELD:
@@ -164,7 +163,7 @@ class _MultipartReader:
     def _part_end(self) -> None:
         part = self._part
         if part.filename is not None:
-            self._items.append(FilePiece(part.name, part.filename, b"", last=True))
+            self._items.append(FilePiece(part.filename, b"", last=True))
             return
         self._items.append(FormField(part.name, part.text.decode("utf-8", "replace")))
 

@@ -21,7 +21,6 @@ from shared.errors import NotFound, PipelineError
 
 if TYPE_CHECKING:
     from shared.ui.page_actions import PageAction
-    from shared.ui.sign_in import Visitor
     from shared.ui.view import PageNotice, View
 
 blueprint = func.Blueprint()
@@ -58,7 +57,7 @@ def show_try_box(req: Request) -> Response:
     from shared.ui import try_box
 
     name = req.path_params["name"]
-    return page_site.shown(req, f"datasets/{name}/ask", lambda _: try_box.view(name))
+    return page_site.shown(req, f"datasets/{name}/ask", lambda services: try_box.empty(services, name))
 
 
 @web.page_route(blueprint, "POST", "ui/datasets/{name}/ask")
@@ -66,12 +65,11 @@ async def try_model(req: Request) -> Response:
     """Asks the model of a dataset one question, and shows its answer."""
     from shared.ui import try_box
 
-    visitor = page_site.visitor_of(req)
     name = req.path_params["name"]
-    form = await _form(req, visitor, f"datasets/{name}")
-    if isinstance(form, Response):
-        return form
-    assert visitor is not None
+    sent = await page_site.acting_form(req, f"datasets/{name}")
+    if isinstance(sent, Response):
+        return sent
+    visitor, form = sent
     question, system = form.get("question", ""), form.get("system", "")
     if wrong := try_box.problem(question):
         return page_site.page(try_box.view(name, question, system, wrong), visitor, 400)
@@ -99,60 +97,30 @@ async def _asked(req: Request, name: str, question: str, system: str) -> tuple[V
 
 def _question(req: Request, kind: str, name: str) -> Response:
     """The page that asks whether something is to be done."""
-    from shared.ui.view import View
+    from shared.ui import confirm
 
-    path = f"{kind}/{name}/{req.path_params['action']}"
-
-    def view(visitor: Visitor) -> View:
-        action = _action(req, kind)
-        plan = None
-        if action.name == "delete":
-            from shared.operations import deletion_plan
-
-            plan = deletion_plan.plan(runtime.services(), name)
-        values = {"kind": kind, "name": name, "action": action, "may_act": visitor.may_act, "plan": plan}
-        return View("confirm.html", f"{action.label}: {name}", values, here=kind, refresh=0)
-
-    return page_site.shown(req, path, view)
+    action = req.path_params["action"]
+    path = f"{kind}/{name}/{action}"
+    return page_site.shown(req, path, lambda services: confirm.view(services, kind, name, action))
 
 
 async def _act(req: Request, kind: str, name: str) -> Response:
-    visitor = page_site.visitor_of(req)
-    form = await _form(req, visitor, f"{kind}/{name}")
-    if isinstance(form, Response):
-        return form
-    assert visitor is not None
+    from shared.ui.page_actions import action_of
+
+    sent = await page_site.acting_form(req, f"{kind}/{name}")
+    if isinstance(sent, Response):
+        return sent
+    visitor, form = sent
     try:
-        action = _action(req, kind)
+        action = action_of(kind, req.path_params["action"])
         if action.typed and form.get("typed", "").strip() != name:
             return page_site.redirect(req, page_site.address(f"{kind}/{name}/{action.name}"), _wrong_name(name))
         notice = await asyncio.to_thread(_done, action, name, visitor.name, form)
-    except NotFound:
-        return page_site.message(
-            visitor, 404, "Not found", "There is nothing of that name, or nothing of that kind to do."
-        )
+    except NotFound as error:
+        return page_site.failed(visitor, error)
     # What is deleted may be gone by the time that its page is asked for.
     gone = action.name == "delete" and not notice.bad
     return page_site.redirect(req, page_site.address(kind if gone else f"{kind}/{name}"), notice)
-
-
-async def _form(req: Request, visitor: Visitor | None, path: str) -> dict[str, str] | Response:
-    """The fields of a form of somebody who may act; else the page that says why nothing is done."""
-    if visitor is None:
-        return page_site.sign_in_page(req, page_site.address(path))
-    if not visitor.may_act:
-        return page_site.message(visitor, 403, "You may only look", "Your key or account opens the page for reading.")
-    return await page_site.own_form(req, visitor)
-
-
-def _action(req: Request, kind: str) -> PageAction:
-    """The action that the address names. Raises NotFound."""
-    from shared.ui.page_actions import ACTIONS
-
-    found = ACTIONS[kind].get(req.path_params["action"])
-    if found is None:
-        raise NotFound("there is no such action")
-    return found
 
 
 def _done(action: PageAction, name: str, by: str, form: Mapping[str, str]) -> PageNotice:

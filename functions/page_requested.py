@@ -6,17 +6,11 @@ the app asks who it is before a view is made.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import azure.functions as func
 
-from functions import forms, page_site, web
+from functions import forms, page_cookies, page_site, web
 from functions.page_site import HOME
 from functions.web import Request, Response
-from shared import runtime
-
-if TYPE_CHECKING:
-    from shared.ui.view import View
 
 blueprint = func.Blueprint()
 
@@ -32,88 +26,60 @@ async def open_root(req: Request) -> Response:
 @web.page_route(blueprint, "GET", "ui")
 def show_overview(req: Request) -> Response:
     """What waits for a person, what is live and what it costs, what was dropped last."""
+    from shared.ui import home
 
-    def view() -> View:
-        from shared.ui import home
-
-        return home.view(runtime.services())
-
-    return page_site.shown(req, "", lambda _: view())
+    return page_site.shown(req, "", home.view)
 
 
 @web.page_route(blueprint, "GET", "ui/datasets")
 def show_datasets(req: Request) -> Response:
     """A page of datasets, with filters."""
+    from shared.ui import lists
 
-    def view() -> View:
-        from shared.ui import lists
-
-        return lists.dataset_list(runtime.services(), req.query_params)
-
-    return page_site.shown(req, "datasets", lambda _: view())
+    return page_site.shown(req, "datasets", lambda services: lists.dataset_list(services, req.query_params))
 
 
 @web.page_route(blueprint, "GET", "ui/datasets/{name}")
 def show_dataset(req: Request) -> Response:
     """One dataset: what answers, its traffic, its calls, its releases."""
+    from shared.ui import dataset
+
     name = req.path_params["name"]
-
-    def view() -> View:
-        from shared.ui import dataset
-
-        return dataset.view(runtime.services(), name)
-
-    return page_site.shown(req, f"datasets/{name}", lambda _: view())
+    return page_site.shown(req, f"datasets/{name}", lambda services: dataset.view(services, name))
 
 
 @web.page_route(blueprint, "GET", "ui/snapshots")
 def show_snapshots(req: Request) -> Response:
     """A page of snapshots, with filters."""
+    from shared.ui import lists
 
-    def view() -> View:
-        from shared.ui import lists
-
-        return lists.snapshots(runtime.services(), req.query_params)
-
-    return page_site.shown(req, "snapshots", lambda _: view())
+    return page_site.shown(req, "snapshots", lambda services: lists.snapshots(services, req.query_params))
 
 
 @web.page_route(blueprint, "GET", "ui/snapshots/{id}")
 def show_snapshot(req: Request) -> Response:
     """One snapshot: its timeline, its report, its answers, its logs."""
-    snapshot = req.path_params["id"]
+    from shared.ui import snapshot
 
-    def view() -> View:
-        from shared.ui import snapshot as one
-
-        return one.view(runtime.services(), snapshot)
-
-    return page_site.shown(req, f"snapshots/{snapshot}", lambda _: view())
+    name = req.path_params["id"]
+    return page_site.shown(req, f"snapshots/{name}", lambda services: snapshot.view(services, name))
 
 
 @web.page_route(blueprint, "GET", "ui/nights")
 def show_nights(req: Request) -> Response:
     """A page of the nightly reports, with the money saved."""
+    from shared.ui import nights
 
-    def view() -> View:
-        from shared.ui import nights
-
-        return nights.night_list(runtime.services(), req.query_params)
-
-    return page_site.shown(req, "nights", lambda _: view())
+    return page_site.shown(req, "nights", lambda services: nights.night_list(services, req.query_params))
 
 
 @web.page_route(blueprint, "GET", "ui/nights/{night}")
 def show_night(req: Request) -> Response:
     """One night's report."""
+    from shared.ui import nights
+
     night = req.path_params["night"]
-
-    def view() -> View:
-        from shared.ui import nights
-
-        return nights.night(runtime.services(), night)
-
-    return page_site.shown(req, f"nights/{night}", lambda _: view())
+    return page_site.shown(req, f"nights/{night}", lambda services: nights.night(services, night))
 
 
 @web.page_route(blueprint, "GET", "ui/sign-in")
@@ -135,8 +101,8 @@ async def sign_in(req: Request) -> Response:
     session = page_site.access().sign_in(form.get("key", ""), form.get("name", ""))
     if session is None:
         return page_site.sign_in_page(req, wanted, wrong=True)
-    response, secure = page_site.redirect(req, wanted), page_site.is_secure(req)
-    page_site.set_cookie(response, page_site.COOKIES[not secure], session, secure=secure)
+    response = page_site.redirect(req, wanted)
+    page_cookies.keep_session(response, session, secure=page_cookies.is_secure(req))
     return response
 
 
@@ -149,8 +115,7 @@ async def sign_out(req: Request) -> Response:
         if isinstance(form, Response):
             return form
     response = page_site.redirect(req, HOME)
-    for secure in (True, False):
-        page_site.set_cookie(response, page_site.COOKIES[not secure], "", secure=secure, seconds=0)
+    page_cookies.forget_session(response)
     return response
 
 

@@ -5,7 +5,6 @@ Called by the functions that show the page and by those that act for it. A visit
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -13,21 +12,19 @@ from time import time as now
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from functions import forms, web
+from functions import forms, page_cookies, web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import Damaged, NotFound, PipelineError
+from shared.errors import BadRequest, Damaged, NotFound, PipelineError
 
 if TYPE_CHECKING:
+    from shared.runtime import Services
     from shared.ui.sign_in import PageAccess, Visitor
     from shared.ui.view import PageNotice, View
 
 log = logging.getLogger(__name__)
 
 HOME = "/api/ui"
-# The first name is one that no other site, not even another one of the same domain, can set; it needs https.
-COOKIES = ("__Host-droptune", "droptune")
-_NOTICE_COOKIES = ("__Host-droptune-notice", "droptune-notice")
 NOT_FROM_HERE = (
     "This form was not sent by a page that was made for you just now. Open the page again and try once more."
 )
@@ -46,25 +43,48 @@ HEADERS = {
 }
 
 
-def shown(req: Request, path: str, make: Callable[[Visitor], View]) -> Response:
+def shown(req: Request, path: str, make: Callable[[Services], View]) -> Response:
     """The view at a path below the page's own, for somebody who is signed in; else the form to sign in, and for what
     cannot be shown a page that says why."""
-    from shared.operations.paging import BadPageQuery
-
     visitor = visitor_of(req)
     if visitor is None:
         return sign_in_page(req, address(path, req.query_params))
     try:
-        return page(make(visitor), visitor, notice=notice_in(req))
-    except NotFound:
-        return message(visitor, 404, "Not found", "There is nothing of that name, or it was removed.")
-    except BadPageQuery as error:
-        return message(visitor, 400, "That cannot be listed", str(error))
-    except Damaged as error:
-        return message(visitor, 503, "It cannot be read", str(error))
+        return page(make(runtime.services()), visitor, notice=page_cookies.notice_in(req))
     except PipelineError as error:
-        log.warning("a page could not be shown: %s", error)
-        return message(visitor, 503, "Not now", f"{error}. Reload the page in a moment.")
+        return failed(visitor, error)
+
+
+def failed(visitor: Visitor, error: PipelineError) -> Response:
+    """The page that says why something cannot be shown, or be done."""
+    match error:
+        case NotFound():
+            return message(visitor, 404, "Not found", "There is nothing of that name, or it was removed.")
+        case BadRequest():
+            return message(visitor, 400, "That cannot be asked for", str(error))
+        case Damaged():
+            return message(visitor, 503, "It cannot be read", str(error))
+    log.warning("a page could not be shown: %s", error)
+    return message(visitor, 503, "Not now", f"{error}. Reload the page in a moment.")
+
+
+def acting_visitor(req: Request, path: str) -> Visitor | Response:
+    """Somebody who may act; else the page that says why nothing is done. `path`: where a sign-in leads to."""
+    visitor = visitor_of(req)
+    if visitor is None:
+        return sign_in_page(req, address(path))
+    if not visitor.may_act:
+        return message(visitor, 403, "You may only look", "Your key or account opens the page for reading.")
+    return visitor
+
+
+async def acting_form(req: Request, path: str) -> tuple[Visitor, dict[str, str]] | Response:
+    """Somebody who may act, with the fields of their form; else the page that says why nothing is done."""
+    visitor = acting_visitor(req, path)
+    if isinstance(visitor, Response):
+        return visitor
+    form = await own_form(req, visitor)
+    return form if isinstance(form, Response) else (visitor, form)
 
 
 def page(view: View, visitor: Visitor | None, status: int = 200, notice: PageNotice | None = None) -> Response:
@@ -75,10 +95,9 @@ def page(view: View, visitor: Visitor | None, status: int = 200, notice: PageNot
     text = html(view, visitor, now(), assets.version(), notice)
     response = Response(text, status, HEADERS, "text/html")
     if visitor is not None and visitor.new_cookie:
-        set_cookie(response, COOKIES[0], visitor.new_cookie, secure=True)
+        page_cookies.keep_session(response, visitor.new_cookie, secure=True)
     if notice is not None:
-        for secure in (True, False):
-            set_cookie(response, _NOTICE_COOKIES[not secure], "", secure=secure, seconds=0)
+        page_cookies.forget_notice(response)
     return response
 
 
@@ -104,25 +123,10 @@ def message(visitor: Visitor | None, status: int, title: str, text: str) -> Resp
 
 def redirect(req: Request, to: str, notice: PageNotice | None = None) -> Response:
     """See what became of it there: a reload does not do it again. The notice goes with it, in a cookie."""
-    from msgspec import json
-
     response = Response(status_code=303, headers={**HEADERS, "Location": to})
     if notice is not None:
-        kept = base64.urlsafe_b64encode(json.encode(notice)).decode()
-        secure = is_secure(req)
-        set_cookie(response, _NOTICE_COOKIES[not secure], kept, secure=secure, seconds=60)
+        page_cookies.keep_notice(response, notice, secure=page_cookies.is_secure(req))
     return response
-
-
-def notice_in(req: Request) -> PageNotice | None:
-    """What became of what the visitor just did."""
-    kept = next((req.cookies[name] for name in _NOTICE_COOKIES if req.cookies.get(name)), "")
-    try:
-        from shared.ui.view import read_notice
-
-        return read_notice(base64.urlsafe_b64decode(kept)) if kept else None
-    except ValueError:
-        return None
 
 
 def sign_in_page(req: Request, wanted: str, wrong: bool = False) -> Response:
@@ -162,23 +166,7 @@ def safe_address(given: str) -> str:
 
 def visitor_of(req: Request) -> Visitor | None:
     """Whoever asks, if they are signed in."""
-    return access().visitor(cookie_of(req), req.headers)
-
-
-def cookie_of(req: Request) -> str:
-    """The page's cookie, or nothing."""
-    return next((req.cookies[name] for name in COOKIES if req.cookies.get(name)), "")
-
-
-def set_cookie(response: Response, name: str, value: str, *, secure: bool, seconds: int | None = None) -> None:
-    """Has the browser keep a cookie: out of reach of scripts, and sent from this site's pages only."""
-    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="strict")
-
-
-def is_secure(req: Request) -> bool:
-    """Whether the browser came by https, as it says with every form: the own scheme of a request is that of the end of
-    its way. Where it does not say, a cookie that needs https harms nobody."""
-    return not req.headers.get("origin", "https:").startswith("http:")
+    return access().visitor(page_cookies.session_in(req), req.headers)
 
 
 @cache

@@ -19,7 +19,6 @@ from shared.errors import PipelineError
 if TYPE_CHECKING:
     from shared.ui.sign_in import Visitor
     from shared.ui.upload import PageUpload
-    from shared.ui.view import View
 
 blueprint = func.Blueprint()
 # What a form has beside its file.
@@ -34,12 +33,10 @@ class _NotOwnForm(Exception):
 def show_upload(req: Request) -> Response:
     """The form to upload a file with."""
 
-    def view(visitor: Visitor) -> View:
-        from shared.ui import upload
+    from shared.ui import upload
 
-        return upload.view(runtime.services(), req.query_params.get("dataset", "")[:100])
-
-    return page_site.shown(req, "upload", view)
+    dataset = req.query_params.get("dataset", "")[:100]
+    return page_site.shown(req, "upload", lambda services: upload.view(services, dataset))
 
 
 @web.page_route(blueprint, "POST", "ui/upload")
@@ -47,11 +44,9 @@ async def upload_file(req: Request) -> Response:
     """Takes a file, and leads to the snapshot that it makes."""
     from shared.snapshots.paths import InvalidUpload
 
-    visitor = page_site.visitor_of(req)
-    if visitor is None:
-        return page_site.sign_in_page(req, page_site.address("upload"))
-    if not visitor.may_act:
-        return page_site.message(visitor, 403, "You may only look", "Your key or account opens the page for reading.")
+    visitor = page_site.acting_visitor(req, "upload")
+    if isinstance(visitor, Response):
+        return visitor
     fields: dict[str, str] = {}
     most = runtime.settings().page_upload_mb * 1_000_000
     try:

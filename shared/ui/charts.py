@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH = 640
+# How high the band of shares is.
+_BAND = 12
 # A histogram has room for at least so many bars: one alone would fill it.
 _FEWEST = 5
 
@@ -48,14 +50,14 @@ class Chart:
     upright: tuple[Tick, ...] = ()
 
 
-def split(shares: Sequence[tuple[str, float, str]], text: str, height: int = 12) -> Chart:
+def split(shares: Sequence[tuple[str, float, str]], text: str) -> Chart:
     """Shares of a whole beside each other: (what, percent, kind)."""
     bars, at = [], 0.0
     for name, percent, kind in shares:
         width = WIDTH * percent / 100
-        bars.append(Bar(at, 0, width, height, kind, f"{name}: {percent:g} %"))
+        bars.append(Bar(at, 0, width, _BAND, kind, f"{name}: {percent:g} %"))
         at += width
-    return Chart(WIDTH, height, text, tuple(bars))
+    return Chart(WIDTH, _BAND, text, tuple(bars))
 
 
 def histogram(buckets: Iterable[tuple[int, int]], what: str) -> Chart | None:

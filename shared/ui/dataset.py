@@ -8,7 +8,7 @@ from shared.errors import NotFound
 from shared.operations import costs, datasets, pages, status
 from shared.ui import charts
 from shared.ui.page_actions import offered
-from shared.ui.view import SOON, View
+from shared.ui.view import LATER, SOON, View
 from shared.ui.wording import tone
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def view(services: Services, name: str) -> View:
         "actions": offered("datasets", _possible(summary, row)),
     }
     busy = tone(summary.state) == "busy" or any(tone(one["state"]) == "busy" for one in found["snapshots"])
-    return View("dataset.html", name, values, here="datasets", refresh=SOON if busy else 30)
+    return View("dataset.html", name, values, here="datasets", refresh=SOON if busy else LATER)
 
 
 def _traffic(row: dict[str, Any]) -> dict[str, Any] | None:

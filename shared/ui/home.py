@@ -13,7 +13,7 @@ from shared.ledger.release import WENT_BACK
 from shared.operations import damage, datasets, pages, status
 from shared.operations.paging import MOST
 from shared.operations.times import utc
-from shared.ui.view import SOON, View
+from shared.ui.view import LATER, SOON, View
 from shared.ui.wording import BAD, tone, words
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def view(services: Services) -> View:
             "refused": refused,
         },
         here="home",
-        refresh=SOON if under_way else 30,
+        refresh=SOON if under_way else LATER,
     )
 
 

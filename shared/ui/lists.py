@@ -11,6 +11,7 @@ from shared.ui.view import View
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.operations.paging import PageQuery
     from shared.runtime import Services
 
 
@@ -21,11 +22,10 @@ def snapshots(services: Services, asked: Mapping[str, str]) -> View:
     found = pages.snapshots(services, dataset, state, query.before, query.limit)
     values = {
         "snapshots": found["snapshots"],
-        "next": _next("snapshots", query.filters, found["next"]),
+        **neighbours("snapshots", query, found["next"]),
         "dataset": dataset,
         "state": state,
         "states": sorted(pages.STATES),
-        "first": not query.before,
     }
     return View("snapshots.html", "Snapshots", values, here="snapshots")
 
@@ -39,16 +39,20 @@ def dataset_list(services: Services, asked: Mapping[str, str]) -> View:
         "datasets": found.datasets,
         "total": found.total,
         "currency": found.currency,
-        "next": _next("datasets", query.filters, found.next),
+        **neighbours("datasets", query, found.next),
         "prefix": query.filter("prefix"),
         "state": state,
         "sort": sort,
         "states": sorted(datasets.STATES),
-        "first": not query.before,
     }
     return View("datasets.html", "Datasets", values, here="datasets")
 
 
-def _next(path: str, filters: Mapping[str, str], before: str | None) -> str:
-    """The address of the page after this one, or nothing."""
-    return f"{path}?{urlencode({**filters, 'before': before})}" if before else ""
+def neighbours(path: str, query: PageQuery, before: str | None) -> dict[str, str]:
+    """The addresses of the `first` page of a list and of the `next` one, with its filters; empty where one is there."""
+
+    def address(**more: str) -> str:
+        asked = urlencode({**query.filters, **more})
+        return f"{path}?{asked}" if asked else path
+
+    return {"first": address() if query.before else "", "next": address(before=before) if before else ""}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from shared.operations import documents, nightly, paging
+from shared.ui.lists import neighbours
 from shared.ui.view import View
 
 if TYPE_CHECKING:
@@ -13,21 +13,12 @@ if TYPE_CHECKING:
 
     from shared.runtime import Services
 
-_FILTERS = ("month",)
-
 
 def night_list(services: Services, asked: Mapping[str, str]) -> View:
     """A page of nights, newest first. Raises BadPageQuery."""
-    query = paging.page_query(asked, _FILTERS)
+    query = paging.page_query(asked, nightly.FILTERS)
     found = nightly.page(services, query)
-    more = f"nights?{urlencode({**query.filters, 'before': found.next})}" if found.next else ""
-    values = {
-        "nights": found.nights,
-        "next": more,
-        "first": not query.before,
-        "month": query.filter("month"),
-        "schedule": services.settings.sleep_schedule,
-    }
+    values = {"nights": found.nights, **neighbours("nights", query, found.next)}
     return View("nights.html", "Nights", values, here="nights", refresh=0)
 
 

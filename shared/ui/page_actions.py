@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from shared.errors import NotFound
 from shared.operations import actions
 from shared.operations.actions import ActionAnswer
 
@@ -91,6 +92,14 @@ ACTIONS: Mapping[str, Mapping[str, PageAction]] = {
     "datasets": {one.name: one for one in _OF_DATASETS},
     "snapshots": {one.name: one for one in _OF_SNAPSHOTS},
 }
+
+
+def action_of(kind: str, name: str) -> PageAction:
+    """The action of this name for datasets or snapshots. Raises NotFound."""
+    found = ACTIONS[kind].get(name)
+    if found is None:
+        raise NotFound("there is no such action")
+    return found
 
 
 def offered(kind: str, names: list[str]) -> list[PageAction]:

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 SESSION_SECONDS = 12 * 3600
@@ -112,14 +112,6 @@ def is_own_form(visitor: Visitor, token: str, headers: Mapping[str, str]) -> boo
     if headers.get("sec-fetch-site", "same-origin") != "same-origin" or visitor.new_cookie:
         return False
     return hmac.compare_digest(_bytes(token), _bytes(visitor.form_token))
-
-
-def cookies_in(header: str) -> Iterator[tuple[str, str]]:
-    """The names and values in a Cookie header."""
-    for part in header.split(";"):
-        name, found, value = part.strip().partition("=")
-        if found:
-            yield name, value
 
 
 def _is_plain(cookie: str) -> bool:

@@ -12,7 +12,7 @@ from shared.errors import Damaged, NotFound
 from shared.operations import documents, status, training
 from shared.ui import charts, timeline
 from shared.ui.page_actions import offered
-from shared.ui.view import SOON, View
+from shared.ui.view import LATER, SOON, View
 from shared.ui.wording import tone
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def view(services: Services, snapshot: str) -> View:
         "actions": offered("snapshots", _possible(row)),
         "busy": busy,
     }
-    return View("snapshot.html", snapshot, values, here="snapshots", refresh=SOON if busy else 30)
+    return View("snapshot.html", snapshot, values, here="snapshots", refresh=SOON if busy else LATER)
 
 
 def next_step(row: dict[str, Any]) -> str:
@@ -141,7 +141,6 @@ def _prompt(one: dict[str, Any]) -> dict[str, Any]:
     turns = one["prompt"]
     return {
         "question": turns[-1]["content"] if turns else "",
-        "earlier": len(turns) - 1,
         "reference": one["reference"],
         "candidate": candidate,
         "live": live,

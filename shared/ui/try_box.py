@@ -9,6 +9,7 @@ from shared.serving.turns import ChatTurn
 from shared.ui.view import View
 
 if TYPE_CHECKING:
+    from shared.runtime import Services
     from shared.serving.calls import AnswerPiece
     from shared.serving.protocol import ApiError
 
@@ -32,6 +33,12 @@ def in_words(error: ApiError) -> str:
     """Why there is no answer, and when another try may help."""
     again = f" Try again in {error.retry_after} s." if error.retry_after else ""
     return f"{str(error)[:1].upper()}{str(error)[1:]}.{again}"
+
+
+def empty(services: Services, dataset: str) -> View:
+    """The box before anything is asked. Raises NotFound for an unknown dataset."""
+    services.ledger.read(f"dataset/{dataset}")
+    return view(dataset)
 
 
 def view(

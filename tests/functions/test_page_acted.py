@@ -101,7 +101,21 @@ def test_what_cannot_be_taken_back_is_asked_about_once_more(client: TestClient, 
     "path", [f"/datasets/{DATASET}/explode", "/datasets/nobody/sleep", f"/snapshots/{NEWER}/sleep"]
 )
 def test_what_is_not_there_is_404(client: TestClient, path: str) -> None:
-    assert post(client, path, token(client)).status_code == 404
+    found = token(client)
+    assert client.get(f"/api/ui{path}").status_code == 404
+    assert post(client, path, found).status_code == 404
+
+
+@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask"])
+def test_nobody_is_asked_about_what_is_not_there(client: TestClient, world: World, path: str) -> None:
+    sign_in(client)
+    before = dict(world.storage.blobs)
+    missing = path.format(datasets="nobody", snapshots="nobody-20260101000000-01234567")
+    for odd in (missing, path.format(datasets="..x", snapshots="..x")):
+        answer = client.get(f"/api/ui{odd}")
+        assert (answer.status_code, "nothing of that name" in answer.text) == (404, True)
+    assert client.get(f"/api/ui{at(path)}").status_code == 200
+    assert world.storage.blobs == before
 
 
 def test_a_form_that_is_none_is_refused(client: TestClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -75,6 +76,18 @@ def test_a_page_of_snapshots_is_cut_and_goes_on_where_it_ended() -> None:
         assert view.values["next"].startswith("snapshots?state=REJECTED&before=")
         asked["before"] = view.values["next"].rpartition("=")[2]
     assert seen == ids
+
+
+def test_the_first_page_of_a_list_is_the_one_with_the_same_filters_and_order() -> None:
+    world = World()
+    for number in range(3):
+        world.services.ledger.create(a_dataset(name=f"bot-{number}"))
+    first = lists.dataset_list(world.services, {"sort": "price", "limit": "2"})
+    assert first.values["first"] == ""
+    assert first.values["next"].startswith("datasets?sort=price&before=")
+    second = lists.dataset_list(world.services, dict(parse_qsl(first.values["next"].partition("?")[2])))
+    assert (second.values["first"], second.values["next"]) == ("datasets?sort=price", "")
+    assert lists.snapshots(world.services, {"before": SNAPSHOT}).values["first"] == "snapshots"
 
 
 def test_what_waits_for_a_person_is_all_of_it_and_nothing_else() -> None:
