@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,15 @@ from cli.preparing.command import prepare
 from cli.session import app_client as _client
 from cli.session import failures as _failures
 
-_STATUSES = "\n\n".join(f"{status.value}  {meaning}" for status, meaning in MEANINGS.items())
+# The mark keeps what comes after it from being made one paragraph.
+_STATUSES = "\b\nExit statuses:\n" + "\n".join(
+    textwrap.fill(meaning, 78, initial_indent=f"{status.value:>3}  ", subsequent_indent=" " * 5)
+    for status, meaning in MEANINGS.items()
+)
 app = typer.Typer(
     name="droptune",
     help="Drop chat data, get a fine-tuned model that answers.",
-    epilog=f"Exit statuses:\n\n{_STATUSES}",
+    epilog=_STATUSES,
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -140,8 +145,9 @@ def prices(
     size: Annotated[list[str] | None, typer.Option(help="A machine size; several times for several.")] = None,
     currency: Annotated[str, typer.Option(help="Three letters.")] = "USD",
     write: Annotated[bool, typer.Option("--write", help="Put them into local.settings.json.")] = False,
-    name: Annotated[str, typer.Option("--app", help="The app's name, for the command that sets them in Azure.")] = "",
+    name: Annotated[str, typer.Option(help="The app's name, for the command that sets them in Azure.")] = "",
     group: Annotated[str, typer.Option(help="Its resource group, for the same.")] = "",
+    old_name: Annotated[str, typer.Option("--app", hidden=True, help="What --name was before.")] = "",
     address: Annotated[str, typer.Option(help="Of the price list.")] = "https://prices.azure.com/api/retail/prices",
     as_json: Json = False,
 ) -> None:
@@ -149,10 +155,15 @@ def prices(
     from cli import prices
 
     with _failures():
-        found = prices.prices(
-            size or (), region, currency.upper(), address=address, write=write, app=name, group=group, as_json=as_json
-        )
-        raise typer.Exit(found)
+        if "/" in old_name:
+            raise CommandFailed(Exit.USAGE, "prices asks Azure's price list and no app; --name takes the app's name")
+        app_name = name or old_name
+        raise typer.Exit(
+            prices.prices(
+                size or (), region, currency.upper(),
+                address=address, write=write, app=app_name, group=group, as_json=as_json,
+            )
+        )  # fmt: skip
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """Check files before they are uploaded: `python -m cli.check FILE_OR_FOLDER... [--json] [--places N]`.
 
 The same pass as in the app, but over local files and without staging. Several files, or a folder, are one snapshot; the
-`snapshot.json` in a folder, or beside a file, counts. Exit status: 0 accepted, 1 rejected, 2 could not be checked.
+`snapshot.json` in a folder, or beside a file, counts. Exit status: 0 accepted, 1 rejected, 2 could not be checked, 3 no
+such file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.console import ProgressBar, write
+from cli.failures import Exit, in_a_sentence, status_of
 from cli.processes import check
 from shared.chatdata.formats import format_of, printable
 from shared.chatdata.templates import ANY, TEMPLATES, system_policy, template_of
@@ -26,8 +28,8 @@ from shared.validation.report import ValidationReport
 from shared.validation.sources import Source, files_of, local_source
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> Exit:
+    """Run the command line; its status."""
     options = parser().parse_args(arguments)
     try:
         report = _report(options)
@@ -40,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
+        return Exit.USAGE
     except KeyboardInterrupt:
-        return 130
+        return Exit.INTERRUPTED
     except (OSError, ValueError, BadSnapshot) as failure:
-        print(f"could not be checked: {_told(failure)}", file=sys.stderr)
-        return 2
-    return 0 if report.accepted else 1
+        print(f"could not be checked: {in_a_sentence(failure)}", file=sys.stderr)
+        return status_of(failure)
+    return Exit.DONE if report.accepted else Exit.FAILED
 
 
 def report_of(paths: Sequence[str]) -> ValidationReport | None:
@@ -55,7 +57,7 @@ def report_of(paths: Sequence[str]) -> ValidationReport | None:
     try:
         return _report(parser().parse_args([*paths]))
     except (OSError, ValueError, BadSnapshot) as failure:
-        print(f"could not be checked: {_told(failure)}", file=sys.stderr)
+        print(f"could not be checked: {in_a_sentence(failure)}", file=sys.stderr)
         return None
 
 
@@ -81,9 +83,10 @@ def parser() -> argparse.ArgumentParser:
     """What can be given on the command line."""
     defaults = Policy()
     found = argparse.ArgumentParser(
-        prog="python -m cli.check",
+        prog="droptune check",
         description="Check files before they are uploaded.",
-        epilog="Exit status: 0 accepted, 1 rejected, 2 could not be checked. Every rule: docs/validation-rules.md.",
+        epilog="Exit status: 0 accepted, 1 rejected, 2 could not be checked, 3 no such file. Every rule: "
+        "docs/validation-rules.md.",
     )
     found.add_argument("paths", nargs="+", metavar="FILE_OR_FOLDER", help=".jsonl, .jsonl.gz, .parquet, or a folder")
     found.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -155,13 +158,6 @@ def _own_limits(paths: Iterable[str]) -> dict[str, Any]:
                 found = parsed(file.read(MOST_BYTES + 1), str(own))
             limits |= found.get("validation", {})
     return limits
-
-
-def _told(failure: Exception) -> str:
-    """Why, and of which file."""
-    if isinstance(failure, OSError) and failure.strerror:
-        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
-    return str(failure)
 
 
 if __name__ == "__main__":

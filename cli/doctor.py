@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """What can be given on the command line."""
-    found = argparse.ArgumentParser(prog="python -m cli.doctor", description="What is wrong, and what mends it.")
+    found = argparse.ArgumentParser(prog="droptune doctor", description="What is wrong, and what mends it.")
     found.add_argument("--event", action="store_true", help="also upload a probe and wait for Event Grid to tell of it")
     return found
 

@@ -21,11 +21,26 @@ MEANINGS = {
     Exit.DONE: "done, or what was waited for is there",
     Exit.FAILED: "what was asked for failed or was declined: rows refused, training failed, withheld by the gate, ...",
     Exit.USAGE: "the command line is wrong, or no app is known",
-    Exit.NOT_FOUND: "there is nothing of that name",
+    Exit.NOT_FOUND: "there is nothing of that name: no file, dataset, snapshot or model",
     Exit.NO_ACCESS: "the key, or the sign-in to storage, was refused",
-    Exit.UNREACHABLE: "the app or its storage did not answer: try again later",
+    Exit.UNREACHABLE: "the app, its storage or the Hub did not answer: try again later",
     Exit.INTERRUPTED: "interrupted; what was begun goes on in the app",
 }
+
+
+def in_a_sentence(failure: Exception) -> str:
+    """Why something failed; of a file, which one."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
+    return str(failure)
+
+
+def status_of(failure: Exception) -> Exit:
+    """The status of a command that files, or what is in them, kept from its work: the failure's own, if it has one."""
+    own = getattr(failure, "status", None)
+    if isinstance(own, Exit):
+        return own
+    return Exit.NOT_FOUND if isinstance(failure, FileNotFoundError) else Exit.USAGE
 
 
 class CommandFailed(Exception):

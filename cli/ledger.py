@@ -43,7 +43,7 @@ def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """What can be given on the command line."""
-    found = argparse.ArgumentParser(prog="python -m cli.ledger", description="Look for what is damaged in the ledger.")
+    found = argparse.ArgumentParser(prog="droptune ledger", description="Look for what is damaged in the ledger.")
     found.add_argument("blobs", nargs="*", metavar="BLOB", help="only these, as they are named; default: all")
     found.add_argument("--mend", action="store_true", help="mend what can be mended, set aside what cannot")
     return found

@@ -20,7 +20,7 @@ from typing import Any
 
 import xxhash
 
-from cli.failures import Exit
+from cli.failures import Exit, in_a_sentence, status_of
 from cli.preparing.inputs import CannotPrepare, InputPart, find_parts
 from cli.preparing.writing import FileFormat, SplitWriter, new_folder, write_options
 from cli.printing import one_line, print_json
@@ -89,8 +89,8 @@ def run(given: Mapping[str, Any]) -> Exit:
             warnings.simplefilter("ignore", SyntaxWarning)  # of texts in tables, which are looked at as Python's lists
             done = prepare(_preparation(given))
     except (ValueError, BadSnapshot, OSError) as failure:
-        print(f"nothing was prepared: {_sentence(failure)}", file=sys.stderr)
-        return Exit.USAGE
+        print(f"nothing was prepared: {in_a_sentence(failure)}", file=sys.stderr)
+        return status_of(failure)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     dataset = dataset_name(given["given"], done.out)
@@ -113,12 +113,6 @@ def _preparation(given: Mapping[str, Any]) -> Preparation:
         file_format=given["file_format"].value,
         options=options,
     )
-
-
-def _sentence(failure: Exception) -> str:
-    if isinstance(failure, OSError) and failure.strerror:
-        return f"{failure.filename}: {failure.strerror}" if failure.filename else failure.strerror
-    return str(failure)
 
 
 def prepare(wanted: Preparation) -> PreparedSnapshot:

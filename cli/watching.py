@@ -134,7 +134,7 @@ def await_snapshot(client: AppClient, snapshot: str, path: str, sleep: Callable[
         except CommandFailed as failure:
             if failure.status != Exit.NOT_FOUND:
                 raise
-        refused = [one for one in client.get("snapshots").get("refused", []) if one["path"] == path]
+        refused = [one for one in client.get("snapshots").get("refused", []) if _is_shown_as(path, one["path"])]
         if refused:
             raise CommandFailed(Exit.FAILED, f"refused: {refused[0]['reason']}")
         if time.monotonic() > deadline:
@@ -144,6 +144,11 @@ def await_snapshot(client: AppClient, snapshot: str, path: str, sleep: Callable[
                 "the next sweep finds it in any case",
             )
         sleep(POLL_SECONDS / 2)
+
+
+def _is_shown_as(path: str, shown: str) -> bool:
+    """Whether a list shows this path so: it cuts long ones."""
+    return shown == path or (shown.endswith("…") and path.startswith(shown[:-1]))
 
 
 class ChangePrinter:
@@ -229,6 +234,8 @@ def next_step(row: dict[str, Any]) -> str:
     match row["state"]:
         case "LIVE" | "ASLEEP":
             return f"droptune ask {row['dataset']}"
+        case "REJECTED" if row["blocked"]:
+            return f"droptune report {row['id']}, or droptune override {row['id']} to take it all the same"
         case "REJECTED" if row["report"]:
             return f"droptune report {row['id']}"
         case "DUPLICATE":
@@ -239,4 +246,4 @@ def next_step(row: dict[str, Any]) -> str:
             return f"droptune retry {row['id']} takes it all the same"
         case "TRAINING_FAILED" | "REGISTER_FAILED" | "DEPLOY_FAILED":
             return f"droptune retry {row['id']}, once the cause is mended"
-    return ""
+    return f"droptune retry {row['id']}, once the cause is mended" if row["needs_attention"] else ""

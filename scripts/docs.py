@@ -158,7 +158,7 @@ def commands() -> str:
     rows = ["| command | what it does |", "|---|---|"]
     options = []
     for name, command in _command_group().commands.items():
-        given = [_given(parameter) for parameter in command.params]
+        given = [_given(parameter) for parameter in command.params if not getattr(parameter, "hidden", False)]
         shown = " ".join([f"droptune {name}", *(text for kind, text, _ in given if kind == "argument")])
         rows.append(f"| `{shown}` | {(command.help or '').strip()} |")
         options += [f"| `{name}` | `{text}` | {about} |" for kind, text, about in given if kind == "option"]

@@ -50,8 +50,8 @@ refuses the snapshot, unless the operator allows a share of bad rows, which are 
 into quarantine. A **warning** only tells. Rows count from 1; in JSONL files a row's number is its line
 number.
 
-Try a file before you upload it: `python -m cli.check FILE_OR_FOLDER...` (exit status 0: accepted, 1:
-rejected, 2: could not be checked). The report is described by
+Try a file before you upload it: `droptune check FILE_OR_FOLDER...` (exit status 0: accepted, 1: rejected,
+2: could not be checked, 3: no such file). The report is described by
 [validation-report.schema.json](validation-report.schema.json).
 
 What is trained on is `messages` with `role` and `content` of each turn, and nothing else. Duplicates are

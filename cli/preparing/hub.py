@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.failures import Exit
 from cli.preparing.inputs import CannotPrepare, InputPart, chosen_splits
 from shared.errors import ServiceBusy
 
@@ -56,9 +57,10 @@ def _translated(name: str) -> Iterator[None]:
         subset = "; --subset chooses one" if "several subsets" in str(refused) else ""
         missing = f"there is no file or folder {name}, and " if "is no dataset" in str(refused) else ""
         sign_in = "; `hf auth login` signs in" if missing else ""
-        raise CannotPrepare(f"{missing}{refused}{subset}{sign_in}") from refused
+        status = Exit.NOT_FOUND if missing else Exit.USAGE
+        raise CannotPrepare(f"{missing}{refused}{subset}{sign_in}", status) from refused
     except ServiceBusy as busy:
-        raise CannotPrepare(f"{busy}; try again") from busy
+        raise CannotPrepare(f"{busy}; try again", Exit.UNREACHABLE) from busy
 
 
 def require_hub(name: str) -> None:
@@ -71,7 +73,8 @@ def require_hub(name: str) -> None:
     from shared.azure.hub import Hub, endpoint
 
     if why := Hub().unreachable(PATIENCE):
-        raise CannotPrepare(f"{_no_file(name)} {endpoint()} cannot be reached ({why}); HF_ENDPOINT names a mirror")
+        text = f"{_no_file(name)} {endpoint()} cannot be reached ({why}); HF_ENDPOINT names a mirror"
+        raise CannotPrepare(text, Exit.UNREACHABLE)
 
 
 def _no_file(name: str) -> str:

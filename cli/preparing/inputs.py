@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.failures import Exit
 from cli.preparing.containers import container_of
 from cli.preparing.readers import CannotRead, arrow_rows
 from shared.chatdata import split_choice
@@ -27,7 +28,11 @@ _ABOUT = {
 
 
 class CannotPrepare(ValueError):
-    """Nothing was prepared; the text says why, and what decides or mends it."""
+    """Nothing was prepared; the text says why, and what decides or mends it. `status`: how the command ends."""
+
+    def __init__(self, text: str, status: Exit = Exit.USAGE) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ def find_parts(
 
         parts = hub_parts(given, splits, subset, revision)
     else:
-        raise CannotPrepare(f"there is no file or folder {given}{_nearest_file(path)}")
+        raise CannotPrepare(f"there is no file or folder {given}{_nearest_file(path)}", Exit.NOT_FOUND)
     if not any(part.split == "train" for part in parts):
         raise CannotPrepare(f"{given} has no split to train on, only {', '.join(part.name for part in parts)}")
     return sorted(parts, key=lambda part: part.split != "train")

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.errors import PermanentError, ServiceBusy
+from shared.ledger.record import cut
 
 # `datasets` asks again by itself, so often and after so many seconds; whoever imports comes back anyway.
 _RETRIES, _PAUSE = 2, 2
@@ -167,7 +168,7 @@ def _translated(name: str) -> Iterator[None]:
 def _translation(name: str, error: Exception) -> HubRefused | ServiceBusy:
     """What an error of the libraries means: that no repeat will help, or that one may."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    text = " ".join(str(error).split())[:_LONGEST]
+    text = cut(" ".join(str(error).split()), _LONGEST)
     said = f"{type(error).__name__}: {text}".rstrip(": ")
     status = getattr(getattr(error, "response", None), "status_code", None) or 0
     if "Config name is missing" in text or "BuilderConfig" in text:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from shared.azure.clouds import PUBLIC, AzureCloud
 from shared.azure.workspace.translation import asking
 from shared.errors import AzureRefused, PipelineError
+from shared.ledger.record import cut
 from shared.ledger.release import CallComparison, CallStats, call_result
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class _Gap(Exception):
 
 def _why(endpoint: str, error: Exception) -> str:
     """Why metrics are not known, for a person: the role that is missing, or what else Azure said."""
-    why = str(error)[:300] if isinstance(error, PipelineError) else type(error).__name__
+    why = cut(str(error), 300) if isinstance(error, PipelineError) else type(error).__name__
     log.warning("metrics of %.80r are unknown: %s", endpoint, why)
     return why
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared import naming
-from shared.ledger.record import Struct, from_metadata, to_metadata
+from shared.ledger.record import Struct, cut, from_metadata, to_metadata
 from shared.ledger.rows import Snapshot
 from shared.ledger.states import SnapshotState
 from shared.ledger.storage import BlobStore
@@ -116,9 +116,9 @@ def card_of(row: Snapshot) -> Card:
         id=row.id,
         state=str(ended.state if ended else row.state),
         since=ended.at if ended else row.since,
-        reason=(ended.reason if ended else row.reason)[:_LONGEST],
-        waiting=row.waiting[:_LONGEST],
-        fault=f"{row.fault.type}: {row.fault.message}"[:_LONGEST] if row.fault else "",
+        reason=cut(ended.reason if ended else row.reason, _LONGEST),
+        waiting=cut(row.waiting, _LONGEST),
+        fault=cut(f"{row.fault.type}: {row.fault.message}", _LONGEST) if row.fault else "",
         attention=row.attention,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from shared.ledger.machine_time import MachineTime
-from shared.ledger.record import Struct, from_metadata
+from shared.ledger.record import Struct, cut, from_metadata
 from shared.ledger.rows import Dataset
 from shared.ledger.uptime import Machines, live_reason, timed, up_since
 
@@ -47,15 +47,15 @@ _CARD = msgspec.json.Decoder(DatasetCard)
 def dataset_card(row: Dataset) -> DatasetCard:
     """The card of a row."""
     return DatasetCard(
-        reason=row.reason[:_LONGEST],
-        waiting=row.waiting[:_LONGEST],
-        fault=f"{row.fault.type}: {row.fault.message}"[:_LONGEST] if row.fault else "",
+        reason=cut(row.reason, _LONGEST),
+        waiting=cut(row.waiting, _LONGEST),
+        fault=cut(f"{row.fault.type}: {row.fault.message}", _LONGEST) if row.fault else "",
         requested=row.requested.what if row.requested else "",
         traffic=dict(row.traffic),
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
         paused=row.pause is not None,
-        live_reason=live_reason(row)[: _LONGEST // 2],
+        live_reason=cut(live_reason(row), _LONGEST // 2),
         machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
 

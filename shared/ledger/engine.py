@@ -29,6 +29,7 @@ from shared.errors import (
 )
 from shared.ledger import fence, states
 from shared.ledger.fence import HeldLease
+from shared.ledger.record import cut
 from shared.ledger.rows import HISTORY_KEPT, Fault, HistoryEntry
 from shared.ledger.store import AnyRow, Ledger, StoredRow, encode
 
@@ -243,7 +244,7 @@ class Engine:
         past = row.fault if row.fault and row.fault.step == step.name else None
         fault = Fault(
             type=type(error).__name__,
-            message=_whole(str(error)[:500]),
+            message=_whole(cut(str(error), 500)),
             step=step.name,
             count=past.count + 1 if past else 1,
             since=past.since if past else self.ledger.clock(),

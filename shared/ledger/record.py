@@ -19,6 +19,11 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, **changes)
 
 
+def cut(text: str, most: int) -> str:
+    """A text of so many characters at most; the last one of a longer text says that it goes on."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def to_metadata(record: Struct) -> str:
     """A record as the value of a blob's metadata, which takes printable ASCII only."""
     return quote(msgspec.json.encode(record), safe=' !"$&()*+,/:;<=>?@[]^`{|}~')

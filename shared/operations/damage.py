@@ -18,7 +18,7 @@ from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, TemporaryError
 from shared.ledger import budget, listed, month_costs, store
 from shared.ledger.cards import ENDED
-from shared.ledger.record import UNREADABLE, Struct
+from shared.ledger.record import UNREADABLE, Struct, cut
 from shared.ledger.store import CONTAINER
 from shared.operations import access, backlog, orphans, rebuild
 from shared.snapshots import lost_uploads
@@ -273,5 +273,5 @@ def _wrong(services: Services, name: str) -> str:
     except Damaged as error:
         return error.why
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        return f"{type(error).__name__}: {error}"[:200]
+        return cut(f"{type(error).__name__}: {error}", 200)
     return ""

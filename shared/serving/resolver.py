@@ -15,8 +15,9 @@ from shared.ledger.rows import Origin
 from shared.ledger.states import DatasetState
 from shared.serving.cache import SingleFlightCache
 from shared.serving.calls import TOO_LATE_SECONDS, CallProgress, ChatCall, PreparedCall, ResolvedCall
-from shared.serving.catalog import ChatTarget, ModelCatalog, is_up
+from shared.serving.catalog import ROW_SECONDS, ROW_USABLE_SECONDS, ChatTarget, ModelCatalog, is_up
 from shared.serving.prompt import prepare
+from shared.serving.prospects import why_none
 from shared.serving.protocol import ApiError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class CallResolver:
     def __init__(self, services: Services, catalog: ModelCatalog) -> None:
         self._services, self._catalog = services, catalog
         self._keys: SingleFlightCache[str] = SingleFlightCache(self._read_key, KEY_SECONDS, KEY_USABLE_SECONDS)
+        # Of datasets without a release: why none comes by itself, if none does.
+        self._without: SingleFlightCache[str] = SingleFlightCache(self._why_none, ROW_SECONDS, ROW_USABLE_SECONDS)
         # Deployments that have no OpenAI route although their releases say so, and until when that is believed.
         self._at_score: dict[str, float] = {}
 
@@ -111,10 +114,12 @@ class CallResolver:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _wake(self, row: Dataset) -> None:
-        """Asks for a sleeping dataset to wake, once. Raises ApiError (503) where it will not wake by that."""
+        """Asks for a sleeping dataset to wake, once. Raises ApiError (503, 404) where it will not wake by that."""
         name, settings = row.name, self._services.settings
         if row.live is None:
-            how = f"`droptune show {name}` says what became of its newest snapshot"
+            if why := await self._without.get(name):
+                raise ApiError(404, "no_release", why, param="model")
+            how = f"`droptune show {name}` says how far its newest snapshot is"
             raise ApiError(503, "no_release", f"{name} has no release yet ({row.state}): {how}", 60)
         if row.state != DatasetState.ASLEEP:
             return
@@ -126,6 +131,12 @@ class CallResolver:
         if not asked.done and (pause := row.wake_not_before - self._services.clock()) > 0:
             text = f"{name} is asleep and could not be woken lately; calls wake it again in {pause:.0f} s"
             raise ApiError(503, "wake_paused", text, max(1, round(pause)))
+
+    async def _why_none(self, name: str) -> str:
+        def read() -> str:
+            return why_none(self._services, self._services.ledger.read(f"dataset/{name}").row)
+
+        return await asyncio.to_thread(read)
 
     async def _read_key(self, endpoint: str) -> str:
         return await asyncio.to_thread(self._services.workspace.endpoints.key, endpoint)

@@ -25,6 +25,7 @@ from shared.conversion.choice import decided_reading
 from shared.errors import BadSnapshot, Damaged, LeaseHeld, LedgerConflict, NotFound, PermanentError, TemporaryError
 from shared.ledger import imports
 from shared.ledger.imports import ImportedSplit, ImportRecord, ImportState
+from shared.ledger.record import cut
 from shared.ledger.store import PUBLISH
 from shared.snapshots import intake
 from shared.snapshots.paths import MARKER, OPTIONS
@@ -108,7 +109,7 @@ def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease)
         if not isinstance(error, TemporaryError):
             log.exception("import %s", record.id)
         pause = services.settings.fault_seconds * 2**record.tries
-        waits: ImportRecord = begun.but(waiting=_cut(f"{type(error).__name__}: {error}"), poll_at=now + pause)
+        waits: ImportRecord = begun.but(waiting=_kept(f"{type(error).__name__}: {error}"), poll_at=now + pause)
         return _recorded(services, waits, etag)
     lease.check()
     return _recorded(services, done.but(tries=0, waiting=""), etag)
@@ -144,7 +145,7 @@ def _end(services: Services, record: ImportRecord, etag: str, reason: str) -> st
     """The import has failed: what it wrote is deleted, which no marker has made a snapshot."""
     log.warning("import %s of %s failed: %s", record.id, record.request.source, reason)
     services.storage.delete_all(intake.CONTAINER, record.folder)
-    failed = record.but(state=ImportState.IMPORT_FAILED, since=services.clock(), reason=_cut(reason), poll_at=None)
+    failed = record.but(state=ImportState.IMPORT_FAILED, since=services.clock(), reason=_kept(reason), poll_at=None)
     return _recorded(services, failed, etag)
 
 
@@ -265,5 +266,5 @@ def _within(services: Services, record: ImportRecord, lines: Iterable[bytes]) ->
         yield line
 
 
-def _cut(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()[:1000]
+def _kept(text: str) -> str:
+    return cut(text.encode("utf-8", "replace").decode(), 1000)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.errors import BlobUnreadable, LeaseHeld, LedgerConflict, NotFound, PermanentError, TemporaryError
+from shared.ledger.record import cut
 from shared.ledger.states import SnapshotState
 from shared.snapshots.inputs import inputs_of, is_distributed
 from shared.snapshots.memory import ASK_AGAIN, OF_THIS_PROCESS, NoRoom, footprint
@@ -187,7 +188,7 @@ class PartCheck:
     def _failed(self, number: int, trouble: Trouble, error: Exception) -> str:
         """Records why a part could not be read, and has the step look at it."""
         trouble.failed += 1
-        trouble.error = f"{type(error).__name__}: {error}"[:500]
+        trouble.error = cut(f"{type(error).__name__}: {error}", 500)
         if not isinstance(error, TemporaryError | LedgerConflict | NotFound | BlobUnreadable):
             log.exception("part %d of %s could not be checked", number, self.inputs.snapshot)
         self.results.put_trouble(number, trouble)

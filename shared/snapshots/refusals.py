@@ -20,6 +20,7 @@ from shared import naming
 from shared.chatdata.formats import printable
 from shared.errors import LedgerConflict, NotFound
 from shared.ledger.outbox import channels_of, untold
+from shared.ledger.record import cut
 from shared.ledger.store import PUBLISH
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def index(services: Services) -> RefusalIndex:
 
 def _quoted(path: str, reason: str, at: float) -> str:
     """A refusal as metadata, of which a blob has 8 KB; the blob itself has the whole text."""
-    shown = RefusedUpload(path[:_SHOWN_PATH], reason[:_SHOWN_REASON], at)
+    shown = RefusedUpload(cut(path, _SHOWN_PATH), cut(reason, _SHOWN_REASON), at)
     return quote(json.dumps(asdict(shown), ensure_ascii=False), safe=" ")
 
 

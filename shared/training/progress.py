@@ -15,7 +15,7 @@ import msgspec
 from shared import naming
 from shared.azure.workspace.tracking import MetricPoint
 from shared.errors import Damaged
-from shared.ledger.record import Struct
+from shared.ledger.record import Struct, cut
 from shared.ledger.storage import read_record
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _read(services: Services, job: Job, known: TrainingMetrics) -> TrainingMetri
             if name in latest:
                 curves = merged(curves, {name: tracking.history(job.tracking, job.name, name)})
     except Exception as error:  # noqa: BLE001 - see above
-        why = str(error)[:300]
+        why = cut(str(error), 300)
         if why != known.why:
             log.warning("metrics of %s are not known: %s", job.name, why)
         unread: TrainingMetrics = known.but(why=why)

@@ -100,7 +100,7 @@ _TABLE = (
          "Drop a smaller sample, or ask the operator to raise the limit."),
     Rule(TOO_MANY_BAD, "file", "error",
          "So many rows of the file are bad that the rest was not read, nor counted.",
-         "Mend what was found in the first rows, most likely one mistake in all of them; `python -m cli.check FILE "
+         "Mend what was found in the first rows, most likely one mistake in all of them; `droptune check FILE "
          "--places 0` reads every row."),
     Rule("too-few-rows", "file", "error",
          "Too few good, distinct rows are left to learn from.",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.check import main
+from cli.failures import Exit
 from tests.shared.validation.test_freezing import a_row, jsonl, parquet
 
 
@@ -54,8 +55,8 @@ def test_command_line_names_what_it_does_not_read(tmp_path: Path, capsys: pytest
 
 
 def test_command_line_says_what_could_not_be_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "nothing.jsonl")]) == 2
-    assert main([str(tmp_path), "--min-rows", "1"]) == 2
+    assert main([str(tmp_path / "nothing.jsonl")]) == Exit.NOT_FOUND, "as `droptune drop` ends for it"
+    assert main([str(tmp_path), "--min-rows", "1"]) == Exit.USAGE
     assert "min_rows" in capsys.readouterr().err
 
 

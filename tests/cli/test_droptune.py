@@ -252,6 +252,15 @@ def test_an_answer_is_printed(an_app: World) -> None:
         assert (found.exit_code, found.stdout) == (0, "an answer\n"), found.stderr
 
 
+def test_a_dataset_whose_only_snapshot_was_refused_is_not_to_be_asked_again(an_app: World) -> None:
+    entry = HistoryEntry(state="REJECTED", at=START, reason="bad")
+    an_app.services.ledger.create(a_snapshot(S.REJECTED, history=(entry,)))
+    an_app.services.ledger.create(a_dataset(D.EMPTY, live=None))
+    asked = droptune("ask", DATASET, "Why?")
+    assert (asked.exit_code, f"{SNAPSHOT} is REJECTED" in asked.stderr) == (Exit.NOT_FOUND, True)
+    assert "try again" not in asked.stderr
+
+
 def test_a_wrong_key_is_told_from_an_unknown_model(an_app: World, monkeypatch: pytest.MonkeyPatch) -> None:
     an_app.services.ledger.create(a_dataset())
     unknown = droptune("ask", "suport-bot", "Why?")
@@ -382,13 +391,23 @@ def test_a_release_that_ended_badly_is_told_by_what_became_of_the_snapshot(an_ap
     assert f"{SNAPSHOT} is WITHHELD\n" in printed
 
 
-def test_an_upload_whose_path_was_refused_ends_with_the_reason(an_app: World) -> None:
+@pytest.mark.parametrize("path", ["Bad.jsonl", f"Bad/{'x' * 240}.jsonl"], ids=["short", "cut in the list"])
+def test_an_upload_whose_path_was_refused_ends_with_the_reason(an_app: World, path: str) -> None:
     from shared.snapshots import intake
 
-    an_app.storage.put("snapshots", "Bad.jsonl", b"x")
-    intake.receive(an_app.services, "Bad.jsonl")
+    an_app.storage.put("snapshots", path, b"x")
+    intake.receive(an_app.services, path)
     with AppClient(find_target()) as client, pytest.raises(CommandFailed, match="is not a dataset name"):
-        watching.await_snapshot(client, SNAPSHOT, "Bad.jsonl")
+        watching.await_snapshot(client, SNAPSHOT, path, lambda _: pytest.fail("it is refused already"))
+
+
+def test_a_reason_that_a_list_cuts_says_that_it_goes_on(an_app: World) -> None:
+    reason = "row 7 has no answer; " * 20
+    entry = HistoryEntry(state="REJECTED", at=START, reason=reason)
+    an_app.services.ledger.create(a_snapshot(S.REJECTED, history=(entry,)))
+    (listed,) = json.loads(droptune("ls", "--json").stdout)["snapshots"]
+    assert (len(listed["reason"]), listed["reason"][-1], reason.startswith(listed["reason"][:-1])) == (160, "…", True)
+    assert json.loads(droptune("show", SNAPSHOT, "--json").stdout)["reason"] == reason
 
 
 def test_an_upload_that_no_event_tells_of_is_not_waited_for_without_end(
@@ -503,6 +522,10 @@ def test_help_names_every_command_and_exit_status() -> None:
     for command in app.registered_commands:
         name = command.name or command.callback.__name__.strip("_")  # type: ignore[union-attr]
         assert re.search(rf"^ +{name} ", printed, re.MULTILINE), name
+    statuses = printed[printed.index("Exit statuses:") :].strip().splitlines()
+    assert [line.split()[0] for line in statuses[1:] if line[:5].strip()] == [str(one.value) for one in MEANINGS]
+    assert "" not in statuses
+    assert max(map(len, statuses)) <= 80
 
 
 def test_help_loads_nothing_heavy() -> None:

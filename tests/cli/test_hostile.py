@@ -56,12 +56,12 @@ def _paths(folder: Path) -> dict[str, tuple[Callable[[Path], Any], int, str]]:
         pass
 
     return {
-        "missing.jsonl": (nothing, 2, "missing.jsonl: No such file or directory"),
+        "missing.jsonl": (nothing, 3, "missing.jsonl: No such file or directory"),
         "pipe.jsonl": (os.mkfifo, 2, "is a pipe, not a file"),
         "socket.jsonl": (_socket, 2, "is a socket, not a file"),
         "to-a-device.jsonl": (lambda path: path.symlink_to("/dev/zero"), 2, "is a device, not a file"),
         "to-itself.jsonl": (link_to("to-itself.jsonl"), 2, "to-itself.jsonl: Too many levels of symbolic links"),
-        "to-nothing.jsonl": (link_to("nowhere.jsonl"), 2, "to-nothing.jsonl: No such file or directory"),
+        "to-nothing.jsonl": (link_to("nowhere.jsonl"), 3, "to-nothing.jsonl: No such file or directory"),
         "nul\0.jsonl": (nothing, 2, "null character in path"),
         "x" * 900 + ".jsonl": (nothing, 2, "File name too long"),
         "half-\udcff.jsonl": (lambda path: path.write_bytes(b"{}\n"), 1, r"half-\udcff.jsonl, row 1: found"),

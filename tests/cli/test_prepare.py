@@ -25,6 +25,7 @@ from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
 from cli.check import main as validate
+from cli.failures import Exit
 from cli.preparing.inputs import CannotPrepare
 from shared.chatdata.split_choice import Undecided, plainest
 from tests.hub_server import hub_server
@@ -475,21 +476,21 @@ def test_splits_of_which_none_is_plain_are_for_a_person_to_choose_from(names: li
 
 
 @pytest.mark.parametrize(
-    ("environment", "reason"),
+    ("environment", "reason", "status"),
     [
-        ({"HF_HUB_OFFLINE": "1"}, "the Hub is switched off (HF_HUB_OFFLINE)"),
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached"),
+        ({"HF_HUB_OFFLINE": "1"}, "the Hub is switched off (HF_HUB_OFFLINE)", Exit.USAGE),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "http://127.0.0.1:9 cannot be reached", Exit.UNREACHABLE),
     ],
 )
 def test_that_the_hub_is_out_of_reach_is_said_at_once(
-    environment: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], reason: str, status: Exit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     failed = run("owner/data", "--out", tmp_path / "out")
-    assert failed.exit_code == 2
+    assert failed.exit_code == status
     assert "there is no file or folder owner/data; it may be a dataset on the Hub, but" in failed.stderr
     assert reason in failed.stderr
 
@@ -518,7 +519,8 @@ def test_a_misspelt_file_is_not_looked_for_on_the_hub(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faq.jsonl").write_bytes(jsonl(pairs(3)))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert reason in run(given, "--out", tmp_path / "out").stderr
+    failed = run(given, "--out", tmp_path / "out")
+    assert (failed.exit_code, reason in failed.stderr) == (Exit.NOT_FOUND, True)
 
 
 HUB = {
@@ -569,7 +571,7 @@ def test_a_dataset_on_the_hub_is_streamed(tmp_path: Path) -> None:
     assert "acme/subsets has several subsets" in subsets[2]
     assert "--subset chooses one" in subsets[2]
     assert "there is no file or folder acme/chat, and on the Hub is no dataset acme/chat" in unknown[2]
-    assert [run[0] for run in (chats, subsets, german, unknown)] == [0, 2, 0, 2]
+    assert [run[0] for run in (chats, subsets, german, unknown)] == [0, Exit.USAGE, 0, Exit.NOT_FOUND]
     assert not (tmp_path / "subsets").exists()
 
 

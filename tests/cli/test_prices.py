@@ -19,6 +19,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.__main__ import app
+from cli.failures import Exit
 from shared.config.settings import Settings
 from tests.fakes import GPU
 
@@ -125,7 +126,7 @@ def ask(address: str, *arguments: str) -> Result:
 
 
 def test_the_price_of_the_sizes_that_are_set_is_printed_as_settings(address: str, price_list: PriceList) -> None:
-    found = ask(address, "--region", "westeurope", "--app", "my app", "--group", "rg")
+    found = ask(address, "--region", "westeurope", "--name", "my app", "--group", "rg")
     assert found.exit_code == 0, found.output
     assert f'PRICES={{"{GPU}": 3.673}}' in found.stdout.splitlines()
     assert "CURRENCY=USD" in found.stdout.splitlines()
@@ -138,6 +139,14 @@ def test_the_price_of_the_sizes_that_are_set_is_printed_as_settings(address: str
         f"serviceName eq 'Virtual Machines' and armRegionName eq 'westeurope' and armSkuName eq '{GPU}'"
         " and priceType eq 'Consumption'"
     }
+
+
+def test_the_app_of_the_settings_is_not_taken_for_the_one_that_commands_talk_to(address: str) -> None:
+    refused = ask(address, "--region", "westeurope", "--app", "https://my-app.azurewebsites.net")
+    assert (refused.exit_code, "--name takes the app's name" in refused.stderr) == (Exit.USAGE, True)
+    assert "--name my-app " in ask(address, "--region", "westeurope", "--app", "my-app").stdout, (
+        "as it was called before"
+    )
 
 
 def test_sizes_currency_and_region_can_be_chosen(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
