@@ -53,9 +53,16 @@ def _rows() -> Iterator[str]:
     for route in sorted(routes(), key=lambda route: (route["path"].split("/")[0], route["path"], route["method"])):
         asked = "<br>".join(f"`{name}`: {text}" for name, text in route["query"])
         body = f"body: `{route['body']}`" if route["body"] else ""
-        answers = ", ".join(map(str, (route["status"], *route["errors"])))
-        parts = (f"`{route['method']} /api/{route['path']}`", _summary(route), _CALLERS[route["caller"]])
+        of_page = route["path"].partition("/")[0] == "ui"
+        answers = "HTML" if of_page else ", ".join(map(str, _statuses(route)))
+        key = "that of [the page](page.md#signing-in)" if of_page else _CALLERS[route["caller"]]
+        parts = (f"`{route['method']} /api/{route['path']}`", _summary(route), key)
         yield f"| {' | '.join(parts)} | {'<br>'.join(filter(None, (body, asked)))} | {answers} |"
+
+
+def _statuses(route: dict[str, Any]) -> list[int]:
+    """How it answers: when it is done, then what is in the way."""
+    return [*([200] if route["previews"] else []), route["status"], *route["errors"]]
 
 
 def _summary(route: dict[str, Any]) -> str:

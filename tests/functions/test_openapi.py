@@ -15,8 +15,9 @@ from shared.serving import openapi
 from shared.serving.protocol import ApiError
 from shared.serving.requests import ChatRequest
 from shared.serving.routes import PAGE
-from tests.test_docs import FUNCTIONS, rows
+from tests.test_docs import FUNCTIONS, ROOT, rows
 
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
 DOCUMENT = openapi.document(web.ROUTES)
 OPERATIONS = [
     (path, method, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
@@ -90,6 +91,12 @@ def test_it_takes_and_refuses_the_questions_that_the_app_does(body: Any, right: 
 def test_errors_are_as_described() -> None:
     error = ApiError(404, "model_not_found", "there is none", param="model")
     assert list(_validator("ErrorBody").iter_errors(json.loads(error.body().model_dump_json()))) == []
+
+
+def test_the_reference_has_the_same_routes_with_the_same_answers() -> None:
+    stated = {row[0].strip("` "): row[-1].strip("| ") for row in rows(REFERENCE, "Routes")}
+    described = {f"{method.upper()} {path}": {*operation["responses"]} for path, method, operation in OPERATIONS}
+    assert {route: {*answers.split(", ")} for route, answers in stated.items() if answers != "HTML"} == described
 
 
 def test_every_list_comes_in_pages_with_its_filters_named_in_one_place() -> None:
