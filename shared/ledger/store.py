@@ -212,6 +212,12 @@ class Ledger:
                 return kept.snapshot
         return ""
 
+    def older(self, row: Snapshot, states: Collection[SnapshotState]) -> builtins.list[str]:
+        """The keys of the dataset's snapshots that are older and in one of these states, as their cards say; oldest
+        first."""
+        listed = self.cards.list(row.dataset)
+        return [kept.key for kept in listed if kept.snapshot < row.id and kept.card and kept.card.state in states]
+
     def _newest_registered(self, dataset: str) -> str:
         try:
             return str(self.read(f"dataset/{dataset}").row.newest_registered)

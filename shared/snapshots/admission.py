@@ -7,7 +7,7 @@ anywhere, it starts again and finds its own claim and its own blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from shared import naming
@@ -23,10 +23,10 @@ from shared.errors import (
     WorkerLost,
 )
 from shared.ledger.claims import claim_name
-from shared.ledger.engine import StepResult
+from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import SnapshotState
-from shared.ledger.waiting import pause
+from shared.ledger.waiting import LONGEST_PAUSE
 from shared.snapshots import erasing
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 _BEING_CHECKED = (SnapshotState.RECEIVED, SnapshotState.VALIDATING)
+# Who waits for a newer snapshot is told of its verdict. It asks by itself after so long (s), and then after twice as
+# long, only because whoever was to tell it may have been cut off.
+_ASK_AGAIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,13 @@ class Validate:
         return True
 
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
-        """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it."""
+        """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it.
+
+        Snapshots that waited for its verdict are told of it.
+        """
+        return self._telling_older(row, self._decided(row, lease))
+
+    def _decided(self, row: Snapshot, lease: HeldLease) -> StepResult:
         if gone := erasing.end_if_deleted(self.services, row):
             return gone
         if row.cancel_request:
@@ -105,16 +114,27 @@ class Validate:
             return newer
         first = self.services.ledger.newer(row, _BEING_CHECKED, moves=True)
         if first and naming.upload_order(first)[0] > second:
-            waited, least = self.services.clock() - row.since, self.services.settings.look_seconds
-            raise NotReady(f"{first} is newer and is checked first", pause(waited, least))
+            waited = self.services.clock() - row.since
+            raise NotReady(f"{first} is newer and is checked first", max(_ASK_AGAIN, min(waited, LONGEST_PAUSE)))
         return ""
+
+    def _telling_older(self, row: Snapshot, result: StepResult) -> StepResult:
+        """The result, with the snapshots to be told that may wait for it: all if it is accepted, else the next in line.
+
+        One whose place a newer one takes tells nobody: that one did.
+        """
+        if result.state in (*_BEING_CHECKED, SnapshotState.SUPERSEDED):
+            return result
+        waiting = self.services.ledger.older(row, _BEING_CHECKED)
+        next_in_line = waiting if result.state == SnapshotState.VALIDATED else waiting[-1:]
+        return replace(result, then=(*result.then, *map(Announcement, next_in_line)))
 
     def failed(self, row: Snapshot, error: PermanentError) -> StepResult | None:
         """What cannot be trained on is refused with the error's own words; anything else is a fault for a person."""
         if not isinstance(error, BadSnapshot | InvalidName | WorkerLost):
             return None
         blocked = error.checks if isinstance(error, preflight.PreflightFailed) else ()
-        return self._ended(SnapshotState.REJECTED, str(error), {"blocked": blocked})
+        return self._telling_older(row, self._ended(SnapshotState.REJECTED, str(error), {"blocked": blocked}))
 
     def _validated(self, row: Snapshot, config: TrainingConfig, lease: HeldLease) -> FrozenSnapshot:
         """What validation made of the files. Raises LedgerConflict or NotFound when one was changed meanwhile."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 WINDOW = 60.0
 # So many of one dataset, and of all datasets that were never released, are checked without delay ...
 MOST_OF_DATASET, MOST_NEW = 3, 20
-# ... and each one beyond them so many seconds later than the one before.
-GAP_OF_DATASET, GAP_NEW = 2.0, 0.5
+# ... and each one beyond them so many seconds later than the one before. Of a dataset those cost a step each, no pass
+# over their rows, because the newest takes their place.
+GAP_OF_DATASET, GAP_NEW = 0.25, 0.5
 _NEW = ""
 
 

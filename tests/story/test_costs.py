@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -223,6 +224,40 @@ def test_of_many_snapshots_of_a_dataset_only_those_are_read_that_no_newer_one_ta
     world.run(until=4 * 3600)
     assert sorted(world.states().values()) == ["LIVE", *["SUPERSEDED"] * 39]
     assert len(set(opened)) <= 2
+
+
+def test_those_that_wait_for_the_newest_are_told_of_its_verdict_and_hardly_ask() -> None:
+    world = World()
+    world.run(until=1)
+    asked: Counter[str] = Counter()
+    real = world._step
+
+    def watched(message: str) -> None:
+        asked[message.removesuffix("?")] += 1
+        real(message)
+
+    world._step = watched  # type: ignore[method-assign]
+    for number in range(30):
+        world.clock.now += 1
+        world.drop(f"support-bot/{number:02}.jsonl", dialogues(40, str(number)))
+    world.run(until=60)
+    rows = sorted(world.services.ledger.rows("snapshot"), key=lambda row: row.uploaded_at)
+    accepted = next(entry.at for entry in rows[-1].history if entry.state == S.VALIDATED)
+    assert all(row.state == S.SUPERSEDED and row.since <= accepted + 1 for row in rows[:-1])
+    assert max(asked[row.key] for row in rows[:-1]) <= 6
+
+
+def test_when_the_newest_is_refused_the_next_in_line_is_told_at_once() -> None:
+    world = World()
+    world.run(until=1)
+    for number, rows in enumerate((40, 3, 3, 3)):
+        world.clock.now += 1
+        world.drop(f"support-bot/{number}.jsonl", dialogues(rows, str(number)))
+    dropped = world.clock.now
+    world.run(until=30)
+    first, *others = sorted(world.services.ledger.rows("snapshot"), key=lambda row: row.uploaded_at)
+    assert [row.state for row in others] == ["REJECTED"] * 3
+    assert [entry.at <= dropped + 5 for entry in first.history if entry.state == S.VALIDATED] == [True]
 
 
 def test_when_the_newest_is_refused_the_one_before_it_is_taken() -> None:
