@@ -78,10 +78,10 @@ class CountedStorage:
         self.listed += len(found)
         return iter(found)
 
-    def lease(self, name: str) -> Any:
+    def lease(self, name: str, take_over: bool = False) -> Any:
         """A lease: taken and given back."""
         self.requests["other"] += 2 + self._more
-        return self._storage.lease(name)
+        return self._storage.lease(name, take_over)
 
     def delete_many(self, container: str, names: Any) -> None:
         """One request for 256 blobs; each deletion in it is billed as one, which is free."""

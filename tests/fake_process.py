@@ -21,6 +21,13 @@ class Process:
     before: bool = True
     calls: int = 0
     alive: bool = True
+    lives: int = 0
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """One that is made alive again is another process, and what the one before held locally is free."""
+        if name == "alive" and value and not getattr(self, "alive", True):
+            self.lives += 1
+        super().__setattr__(name, value)
 
     def call[T](self, act: Callable[[], T]) -> T:
         """One call to the outside."""

@@ -96,6 +96,8 @@ class FakeStorage:
         self.unreadable: dict[tuple[str, str], str] = {}
         self.copying: set[tuple[str, str]] = set()
         self.leases: dict[str, tuple[int, float]] = {}
+        # What this machine knows of its processes: which of them holds a lease that may be taken over, by its number.
+        self.holders: dict[int, int] = {}
         self.messages: list[tuple[float, int, str]] = []
         # What the doctor is to find: containers that are not there, and lengths of queues.
         self.missing: set[str] = set()
@@ -213,13 +215,16 @@ class FakeStorage:
             self.staged.pop((container, name), None)
         return self.staged.setdefault((container, name), {})
 
-    def lease(self, name: str) -> _Lease:
+    def lease(self, name: str, take_over: bool = False) -> _Lease:
         def act() -> _Lease:
-            _, until = self.leases.get(name, (0, 0.0))
-            if until > self.clock():
+            number, until = self.leases.get(name, (0, 0.0))
+            was_lost = take_over and self.holders.get(number, self.process.lives) != self.process.lives
+            if until > self.clock() and not was_lost:
                 raise LeaseHeld(f"{name} is held by another worker")
             self._count += 1
             self.leases[name] = (self._count, self.clock() + LEASE_SECONDS)
+            if take_over:
+                self.holders[self._count] = self.process.lives
             return _Lease(self, name, self._count)
 
         return self.process.call(act)

@@ -46,8 +46,8 @@ class Watcher(Protocol):
 class HeldLease:
     """A lease that is renewed while its holder lives and is not stalled."""
 
-    def __init__(self, storage: ChaosStorage, name: str, holder: Actor | None) -> None:
-        self.storage, self.name, self.holder = storage, name, holder
+    def __init__(self, storage: ChaosStorage, name: str, holder: Actor | None, take_over: bool) -> None:
+        self.storage, self.name, self.holder, self.take_over = storage, name, holder, take_over
         self.abandoned_at: float | None = None
         self.lost = False
 
@@ -82,11 +82,12 @@ class ChaosStorage(FakeStorage):
         self.scene, self.watcher = stage, watcher
         self.held: dict[str, HeldLease] = {}
 
-    def lease(self, name: str) -> Any:
+    def lease(self, name: str, take_over: bool = False) -> Any:
         held = self.held.get(name)
-        if held and held.lasts():
+        was_lost = take_over and held and held.take_over and held.abandoned_at is not None
+        if held and held.lasts() and not was_lost:
             raise LeaseHeld(f"{name} is held by another worker")
-        self.held[name] = HeldLease(self, name, self.scene.current())
+        self.held[name] = HeldLease(self, name, self.scene.current(), take_over)
         return self.held[name]
 
     def lapse(self, holder: Actor) -> None:

@@ -97,9 +97,9 @@ class _OverwrittenUnseen(ChaosStorage):
 class _LeasesForAll(ChaosStorage):
     """Gives a lease to whoever asks, and tells nobody that it was lost."""
 
-    def lease(self, name: str) -> Any:
+    def lease(self, name: str, take_over: bool = False) -> Any:
         self.held.pop(name, None)
-        return super().lease(name)
+        return super().lease(name, take_over)
 
 
 class _NewNames(submit.Submit):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -19,6 +22,16 @@ from tests.fakes import Clock, FakeStorage, Process
 from tests.local.azureml_server import AzureMl
 
 
+class Holder(Protocol):
+    """Another process, and what becomes of it."""
+
+    def pause(self) -> None:
+        """It does nothing any more, and lives."""
+
+    def kill(self) -> None:
+        """It is ended without being asked."""
+
+
 class StorageSide(Protocol):
     """A Storage, and what only its side can do."""
 
@@ -30,8 +43,48 @@ class StorageSide(Protocol):
     def lose(self, name: str) -> None:
         """Ends a lease as if its holder had died."""
 
+    def holder(self, *names: str) -> Holder:
+        """Another process of this machine, which has taken these leases, the first with `take_over`."""
+
     def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
         """A blob of somebody else's, past the app."""
+
+
+class FakeHolder:
+    """The process of a FakeStorage, as long as it is not killed."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def pause(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        self._process.alive = False
+        self._process.alive = True
+
+
+class RealHolder:
+    """A process that takes leases in Azurite, and then waits for its end."""
+
+    def __init__(self, connection_string: str, names: tuple[str, ...]) -> None:
+        script = (
+            "import sys, time; from shared.azure.storage import Storage; "
+            "from shared.azure.storage.connection import connect; storage = Storage(*connect(sys.argv[1])); "
+            "held = [storage.lease(name, take_over=not at) for at, name in enumerate(sys.argv[2:])]; "
+            "print('held', flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", script, connection_string, *names]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "held\n"
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 class FakeSide:
@@ -48,6 +101,11 @@ class FakeSide:
     def lose(self, name: str) -> None:
         self.fake.clock.now += 3600
 
+    def holder(self, *names: str) -> Holder:
+        for at, name in enumerate(names):
+            self.fake.lease(name, take_over=not at)
+        return FakeHolder(self.fake.process)
+
     def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
         self.fake.upload(container, name, data, metadata)
 
@@ -55,8 +113,8 @@ class FakeSide:
 class AzuriteSide:
     """shared.azure.storage.Storage over Azurite."""
 
-    def __init__(self, blobs: Any, queues: Any) -> None:
-        self.blobs = blobs
+    def __init__(self, blobs: Any, queues: Any, connection_string: str) -> None:
+        self.blobs, self.connection_string = blobs, connection_string
         self.queue = queues.get_queue_client(QUEUE)
         self.storage = Storage(blobs, queues)
         self.storage.prepare()
@@ -70,6 +128,9 @@ class AzuriteSide:
 
         BlobLeaseClient(self.blobs.get_blob_client("locks", name)).break_lease(lease_break_period=0)
 
+    def holder(self, *names: str) -> Holder:
+        return RealHolder(self.connection_string, names)
+
     def upload(self, container: str, name: str, data: bytes, metadata: dict[str, str] | None = None) -> None:
         # Azurite takes a backslash for a slash, as Azure does, and the SDK sends it as it is.
         path = name if "." not in name.split("/") and ".." not in name.split("/") else name.replace("/", "\\")
@@ -82,9 +143,10 @@ def side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
     if request.param == "fake":
         yield FakeSide()
         return
-    blobs, queues = connect(request.getfixturevalue("azurite").connection_string)
+    text = request.getfixturevalue("azurite").connection_string
+    blobs, queues = connect(text)
     with blobs, queues:
-        yield AzuriteSide(blobs, queues)
+        yield AzuriteSide(blobs, queues, text)
 
 
 @pytest.fixture(params=["fake", pytest.param("azurite", marks=pytest.mark.services)])
@@ -97,7 +159,7 @@ def hierarchical_side(request: pytest.FixtureRequest) -> Iterator[StorageSide]:
     plain, _ = connect(text)
     blobs, queues = connect(text, transport=HierarchicalTransport(plain))
     with plain, blobs, queues:
-        yield AzuriteSide(blobs, queues)
+        yield AzuriteSide(blobs, queues, text)
 
 
 @pytest.fixture

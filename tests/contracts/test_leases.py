@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
-from shared.azure.storage import LEASE_SECONDS, Lease, Storage
+from shared.azure.storage import LEASE_SECONDS, Lease, Storage, leases
+from shared.azure.storage.connection import connect
 from shared.errors import LeaseHeld
 from tests.contracts.conftest import StorageSide
 
@@ -45,6 +48,54 @@ def test_a_lease_whose_holder_died_comes_free(side: StorageSide, name: str) -> N
         side.storage.lease(name)
     alive.check()
     alive.release()
+
+
+def test_a_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once_and_no_other(
+    side: StorageSide, name: str
+) -> None:
+    other = f"{name}-other"
+    holder = side.holder(name, other)
+    try:
+        with pytest.raises(LeaseHeld):
+            side.storage.lease(name, take_over=True)
+        holder.pause()
+        with pytest.raises(LeaseHeld):
+            side.storage.lease(name, take_over=True)
+    finally:
+        holder.kill()
+    with pytest.raises(LeaseHeld):
+        side.storage.lease(name)
+    for unsaid in (False, True):
+        with pytest.raises(LeaseHeld):
+            side.storage.lease(other, take_over=unsaid)
+    alive = side.storage.lease(name, take_over=True)
+    with pytest.raises(LeaseHeld):
+        side.storage.lease(name, take_over=True)
+    alive.check()
+    alive.release()
+    side.storage.lease(name).release()
+
+
+@pytest.mark.services
+def test_what_a_lost_process_sent_late_takes_nothing_from_who_took_its_lease_over(azurite: Any, name: str) -> None:
+    from azure.storage.blob import BlobLeaseClient
+
+    blobs, queues = connect(azurite.connection_string)
+    with blobs, queues:
+        storage = Storage(blobs, queues)
+        storage.create("locks", name, b"")
+        lock = blobs.get_blob_client("locks", name)
+        lost, own = lock.acquire_lease(lease_duration=20), str(uuid.uuid4())
+        assert leases._taken_over(lock, str(uuid.uuid4()), own) is None, "that of somebody else"
+        held = leases._taken_over(lock, lost.id, own)
+        assert held
+        for late in (lost.renew, lost.release):
+            with pytest.raises(HttpResponseError):
+                late()
+        with pytest.raises(LeaseHeld):
+            storage.lease(name)
+        BlobLeaseClient(lock, lease_id=own).release()
+        assert leases._taken_over(lock, own, lost.id) is None, "it is free: to be asked for as any"
 
 
 def test_a_lock_that_is_held_is_not_deleted_and_one_that_was_deleted_is_made_anew(storage: Storage, name: str) -> None:

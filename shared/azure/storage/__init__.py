@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import io
 import itertools
 import logging
 import math
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.storage import listing, ranges
+from shared.azure.storage import leases, listing, ranges
 from shared.azure.storage.blobs import Blob, blob_of, can_be_asked_for, check_name, is_folder_name, require_file
-from shared.azure.storage.connection import ONCE
-from shared.azure.storage.leases import Lease
+from shared.azure.storage.leases import LEASE_SECONDS, Lease
 from shared.azure.storage.readahead import ReadAhead
 from shared.azure.storage.translation import code_of, translated
 from shared.errors import (
     AzureRefused,
     BlocksMissing,
     ContainerNotFound,
-    LeaseHeld,
     LedgerConflict,
     NotFound,
     ServiceBusy,
@@ -45,16 +43,11 @@ CONTAINERS = ("snapshots", "frozen", "reports", "quarantine", "evaluations", "le
 QUEUE = "due"
 # The longest a queue message may stay invisible (service limit: 7 days); later polls are left to the sweep.
 LONGEST_DELAY = 6 * 86_400
-# The shortest lease Azure gives is 15 s, the longest 60 s. A short one comes free soon after a crash; it is renewed
-# while its holder lives.
-LEASE_SECONDS = 20
 # The local emulator is three times as fast above 4 MB, up to which it hashes what it sends.
 READ_BLOCK = 8 * 2**20
 READ_BUFFER = 256 * 1024
 # The most requests that one batch may hold.
 _BATCH = 256
-# So often a lock is looked for and made; more than twice only if it is deleted in between.
-_LEASE_TRIES = 4
 # The SDK reads a blob up to three times by itself when its answer does not come.
 # Bytes come as they are stored: whoever uploads may name any encoding, and the SDK would unpack it in memory.
 _READ: dict[str, Any] = {"retry_read": 0, "read_timeout": 6, "decompress": False}
@@ -226,30 +219,18 @@ class Storage:
 
     # --- leases and messages ---
 
-    def lease(self, name: str) -> Lease:
-        """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it."""
-        # Under an id of its own: sent twice because the first answer was lost, it is the same lease.
-        client, own = self._blob("locks", name), str(uuid.uuid4())
+    def lease(self, name: str, take_over: bool = False) -> Lease:
+        """Takes the lease `locks/<name>`, creating the blob if needed. Raises LeaseHeld when somebody has it.
 
-        def acquire() -> Any:
-            with translated(f"locks/{name}"):
-                return client.acquire_lease(lease_duration=LEASE_SECONDS, lease_id=own)
+        `take_over`: also at once from a process of this machine that was killed while it held it, with `take_over` as
+        well. Only for what writes to this account alone, where a write that was on its way does no harm.
+        """
+        make = functools.partial(self._make_lock, name)
+        return leases.take(self._blob("locks", name), make, take_over)
 
-        try:
-            for tries_left in reversed(range(_LEASE_TRIES)):
-                try:
-                    held = acquire()
-                    break
-                except NotFound:  # never made, or deleted because it was old and free
-                    if not tries_left:
-                        raise
-                    with contextlib.suppress(LedgerConflict):
-                        self.create("locks", name, b"")
-        except (LedgerConflict, ServiceBusy) as error:
-            if not code_of(error.__cause__).startswith("Lease"):
-                raise
-            raise LeaseHeld(f"{name} is held by another worker") from error
-        return Lease(lambda: held.renew(**ONCE), lambda: held.release(**ONCE), LEASE_SECONDS)
+    def _make_lock(self, name: str) -> None:
+        with contextlib.suppress(LedgerConflict):
+            self.create("locks", name, b"")
 
     def send(self, message: str, delay: float = 0) -> None:
         """Puts one message into the queue `due`, visible `delay` seconds from now."""
