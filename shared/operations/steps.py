@@ -52,8 +52,8 @@ def handlers(services: Services) -> Mapping[str, Mapping[str, StepHandler]]:
 def step(services: Services, message: str) -> str:
     """Moves the row that a queue message names by one step; says what was done.
 
-    `<key>#<number>` means one file of a snapshot that several workers check, `<key>!` what people are to be told,
-    `import/<id>` an import that goes on.
+    `<key>#<number>@<until>` means one part of a snapshot that several workers check, `<key>!` what people are to be
+    told, `import/<id>` an import that goes on.
     """
     if message.endswith(PUBLISH):
         return publish.publish(services, message.removesuffix(PUBLISH))

@@ -32,7 +32,7 @@ from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing
 from shared.snapshots.inputs import inputs_of, is_distributed
 from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom, footprint
-from shared.snapshots.part_results import forget_results, results_of
+from shared.snapshots.part_results import forget_results, parts_of, results_of
 from shared.snapshots.quarantine import quarantine_of
 from shared.snapshots.training_config import TrainingConfig, resolve
 from shared.training import attempt, preflight
@@ -142,7 +142,7 @@ class Validate:
             _require_unchanged(self.services, row)
             inputs = inputs_of(self.services, row, config.policy)
             results = results_of(self.services.storage, inputs, self.services.clock)
-            validation = DistributedValidation(results, inputs, inputs.parts())
+            validation = DistributedValidation(results, inputs, parts_of(inputs, results))
             frozen = validation.assemble(lease, self.services.clock() - row.since)
             _require_unchanged(self.services, row)
             return frozen

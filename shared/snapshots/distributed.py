@@ -1,6 +1,6 @@
 """A large snapshot, validated a part at a time by as many workers as there are: files, and ranges of large files.
 
-The validate step asks for each part by a queue message `snapshot/<id>#<number>`. Whoever gets the message checks that
+The validate step asks for each part by a queue message (`part_requests`). Whoever gets the message checks that
 part (`part_check`) and leaves what it found (`part_results`). Once all results are there, the step, under the
 snapshot's lease, assembles them. So a pass that is cut off goes on where it was. The parts of a gzip file are asked for
 one after the other: it can only be read from its beginning.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import NotReady, ServiceBusy, WorkerLost
+from shared.snapshots.part_requests import ASK_AGAIN, PartRequest
 from shared.snapshots.part_results import PartResults, checked, repeated, staged, troubled
 from shared.snapshots.quarantine import quarantine_of
 from shared.validation.freezing import Assembly
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from shared.snapshots.inputs import ValidationInputs
     from shared.validation import FrozenSnapshot
     from shared.validation.sources import Chunk
-
-# So long after it asked for parts (s) the step asks again for those that are still missing.
-ASK_AGAIN = 120
 
 
 class FilesMissing(NotReady):
@@ -100,7 +98,7 @@ class DistributedValidation:
         waiting = {number for number in missing if self.parts[number].goes_on and checked(number - 1) not in recorded}
         for number in missing:
             if number not in waiting:
-                results.storage.send(f"snapshot/{self.inputs.snapshot}#{number}")
+                PartRequest.new(self.inputs.snapshot, number, results.clock).send(results.storage)
         total, what = len(self.parts), "files" if len(self.parts) == len(self.inputs.sources) else "parts"
         failed = any(trouble.failed for trouble in troubles.values())
         raise FilesMissing(f"{total - len(missing)} of {total} {what} are checked", failed)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from shared.chatdata.splits import Cuts, Shares
 from shared.snapshots.blob_staging import BlobStaging
 from shared.validation import Source
-from shared.validation.chunks import cut_into_chunks
 from shared.validation.freezing import plan_of
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from shared.ledger.rows import Dataset, Snapshot, SnapshotFile
     from shared.runtime import Services
     from shared.validation import Policy, Staging
-    from shared.validation.sources import Chunk
     from shared.validation.stage import SplitPlan
 
 
@@ -36,10 +34,6 @@ class ValidationInputs:
     plan: SplitPlan
     staging: Staging
     part_bytes: int
-
-    def parts(self) -> list[Chunk]:
-        """The parts that several workers check, in reading order: always the same for the same files."""
-        return list(cut_into_chunks(self.sources, self.part_bytes, zipped=True))
 
 
 def inputs_of(services: Services, row: Snapshot, policy: Policy) -> ValidationInputs:

@@ -16,8 +16,20 @@ from shared.errors import BlobUnreadable, LeaseHeld, LedgerConflict, NotFound, P
 from shared.ledger.record import cut
 from shared.ledger.states import SnapshotState
 from shared.snapshots.inputs import inputs_of, is_distributed
-from shared.snapshots.memory import ASK_AGAIN, OF_THIS_PROCESS, NoRoom, footprint
-from shared.snapshots.part_results import MOST_LOST, PartResults, Trouble, checked, repeated, results_of, staged
+from shared.snapshots.memory import ASK_AGAIN as WAIT_FOR_ROOM
+from shared.snapshots.memory import OF_THIS_PROCESS, NoRoom, footprint
+from shared.snapshots.part_requests import PartRequest
+from shared.snapshots.part_results import (
+    PartResults,
+    Trouble,
+    checked,
+    parts_of,
+    repeated,
+    results_in,
+    results_of,
+    staged,
+    troubled,
+)
 from shared.snapshots.training_config import resolve
 from shared.validation.chunks import ChunkResult, going_on
 from shared.validation.freezing import check_chunk
@@ -40,13 +52,14 @@ HELD_FOR = 5
 AT_ONCE = 2
 
 
-def check_part(services: Services, key: str, number: str) -> str:
+def check_part(services: Services, key: str, text: str) -> str:
     """Checks one part of a snapshot that is being validated by several workers; returns what was done.
 
-    Called by the queue function. A repeat does nothing for a part that is checked, or not wanted any more. A part that
-    finds no room in this process is asked for again, here or elsewhere.
+    Called by the queue function; `text`: what its message has behind the key. A repeat does nothing for a part that is
+    checked, or not wanted any more. A part that finds no room in this process is asked for again, here or elsewhere.
     """
-    if not number.isdecimal():
+    request = PartRequest.read(key, text, services.clock)
+    if request is None:
         return "unknown"
     size = footprint(int(services.settings.validation_part_mb * 1e6), parquet=True)
     most_mb = services.settings.validation_memory_mb
@@ -55,12 +68,12 @@ def check_part(services: Services, key: str, number: str) -> str:
             check = _check_of(services, key)
             if check is None:
                 return "not due"
-            if not check.was_lost(int(number)):
-                return check.run(int(number))
+            if not check.results.trouble(request.number).had_worker:
+                return check.run(request)
         with OF_THIS_PROCESS.room_for(size, most_mb, alone=True):
-            return check.run(int(number))
+            return check.run(request)
     except NoRoom:
-        services.storage.send(f"{key}#{number}", ASK_AGAIN)
+        request.repeat(services.storage, WAIT_FOR_ROOM, services.clock)
         return "waits for memory"
 
 
@@ -72,7 +85,7 @@ def _check_of(services: Services, key: str) -> PartCheck | None:
             return None
         inputs = inputs_of(services, row, resolve(services, row).policy)
         results = results_of(services.storage, inputs, services.clock)
-        return PartCheck(services.ledger, results, inputs, inputs.parts())
+        return PartCheck(services.ledger, results, inputs, parts_of(inputs, results))
     except (PermanentError, LedgerConflict, NotFound):
         return None  # refused by the step as well, with a reason on record
 
@@ -87,23 +100,18 @@ class PartCheck:
     parts: Sequence[Chunk]
     _text: ZippedText | None = field(default=None, init=False)
 
-    def was_lost(self, number: int) -> bool:
-        """Whether a worker was lost at this part, or is at it now."""
-        trouble = self.results.trouble(number)
-        return trouble.begun or trouble.lost > 0 or trouble.unpacked > 0
-
-    def run(self, number: int) -> str:
+    def run(self, request: PartRequest) -> str:
         """Checks a part, or stages it once more without the rows that earlier ones have. Returns what was done.
 
         A part that cannot be read is no error here: the step learns of it, and knows what to do about it.
         """
-        if not 0 <= number < len(self.parts):
+        if request.number >= len(self.parts):
             return "unknown"
         try:
-            first = done = self._one(number)
-            while done in ("checked", "already done") and (following := self._following(number)):
-                done = self._one(following)
-                number = following
+            first = done = self._one(request)
+            while done in ("checked", "already done") and (following := self._following(request.number)):
+                request = replace(request, number=following)
+                done = self._one(request)
             return first
         finally:
             self._close()
@@ -118,16 +126,18 @@ class PartCheck:
             number += 1
         if number == len(self.parts) or not self.parts[number].goes_on:
             return None
-        if self.was_lost(number):
-            self._send(number)
+        if troubled(number) in recorded and self.results.trouble(number).had_worker:
+            PartRequest.new(self.inputs.snapshot, number, self.results.clock).send(self.results.storage)
             return None
         return number
 
-    def _one(self, number: int) -> str:
+    def _one(self, request: PartRequest) -> str:
+        number, storage = request.number, self.results.storage
         try:
-            lease = self.results.storage.lease(f"{self.inputs.snapshot}#{number}")
+            # A part is written to storage alone, and twice the same: nobody has to wait for what is still on its way.
+            lease = storage.lease(f"{self.inputs.snapshot}#{number}", take_over=True)
         except LeaseHeld:
-            self._send(number, HELD_FOR)
+            request.repeat(storage, HELD_FOR, self.results.clock)
             return "held elsewhere"
         try:
             recorded = self.results.names()
@@ -136,7 +146,7 @@ class PartCheck:
             elif self.parts[number].goes_on and checked(number - 1) not in recorded:
                 return "too early"
             else:
-                done = self._check(number, lease, again=repeated(number) in recorded)
+                done = self._check(number, lease, recorded)
                 recorded = self.results.names()
             if all(self._is_done(other, recorded) for other in range(len(self.parts))):
                 self._hint()
@@ -144,12 +154,11 @@ class PartCheck:
         finally:
             lease.release()
 
-    def _check(self, number: int, lease: HeldLease, again: bool) -> str:
+    def _check(self, number: int, lease: HeldLease, recorded: Collection[str]) -> str:
         """Reads one part and records its result, or why it could not be read."""
-        trouble = self.results.trouble(number)
-        if trouble.begun and trouble.lost < MOST_LOST:  # by a worker that has not come to an end, though its lease has
-            trouble.lost += 1
-        trouble.begun = False
+        again = repeated(number) in recorded
+        trouble = self.results.trouble(number) if troubled(number) in recorded else Trouble()
+        trouble.begin(results_in(recorded))
         if trouble.is_hopeless:
             self.results.put_trouble(number, trouble)
             self._hint()
@@ -242,9 +251,6 @@ class PartCheck:
     def _is_done(self, number: int, recorded: Collection[str]) -> bool:
         """Whether the part is checked, and staged again if it has rows that earlier ones have."""
         return (staged(number) if repeated(number) in recorded else checked(number)) in recorded
-
-    def _send(self, number: int, delay: float = 0) -> None:
-        self.results.storage.send(f"snapshot/{self.inputs.snapshot}#{number}", delay)
 
     def _hint(self) -> None:
         self.ledger.hint(f"snapshot/{self.inputs.snapshot}")

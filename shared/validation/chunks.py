@@ -12,7 +12,7 @@ Nothing in it grows with the rows but the hashes, 28 bytes a good row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -36,15 +36,20 @@ def whole_files(sources: Sequence[Source]) -> list[Chunk]:
     return [Chunk(source) for source in in_reading_order(sources)]
 
 
-def cut_into_chunks(sources: Sequence[Source], size: int, zipped: bool = False) -> Iterator[Chunk]:
-    """Chunks of about `size` bytes, in reading order. `zipped`: gzip files are cut as well, by what is in them."""
+def cut_into_chunks(
+    sources: Sequence[Source], size: int, groups_of: Callable[[Source], int] | None = None, zipped: bool = False
+) -> Iterator[Chunk]:
+    """Chunks of about `size` bytes, in reading order. `zipped`: gzip files are cut as well, by what is in them.
+
+    `groups_of`: how many row groups a parquet file has; without it each large one is opened.
+    """
     for source in in_reading_order(sources):
         if source.known_format == "jsonl":
             yield from _cut(source, source.size, size)
         elif source.known_format == "jsonl.gz" and zipped:
             yield from _cut(source, source.size, max(1, size * source.size // max(1, source.text_size)))
-        elif source.known_format == "parquet" and source.size > size:
-            groups = _row_groups(source)
+        elif is_cut_by_groups(source, size):
+            groups = (groups_of or row_groups)(source)
             yield from _cut(source, groups, max(1, groups * size // source.size))
         else:
             yield Chunk(source)
@@ -60,13 +65,18 @@ def _cut(source: Source, total: int, step: int) -> Iterator[Chunk]:
         yield Chunk(source, start, end)
 
 
-def _row_groups(source: Source) -> int:
+def is_cut_by_groups(source: Source, size: int) -> bool:
+    """Whether it is a parquet file that is larger than one chunk."""
+    return source.known_format == "parquet" and source.size > size
+
+
+def row_groups(source: Source) -> int:
     """How many row groups a parquet file has; 1 if it cannot be read, which whoever reads it will tell."""
-    from shared.validation.parquet import row_groups
+    from shared.validation import parquet
 
     file = source.open()
     try:
-        return row_groups(file)
+        return parquet.row_groups(file)
     finally:
         file.close()
 

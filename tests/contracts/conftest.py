@@ -75,7 +75,7 @@ class RealHolder:
             "print('held', flush=True); time.sleep(60)"
         )
         command = [sys.executable, "-c", script, connection_string, *names]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         assert self._process.stdout.readline() == "held\n"
 
