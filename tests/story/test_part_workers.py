@@ -11,20 +11,13 @@ from typing import Any
 import pytest
 
 from shared.operations import steps
-from shared.snapshots.inputs import inputs_of
 from shared.snapshots.part_requests import ASK_AGAIN, PartRequest
-from shared.snapshots.part_results import MOST_LOST, PartResults, results_of
-from shared.snapshots.training_config import resolve
+from shared.snapshots.part_results import MOST_LOST
 from tests.fakes import Killed, World, dialogues
 from tests.story.parts import alone, asked_for, dropped, same
 
 FILES = {"train-0.jsonl": dialogues(600, "parts")}
 IN_PARTS: dict[str, Any] = {"validation_part_mb": 0.01}
-
-
-def _results(world: World, key: str) -> PartResults:
-    row = world.services.ledger.read(key).row
-    return results_of(world.storage, inputs_of(world.services, row, resolve(world.services, row).policy), world.clock)
 
 
 def _killed_at(world: World, message: str) -> None:
@@ -35,7 +28,7 @@ def _killed_at(world: World, message: str) -> None:
         world.process.alive = False
         raise Killed
 
-    world.storage.open = kill  # type: ignore[method-assign]
+    world.storage.open = kill  # type: ignore[method-assign, assignment]
     with pytest.raises(Killed):
         steps.step(world.services, message)
     world.storage.open = opened  # type: ignore[method-assign]

@@ -160,7 +160,7 @@ def _moved_before_the_lease(world: LedgerWorld, **changes: Any) -> dict[str, Fak
     """Another worker moves the row after it was read and before its lease is free."""
     hold = world.storage.lease
 
-    def late(name: str) -> Any:
+    def late(name: str, take_over: bool = False) -> Any:
         world.ledger.change(KEY, lambda row: row.but(**changes))
         return hold(name)
 

@@ -163,7 +163,7 @@ def test_a_row_that_appears_just_before_the_removal_saves_its_endpoint(field: Fi
     field.world.clock.now += GRACE
     hold = field.world.storage.lease
 
-    def late(name: str) -> Any:
+    def late(name: str, take_over: bool = False) -> Any:
         if name == "lost":
             field.services.ledger.create(a_dataset(D.WAKING, name="lost", endpoint=LOST))
         return hold(name)
