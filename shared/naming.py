@@ -57,6 +57,11 @@ def dataset_of(snapshot: str) -> str | None:
     return match["dataset"] if match else None
 
 
+def dataset_part(snapshot: str) -> str:
+    """The same of what is known to be a snapshot id."""
+    return snapshot.rsplit("-", 2)[0]
+
+
 def upload_order(snapshot: str) -> tuple[str, ...]:
     """Time of upload (to the second) and hash of a snapshot's id: what orders snapshots of all datasets."""
     return tuple(snapshot.rsplit("-", 2)[1:])

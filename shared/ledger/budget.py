@@ -14,11 +14,11 @@ import msgspec
 
 from shared import naming
 from shared.config.settings import Settings
-from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
+from shared.errors import Damaged, NotFound, PipelineError
 from shared.ledger.record import Struct
 from shared.ledger.rows import Blocker, Check, Dataset, Snapshot
-from shared.ledger.states import DatasetState, SnapshotState
-from shared.ledger.storage import BlobStore, read_record, write_if_still
+from shared.ledger.states import JOB_ENDED, DatasetState, SnapshotState
+from shared.ledger.storage import BlobStore, change_record, read_record
 from shared.ledger.store import CONTAINER, Ledger
 from shared.ledger.waiting import LONGEST_PAUSE, pause
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 BLOB = "budget.json"
 DAY = 86_400.0
-ENDED = ("Completed", "Failed", "Canceled")
 # A row that waits for a person gives its slot to others after this long (s); it takes one again when it goes on.
 ATTENTION_GRACE = 3600.0
 # A slot is for a job that begins within so long (s).
@@ -108,7 +107,7 @@ class Budget:
 
     def reservations(self) -> Reservations:
         """The slots as they are."""
-        return self._read()[0]
+        return read_record(self._storage, CONTAINER, BLOB, _DECODER, Reservations())[0]
 
     def blockers(self, row: Snapshot) -> list[Blocker]:
         """The limits that keep a snapshot from having a slot now, but for those a person excused."""
@@ -154,7 +153,7 @@ class Budget:
     def _given_back(self, job: str, run: ReservedRun, status_of: Callable[[str], str | None]) -> bool:
         """Whether the slot was given back: the job has ended, or there is none and no row counts on one."""
         wanted, status = self._wanted(job, run), status_of(job)
-        if status not in ENDED and (wanted or status is not None):
+        if status not in JOB_ENDED and (wanted or status is not None):
             return False
         log.warning("the slot of job %s is given back: it is %s", job, status or "not there, and its row has gone on")
         self.release(job, begun=status is not None)
@@ -227,25 +226,18 @@ class Budget:
         mine = job == naming.job(naming.installation(self._storage.address), row.id, row.attempt)
         return row.state in _UNDER_WAY and not given_up and mine
 
-    def _read(self) -> tuple[Reservations, str]:
-        return read_record(self._storage, CONTAINER, BLOB, _DECODER, Reservations())
-
     def _change(self, edit: Callable[[Reservations], Reservations]) -> Reservations:
         """Reads, edits and writes until no other write came between; gives what is there then. What ended and began
         over a day ago is dropped."""
-        while True:
-            kept, etag = self._read()
-            edited = edit(kept)
+
+        def without_old(kept: Reservations) -> Reservations:
+            edited, since = edit(kept), self._clock() - DAY
             if edited == kept:
                 return kept
-            since = self._clock() - DAY
             runs = {job: run for job, run in edited.runs.items() if run.ended is None or run.begun > since}
-            written = Reservations(runs=runs)
-            try:
-                write_if_still(self._storage, CONTAINER, BLOB, msgspec.json.encode(written), etag)
-                return written
-            except LedgerConflict:
-                continue
+            return Reservations(runs=runs)
+
+        return change_record(self._storage, CONTAINER, BLOB, _DECODER, Reservations(), without_old)
 
 
 def _half(number: int) -> int:

@@ -21,6 +21,8 @@ BLOB = "call-days.json"
 # A minute is over when every process must have written it (s); a blob that comes later than this is not counted.
 _OVER, _LATE = 180.0, 7200.0
 _DAYS_KEPT = 2
+# So much of a minute's text names its day.
+_DAY = 8
 
 
 class CallDaysRecord(Struct, frozen=True, kw_only=True):
@@ -43,7 +45,7 @@ class CallDays:
     def today(self) -> dict[str, int] | None:
         """The calls of today by dataset, as far as they were counted; None before anything was. Raises Damaged."""
         record, _ = self._read()
-        return record.days.get(_day(self._clock()), {}) if record.until else None
+        return record.days.get(counts.minute_text(self._clock())[:_DAY], {}) if record.until else None
 
     def add(self) -> Iterable[str]:
         """Counts the minutes that are over and were not counted yet; gives their names.
@@ -54,15 +56,15 @@ class CallDays:
         record, etag = self._read()
         began = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         since = record.until - _LATE if record.until else began
-        known, last = {*record.counted}, _minute(now - _OVER)
+        known, last = {*record.counted}, counts.minute_text(now - _OVER)
         listed = [blob.name for blob in counts.listed_since(self._storage, since, now)]
         new = [name for name in listed if name not in known and counts.minute_of(name) <= last]
         days = {day: dict(calls) for day, calls in record.days.items()}
         for name in new:
-            of_day = days.setdefault(counts.minute_of(name)[:8], {})
+            of_day = days.setdefault(counts.minute_of(name)[:_DAY], {})
             for dataset, calls in counts.calls_in(self._storage, name).items():
                 of_day[dataset] = of_day.get(dataset, 0) + calls
-        late = _minute(now - _LATE - _OVER)
+        late = counts.minute_text(now - _LATE - _OVER)
         kept = tuple(name for name in (*record.counted, *new) if counts.minute_of(name) >= late)
         newest = dict(sorted(days.items())[-_DAYS_KEPT:])
         data = msgspec.json.encode(CallDaysRecord(days=newest, counted=kept, until=now))
@@ -72,11 +74,3 @@ class CallDays:
 
     def _read(self) -> tuple[CallDaysRecord, str]:
         return read_record(self._storage, CONTAINER, BLOB, _RECORD, CallDaysRecord())
-
-
-def _day(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y%m%d}"
-
-
-def _minute(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y%m%d%H%M}"

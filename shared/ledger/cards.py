@@ -16,25 +16,12 @@ import msgspec
 from shared import naming
 from shared.ledger.record import Struct, cut, from_metadata, to_metadata
 from shared.ledger.rows import Snapshot
-from shared.ledger.states import SnapshotState
+from shared.ledger.states import ENDED, SnapshotState
 from shared.ledger.storage import BlobStore
 
 CONTAINER, FOLDER = "ledger", "open/"
 # So much is told of a reason in a list: of any characters, three such texts fit into the 8 KB of a blob's metadata.
 _LONGEST = 160
-
-ENDED = frozenset(
-    {
-        SnapshotState.REJECTED,
-        SnapshotState.DUPLICATE,
-        SnapshotState.SUPERSEDED,
-        SnapshotState.TRAINING_FAILED,
-        SnapshotState.REGISTER_FAILED,
-        SnapshotState.REGISTERED,
-        SnapshotState.CANCELED,
-        SnapshotState.CLEANED,
-    }
-)
 
 
 class Card(Struct, frozen=True, kw_only=True):
@@ -51,7 +38,7 @@ class Card(Struct, frozen=True, kw_only=True):
     @property
     def dataset(self) -> str:
         """The dataset that it belongs to."""
-        return self.id.rsplit("-", 2)[0]
+        return naming.dataset_part(self.id)
 
     @property
     def uploaded(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.errors import Damaged, LedgerConflict, NotFound
 from shared.ledger.rows import Check, Snapshot
-from shared.ledger.states import SnapshotState
+from shared.ledger.states import TRAINS_NOTHING, SnapshotState
 from shared.ledger.storage import BlobStore
 from shared.ledger.store import CONTAINER, Ledger
 
@@ -23,18 +23,6 @@ FOLDER = "claims/"
 HOLDER = "snapshot"
 # So many claims of an older version are brought up to date in one night.
 _READ_AT_ONCE = 500
-# States whose snapshots train nothing, unless somebody asks for it: their claims may be taken over.
-_TRAINS_NOTHING = frozenset(
-    {
-        SnapshotState.REJECTED,
-        SnapshotState.DUPLICATE,
-        SnapshotState.SUPERSEDED,
-        SnapshotState.TRAINING_FAILED,
-        SnapshotState.CANCELED,
-        SnapshotState.CLEANING,
-        SnapshotState.CLEANED,
-    }
-)
 
 
 class Claims:
@@ -94,7 +82,7 @@ class Claims:
             if not holder and read < _READ_AT_ONCE:
                 read += 1
                 self._show_holder(blob.name)
-            if holder and states.get(holder, SnapshotState.CLEANED) in _TRAINS_NOTHING:
+            if holder and states.get(holder, SnapshotState.CLEANED) in TRAINS_NOTHING:
                 with contextlib.suppress(LedgerConflict):
                     self._storage.delete(CONTAINER, blob.name, blob.etag)
                     gone.append(holder)
@@ -116,7 +104,7 @@ class Claims:
     def _trains(self, holder: str) -> bool:
         """Whether a snapshot is on its way to a trained model, or has one."""
         try:
-            return self._ledger.read(f"snapshot/{holder}").row.state not in _TRAINS_NOTHING
+            return self._ledger.read(f"snapshot/{holder}").row.state not in TRAINS_NOTHING
         except NotFound:
             return False
         except Damaged:

@@ -107,9 +107,9 @@ class Counts:
             self._unwritten.clear()
         for at, data in written.items():
             try:
-                self.storage.put(CONTAINER, f"{FOLDER}{_minute(at * 60)}-{self.process}.json", data)
+                self.storage.put(CONTAINER, f"{FOLDER}{minute_text(at * 60)}-{self.process}.json", data)
             except PipelineError as error:
-                log.warning("counts of %s not written: %s", _minute(at * 60), error)
+                log.warning("counts of %s not written: %s", minute_text(at * 60), error)
                 with self._lock:
                     self._unwritten.add(at)
         with self._lock:
@@ -137,7 +137,7 @@ class Counts:
 
     def forget(self, before: float) -> int:
         """Deletes what was counted before a time; returns how many blobs that were."""
-        last, old = _minute(before), [blob.name for blob in self.storage.list(CONTAINER, FOLDER)]
+        last, old = minute_text(before), [blob.name for blob in self.storage.list(CONTAINER, FOLDER)]
         gone = [name for name in old if name.removeprefix(FOLDER) < last]
         older = [blob.name for blob in self.storage.list(CONTAINER, OLD_FOLDER)]
         gone += [name for name in older if name.rsplit("/", 1)[-1] < last]
@@ -173,13 +173,18 @@ class Counts:
 
 def listed_since(storage: BlobStore, since: float, now: float) -> Iterator[ListedBlob]:
     """The blobs of minutes from a time on, in the order of time: one listing, of no more than has to be."""
-    first = _minute(since)
-    prefix = os.path.commonprefix([first, _minute(now)])  # noqa: RUF071 - character by character is meant
+    first = minute_text(since)
+    prefix = os.path.commonprefix([first, minute_text(now)])  # noqa: RUF071 - character by character is meant
     return (blob for blob in storage.list(CONTAINER, f"{FOLDER}{prefix}") if blob.name.removeprefix(FOLDER) >= first)
 
 
+def minute_text(at: float) -> str:
+    """The minute of a time (UTC seconds), as text that sorts as time does: `202611270915`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M")
+
+
 def minute_of(blob: str) -> str:
-    """The minute that a blob is of, as text that sorts as time does: `202611270915`."""
+    """The minute that a blob is of, as such a text."""
     return blob.removeprefix(FOLDER).partition("-")[0]
 
 
@@ -236,8 +241,3 @@ def _percentile(took: Counter[int], share: float) -> float | None:
 
     bucket = numpy.quantile([*took], share, weights=[*took.values()], method="inverted_cdf")
     return float(f"{_STEP ** float(bucket):.3g}")
-
-
-def _minute(at: float) -> str:
-    """A minute as text that sorts as time does."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M")

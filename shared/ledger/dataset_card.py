@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from shared.ledger.machine_time import MachineTime
+from shared.ledger.parts import live_reason
 from shared.ledger.record import Struct, cut, from_metadata
 from shared.ledger.rows import Dataset
-from shared.ledger.uptime import Machines, live_reason, timed, up_since
+from shared.ledger.uptime import Machines, timed, up_since
 
 # So much is told of a reason: with the names of deployments it all fits into the 8 KB of a blob's metadata.
 _LONGEST = 160

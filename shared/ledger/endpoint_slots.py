@@ -14,11 +14,11 @@ from collections.abc import Callable
 import msgspec
 
 from shared.config.settings import Settings
-from shared.errors import LedgerConflict, NotFound
+from shared.errors import NotFound
 from shared.ledger.record import UNREADABLE, Struct
 from shared.ledger.rows import Dataset
-from shared.ledger.states import DatasetState
-from shared.ledger.storage import BlobStore, write_if_still
+from shared.ledger.states import WITHOUT_ENDPOINT, DatasetState
+from shared.ledger.storage import BlobStore, change_until_still, write_if_still
 from shared.ledger.store import CONTAINER, Ledger
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 BLOB = "endpoints.json"
 # A row is written within the lease under which its slot was taken; so long (s) after it a slot counts by itself.
 _BRIDGED = 120.0
-_WITHOUT = (DatasetState.EMPTY, DatasetState.ASLEEP)
 
 
 class TakenSlots(Struct, frozen=True, kw_only=True):
@@ -46,32 +45,17 @@ class EndpointSlots:
 
     def take(self, row: Dataset) -> str:
         """Takes a slot for a dataset, or says why it may not have an endpoint now. One that has a slot keeps it."""
-        while True:
-            kept, etag = self._read()
-            taken = self._holding(kept)
-            others = len(taken.keys() - {row.name})
-            most = self._limits.max_endpoints
-            if others >= most:
-                return f"{others} other datasets have an endpoint and MAX_ENDPOINTS is {most}"
-            data = msgspec.json.encode(TakenSlots(taken={**taken, row.name: self._clock()}))
-            try:
-                write_if_still(self._storage, CONTAINER, BLOB, data, etag)
-                return ""
-            except LedgerConflict:
-                continue
+        why = ""
 
-    def forget(self, dataset: str) -> None:
-        """Nothing is kept of a dataset that is gone."""
-        while True:
-            kept, etag = self._read()
-            if dataset not in kept.taken:
-                return
-            left = {name: at for name, at in kept.taken.items() if name != dataset}
-            try:
-                write_if_still(self._storage, CONTAINER, BLOB, msgspec.json.encode(TakenSlots(taken=left)), etag)
-                return
-            except LedgerConflict:
-                continue
+        def edit(kept: TakenSlots) -> TakenSlots:
+            nonlocal why
+            taken, most = self._holding(kept), self._limits.max_endpoints
+            others = len(taken.keys() - {row.name})
+            why = f"{others} other datasets have an endpoint and MAX_ENDPOINTS is {most}" if others >= most else ""
+            return kept if why else TakenSlots(taken={**taken, row.name: self._clock()})
+
+        change_until_still(self._read, edit, self._write)
+        return why
 
     def _holding(self, kept: TakenSlots) -> dict[str, float]:
         """Who holds a slot: by the row, or because the row may not show it yet.
@@ -83,9 +67,12 @@ class EndpointSlots:
         by_row = {
             name: kept.taken.get(name, now)
             for name, state in states.items()
-            if state not in _WITHOUT and (state != DatasetState.WAKING or name in kept.taken)
+            if state not in WITHOUT_ENDPOINT and (state != DatasetState.WAKING or name in kept.taken)
         }
         return by_row | {name: at for name, at in kept.taken.items() if at > now - _BRIDGED}
+
+    def _write(self, slots: TakenSlots, etag: str) -> None:
+        write_if_still(self._storage, CONTAINER, BLOB, msgspec.json.encode(slots), etag)
 
     def _read(self) -> tuple[TakenSlots, str]:
         """What is on record; nothing where it cannot be read, for the rows say most of it: it is written anew."""

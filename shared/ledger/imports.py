@@ -18,7 +18,7 @@ from shared.conversion import Reading
 from shared.errors import Damaged, NotFound
 from shared.ledger.outbox import untold
 from shared.ledger.record import UNREADABLE, Struct
-from shared.ledger.storage import BlobStore, ListedBlob
+from shared.ledger.storage import BlobStore, ListedBlob, write_if_still
 
 CONTAINER, FOLDER = "ledger", "imports/"
 # What stands before the id in the message that has an import go on.
@@ -148,8 +148,7 @@ def write(storage: BlobStore, record: ImportRecord, etag: str, channels: Mapping
         shown["next_look_at"] = repr(record.poll_at)
     if record.has_ended:
         shown |= untold(channels)
-    data, name = msgspec.json.encode(record), _blob(record.id)
-    return storage.replace(CONTAINER, name, data, etag, shown) if etag else storage.create(CONTAINER, name, data, shown)
+    return write_if_still(storage, CONTAINER, _blob(record.id), msgspec.json.encode(record), etag, shown)
 
 
 def listed(storage: BlobStore) -> Iterator[tuple[str, ListedBlob]]:

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict, NotFound
+from shared.errors import NotFound
 from shared.ledger.cards import Card
 from shared.ledger.record import UNREADABLE
-from shared.ledger.storage import BlobStore, write_if_still
+from shared.ledger.storage import BlobStore, change_until_still, write_if_still
 
 CONTAINER = "ledger"
 RECENT, NEWEST, OLDER = "_index/recent", "_index/newest", "_index/older"
@@ -41,14 +41,8 @@ class EndedIndex:
 
     def add(self, cards: Iterable[Card]) -> None:
         """Notes these among the recent ones. Repeating it changes nothing."""
-        new = {card.id: card for card in cards}
-        while new:
-            data, etag = self._read(RECENT)
-            try:
-                write_if_still(self._storage, CONTAINER, RECENT, _lines({**_cards(data), **new}), etag)
-                return
-            except LedgerConflict:
-                continue
+        if new := {card.id: card for card in cards}:
+            self._change(RECENT, lambda known: {**known, **new})
 
     def recent(self) -> Iterator[Card]:
         """What ended, or how releases ended, since the last nightly round, in no order. One request."""
@@ -79,29 +73,17 @@ class EndedIndex:
         self._storage.put(CONTAINER, OLDER, b"".join(lines[_IN_NEWEST:]))
         self._storage.put(CONTAINER, NEWEST, b"".join(lines[:_IN_NEWEST]))
         gone = {*merged}
-        while True:
-            data, etag = self._read(RECENT)
-            left = {name: card for name, card in _cards(data).items() if name not in gone or card != cards.get(name)}
-            try:
-                write_if_still(self._storage, CONTAINER, RECENT, _lines(left), etag)
-                return
-            except LedgerConflict:
-                continue
+        self._change(
+            RECENT,
+            lambda known: {name: card for name, card in known.items() if name not in gone or card != cards.get(name)},
+        )
 
     def forget(self, is_gone: Callable[[str], bool]) -> None:
         """Takes the lines away of snapshots that are gone, by their ids. Repeating it changes nothing."""
         for name in (RECENT, NEWEST, OLDER):
-            while True:
-                data, etag = self._read(name)
-                cards = _cards(data)
-                left = {snapshot: card for snapshot, card in cards.items() if not is_gone(snapshot)}
-                if len(left) == len(cards):
-                    break
-                try:
-                    write_if_still(self._storage, CONTAINER, name, _lines(left), etag)
-                    break
-                except LedgerConflict:
-                    continue
+            self._change(
+                name, lambda known: {snapshot: card for snapshot, card in known.items() if not is_gone(snapshot)}
+            )
 
     def find(self, states: Iterable[str] = (), dataset: str = "", before: str = "") -> Iterator[Card]:
         """The cards of snapshots that ended, newest upload first, each once; a blob is read when it is needed.
@@ -123,6 +105,14 @@ class EndedIndex:
                     yield from _if_before(card, last)
         for card in waiting:
             yield from _if_before(card, last)
+
+    def _change(self, name: str, edit: Callable[[dict[str, Card]], Mapping[str, Card]]) -> None:
+        """Edits one of the blobs; lines that somebody damaged go with it."""
+        change_until_still(
+            lambda: self._read(name),
+            lambda data: _lines(edit(_cards(data))),
+            lambda data, etag: write_if_still(self._storage, CONTAINER, name, data, etag),
+        )
 
     def _read(self, name: str) -> tuple[bytes, str]:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from shared import naming
@@ -16,7 +17,7 @@ from shared.ledger.dataset_card import DatasetCard, dataset_card, read_dataset_c
 from shared.ledger.record import to_metadata
 from shared.ledger.release import ServingApi
 from shared.ledger.rows import Dataset, Row
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import DatasetState, SnapshotState, part_of_live
 
 # The form of a dataset's metadata. A row that shows another one, or none, was written by another version.
 FORM = "7"
@@ -52,8 +53,6 @@ class ListedRow:
 
 class ListedDataset(ListedRow):
     """A dataset as a listing shows it. Of rows of another version only the state is known, unless they were read."""
-
-    __slots__ = ()
 
     @property
     def is_whole(self) -> bool:
@@ -131,12 +130,24 @@ class ListedDataset(ListedRow):
         """Whether what is live has no endpoint now."""
         return "asleep" in self.shown
 
+    def part_of(self, snapshot: str) -> tuple[str, str]:
+        """The state and the reason of a snapshot that is live or the candidate, as people see them; nothing of others.
+
+        The reason is cut short.
+        """
+        if snapshot and snapshot == self.candidate:
+            return self.state, self.card.reason
+        if snapshot and snapshot == self.live:
+            deleted = self.state == DatasetState.DELETING
+            return part_of_live(self.state, self.is_asleep), self.card.reason if deleted else self.card.live_reason
+        return "", ""
+
     @property
     def has_ended_time(self) -> bool:
         """Whether deployments of it ended that are not in the month's record yet."""
         return "ended" in self.shown
 
-    @property
+    @cached_property
     def card(self) -> DatasetCard:
         """What else a list for people tells of it; nothing of a card that somebody damaged."""
         return read_dataset_card(self.shown.get("card", ""))
@@ -194,7 +205,6 @@ _STATES: Mapping[str, Any] = {"snapshot": SnapshotState, "dataset": DatasetState
 
 def _of_dataset(row: Dataset) -> dict[str, str]:
     releases = [release for release in (row.live, row.candidate, row.previous) if release and release.deployment]
-    without_rollout = row.before_rollout if row.candidate else row.state
     found = {
         "endpoint": row.endpoint,
         "deployments": ",".join(release.deployment for release in releases),
@@ -207,7 +217,7 @@ def _of_dataset(row: Dataset) -> dict[str, str]:
         "next": "1" if row.next_release else "",
         "probe": "1" if row.to_probe else "",
         "asked": "1" if row.requested else "",
-        "asleep": "1" if row.live and without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING) else "",
+        "asleep": "1" if row.is_asleep else "",
         "since": repr(row.since),
         "ended": "1" if any(one.ended for one in row.machine_time) else "",
         "card": to_metadata(dataset_card(row)),

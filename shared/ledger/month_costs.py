@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from shared import naming
-from shared.errors import LedgerConflict
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.record import Struct, from_metadata, to_metadata
-from shared.ledger.storage import BlobStore, read_record, write_if_still
+from shared.ledger.storage import BlobStore, change_until_still, read_record, write_if_still
 
 CONTAINER, FOLDER = "ledger", "costs/"
 # So many sums fit into the metadata of a blob; more sizes and prices than that in one month are read from the blob.
@@ -88,21 +87,20 @@ class MonthCosts:
         return summed(self._read(month, dataset)[0].times.values(), month)
 
     def _add(self, month: str, dataset: str, times: Iterable[MachineTime]) -> None:
-        name = _blob(month, dataset)
-        while True:
-            record, etag = self._read(month, dataset)
+        def edit(record: MonthRecord) -> MonthRecord:
             known = {**record.times}
             for one in times:
                 known[one.key] = _kept_first(known.get(one.key), one)
-            if known == record.times:
-                return
-            data, sums = msgspec.json.encode(MonthRecord(times=known)), summed(known.values(), month)
-            shown = MonthSums(many=True) if len(sums) > _MOST_SUMS else MonthSums(sums=sums)
-            try:
-                write_if_still(self._storage, CONTAINER, name, data, etag, {"sums": to_metadata(shown)})
-                return
-            except LedgerConflict:
-                continue
+            return MonthRecord(times=known)
+
+        change_until_still(
+            lambda: self._read(month, dataset), edit, lambda record, etag: self._write(month, dataset, record, etag)
+        )
+
+    def _write(self, month: str, dataset: str, record: MonthRecord, etag: str) -> None:
+        sums = summed(record.times.values(), month)
+        shown = {"sums": to_metadata(MonthSums(many=True) if len(sums) > _MOST_SUMS else MonthSums(sums=sums))}
+        write_if_still(self._storage, CONTAINER, _blob(month, dataset), msgspec.json.encode(record), etag, shown)
 
     def _read(self, month: str, dataset: str) -> tuple[MonthRecord, str]:
         return read_record(self._storage, CONTAINER, _blob(month, dataset), _RECORD, MonthRecord())

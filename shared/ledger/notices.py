@@ -12,15 +12,14 @@ import msgspec
 
 from shared import naming
 from shared.ledger.outbox import LONGEST_REASON, Notice
+from shared.ledger.parts import ReleasePart, parts
 from shared.ledger.record import Struct
 from shared.ledger.rows import Dataset, Snapshot
-from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, ReleaseState
+from shared.ledger.states import DATASET, ROLLOUT, SNAPSHOT, DatasetState
 
 # What stands before the name of a type in its events.
 PREFIX = "Droptune."
 _INTENTS = frozenset(step.intent for table in (SNAPSHOT, DATASET) for step in table.steps if step.intent)
-# What a candidate goes through: told of the snapshot, whose release it is.
-_ROLLOUT = frozenset({DatasetState.DEPLOYING, DatasetState.EVALUATING, DatasetState.SHIFTING})
 
 
 class SnapshotChanged(Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -127,30 +126,24 @@ def changes(before: Snapshot | Dataset | None, after: Snapshot | Dataset) -> Ite
 
 def _of_dataset(before: Dataset, after: Dataset) -> Iterator[NoticeData]:
     known = _parts(before)
-    for snapshot, (state, reason) in _parts(after).items():
-        if snapshot not in known or known[snapshot][0] != state:
-            yield _snapshot_changed(snapshot, state, reason)
-    if after.state != before.state and after.state not in _INTENTS | _ROLLOUT:
+    for snapshot, part in _parts(after).items():
+        if snapshot not in known or known[snapshot].state != part.state:
+            yield _snapshot_changed(snapshot, part.state, part.reason)
+    if after.state != before.state and after.state not in _INTENTS | ROLLOUT:
         live = after.live.snapshot if after.live else ""
         yield DatasetChanged(
             dataset=after.name, state=str(after.state), live=live, reason=after.reason[:LONGEST_REASON]
         )
 
 
-def _parts(row: Dataset) -> dict[str, tuple[str, str]]:
-    """The state of each snapshot that has one in its dataset, and the reason; as people see it."""
-    found = {snapshot: (str(outcome.state), outcome.reason) for snapshot, outcome in row.outcomes.items()}
-    if row.live and row.state != DatasetState.DELETING:
-        without_rollout = row.before_rollout if row.candidate else row.state
-        asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
-        found[row.live.snapshot] = (str(ReleaseState.ASLEEP if asleep else ReleaseState.LIVE), row.reason)
-    if row.candidate and row.state in _ROLLOUT:
-        found[row.candidate.snapshot] = (str(row.state), row.reason)
-    return found
+def _parts(row: Dataset) -> dict[str, ReleasePart]:
+    """The part of each snapshot that has one in its dataset, or had; that the dataset is deleted is told of that."""
+    ended = {name: ReleasePart(str(found.state), found.reason, found.at) for name, found in row.outcomes.items()}
+    return ended | (parts(row) if row.state != DatasetState.DELETING else {})
 
 
 def _snapshot_changed(snapshot: str, state: str, reason: str) -> SnapshotChanged:
-    dataset = snapshot.rsplit("-", 2)[0]
+    dataset = naming.dataset_part(snapshot)
     return SnapshotChanged(snapshot=snapshot, dataset=dataset, state=state, reason=reason[:LONGEST_REASON])
 
 

@@ -20,25 +20,10 @@ from shared.ledger.record import Struct
 from shared.ledger.release import ModelRef, Release, ReleaseOutcome
 from shared.ledger.request import Origin as Origin
 from shared.ledger.request import Request as Request
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import NEVER_RELEASED, NOT_ANSWERING, WITHOUT_ENDPOINT, DatasetState, SnapshotState
 
 # Histories are for people; the newest entries tell the story, and a row must stay small.
 HISTORY_KEPT = 100
-
-
-# Ends after which nothing is left that a request could still end. What is REGISTERED may be about to be released.
-_NEVER_RELEASED = frozenset(
-    {
-        SnapshotState.REJECTED,
-        SnapshotState.DUPLICATE,
-        SnapshotState.SUPERSEDED,
-        SnapshotState.TRAINING_FAILED,
-        SnapshotState.REGISTER_FAILED,
-        SnapshotState.CANCELED,
-        SnapshotState.CLEANING,
-        SnapshotState.CLEANED,
-    }
-)
 
 
 class HistoryEntry(Struct, frozen=True, kw_only=True):
@@ -238,7 +223,7 @@ class Snapshot(Row, frozen=True, kw_only=True):
 
     def settled(self) -> Any:
         """The row without a request that came too late: it has ended."""
-        return self.but(requested=None) if self.requested and self.state in _NEVER_RELEASED else self
+        return self.but(requested=None) if self.requested and self.state in NEVER_RELEASED else self
 
 
 class Dataset(Row, frozen=True, kw_only=True):
@@ -282,6 +267,16 @@ class Dataset(Row, frozen=True, kw_only=True):
         return self.kept_until if kept else None
 
     @property
+    def state_of_live(self) -> DatasetState:
+        """The state that what is live is in: while there is a rollout, the one from before it."""
+        return self.before_rollout if self.candidate else self.state
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether what is live has no endpoint now, or gets it only just now."""
+        return self.live is not None and self.state_of_live in NOT_ANSWERING
+
+    @property
     def newest_released(self) -> str:
         """The newest snapshot whose release is live or has ended: no older one is released by itself any more."""
         return max((*self.outcomes, self.live.snapshot if self.live else ""))
@@ -318,7 +313,7 @@ class Dataset(Row, frozen=True, kw_only=True):
 
     def settled(self) -> Any:
         """The row without a request that its state has answered, or made void: asleep when asked to sleep, ..."""
-        asleep = self.before_rollout in (DatasetState.EMPTY, DatasetState.ASLEEP) if self.candidate else True
+        sleeps = not self.candidate or self.state_of_live in WITHOUT_ENDPOINT
         answered = {
             DatasetState.EMPTY: ("sleep", "wake", "roll_back"),
             DatasetState.ASLEEP: ("sleep", "roll_back"),
@@ -326,7 +321,7 @@ class Dataset(Row, frozen=True, kw_only=True):
             DatasetState.LIVE: ("wake",),
             DatasetState.WAKING: ("sleep", "roll_back"),
             DatasetState.DELETING: ("sleep", "wake", "roll_back", "retry"),
-        }.get(self.state, () if asleep else ("wake",))
+        }.get(self.state, () if sleeps else ("wake",))
         return self.but(requested=None) if self.requested and self.requested.what in answered else self
 
     def can_go_back(self, now: float) -> bool:

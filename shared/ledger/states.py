@@ -238,3 +238,40 @@ DATASET = LifeCycle(
         Step("erase", (_D.DELETING,), (_D.DELETING,)),
     ),
 )
+
+
+# --- groups of states: each is told here alone ---------------------------------------------------------------------
+
+# Snapshots of which nothing more becomes by itself.
+ENDED = frozenset(
+    {
+        *(_S.REJECTED, _S.DUPLICATE, _S.SUPERSEDED, _S.TRAINING_FAILED, _S.REGISTER_FAILED),
+        *(_S.REGISTERED, _S.CANCELED, _S.CLEANED),
+    }
+)
+# Ends after which nothing is left that a request could still end. What is REGISTERED may be about to be released.
+NEVER_RELEASED = ENDED - {_S.REGISTERED} | {_S.CLEANING}
+# States whose snapshots train nothing, unless somebody asks for it.
+TRAINS_NOTHING = NEVER_RELEASED - {_S.REGISTER_FAILED}
+
+# A candidate is under way. What is told of a dataset then is told of that snapshot.
+ROLLOUT = frozenset({_D.DEPLOYING, _D.EVALUATING, _D.SHIFTING})
+# Nothing is under way.
+RESTING = frozenset({_D.EMPTY, _D.LIVE, _D.ASLEEP})
+# There is no endpoint, which would cost money.
+WITHOUT_ENDPOINT = frozenset({_D.EMPTY, _D.ASLEEP})
+# What is live has no machines that answer.
+NOT_ANSWERING = frozenset({_D.ASLEEP, _D.WAKING})
+
+# The parts of a snapshot that its dataset's row tells: whoever plays one is named there.
+TOLD_BY_DATASET = frozenset({*map(ReleaseState, ROLLOUT), ReleaseState.LIVE, ReleaseState.ASLEEP})
+
+# A job in the workspace is over.
+JOB_ENDED = ("Completed", "Failed", "Canceled")
+
+
+def part_of_live(dataset: str, is_asleep: bool) -> str:
+    """What people see as the state of the snapshot that is live, in a dataset of this state."""
+    if dataset == _D.DELETING:
+        return str(dataset)
+    return str(ReleaseState.ASLEEP if is_asleep else ReleaseState.LIVE)

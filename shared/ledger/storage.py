@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
 
-from shared.errors import Damaged, NotFound
+from shared.errors import Damaged, LedgerConflict, NotFound
 from shared.ledger.fence import HeldLease
 from shared.ledger.record import UNREADABLE
 
@@ -79,3 +79,33 @@ def write_if_still(
     if etag:
         return storage.replace(container, name, data, etag, metadata)
     return storage.create(container, name, data, metadata)
+
+
+def change_until_still[T](
+    read: Callable[[], tuple[T, str]], edit: Callable[[T], T], write: Callable[[T, str], object]
+) -> T:
+    """Reads, edits and writes until no other write came between; gives what is there then.
+
+    What `edit` leaves as it is is not written. It may be applied any number of times.
+    """
+    while True:
+        known, etag = read()
+        edited = edit(known)
+        if edited == known:
+            return known
+        try:
+            write(edited, etag)
+            return edited
+        except LedgerConflict:
+            continue
+
+
+def change_record[T](
+    storage: BlobStore, container: str, name: str, decoder: msgspec.json.Decoder[T], empty: T, edit: Callable[[T], T]
+) -> T:
+    """The same of a record that is one JSON blob, and `empty` where there is none. Raises Damaged."""
+    return change_until_still(
+        lambda: read_record(storage, container, name, decoder, empty),
+        edit,
+        lambda record, etag: write_if_still(storage, container, name, msgspec.json.encode(record), etag),
+    )

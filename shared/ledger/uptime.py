@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared import naming
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.record import Struct
-from shared.ledger.states import DatasetState
+from shared.ledger.states import WITHOUT_ENDPOINT, DatasetState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +26,6 @@ class Machines(Struct, frozen=True, kw_only=True, omit_defaults=False):
     count: int = 0
 
 
-# States in which nothing but what is live is spoken of.
-_OF_LIVE = (DatasetState.LIVE, DatasetState.SLEEPING, DatasetState.ASLEEP, DatasetState.WAKING)
-_WITHOUT_ENDPOINT = (DatasetState.EMPTY, DatasetState.ASLEEP)
-
-
 def up_since(row: Dataset) -> float:
     """When the endpoint last came up: the last entry into LIVE from a state without it."""
     since, before = 0.0, ""
@@ -42,22 +36,9 @@ def up_since(row: Dataset) -> float:
     return since
 
 
-def live_reason(row: Dataset) -> str:
-    """Why what is live is in its state: the newest reason in the history that is about it, and not about a candidate.
-
-    Entries of rollouts are about candidates; others may name the snapshot whose release ended.
-    """
-    live = row.live.snapshot if row.live else ""
-    for entry in reversed(row.history):
-        named = {found[0] for found in naming.SNAPSHOT_ID.finditer(entry.reason)}
-        if entry.reason and (live in named if named else entry.state in _OF_LIVE):
-            return entry.reason
-    return ""
-
-
 def is_live_up(row: Dataset) -> bool:
     """Whether what is live has machines now, or is getting them."""
-    return (row.before_rollout if row.candidate else row.state) not in _WITHOUT_ENDPOINT
+    return row.state_of_live not in WITHOUT_ENDPOINT
 
 
 def running(row: Dataset) -> Iterator[Release]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shared.errors import LedgerConflict
 from shared.ledger.outbox import Notice
 from shared.ledger.record import Struct
-from shared.ledger.storage import read_record, write_if_still
+from shared.ledger.storage import change_record, read_record
 from shared.ledger.store import CONTAINER
 from shared.operations.times import shown_time
 
@@ -54,16 +53,7 @@ def on_record(services: Services) -> Backlog:
 
 def change(services: Services, edit: Callable[[Backlog], Backlog]) -> Backlog:
     """Edits the backlog until no other write came between; `edit` may be applied more than once. Raises Damaged."""
-    while True:
-        known, etag = read_record(services.storage, CONTAINER, BLOB, _BACKLOG, Backlog())
-        edited = edit(known)
-        if edited == known:
-            return known
-        try:
-            write_if_still(services.storage, CONTAINER, BLOB, msgspec.json.encode(edited), etag)
-            return edited
-        except LedgerConflict:
-            continue
+    return change_record(services.storage, CONTAINER, BLOB, _BACKLOG, Backlog(), edit)
 
 
 def with_added(known: Backlog, notices: Iterable[Notice]) -> Backlog:

@@ -7,11 +7,13 @@ listings however many datasets there are, and a repeat gives the same sum.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.errors import NotFound
+from shared import naming
+from shared.errors import NotFound, PipelineError
 from shared.ledger import month_costs
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.month_costs import MachineHours
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
+
+log = logging.getLogger(__name__)
 
 FILTERS = ("month", "prefix", "sort")
 NOT_COUNTED = (
@@ -184,7 +188,7 @@ def spent_hours(
                 found.setdefault(row.name, []).extend(_hours(services, one, month))
     for kept in cards:
         for one in _running_jobs(services, [kept]):
-            dataset = one.snapshot.rsplit("-", 2)[0]
+            dataset = naming.dataset_part(one.snapshot)
             if dataset.startswith(prefix):
                 found.setdefault(dataset, []).extend(_hours(services, one, month))
     return {name: hours for name, hours in found.items() if hours}
@@ -228,8 +232,11 @@ def record_ended(services: Services, datasets: Iterable[ListedDataset]) -> Itera
     """Puts on record what deployments ran that have ended; gives the datasets."""
     for row in datasets:
         if row.has_ended_time and not row.damage:
-            record(services, row.name)
-            yield row.name
+            try:
+                record(services, row.name)
+                yield row.name
+            except PipelineError as error:
+                log.warning("what deployments of %s ran is put on record by the next sweep: %s", row.name, error)
 
 
 def record(services: Services, dataset: str) -> None:

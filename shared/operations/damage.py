@@ -17,8 +17,8 @@ import msgspec
 from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError, TemporaryError
 from shared.ledger import budget, listed, month_costs, store
-from shared.ledger.cards import ENDED
 from shared.ledger.record import UNREADABLE, Struct, cut
+from shared.ledger.states import ENDED
 from shared.ledger.store import CONTAINER
 from shared.operations import access, backlog, orphans, rebuild
 from shared.snapshots import lost_uploads

@@ -16,7 +16,7 @@ from shared.ledger.cards import Card
 from shared.ledger.listed import ListedDataset
 from shared.ledger.month_costs import month_of
 from shared.ledger.record import Struct
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import ROLLOUT, DatasetState, SnapshotState
 from shared.ledger.uptime import Machines
 from shared.operations import costs, paging
 from shared.operations.pages import with_part
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 ROLLING_OUT, NEEDS_ATTENTION, PAUSED = "ROLLING_OUT", "NEEDS_ATTENTION", "PAUSED"
 STATES = frozenset({*map(str, DatasetState), ROLLING_OUT, NEEDS_ATTENTION, PAUSED, DAMAGED})
 FILTERS = ("state", "prefix", "sort")
-_ROLLOUT = (DatasetState.DEPLOYING, DatasetState.EVALUATING, DatasetState.SHIFTING)
 
 
 class DatasetSummary(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """One dataset in the list. Money is None where `PRICES` lacks a size; `calls_today` where nothing was counted yet.
 
-    `newest` is the newest snapshot, whatever became of it. `sleeps_after`: from then on the next look for idle
-    endpoints may put it to sleep, if nobody asks it before; None: it has no endpoint, or is not put to sleep by itself.
+    `newest` is the newest snapshot, whatever became of it; its reason may be cut short. `sleeps_after`: from then on
+    the next look for idle endpoints may put it to sleep, if nobody asks it before; None: it has no endpoint, or is not
+    put to sleep by itself.
     """
 
     name: str
@@ -55,6 +55,7 @@ class DatasetSummary(Struct, frozen=True, kw_only=True, omit_defaults=False):
     candidate: str | None
     newest: str | None
     newest_state: str | None
+    newest_reason: str | None
     traffic: dict[str, int]
     machines: Machines
     price_per_hour: float | None
@@ -109,7 +110,7 @@ def is_in(one: DatasetSummary, state: str) -> bool:
     """Whether a dataset is in the state that is asked for; an empty one is any."""
     match state:
         case "ROLLING_OUT":
-            return one.state in _ROLLOUT
+            return one.state in ROLLOUT
         case "NEEDS_ATTENTION":
             return one.needs_attention
         case "PAUSED":
@@ -152,6 +153,7 @@ def _summary(
     price = services.settings.price_of(machines.size)
     if row.newest_registered and (newest is None or newest.id < row.newest_registered):
         newest = Card(id=row.newest_registered, state=str(SnapshotState.REGISTERED))
+    part = with_part(newest, row) if newest else None
     return DatasetSummary(
         name=row.name,
         state=row.state,
@@ -163,8 +165,9 @@ def _summary(
         since=shown_time(row.since) if row.since else None,
         live=row.live or None,
         candidate=row.candidate or None,
-        newest=newest.id if newest else None,
-        newest_state=with_part(newest, row).state if newest else None,
+        newest=part.id if part else None,
+        newest_state=part.state if part else None,
+        newest_reason=part.reason if part else None,
         traffic=card.traffic,
         machines=machines,
         price_per_hour=0.0 if not machines.count else None if price is None else round(price * machines.count, 4),

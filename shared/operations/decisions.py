@@ -10,17 +10,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.ledger.cards import ENDED
 from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.pause import DatasetPause
 from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Origin, Request, Row, Snapshot
-from shared.ledger.states import DATASET, SNAPSHOT, DatasetState, Decision, ReleaseState, SnapshotState
+from shared.ledger.states import (
+    DATASET,
+    NEVER_RELEASED,
+    SNAPSHOT,
+    DatasetState,
+    Decision,
+    ReleaseState,
+    SnapshotState,
+)
 from shared.ledger.uptime import is_live_up
 
 D = DatasetState
 _FAILED = (ReleaseState.DEPLOY_FAILED, ReleaseState.WITHHELD, ReleaseState.ROLLED_BACK, ReleaseState.CANCELED)
-# Nothing of a snapshot in one of these states is left to be canceled.
-_ENDED = ENDED - {SnapshotState.REGISTERED} | {SnapshotState.CLEANING}
 # The states in which what is asked for is so already.
 _THERE = {"sleep": (D.ASLEEP, D.SLEEPING), "wake": (D.LIVE, D.WAKING), "roll_back": ()}
 # In these states a request takes back its opposite, which nothing has been done about yet.
@@ -190,7 +195,7 @@ def on_cancel(row: Snapshot, request: Request) -> ActionDecision:
     """A snapshot is to end before it serves. The step under way, or the next one, sees to it."""
     if row.state in (SnapshotState.CANCELED, SnapshotState.CANCELING):
         return Settled(f"{row.id} is {row.state} already")
-    if row.state in _ENDED:
+    if row.state in NEVER_RELEASED:
         return Declined(f"{row.id} is {row.state}: there is nothing to cancel")
     text = f"{row.id} will be canceled"
     if row.cancel_request and not row.attention:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.errors import Damaged, NotFound, PipelineError
-from shared.ledger.cards import ENDED, is_open
+from shared.ledger.cards import is_open
 from shared.ledger.engine import StepResult
 from shared.ledger.pending import PendingWrite
 from shared.ledger.rows import Dataset, Origin, Request, Snapshot
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import ENDED, DatasetState, SnapshotState
 from shared.ledger.store import CONTAINER
 from shared.operations import costs, decisions, publish, rebuild
 from shared.releases import endpoints
@@ -44,6 +44,8 @@ DROPPED = "snapshots"
 # So many snapshots are erased, and so many are asked to end, in one act.
 _AT_ONCE = 25
 _MODEL = SnapshotState.REGISTERED
+# No job of a snapshot in one of these runs; that of one that failed may have been given up.
+_WITHOUT_JOB = ENDED - {SnapshotState.TRAINING_FAILED}
 # No worker that began before a deletion ended is alive so long (s) after it.
 _SETTLED_AFTER = 3600.0
 
@@ -66,7 +68,6 @@ class Erase:
         pending = dict(removal.changes["pending"])
         waiting = list(removal.changes["waiting"])
         waiting += self._end_snapshots(deletion)
-        waiting += self._end_jobs(deletion, pending)
         changes: dict[str, Any] = {"pending": pending, "waiting": "; ".join(waiting[:3])}
         if removal.done:
             changes |= {"live": None, "previous": None, "traffic": {}, "scoring_uri": ""}
@@ -77,18 +78,25 @@ class Erase:
         if row.outbox or row.machine_time:
             _keep_account(self.services, row)
             return StepResult(row.state, "", changes)
-        if left := sorted(erasing.snapshots_of(self.services, deletion)):
-            return self._erase_some(left, lease, changes)
-        self.services.endpoint_slots.forget(deletion.dataset)
+        if left := erasing.snapshots_of(self.services, deletion):
+            return self._erase_some(self._paid_first(deletion, left), lease, changes)
         forget(self.services, deletion)
         return StepResult(row.state, f"deleted by {deletion.by}", changes, gone=partial(_end, self.services, deletion))
 
+    def _paid_first(self, deletion: DatasetDeletion, left: set[str]) -> list[str]:
+        """The snapshots that are left, first those that may have a job that runs: it costs money."""
+        settled = {row.name for row in _rows(self.services, deletion) if row.state in _WITHOUT_JOB and not row.damage}
+        return sorted(left, key=lambda snapshot: (snapshot in settled, snapshot))
+
     def _erase_some(self, left: list[str], lease: HeldLease, changes: dict[str, Any]) -> StepResult:
-        """The next few snapshots. One whose row cannot be read may have a job that runs, which ends first."""
+        """The next few snapshots. One that has a job that runs is kept until that has ended.
+
+        So each is asked about once, and what is gone never again. Raises AzureFailed for a job that does not end.
+        """
         pending, running = changes["pending"], list[str]()
         for snapshot in left[:_AT_ONCE]:
             lease.check()
-            if jobs := list(self._jobs_of_damaged(snapshot)):
+            if jobs := self._jobs_left(snapshot):
                 running += [self._end_job(job, pending) for job in jobs]
             else:
                 _erase(self.services, snapshot)
@@ -121,28 +129,19 @@ class Erase:
         except (NotFound, Damaged):
             return False
 
-    def _end_jobs(self, deletion: DatasetDeletion, pending: dict[str, PendingWrite]) -> Iterator[str]:
-        """Has jobs canceled that run although no row waits for them any more: they were given up.
-
-        Raises AzureFailed for one that does not end.
-        """
-        for found in _rows(self.services, deletion):
-            if found.state == SnapshotState.TRAINING_FAILED:
-                for job in rebuild.paid_jobs(self.services, found.name):
-                    yield self._end_job(job, pending)
-
     def _end_job(self, job: str, pending: dict[str, PendingWrite]) -> str:
         pending |= attempt.cancel_job(self.services, pending, job, self.services.settings.silence_minutes * 60)
         return f"job {job} is being canceled"
 
-    def _jobs_of_damaged(self, snapshot: str) -> Iterator[str]:
-        """The jobs that run of a snapshot whose row cannot be read."""
+    def _jobs_left(self, snapshot: str) -> list[str]:
+        """The jobs that run of a snapshot although no row waits for them: they were given up, or it cannot be read."""
         try:
-            self.services.ledger.read(f"snapshot/{snapshot}")
+            given_up = self.services.ledger.read(f"snapshot/{snapshot}").row.state == SnapshotState.TRAINING_FAILED
         except Damaged:
-            yield from rebuild.paid_jobs(self.services, snapshot)
+            given_up = True
         except NotFound:
-            return
+            return []
+        return rebuild.paid_jobs(self.services, snapshot) if given_up else []
 
 
 def _erase(services: Services, snapshot: str) -> None:
@@ -215,7 +214,6 @@ def _settle(services: Services, deletion: DatasetDeletion, row: ListedDataset | 
         _erase(services, snapshot)
     forget(services, deletion)
     if row is None:
-        services.endpoint_slots.forget(deletion.dataset)
         try:
             services.storage.delete("locks", deletion.dataset)
         except PipelineError as error:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shared.errors import Damaged, NotFound
-from shared.ledger.cards import ENDED
 from shared.ledger.record import Struct
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import ENDED, WITHOUT_ENDPOINT, DatasetState, SnapshotState
 from shared.operations import datasets, deletion
 
 if TYPE_CHECKING:
@@ -88,5 +87,5 @@ def _paid(services: Services, name: str) -> Iterator[str]:
         row: Dataset = services.ledger.read(f"dataset/{name}").row
     except (NotFound, Damaged):
         return
-    if row.endpoint and row.state not in (DatasetState.EMPTY, DatasetState.ASLEEP):
+    if row.endpoint and row.state not in WITHOUT_ENDPOINT:
         yield f"endpoint {row.endpoint} with its deployments"

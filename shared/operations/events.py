@@ -15,7 +15,7 @@ import msgspec
 
 from shared.errors import Damaged, NotFound
 from shared.ledger.cards import Card, is_open
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import RESTING, TOLD_BY_DATASET, SnapshotState
 from shared.operations import pages, status, training
 from shared.operations.status import DAMAGED
 from shared.operations.times import shown_time
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 # Clocks of instances may differ by so much (s).
 _CLOCKS_DIFFER = 30.0
-# A dataset in one of these has nothing under way.
-_RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
-# States that a snapshot has of its dataset, whose row says why.
-_BY_DATASET = frozenset({"DEPLOYING", "EVALUATING", "SHIFTING", "LIVE", "ASLEEP"})
 
 
 class StateEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +101,7 @@ class ChangeWatcher:
     def present(self) -> Iterator[StateEvent]:
         """What is under way or has just ended, as the last look found it. Asks nobody."""
         for row in self.datasets.values():
-            if row.state not in _RESTING or row.attention:
+            if row.state not in RESTING or row.attention:
                 yield _dataset_event(row)
         for card in self.snapshots.values():
             if card.state not in ("LIVE", "ASLEEP"):
@@ -165,7 +161,7 @@ class ChangeWatcher:
         entries = self._news(snapshot, before)
         for entry in entries:
             yield _snapshot_event(snapshot, entry.state, entry.reason, entry.at)
-        if card.state in _BY_DATASET:
+        if card.state in TOLD_BY_DATASET:
             row = rows.get(card.dataset)
             if before is None or before.state != card.state:
                 yield _card_event(card.but(reason=row.reason, since=row.since) if row else card)

@@ -179,15 +179,18 @@ def _placed(services: Services) -> Iterator[tuple[SortKey, ImportLine]]:
         )
 
 
-def poll_overdue(services: Services) -> Iterator[str]:
-    """Has every import go on that is due although nobody is at it: its message was lost, or its worker."""
+def poll_overdue(services: Services, patience: float = 0.0) -> Iterator[str]:
+    """Has every import go on that is due although nobody is at it: its message was lost, or its worker.
+
+    In a rush each has a message that waits for its turn, and is sent another one only once it is overdue twice as long.
+    `patience`: how late (s) it must be before the first one.
+    """
     if not services.settings.import_sources:
         return
     for import_id, blob in imports.listed(services.storage):
-        due = _time(blob.metadata.get("next_look_at", ""))
-        if due is not None and due <= services.clock():
-            services.storage.send(imports.message_of(import_id))
-            yield imports.message_of(import_id)
+        due, message = _time(blob.metadata.get("next_look_at", "")), imports.message_of(import_id)
+        if due is not None and due <= services.clock() and services.ledger.remind(message, due, patience):
+            yield message
 
 
 def forget(services: Services) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import RESTING, SnapshotState
 from shared.ledger.waiting import LONGEST_PAUSE
 from shared.operations import rebuild
 from shared.releases import outcomes
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RESTING = (DatasetState.EMPTY, DatasetState.LIVE, DatasetState.ASLEEP)
 # A card without a row is that of an arrival that was cut off; whoever is still at it has so long (s).
 _ARRIVES_WITHIN = 3600.0
 # For so long (s) after a release ended each sweep looks whether its snapshot tells it; later the nightly round does.
@@ -119,7 +118,7 @@ def poll_datasets(
         noted = newest <= found.newest_registered
         older += found.is_outdated
         waits = found.waits or found.to_probe or not noted
-        stuck = found.state in _RESTING and not found.attention and found.poll_at is None and waits
+        stuck = found.state in RESTING and not found.attention and found.poll_at is None and waits
         try:
             if stuck or not noted or (found.is_outdated and older <= _UPDATED_AT_ONCE):
                 edit = partial(_put_right, services, newest=newest, now=now)
@@ -168,7 +167,7 @@ def _put_right(services: Services, row: Dataset, newest: str, now: float) -> Dat
     belongs beside it of releases that ended, and due now if a release or a probe waits."""
     kept = outcomes.settled(services, row, row.outcomes)
     changed: Dataset = row.but(outcomes=kept).with_registered(newest).settled()
-    rests = changed.state in _RESTING and not changed.attention and changed.poll_at is None
+    rests = changed.state in RESTING and not changed.attention and changed.poll_at is None
     if rests and (changed.next_release or changed.requested or changed.to_probe):
         changed = changed.but(poll_at=now)
     return changed

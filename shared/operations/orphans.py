@@ -23,7 +23,7 @@ from shared.ledger import fence, listed
 from shared.ledger.listed import ListedDataset, ListedRow
 from shared.ledger.record import Struct
 from shared.ledger.rows import Origin, Request
-from shared.ledger.states import DatasetState, SnapshotState
+from shared.ledger.states import WITHOUT_ENDPOINT, DatasetState, SnapshotState
 from shared.ledger.storage import read_record, write_if_still
 from shared.ledger.store import CONTAINER
 from shared.operations import open_rows
@@ -168,7 +168,7 @@ def _unexplained(row: ListedDataset | None, endpoint: str, deployment: str = "")
         return ""
     if row.endpoint != endpoint:
         return f"{row.name} has the endpoint {row.endpoint or '(none)'}"
-    if row.state in (DatasetState.EMPTY, DatasetState.ASLEEP):
+    if row.state in WITHOUT_ENDPOINT:
         return f"{row.name} is {row.state}"
     return f"{row.name} has no such release" if deployment and deployment not in row.deployments else ""
 
@@ -215,8 +215,11 @@ def _request_sleep_of_vanished(services: Services, endpoints: set[str], datasets
             request = Request(
                 what="sleep", by="the sweep: its endpoint is gone", at=services.clock(), origin=Origin.SWEEP
             )
-            services.ledger.change(row.key, partial(idle.with_request, request=request))
-            services.ledger.hint(row.key)
+            try:
+                services.ledger.change(row.key, partial(idle.with_request, request=request))
+                services.ledger.hint(row.key)
+            except PipelineError as error:
+                log.warning("%s is not asked to sleep, although its endpoint is gone: %s", row.key, error)
 
 
 def _row(services: Services, dataset: str) -> ListedDataset | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared import naming
 from shared.ledger.cards import Card
-from shared.ledger.states import ReleaseState, SnapshotState
+from shared.ledger.states import TOLD_BY_DATASET, ReleaseState, SnapshotState
 from shared.operations import paging
 from shared.operations.paging import LIMIT, PageQuery
 from shared.operations.status import DAMAGED
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
     from shared.runtime import Services
 
-# The states of a snapshot that its dataset's row tells: whoever is in one is named there.
-_OF_DATASET = frozenset(
-    {ReleaseState.DEPLOYING, ReleaseState.EVALUATING, ReleaseState.SHIFTING, ReleaseState.LIVE, ReleaseState.ASLEEP}
-)
 # Those of a snapshot that no release has changed.
 _OWN = frozenset(SnapshotState) - {SnapshotState.REGISTERED, SnapshotState.SUPERSEDED, SnapshotState.CANCELED}
 FILTERS = ("dataset", "state")
@@ -70,7 +66,7 @@ def _cards(
     last = naming.upload_order(before)
     kept = services.ledger.cards.list(dataset)
     opened = {found.snapshot: found.card or Card(id=found.snapshot, state=DAMAGED) for found in kept}
-    if state in _OF_DATASET:
+    if state in TOLD_BY_DATASET:
         found = [card for one in datasets.values() if dataset in ("", one.name) for card in _of_dataset(one)]
         ended: Iterator[Card] = iter(sorted(found, key=_newest_first, reverse=True))
     else:
@@ -99,20 +95,15 @@ def _of_dataset(row: ListedDataset) -> Iterator[Card]:
 
 def with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, str] = MappingProxyType({})) -> Card:
     """The card with the part that its snapshot plays in the dataset now."""
-    state = card.state
     if why := damaged.get(card.id):
         gone: Card = card.but(state=DAMAGED, reason=f"its row cannot be read: {why}")
         return gone
-    if dataset is None or state in _OWN:
+    if dataset is None or card.state in _OWN:
         return card
-    if dataset.candidate == card.id:
-        state = dataset.state
-    elif dataset.live == card.id:
-        state = str(ReleaseState.ASLEEP if dataset.is_asleep else ReleaseState.LIVE)
-        card = card.but(reason=dataset.card.live_reason or card.reason)
-    elif state == SnapshotState.REGISTERED and dataset.newest_released > card.id:
+    state, reason = dataset.part_of(card.id)
+    if not state and card.state == SnapshotState.REGISTERED and dataset.newest_released > card.id:
         state = str(ReleaseState.SUPERSEDED)
-    changed: Card = card.but(state=state)
+    changed: Card = card.but(state=state or card.state, reason=reason or card.reason)
     return changed
 
 

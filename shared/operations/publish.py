@@ -12,6 +12,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import batched, islice
@@ -68,16 +69,15 @@ def publish(services: Services, key: str) -> str:
 
 def empty(services: Services, untold: Iterable[str], datasets: Iterable[ListedDataset]) -> None:
     """Sends what waits everywhere. `untold`: keys of snapshots whose outboxes have something; `datasets` as listed."""
-    if not services.channels:
-        return
-    keys = [*untold, *(row.key for row in datasets if row.has_outbox), *_untold_blobs(services)]
-    for key in islice(keys, _MOST_TAKEN):
-        try:
-            take(services, key, _GRACE)
-        except PipelineError as error:
-            log.info("what %s tells is left to the next sweep: %s", key, error)
+    if services.channels:  # without one nothing is added: what is there already is for nobody any more
+        keys = [*untold, *(row.key for row in datasets if row.has_outbox), *_untold_blobs(services)]
+        for key in islice(keys, _MOST_TAKEN):
+            try:
+                take(services, key, _GRACE)
+            except PipelineError as error:
+                log.info("what %s tells is left to the next sweep: %s", key, error)
     known = backlog.on_record(services)
-    if known.waiting:
+    if known.waiting or known.troubles:
         results = {name: _sent(services, name, channel, known.waiting) for name, channel in services.channels.items()}
         backlog.change(services, partial(_after, services, results=results, now=services.clock()))
 
@@ -136,7 +136,8 @@ def _outbox(services: Services, key: str) -> tuple[Notice, ...]:
     """What one outbox has; nothing for what is not there, or cannot be read."""
     try:
         if place := _blob_of(key):
-            return _of_blob(services, key, *place)
+            told = _told_blob(services, key, *place)
+            return (told.notice,) if told else ()
         found: tuple[Notice, ...] = services.ledger.read(key).row.outbox
     except (NotFound, Damaged):
         return ()
@@ -171,42 +172,54 @@ def _blob_of(key: str) -> tuple[str, str] | None:
     return container, f"{folder}{name}.json"
 
 
-def _of_blob(services: Services, key: str, container: str, name: str) -> tuple[Notice, ...]:
-    """The notice of a blob that is no row, while a channel is to be told of it."""
+@dataclass(frozen=True, slots=True)
+class _ToldBlob:
+    """A blob that is no row and that channels are to be told of: the notice, and what is written again.
+
+    `etag` is empty where it was written between its two readings.
+    """
+
+    notice: Notice
+    data: bytes
+    etag: str
+    metadata: Mapping[str, str]
+
+
+def _told_blob(services: Services, key: str, container: str, name: str) -> _ToldBlob | None:
+    """The blob of a key; None where no channel is to be told of it any more. Raises NotFound."""
     shown = services.storage.head(container, name)
     to = outbox.channels_of(shown.metadata)
     if not to:
-        return ()
+        return None
+    data, etag = services.storage.read(container, name)
     try:
-        content = json.loads(services.storage.read(container, name)[0])
-        data, at = _BLOBS[key.partition("/")[0]][2](name, content)
+        said, at = _BLOBS[key.partition("/")[0]][2](name, json.loads(data))
     except (ValueError, TypeError, KeyError, RecursionError):
         log.warning("%s/%s is damaged: nobody is told of it", container, name)
-        return ()
+        return None
     made = Notice(
         id=naming.notice(services.installation, container, name, repr(at)),
-        type=notices.type_name(data),
+        type=notices.type_name(said),
         subject=key,
         at=at,
-        data=msgspec.to_builtins(data),
+        data=msgspec.to_builtins(said),
         to=to,
     )
-    return (made,)
+    return _ToldBlob(made, data, etag if etag == shown.etag else "", shown.metadata)
 
 
 def _settle_blob(
     services: Services, key: str, container: str, name: str, is_over: Callable[[Notice, str], bool]
 ) -> None:
     try:
-        (one,) = _of_blob(services, key, container, name) or (None,)
-        shown = services.storage.head(container, name)
-        if one is None:
+        found = _told_blob(services, key, container, name)
+        if found is None or not found.etag:
             return
-        data, etag = services.storage.read(container, name)
-        left = tuple(channel for channel in one.to if not is_over(one, channel))
-        others = {word: text for word, text in shown.metadata.items() if word != outbox.UNTOLD}
-        if etag == shown.etag and left != one.to:
-            services.storage.replace(container, name, data, etag, {**others, **outbox.untold(left)})
+        left = tuple(channel for channel in found.notice.to if not is_over(found.notice, channel))
+        others = {word: text for word, text in found.metadata.items() if word != outbox.UNTOLD}
+        if left != found.notice.to:
+            shown = {**others, **outbox.untold(left)}
+            services.storage.replace(container, name, found.data, found.etag, shown)
     except (NotFound, LedgerConflict):
         log.info("%s/%s changed meanwhile", container, name)
 

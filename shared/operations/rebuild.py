@@ -16,7 +16,7 @@ from shared import naming
 from shared.errors import Damaged, NotFound
 from shared.ledger.release import ModelRef, Release
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
-from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.ledger.states import JOB_ENDED, NEVER_RELEASED, DatasetState, ReleaseState, SnapshotState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 D, S = DatasetState, SnapshotState
 WHY = "its row was damaged and is made anew"
-# States in which nothing is done any more; what is in another one is looked at from the beginning.
-_ENDED = (
-    S.REJECTED, S.DUPLICATE, S.SUPERSEDED, S.TRAINING_FAILED, S.REGISTER_FAILED, S.CANCELED, S.CLEANING, S.CLEANED,
-)  # fmt: skip
 # What a snapshot is, whatever became of it; and what a person decided about it.
 _IDENTITY = ("source", "uploaded_at", "files", "options", "passed_over", "note", "overrides", "overridden_by")
 _NEEDED = frozenset({"source", "uploaded_at", "files"})
@@ -74,7 +70,7 @@ def snapshot(services: Services, snapshot_id: str, data: bytes) -> Snapshot | No
     if not dataset or not kept.keys() >= _NEEDED:
         return None
     now, state = services.clock(), kept.get("state")
-    ended = state in _ENDED
+    ended = state in NEVER_RELEASED
     fields = kept if ended else {name: kept[name] for name in _IDENTITY if name in kept}
     if not ended:
         fields |= {"state": S.RECEIVED, "attempt": max(_newest_attempt(services, snapshot_id), 1)}
@@ -86,7 +82,7 @@ def snapshot(services: Services, snapshot_id: str, data: bytes) -> Snapshot | No
 def paid_jobs(services: Services, snapshot_id: str) -> list[str]:
     """The jobs of a snapshot that run, and cost money, by name."""
     jobs = _jobs(services, snapshot_id)
-    return [job.name for job in jobs if job.status not in ("Completed", "Failed", "Canceled")]
+    return [job.name for job in jobs if job.status not in JOB_ENDED]
 
 
 def _newest_attempt(services: Services, snapshot_id: str) -> int:

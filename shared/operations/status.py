@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shared.errors import DENIED, AccessDenied, Damaged, NotFound, PipelineError
+from shared.ledger.parts import parts
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
-from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.ledger.uptime import live_reason
+from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations import access, backlog, damage
 from shared.operations.times import shown_time
 from shared.releases import outcomes
@@ -38,14 +38,8 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
     """A snapshot's state as people see it, and the reason for it."""
     if snapshot.state != SnapshotState.REGISTERED or dataset is None:
         return snapshot.state.value, snapshot.reason or snapshot.waiting
-    if dataset.candidate and dataset.candidate.snapshot == snapshot.id:
-        return dataset.state.value, dataset.candidate.failed or dataset.reason
-    if dataset.live and dataset.live.snapshot == snapshot.id:
-        if dataset.state == DatasetState.DELETING:
-            return dataset.state.value, dataset.reason
-        without_rollout = dataset.before_rollout if dataset.candidate else dataset.state
-        asleep = without_rollout in (DatasetState.ASLEEP, DatasetState.WAKING)
-        return (ReleaseState.ASLEEP if asleep else ReleaseState.LIVE).value, live_reason(dataset)
+    if part := parts(dataset).get(snapshot.id):
+        return part.state, part.reason
     ended = dataset.outcome_of(snapshot)
     if ended:
         return ended.state.value, ended.reason
@@ -140,6 +134,7 @@ def dataset(services: Services, name: str) -> dict[str, Any]:
         "last_asked_at": shown_time(row.last_asked_at) if row.last_asked_at else None,
         "wake_not_before": shown_time(row.wake_not_before) if row.wake_failures else None,
         "outcomes": {name: _outcome(ended) for name, ended in row.outcomes.items()},
+        "releases": _releases(row),
         **_common(row),
     }
 
@@ -239,6 +234,16 @@ def _dataset(services: Services, name: str) -> Dataset | None:
 
 def _entry(entry: HistoryEntry) -> dict[str, Any]:
     return {"state": entry.state, "at": shown_time(entry.at), "reason": entry.reason}
+
+
+def _releases(row: Dataset) -> list[dict[str, Any]]:
+    """What is live, the candidate, and how the releases before ended: each once, the newest snapshot first."""
+    there = {
+        name: {"state": part.state, "at": shown_time(part.at), "reason": part.reason}
+        for name, part in parts(row).items()
+    }
+    found = {name: _outcome(ended) for name, ended in row.outcomes.items()} | there
+    return [{"snapshot": name, **found[name]} for name in sorted(found, reverse=True)]
 
 
 def _outcome(outcome: ReleaseOutcome) -> dict[str, Any]:

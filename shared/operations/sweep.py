@@ -46,7 +46,7 @@ def sweep(services: Services) -> list[str]:
     run_part("slots for jobs", partial(services.budget.audit, partial(_job_status, services)), damaged)
     run_part("orphans", partial(orphans.collect, services, datasets), damaged)
     moved += run_part("lost uploads", partial(lost_uploads.record, services), damaged)
-    moved += run_part("imports", partial(imports.poll_overdue, services), damaged)
+    moved += run_part("imports", partial(imports.poll_overdue, services, patience), damaged)
     run_part("damage", partial(damage.record_met, services, damaged))
     run_part("roles", partial(access.record, services, cards, datasets))
     return moved

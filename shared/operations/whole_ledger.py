@@ -11,18 +11,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from shared import naming
 from shared.errors import Damaged, NotFound
-from shared.ledger.cards import ENDED, Card, card_of, is_open
-from shared.ledger.states import ReleaseState, SnapshotState
+from shared.ledger.cards import Card, card_of, is_open
+from shared.ledger.states import ENDED, ReleaseState, SnapshotState
 from shared.operations import open_rows
 from shared.releases import outcomes
 
 if TYPE_CHECKING:
-    from shared.ledger.listed import ListedRow
+    from shared.ledger.listed import ListedDataset, ListedRow
     from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
 
@@ -50,9 +51,10 @@ def look(services: Services) -> list[str]:
         untold = found.has_outbox and bool(services.channels)
         if found.name not in carded and (found.state not in ENDED or untold):
             _give_card(services, found)
-    _note_newest(services, rows)
-    _tell_outcomes(services, rows)
-    _rebuild_index(services, rows)
+    datasets, known = services.ledger.datasets(), services.ledger.index.cards()
+    _note_newest(services, rows, datasets)
+    _tell_outcomes(services, rows, datasets, known)
+    _rebuild_index(services, rows, known)
     services.claims.forget(
         services.clock() - services.settings.keep_days * 86_400, {row.name: row.state for row in rows}
     )
@@ -77,28 +79,34 @@ def _give_card(services: Services, found: ListedRow) -> None:
             services.ledger.cards.put(card)
 
 
-def _note_newest(services: Services, rows: Iterable[ListedRow]) -> None:
+def _note_newest(services: Services, rows: Iterable[ListedRow], datasets: Iterable[ListedDataset]) -> None:
     """Notes the newest model of each dataset whose row does not know it."""
     newest: dict[str, str] = {}
     for row in rows:
         if row.state == SnapshotState.REGISTERED:
-            dataset = row.name.rsplit("-", 2)[0]
+            dataset = naming.dataset_part(row.name)
             newest[dataset] = max(row.name, newest.get(dataset, ""))
-    datasets = services.ledger.datasets()
     list(open_rows.remake(services, newest.keys() - {found.name for found in datasets}))
     for found in datasets:
         if newest.get(found.name, "") > found.newest_registered and not found.damage:
-            services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
+            try:
+                services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
+            except (NotFound, Damaged) as error:
+                log.warning("%s is not told of its newest model: %s", found.key, error)
 
 
-def _tell_outcomes(services: Services, rows: Iterable[ListedRow]) -> None:
-    """Has each registered snapshot tell how its release ended, whose dataset was cut off before it told it."""
-    known = services.ledger.index.cards()
+def _tell_outcomes(
+    services: Services, rows: Iterable[ListedRow], datasets: Iterable[ListedDataset], known: Mapping[str, Card]
+) -> None:
+    """Has each registered snapshot tell how its release ended, whose dataset was cut off before it told it.
+
+    `known`: what the index tells of snapshots that ended.
+    """
     silent: dict[str, set[str]] = {}
     for row in rows:
         if row.state == SnapshotState.REGISTERED and (card := known.get(row.name)) and card.state == row.state:
             silent.setdefault(card.dataset, set()).add(row.name)
-    for found in services.ledger.datasets():
+    for found in datasets:
         if found.newest_released and (names := silent.get(found.name)):
             outcomes.tell_again(services, found.name, lambda snapshot, _, names=names: snapshot in names)  # type: ignore[misc]
 
@@ -108,9 +116,8 @@ def _with_registered(row: Dataset, snapshot: str) -> Dataset:
     return changed
 
 
-def _rebuild_index(services: Services, rows: Iterable[ListedRow]) -> None:
-    """The index of these rows. What it told of a row stays, as long as the row is in that state."""
-    known = services.ledger.index.cards()
+def _rebuild_index(services: Services, rows: Iterable[ListedRow], known: Mapping[str, Card]) -> None:
+    """The index of these rows. What it told of a row (`known`) stays, as long as the row is in that state."""
     ended = [row for row in rows if row.state in ENDED]
     kept = {row.name: known[row.name] for row in ended if row.name in known and _tells_of(known[row.name], row)}
     missing = iter([row for row in ended if row.name not in kept])

@@ -7,14 +7,14 @@ before it leaves the row, and its numbers are beside the evaluation before they 
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from shared import naming
-from shared.errors import NotFound
+from shared.errors import Damaged, NotFound
 from shared.ledger.engine import Announcement
 from shared.ledger.record import UNREADABLE
 from shared.ledger.release import ReleaseOutcome
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from shared.ledger.rows import Dataset, Snapshot
     from shared.runtime import Services
+
+log = logging.getLogger(__name__)
 
 CONTAINER = "evaluations"
 # So many stay in a dataset's row; and so many are moved out of it at once, each of which takes a few requests.
@@ -43,9 +45,8 @@ def settled(services: Services, row: Dataset, outcomes: Mapping[str, ReleaseOutc
                 services.storage.put(CONTAINER, details_name(snapshot, outcome), msgspec.json.encode(outcome))
             if snapshot not in newest and snapshot not in needed:
                 moved += 1
-                with contextlib.suppress(NotFound):  # its row is gone: nobody asks
-                    services.ledger.change(f"snapshot/{snapshot}", partial(_with_outcome, outcome=brief))
-                continue
+                if _told(services, snapshot, brief):
+                    continue
             outcome = brief
         kept[snapshot] = outcome
     return kept
@@ -60,13 +61,16 @@ def tell_again(services: Services, dataset: str, wanted: Callable[[str, ReleaseO
     """Has snapshots tell how their releases ended, as far as the dataset's row has it; a repeat changes nothing.
 
     Called where whoever ended a release may have been cut off before it told the snapshot. `wanted`: by the snapshot,
-    and how its release ended.
+    and how its release ended. What cannot be read is left for the next time, and told in the log.
     """
-    row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    try:
+        row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    except (NotFound, Damaged) as error:
+        log.warning("how releases of %s ended is told later: %s", dataset, error)
+        return
     for snapshot, outcome in row.outcomes.items():
         if wanted(snapshot, outcome):
-            with contextlib.suppress(NotFound):
-                services.ledger.change(f"snapshot/{snapshot}", partial(_with_outcome, outcome=outcome.brief))
+            _told(services, snapshot, outcome.brief)
 
 
 def details(services: Services, snapshot: str, outcome: ReleaseOutcome) -> ReleaseOutcome:
@@ -82,6 +86,18 @@ def details(services: Services, snapshot: str, outcome: ReleaseOutcome) -> Relea
 def details_name(snapshot: str, outcome: ReleaseOutcome) -> str:
     """The blob with all of an outcome, beside the evaluation of the same attempt."""
     return f"{snapshot}/{naming.deployment(snapshot, outcome.attempt)}/outcome.json"
+
+
+def _told(services: Services, snapshot: str, outcome: ReleaseOutcome) -> bool:
+    """Whether the snapshot's row tells it now, or is gone: then nobody asks. False: it cannot be read."""
+    try:
+        services.ledger.change(f"snapshot/{snapshot}", partial(_with_outcome, outcome=outcome))
+    except NotFound:
+        return True
+    except Damaged as error:
+        log.warning("%s does not tell yet how its release ended: %s", snapshot, error)
+        return False
+    return True
 
 
 def _with_outcome(row: Snapshot, outcome: ReleaseOutcome) -> Snapshot:

@@ -156,8 +156,7 @@ class ModelCatalog:
 
 def is_up(row: Dataset) -> bool:
     """Whether the live release can be asked now."""
-    rests = row.state == DatasetState.LIVE or (row.before_rollout == DatasetState.LIVE and row.candidate is not None)
-    return row.live is not None and bool(row.scoring_uri) and rests
+    return row.live is not None and bool(row.scoring_uri) and row.state_of_live == DatasetState.LIVE
 
 
 def _releases(row: Dataset) -> list[Release]:

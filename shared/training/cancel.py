@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.ledger.budget import ENDED
 from shared.ledger.engine import StepResult
+from shared.ledger.states import JOB_ENDED
 from shared.training import attempt
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Cancel:
         if job is None:
             none = {"job": "", "job_status": "", "studio_url": ""}
             return attempt.canceled(self.services, row, none, begun=False)
-        if job.status in ENDED:
+        if job.status in JOB_ENDED:
             note = "; its job had completed: retry takes the model all the same" if job.status == "Completed" else ""
             return attempt.canceled(self.services, row, {"job_status": job.status}, note)
         limit = self.services.settings.silence_minutes * 60

@@ -16,6 +16,7 @@ from shared import naming
 from shared.azure.workspace.tracking import MetricPoint
 from shared.errors import Damaged
 from shared.ledger.record import Struct, cut
+from shared.ledger.states import JOB_ENDED
 from shared.ledger.storage import read_record
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 CONTAINER = "reports"
 # Jobs that have begun to log, or have ended.
-_RUNNING, _ENDED = ("Running", "Finalizing"), ("Completed", "Failed", "Canceled")
+_RUNNING = ("Running", "Finalizing")
 # So many points tell what a curve looks like, and so many metrics are kept, those of the trainer first.
 MOST_POINTS, MOST_METRICS = 200, 20
 _OF_TRAINER = ("loss", "eval_loss", "learning_rate", "epoch", "grad_norm", "train_loss")
@@ -60,7 +61,7 @@ def metrics_of(services: Services, row: Snapshot) -> TrainingMetrics:
 
 def note(services: Services, row: Snapshot, job: Job) -> None:
     """Reads what the job logged since the last poll, and keeps it. Never raises."""
-    if not job.tracking or job.status not in (*_RUNNING, *_ENDED):
+    if not job.tracking or job.status not in (*_RUNNING, *JOB_ENDED):
         return
     try:
         known = _known(services, row)
@@ -90,7 +91,7 @@ def _read(services: Services, job: Job, known: TrainingMetrics) -> TrainingMetri
     try:
         latest = tracking.latest(job.tracking, job.name)
         curves = merged(known.curves, {name: (point,) for name, point in latest.items()})
-        for name in _CURVES if job.status in _ENDED else ():
+        for name in _CURVES if job.status in JOB_ENDED else ():
             if name in latest:
                 curves = merged(curves, {name: tracking.history(job.tracking, job.name, name)})
     except Exception as error:  # noqa: BLE001 - see above

@@ -36,7 +36,7 @@ def view(services: Services, name: str) -> View:
         "traffic": _traffic(row),
         "calls": _calls(services, name),
         "costs": _costs(services, name),
-        "releases": _releases(row),
+        "releases": row.get("releases", []),
         "history": list(reversed(row.get("history", []))),
         "snapshots": found["snapshots"],
         "more_snapshots": bool(found["next"]),
@@ -80,23 +80,6 @@ def _costs(services: Services, name: str) -> costs.DatasetCosts | None:
         return costs.of_dataset(services, name)
     except NotFound:
         return None
-
-
-def _releases(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The releases that are there, and how those before ended, newest snapshot first."""
-    if not row:
-        return []
-    asleep = row["state"] in ("ASLEEP", "WAKING")
-    found: dict[str, dict[str, Any]] = {
-        name: {"snapshot": name, "state": ended["state"], "at": ended["at"], "reason": ended["reason"]}
-        for name, ended in row["outcomes"].items()
-    }
-    for part, state in (("live", "ASLEEP" if asleep else "LIVE"), ("candidate", row["state"])):
-        if release := row[part]:
-            name = release["snapshot"]
-            reason = row["reason"] if part == "candidate" or not row["candidate"] else ""
-            found[name] = {"snapshot": name, "state": state, "at": row["since"], "reason": reason}
-    return [found[name] for name in sorted(found, reverse=True)]
 
 
 def _possible(one: DatasetSummary, row: dict[str, Any]) -> list[str]:

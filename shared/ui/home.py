@@ -17,7 +17,7 @@ from shared.ui.view import LATER, SOON, View
 from shared.ui.wording import BAD, tone, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from shared.operations.datasets import DatasetSummary
     from shared.runtime import Services
@@ -48,7 +48,7 @@ def view(services: Services) -> View:
         wrong = damage.on_record(services)
         page = pages.snapshots(services, limit=MOST, damaged=damage.damaged_snapshots(wrong))
         found, refused, listed = summaries.result(), refusals.result(), page["snapshots"]
-        tasks = [*_of_installation(roles.result(), wrong), *_of_datasets(found, listed), *_of_snapshots(listed)]
+        tasks = [*_of_installation(roles.result(), wrong), *_of_datasets(found), *_of_snapshots(listed)]
     under_way = any(tone(row["state"]) == "busy" for row in listed[:_SNAPSHOTS])
     return View(
         "home.html",
@@ -79,14 +79,13 @@ def _of_installation(roles: list[dict[str, Any]], wrong: tuple[damage.DamagedBlo
         yield PersonTask(f"{blob['blob']} cannot be read", blob["why"], state=status.DAMAGED, since=blob["since"])
 
 
-def _of_datasets(found: list[DatasetSummary], listed: list[dict[str, Any]]) -> Iterator[PersonTask]:
+def _of_datasets(found: list[DatasetSummary]) -> Iterator[PersonTask]:
     """Datasets that stopped, and those whose newest snapshot came to nothing."""
-    reasons: Mapping[str, str] = {row["id"]: row["reason"] for row in listed}
     for one in found:
         if one.needs_attention:
             why = one.waiting or one.reason or "a step failed again and again"
             yield PersonTask(one.name, why, f"datasets/{one.name}", one.state, one.since)
-        why = reasons.get(one.newest or "") or f"its newest snapshot: {words(one.newest_state or '').lower()}"
+        why = one.newest_reason or f"its newest snapshot: {words(one.newest_state or '').lower()}"
         if one.newest and one.newest_state in BAD and WENT_BACK not in why:  # who went back knows
             yield PersonTask(one.newest, why, f"snapshots/{one.newest}", one.newest_state)
 

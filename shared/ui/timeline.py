@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# States of a dataset: its history belongs to the snapshot that is its candidate then.
-_RELEASING = ("DEPLOYING", "EVALUATING", "SHIFTING")
+from shared.ledger.states import ROLLOUT
 
 
 def of_snapshot(row: dict[str, Any], dataset: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -23,4 +22,4 @@ def _is_about(entry: dict[str, Any], row: dict[str, Any], dataset: dict[str, Any
     if row["id"] in entry["reason"]:
         return True
     candidate = (dataset["candidate"] or {}).get("snapshot")
-    return entry["state"] in _RELEASING and candidate in (None, row["id"])
+    return entry["state"] in ROLLOUT and candidate in (None, row["id"])

@@ -226,7 +226,7 @@ def test_a_damaged_blob_of_counts_is_passed_over(world: World) -> None:
 
 
 def _name(world: World) -> str:
-    return counts._minute(world.clock())
+    return counts.minute_text(world.clock())
 
 
 def test_old_counts_are_forgotten(world: World) -> None:

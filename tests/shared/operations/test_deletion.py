@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shared import naming
+from shared.azure.workspace.jobs import Job
 from shared.errors import NotFound
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import SnapshotState as S
@@ -139,6 +141,7 @@ def _killed(at: int) -> World:
     actions.delete(world.services, DATASET, "ada")
     world.process.die_at = world.process.calls + at
     world.run(until=7200)
+    world.process.die_at = -1
     return world
 
 
@@ -310,3 +313,37 @@ def test_a_row_that_somebody_loses_half_way_leaves_nothing_that_was_to_go(rows: 
 
 def _is_own(dropped: str) -> bool:
     return dropped.startswith((f"{DATASET}/", f"{DATASET}."))
+
+
+def test_of_a_snapshot_that_failed_the_workspace_is_asked_once_however_long_a_deletion_takes() -> None:
+    world, failed = World(), [f"{DATASET}-202609211413{number:02}-0123abcd" for number in range(60)]
+    world.services.ledger.create(a_dataset(D.EMPTY))
+    for name in failed:
+        world.services.ledger.create(a_snapshot(S.TRAINING_FAILED, id=name, poll_at=None))
+    asked = Counter[str]()
+    get = world.workspace.jobs.get
+    world.workspace.jobs.get = lambda name: (asked.update([name]), get(name))[1]  # type: ignore[method-assign]
+    _delete(world)
+    assert _owned(world, DATASET) == {}
+    jobs = [naming.job(world.services.installation, name, 1) for name in failed]
+    assert {name: times for name, times in asked.items() if name in jobs} == dict.fromkeys(jobs, 1)
+
+
+def test_a_job_that_was_given_up_is_canceled_before_anything_else_is_erased() -> None:
+    world = World()
+    world.services.ledger.create(a_dataset(D.EMPTY))
+    names = [f"{DATASET}-202609211413{number:02}-0123abcd" for number in range(60)]
+    for name in names:
+        state = S.TRAINING_FAILED if name == names[-1] else S.REJECTED
+        world.services.ledger.create(a_snapshot(state, id=name, poll_at=None))
+    running = naming.job(world.services.installation, names[-1], 1)
+    canceled: list[str] = []
+    jobs: Any = world.workspace.jobs
+    jobs.get = lambda job: Job(name=job, status="NotResponding", tags={}) if job == running else None
+    jobs.cancel = canceled.append
+    actions.delete(world.services, DATASET, "ada")
+    while not canceled:
+        message = min(world.storage.messages)
+        world.storage.messages.remove(message)
+        steps.step(world.services, message[2])
+    assert len(list(world.services.ledger.list("snapshot", DATASET))) > 30

@@ -3,6 +3,7 @@ that is bounded."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from shared.errors import Damaged
 from shared.ledger.outbox import Notice
 from shared.operations import backlog, damage, nightly, publish, status, sweep
+from shared.snapshots import intake
 from tests.builders import SNAPSHOT, a_fault, a_snapshot
+from tests.counted_storage import CountedStorage
 from tests.fakes import FakeChannel, Process, World, dialogues
 from tests.story.kills import EVERY_THIRD_CALL, STEP
 
@@ -121,6 +124,28 @@ def test_a_channel_that_is_no_more_is_waited_for_by_nobody() -> None:
 
 
 # --- a topic that is down -------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_given_up_once_there_is_no_channel_at_all() -> None:
+    world, _ = _down()
+    world.clock.now += 120
+    sweep.sweep(world.services)
+    assert status.notifications(world.services) is not None
+    world.channels = {}
+    world.services = world.new_process()
+    sweep.sweep(world.services)
+    assert status.notifications(world.services) is None
+
+
+def test_a_blob_that_is_told_of_is_read_once_to_be_told_and_once_to_be_settled() -> None:
+    world, channels = _world()
+    world.drop("No_Name.jsonl", b"")
+    intake.receive(world.services, "No_Name.jsonl")
+    (key,) = [message.removesuffix("!") for _, _, message in world.storage.messages if message.startswith("refused/")]
+    counted: Any = CountedStorage(world.storage)
+    publish.publish(dataclasses.replace(world.services, storage=counted), key)
+    assert len(channels["topic"].received) == 1
+    assert counted.requests == {"read": 2, "other": 2, "write": 1}
 
 
 def _down(snapshots: int = 1) -> tuple[World, FakeChannel]:

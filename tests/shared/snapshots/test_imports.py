@@ -252,6 +252,20 @@ def test_a_message_that_is_lost_is_made_up_for_by_the_sweep() -> None:
     assert imports.show(world.services, answer.id)["state"] == "IMPORTED"
 
 
+def test_imports_that_wait_for_their_turn_are_not_sent_a_message_by_each_sweep() -> None:
+    world = _world()
+    for seed in range(3):
+        imports.start(world.services, ASKED.but(seed=seed), "ada")
+    begun, times = world.clock(), []
+    for _ in range(10):
+        world.storage.messages.clear()
+        world.clock.now += 300
+        sent = [key for key in sweep.sweep(world.services) if key.startswith("import/")]
+        times += [world.clock() - begun] * (len(sent) == 3)
+        assert len(sent) in (0, 3)
+    assert times == [300, 600, 1200, 2400]
+
+
 def test_two_workers_at_once_make_one_snapshot() -> None:
     world = _world()
     answer = imports.start(world.services, ASKED, "ada")

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from shared import naming
-from shared.ledger.cards import ENDED, Card
-from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
-from shared.operations import actions
+from shared.ledger.cards import Card
+from shared.ledger.states import ENDED, DatasetState, ReleaseState, SnapshotState
+from shared.operations import actions, paging
 from shared.runtime import Services
 from shared.ui import charts, dataset, home, lists, nights, snapshot, timeline, wording
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
@@ -112,6 +112,10 @@ def test_a_release_that_a_person_took_back_waits_for_nobody() -> None:
     world.run()
     newest = max(world.states())
     assert world.states()[newest] == "ROLLED_BACK"
+    assert home.view(world.services).values["tasks"] == []
+    # Nor when so many others were dropped since that it is on no first page any more.
+    later = [naming.snapshot_id("other", world.clock() + n, str(n), "0x1") for n in range(paging.MOST + 1)]
+    world.services.ledger.index.add(Card(id=one, state="RETIRED", since=world.clock()) for one in later)
     assert home.view(world.services).values["tasks"] == []
 
 
