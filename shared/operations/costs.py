@@ -7,13 +7,12 @@ listings however many datasets there are, and a repeat gives the same sum.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from shared import naming
-from shared.errors import NotFound, PipelineError
+from shared.errors import NotFound
 from shared.ledger import month_costs
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.month_costs import MachineHours
@@ -21,6 +20,7 @@ from shared.ledger.record import Struct
 from shared.ledger.states import SnapshotState
 from shared.operations import nightly, paging
 from shared.operations.paging import BadPageQuery, PageQuery
+from shared.operations.rounds import for_each
 from shared.operations.times import known_sum
 from shared.training import estimate
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
-
-log = logging.getLogger(__name__)
 
 FILTERS = ("month", "prefix", "sort")
 NOT_COUNTED = (
@@ -228,15 +226,15 @@ def unknown(services: Services, hours: Iterable[Iterable[MachineHours]]) -> list
     return [f"PRICES has no price of {size or 'machines of an unknown size'}" for size in sorted(sizes)]
 
 
-def record_ended(services: Services, datasets: Iterable[ListedDataset]) -> Iterator[str]:
-    """Puts on record what deployments ran that have ended; gives the datasets."""
-    for row in datasets:
-        if row.has_ended_time and not row.damage:
-            try:
-                record(services, row.name)
-                yield row.name
-            except PipelineError as error:
-                log.warning("what deployments of %s ran is put on record by the next sweep: %s", row.name, error)
+def record_ended(
+    services: Services, datasets: Iterable[ListedDataset], damaged: MutableMapping[str, str]
+) -> Iterator[str]:
+    """Puts on record what deployments ran that have ended; gives the datasets.
+
+    In `damaged` it collects what is wrong with blobs that cannot be read.
+    """
+    ended = [row.name for row in datasets if row.has_ended_time and not row.damage]
+    return for_each(ended, partial(record, services), damaged)
 
 
 def record(services: Services, dataset: str) -> None:

@@ -19,6 +19,7 @@ from shared.ledger.cards import card_of, is_open
 from shared.ledger.states import RESTING, SnapshotState
 from shared.ledger.waiting import LONGEST_PAUSE
 from shared.operations import rebuild
+from shared.operations.rounds import for_each
 from shared.releases import outcomes
 
 if TYPE_CHECKING:
@@ -132,12 +133,17 @@ def poll_datasets(
             log.warning("%s is left to the next sweep: %s", found.key, error)
 
 
-def tell_outcomes(services: Services, datasets: Iterable[ListedDataset]) -> None:
-    """Has snapshots tell how their releases ended of late, should their datasets have been cut off before."""
+def tell_outcomes(
+    services: Services, datasets: Iterable[ListedDataset], damaged: MutableMapping[str, str]
+) -> Iterator[str]:
+    """Has snapshots tell how their releases ended of late, should their datasets have been cut off before.
+
+    Gives the datasets, and collects in `damaged` what is wrong with blobs that cannot be read.
+    """
     since = services.clock() - _LATELY
-    for found in datasets:
-        if found.since >= since and not found.damage:
-            outcomes.tell_again(services, found.name, lambda _, outcome: outcome.at >= since)
+    changed = [found.name for found in datasets if found.since >= since and not found.damage]
+    tell = partial(outcomes.tell_again, services, wanted=lambda _, outcome: outcome.at >= since)
+    return for_each(changed, tell, damaged)
 
 
 def remake_lost(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:

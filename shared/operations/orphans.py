@@ -27,11 +27,12 @@ from shared.ledger.states import WITHOUT_ENDPOINT, DatasetState, SnapshotState
 from shared.ledger.storage import read_record, write_if_still
 from shared.ledger.store import CONTAINER
 from shared.operations import open_rows
+from shared.operations.rounds import for_each
 from shared.releases import idle
 from shared.releases.endpoints import CHANGING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from shared.azure.workspace.endpoints import Endpoint
     from shared.ledger.rows import Dataset
@@ -87,11 +88,13 @@ def on_record(services: Services) -> Orphans:
     return _read(services).record
 
 
-def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
+def collect(
+    services: Services, datasets: Sequence[ListedDataset], damaged: MutableMapping[str, str] | None = None
+) -> list[str]:
     """One round: records what no row explains, removes what is on record for longer than the grace time.
 
     `datasets`: all there are, as they were listed for it. Returns the names of what it removed. Raises what the ledger
-    and the workspace raise; then nothing was removed.
+    and the workspace raise; then nothing was removed. In `damaged` it collects what is wrong with rows that it meets.
     """
     rows = {found.name: found for found in datasets}
     kept, now = _read(services), services.clock()
@@ -115,7 +118,7 @@ def collect(services: Services, datasets: Sequence[ListedDataset]) -> list[str]:
             _write(services, kept, record)
     except LedgerConflict:  # another sweep is at it
         return []
-    _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints}, datasets)
+    _request_sleep_of_vanished(services, {endpoint.name for endpoint in endpoints}, datasets, damaged)
     return [orphan.name for orphan in removed]
 
 
@@ -207,19 +210,18 @@ def _start_removal(services: Services, orphan: Orphan) -> bool:
     return True
 
 
-def _request_sleep_of_vanished(services: Services, endpoints: set[str], datasets: Iterable[ListedDataset]) -> None:
+def _request_sleep_of_vanished(
+    services: Services, endpoints: set[str], datasets: Iterable[ListedDataset], damaged: MutableMapping[str, str] | None
+) -> None:
     """Asks datasets to sleep that are LIVE and whose endpoint is not among those listed; the step looks once more."""
-    for row in datasets:
-        up = row.state == DatasetState.LIVE and row.is_whole and not row.attention
-        if up and row.endpoint not in endpoints and not row.is_asked:
-            request = Request(
-                what="sleep", by="the sweep: its endpoint is gone", at=services.clock(), origin=Origin.SWEEP
-            )
-            try:
-                services.ledger.change(row.key, partial(idle.with_request, request=request))
-                services.ledger.hint(row.key)
-            except PipelineError as error:
-                log.warning("%s is not asked to sleep, although its endpoint is gone: %s", row.key, error)
+    up = [row for row in datasets if row.state == DatasetState.LIVE and row.is_whole and not row.attention]
+    vanished = [row.key for row in up if row.endpoint not in endpoints and not row.is_asked]
+    by = "the sweep: its endpoint is gone"
+    request = Request(what="sleep", by=by, at=services.clock(), origin=Origin.SWEEP)
+    for key in for_each(
+        vanished, partial(services.ledger.change, edit=partial(idle.with_request, request=request)), damaged
+    ):
+        services.ledger.hint(key)
 
 
 def _row(services: Services, dataset: str) -> ListedDataset | None:

@@ -136,8 +136,8 @@ def _outbox(services: Services, key: str) -> tuple[Notice, ...]:
     """What one outbox has; nothing for what is not there, or cannot be read."""
     try:
         if place := _blob_of(key):
-            told = _told_blob(services, key, *place)
-            return (told.notice,) if told else ()
+            blob = _notice_blob(services, key, *place)
+            return (blob.notice,) if blob else ()
         found: tuple[Notice, ...] = services.ledger.read(key).row.outbox
     except (NotFound, Damaged):
         return ()
@@ -173,7 +173,7 @@ def _blob_of(key: str) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _ToldBlob:
+class _NoticeBlob:
     """A blob that is no row and that channels are to be told of: the notice, and what is written again.
 
     `etag` is empty where it was written between its two readings.
@@ -185,7 +185,7 @@ class _ToldBlob:
     metadata: Mapping[str, str]
 
 
-def _told_blob(services: Services, key: str, container: str, name: str) -> _ToldBlob | None:
+def _notice_blob(services: Services, key: str, container: str, name: str) -> _NoticeBlob | None:
     """The blob of a key; None where no channel is to be told of it any more. Raises NotFound."""
     shown = services.storage.head(container, name)
     to = outbox.channels_of(shown.metadata)
@@ -205,14 +205,14 @@ def _told_blob(services: Services, key: str, container: str, name: str) -> _Told
         data=msgspec.to_builtins(said),
         to=to,
     )
-    return _ToldBlob(made, data, etag if etag == shown.etag else "", shown.metadata)
+    return _NoticeBlob(made, data, etag if etag == shown.etag else "", shown.metadata)
 
 
 def _settle_blob(
     services: Services, key: str, container: str, name: str, is_over: Callable[[Notice, str], bool]
 ) -> None:
     try:
-        found = _told_blob(services, key, container, name)
+        found = _notice_blob(services, key, container, name)
         if found is None or not found.etag:
             return
         left = tuple(channel for channel in found.notice.to if not is_over(found.notice, channel))

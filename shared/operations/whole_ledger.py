@@ -20,6 +20,7 @@ from shared.errors import Damaged, NotFound
 from shared.ledger.cards import Card, card_of, is_open
 from shared.ledger.states import ENDED, ReleaseState, SnapshotState
 from shared.operations import open_rows
+from shared.operations.rounds import for_each
 from shared.releases import outcomes
 
 if TYPE_CHECKING:
@@ -87,12 +88,9 @@ def _note_newest(services: Services, rows: Iterable[ListedRow], datasets: Iterab
             dataset = naming.dataset_part(row.name)
             newest[dataset] = max(row.name, newest.get(dataset, ""))
     list(open_rows.remake(services, newest.keys() - {found.name for found in datasets}))
-    for found in datasets:
-        if newest.get(found.name, "") > found.newest_registered and not found.damage:
-            try:
-                services.ledger.change(found.key, partial(_with_registered, snapshot=newest[found.name]))
-            except (NotFound, Damaged) as error:
-                log.warning("%s is not told of its newest model: %s", found.key, error)
+    behind = [one for one in datasets if newest.get(one.name, "") > one.newest_registered and not one.damage]
+    edit = {one.key: partial(_with_registered, snapshot=newest[one.name]) for one in behind}
+    list(for_each(edit, lambda key: services.ledger.change(key, edit[key])))
 
 
 def _tell_outcomes(
@@ -106,9 +104,8 @@ def _tell_outcomes(
     for row in rows:
         if row.state == SnapshotState.REGISTERED and (card := known.get(row.name)) and card.state == row.state:
             silent.setdefault(card.dataset, set()).add(row.name)
-    for found in datasets:
-        if found.newest_released and (names := silent.get(found.name)):
-            outcomes.tell_again(services, found.name, lambda snapshot, _, names=names: snapshot in names)  # type: ignore[misc]
+    behind = [one.name for one in datasets if one.newest_released and one.name in silent]
+    list(for_each(behind, lambda name: outcomes.tell_again(services, name, lambda one, _: one in silent[name])))
 
 
 def _with_registered(row: Dataset, snapshot: str) -> Dataset:

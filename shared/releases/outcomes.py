@@ -7,6 +7,7 @@ before it leaves the row, and its numbers are beside the evaluation before they 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,8 +46,11 @@ def settled(services: Services, row: Dataset, outcomes: Mapping[str, ReleaseOutc
                 services.storage.put(CONTAINER, details_name(snapshot, outcome), msgspec.json.encode(outcome))
             if snapshot not in newest and snapshot not in needed:
                 moved += 1
-                if _told(services, snapshot, brief):
+                try:
+                    _tell_snapshot(services, snapshot, brief)
                     continue
+                except Damaged as error:
+                    log.warning("%s does not tell yet how its release ended: %s", snapshot, error)
             outcome = brief
         kept[snapshot] = outcome
     return kept
@@ -61,16 +65,18 @@ def tell_again(services: Services, dataset: str, wanted: Callable[[str, ReleaseO
     """Has snapshots tell how their releases ended, as far as the dataset's row has it; a repeat changes nothing.
 
     Called where whoever ended a release may have been cut off before it told the snapshot. `wanted`: by the snapshot,
-    and how its release ended. What cannot be read is left for the next time, and told in the log.
+    and how its release ended. Raises Damaged for one that cannot be read, once all others tell it.
     """
-    try:
-        row: Dataset = services.ledger.read(f"dataset/{dataset}").row
-    except (NotFound, Damaged) as error:
-        log.warning("how releases of %s ended is told later: %s", dataset, error)
-        return
+    row: Dataset = services.ledger.read(f"dataset/{dataset}").row
+    damaged: Damaged | None = None
     for snapshot, outcome in row.outcomes.items():
         if wanted(snapshot, outcome):
-            _told(services, snapshot, outcome.brief)
+            try:
+                _tell_snapshot(services, snapshot, outcome.brief)
+            except Damaged as error:
+                damaged = error
+    if damaged:
+        raise damaged
 
 
 def details(services: Services, snapshot: str, outcome: ReleaseOutcome) -> ReleaseOutcome:
@@ -88,16 +94,10 @@ def details_name(snapshot: str, outcome: ReleaseOutcome) -> str:
     return f"{snapshot}/{naming.deployment(snapshot, outcome.attempt)}/outcome.json"
 
 
-def _told(services: Services, snapshot: str, outcome: ReleaseOutcome) -> bool:
-    """Whether the snapshot's row tells it now, or is gone: then nobody asks. False: it cannot be read."""
-    try:
+def _tell_snapshot(services: Services, snapshot: str, outcome: ReleaseOutcome) -> None:
+    """The snapshot's row tells it; if that is gone, nobody asks. Raises Damaged."""
+    with contextlib.suppress(NotFound):
         services.ledger.change(f"snapshot/{snapshot}", partial(_with_outcome, outcome=outcome))
-    except NotFound:
-        return True
-    except Damaged as error:
-        log.warning("%s does not tell yet how its release ended: %s", snapshot, error)
-        return False
-    return True
 
 
 def _with_outcome(row: Snapshot, outcome: ReleaseOutcome) -> Snapshot:
