@@ -21,7 +21,7 @@ from shared.ledger.storage import BlobStore
 
 CONTAINER, FOLDER = "ledger", "open/"
 # So much is told of a reason in a list: of any characters, three such texts fit into the 8 KB of a blob's metadata.
-_LONGEST = 160
+LONGEST = 160
 
 
 class Card(Struct, frozen=True, kw_only=True):
@@ -103,9 +103,9 @@ def card_of(row: Snapshot) -> Card:
         id=row.id,
         state=str(ended.state if ended else row.state),
         since=ended.at if ended else row.since,
-        reason=cut(ended.reason if ended else row.reason, _LONGEST),
-        waiting=cut(row.waiting, _LONGEST),
-        fault=cut(f"{row.fault.type}: {row.fault.message}", _LONGEST) if row.fault else "",
+        reason=cut(ended.reason if ended else row.reason, LONGEST),
+        waiting=cut(row.waiting, LONGEST),
+        fault=cut(str(row.fault), LONGEST) if row.fault else "",
         attention=row.attention,
     )
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import msgspec
 
+from shared.ledger.cards import LONGEST
 from shared.ledger.machine_time import MachineTime
 from shared.ledger.parts import live_reason
 from shared.ledger.record import Struct, cut, from_metadata
 from shared.ledger.rows import Dataset
 from shared.ledger.uptime import Machines, timed, up_since
 
-# So much is told of a reason: with the names of deployments it all fits into the 8 KB of a blob's metadata.
-_LONGEST = 160
+# So many times that ended are told: with the names of deployments it all fits into the 8 KB of a blob's metadata.
 _MOST_ENDED = 4
 
 
@@ -48,15 +48,15 @@ _CARD = msgspec.json.Decoder(DatasetCard)
 def dataset_card(row: Dataset) -> DatasetCard:
     """The card of a row."""
     return DatasetCard(
-        reason=cut(row.reason, _LONGEST),
-        waiting=cut(row.waiting, _LONGEST),
-        fault=cut(f"{row.fault.type}: {row.fault.message}", _LONGEST) if row.fault else "",
+        reason=cut(row.reason, LONGEST),
+        waiting=cut(row.waiting, LONGEST),
+        fault=cut(str(row.fault), LONGEST) if row.fault else "",
         requested=row.requested.what if row.requested else "",
         traffic=dict(row.traffic),
         last_asked_at=row.last_asked_at,
         up_since=up_since(row),
         paused=row.pause is not None,
-        live_reason=cut(live_reason(row), _LONGEST // 2),
+        live_reason=cut(live_reason(row), LONGEST // 2),
         machine_time=_newest(timed(row, row, row.since, Machines()).machine_time),
     )
 

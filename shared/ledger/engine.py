@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.ledger import fence, states
 from shared.ledger.fence import HeldLease
 from shared.ledger.record import cut
-from shared.ledger.rows import HISTORY_KEPT, Fault, HistoryEntry
+from shared.ledger.rows import Fault
 from shared.ledger.store import AnyRow, Ledger, StoredRow, encode
 
 log = logging.getLogger(__name__)
@@ -287,7 +287,7 @@ class Engine:
                 log.warning("%s is not told of %s, which the sweep does: %s", other.key, row.key, error)
 
     def _log(self, step: states.Step, before: str, row: AnyRow, seconds: float) -> None:
-        fault = f" ({row.fault.type}: {row.fault.message})" if row.fault else ""
+        fault = f" ({row.fault})" if row.fault else ""
         fault += " needs_attention" if row.attention else ""  # an alert looks for the word
         level = logging.INFO if row.state != before or row.fault else logging.DEBUG
         log.log(level, "%s %s: %s -> %s in %.2f s%s", row.key, step.name, before, row.state, seconds, fault)
@@ -329,8 +329,7 @@ def _beside_a_request(result: StepResult) -> StepResult:
 def _changed(row: AnyRow, result: StepResult, now: float) -> AnyRow:
     changes = dict(result.changes)
     if result.state != row.state or result.reason:
-        entry = HistoryEntry(state=result.state, at=now, reason=result.reason)
-        changes["history"] = (*row.history, entry)[-HISTORY_KEPT:]
+        changes["history"] = row.longer_history(result.state, result.reason, now)
     if result.state != row.state:
         changes["pending"] = {}  # what Azure was asked for in one state says nothing about the next
     poll_at = None if result.poll_in is None else now + result.poll_in

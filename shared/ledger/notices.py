@@ -153,5 +153,5 @@ def _attention_needed(row: Snapshot | Dataset) -> AttentionNeeded:
         state=str(row.state),
         step=row.fault.step if row.fault else "",
         snapshot=row.id if isinstance(row, Snapshot) else "",
-        reason=(f"{row.fault.type}: {row.fault.message}" if row.fault else row.reason)[:LONGEST_REASON],
+        reason=(str(row.fault) if row.fault else row.reason)[:LONGEST_REASON],
     )

@@ -43,6 +43,9 @@ class Fault(Struct, frozen=True, kw_only=True):
     count: int
     since: float
 
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
 
 class SnapshotFile(Struct, frozen=True, kw_only=True):
     """One dropped file, pinned: blob path in `snapshots`, ETag, bytes, split word of its name or None."""
@@ -150,6 +153,10 @@ class Row(Struct, frozen=True, kw_only=True):
     def reason(self) -> str:
         """Why the newest entry was made."""
         return self.history[-1].reason if self.history else ""
+
+    def longer_history(self, state: str, reason: str, at: float) -> tuple[HistoryEntry, ...]:
+        """Its history with one more entry; of a long one without the oldest."""
+        return (*self.history, HistoryEntry(state=state, at=at, reason=reason))[-HISTORY_KEPT:]
 
     def is_due(self, now: float) -> bool:
         """Whether its planned poll has come, and nobody has to act before."""

@@ -22,7 +22,7 @@ from shared.operations import costs, paging
 from shared.operations.pages import with_part
 from shared.operations.paging import PageQuery, SortKey
 from shared.operations.status import DAMAGED
-from shared.operations.times import known_sum, shown_time
+from shared.operations.times import known_sum, shown_if_known, shown_time
 
 if TYPE_CHECKING:
     from shared.ledger.cards import KeptCard
@@ -162,7 +162,7 @@ def _summary(
         needs_attention=row.attention,
         paused=card.paused,
         requested=card.requested or None,
-        since=shown_time(row.since) if row.since else None,
+        since=shown_if_known(row.since),
         live=row.live or None,
         candidate=row.candidate or None,
         newest=part.id if part else None,
@@ -173,7 +173,7 @@ def _summary(
         price_per_hour=0.0 if not machines.count else None if price is None else round(price * machines.count, 4),
         spent_this_month=None if cost.unpriced_hours else cost.spent,
         calls_today=calls,
-        last_asked_at=shown_time(card.last_asked_at) if card.last_asked_at else None,
+        last_asked_at=shown_if_known(card.last_asked_at),
         sleeps_after=_sleeps_after(services, row),
     )
 

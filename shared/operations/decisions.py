@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.ledger.deletions import DatasetDeletion
 from shared.ledger.pause import DatasetPause
-from shared.ledger.rows import HISTORY_KEPT, Check, Dataset, HistoryEntry, Origin, Request, Row, Snapshot
+from shared.ledger.rows import Check, Dataset, Origin, Request, Row, Snapshot
 from shared.ledger.states import (
     DATASET,
     NEVER_RELEASED,
@@ -155,10 +155,9 @@ def deleted(row: Dataset, deletion: DatasetDeletion, now: float) -> Dataset:
     """The row of a dataset that is being deleted. What is up is kept in it until it is removed: it costs money."""
     live = row.live.but(failed="", returned_by="") if row.live and is_live_up(row) else None
     reason = f"{deletion.by} deletes it" + (", with all that was dropped" if deletion.with_files else "")
-    entry = HistoryEntry(state=D.DELETING, at=now, reason=reason)
     changed: Dataset = row.but(
         state=D.DELETING, deletion=deletion.but(ended_at=None, settled=False),
-        history=(*row.history, entry)[-HISTORY_KEPT:],
+        history=row.longer_history(D.DELETING, reason, now),
         live=live, candidate=None, before_rollout=D.EMPTY, requested=None,
         attention=False, fault=None, pending={}, waiting="", acting=False, poll_at=now,
     )  # fmt: skip
@@ -250,8 +249,8 @@ def on_resume(row: Any, by: str, now: float) -> ActionDecision:
 
 
 def _noted(row: Row, reason: str, now: float) -> Any:
-    entry = HistoryEntry(state=row.state, at=now, reason=reason)  # type: ignore[attr-defined]
-    return row.but(history=(*row.history, entry)[-HISTORY_KEPT:])
+    state: Any = row.state  # type: ignore[attr-defined]
+    return row.but(history=row.longer_history(state, reason, now))
 
 
 def _verb(what: str) -> str:

@@ -18,7 +18,7 @@ from shared.ledger.cards import Card, is_open
 from shared.ledger.states import RESTING, TOLD_BY_DATASET, SnapshotState
 from shared.operations import pages, status, training
 from shared.operations.status import DAMAGED
-from shared.operations.times import shown_time
+from shared.operations.times import shown_if_known
 from shared.training import progress
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class ChangeWatcher:
                 metrics = progress.metrics_of(services, row)
             except (NotFound, Damaged):
                 continue
-            at, known = _time(metrics.read_at), self._logged.get(name)
+            at, known = shown_if_known(metrics.read_at), self._logged.get(name)
             if at and (known is None or known.at != at):
                 brief = training.progress_of(row, metrics, now).brief()
                 event = StateEvent(
@@ -227,7 +227,7 @@ def _dataset_event(
         dataset=row.name,
         state=str(state or row.state),
         reason=reason,
-        at=_time(at or row.since),
+        at=shown_if_known(at or row.since),
         snapshot=snapshot or row.candidate or row.live or None,
         needs_attention=row.attention,
     )
@@ -240,7 +240,7 @@ def _card_event(card: Card) -> StateEvent:
         dataset=card.dataset,
         state=card.state,
         reason=card.reason,
-        at=_time(card.since),
+        at=shown_if_known(card.since),
         waiting=card.waiting or None,
         needs_attention=card.attention,
     )
@@ -254,7 +254,7 @@ def _snapshot_event(row: Snapshot, state: str, reason: str, at: float) -> StateE
         dataset=row.dataset,
         state=str(state),
         reason=reason,
-        at=_time(at),
+        at=shown_if_known(at),
         waiting=row.waiting or None if waits else None,
         needs_attention=row.attention and _is_last(row, at),
     )
@@ -262,7 +262,3 @@ def _snapshot_event(row: Snapshot, state: str, reason: str, at: float) -> StateE
 
 def _is_last(row: Row, at: float) -> bool:
     return at >= row.since
-
-
-def _time(at: float) -> str | None:
-    return shown_time(at) if at else None

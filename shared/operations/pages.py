@@ -20,7 +20,7 @@ from shared.ledger.states import TOLD_BY_DATASET, ReleaseState, SnapshotState
 from shared.operations import paging
 from shared.operations.paging import LIMIT, PageQuery
 from shared.operations.status import DAMAGED
-from shared.operations.times import shown_time
+from shared.operations.times import shown_if_known, shown_time
 
 if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
@@ -118,5 +118,5 @@ def _shown(card: Card) -> dict[str, Any]:
         "fault": card.fault or None,
         "needs_attention": card.attention or card.state == DAMAGED,
         "uploaded_at": shown_time(uploaded),
-        "since": shown_time(card.since) if card.since else None,
+        "since": shown_if_known(card.since),
     }

@@ -16,7 +16,7 @@ from shared.ledger.parts import parts
 from shared.ledger.rows import Check, Dataset, Row, Snapshot
 from shared.ledger.states import ReleaseState, SnapshotState
 from shared.operations import access, backlog, damage
-from shared.operations.times import shown_time
+from shared.operations.times import shown_if_known, shown_time
 from shared.releases import outcomes
 from shared.snapshots import refusals
 
@@ -131,7 +131,7 @@ def dataset(services: Services, name: str) -> dict[str, Any]:
         "kept_until": shown_time(row.kept_until) if row.comes_due is not None else None,
         "requested": _plain(row.requested),
         "paused": _plain(row.pause),
-        "last_asked_at": shown_time(row.last_asked_at) if row.last_asked_at else None,
+        "last_asked_at": shown_if_known(row.last_asked_at),
         "wake_not_before": shown_time(row.wake_not_before) if row.wake_failures else None,
         "outcomes": {name: _outcome(ended) for name, ended in row.outcomes.items()},
         "releases": _releases(row),

@@ -18,6 +18,11 @@ def shown_time(seconds: float) -> str:
     return utc(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def shown_if_known(seconds: float) -> str | None:
+    """The same; None of 0, which is no time that anybody knows."""
+    return shown_time(seconds) if seconds else None
+
+
 def known_sum(amounts: Iterable[float | None]) -> float | None:
     """The sum of amounts; None if any of them is not known."""
     every = list(amounts)

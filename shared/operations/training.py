@@ -12,7 +12,7 @@ import msgspec
 from shared.azure.workspace.tracking import MetricPoint
 from shared.errors import NotFound
 from shared.ledger.states import SnapshotState
-from shared.operations.times import shown_time
+from shared.operations.times import shown_if_known
 from shared.training import progress
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def progress_of(row: Snapshot, metrics: TrainingMetrics, now: float) -> Training
         latest={name: point.value for name, point in latest.items()},
         losses=_few([point.value for point in metrics.curves.get("loss", ())]),
         curves=metrics.curves,
-        read_at=shown_time(metrics.read_at) if metrics.read_at else None,
+        read_at=shown_if_known(metrics.read_at),
         why=metrics.why or (None if metrics.curves else "the job has not logged anything yet"),
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.ledger.engine import StepResult
 from shared.ledger.release import ReleaseOutcome
-from shared.ledger.rows import HISTORY_KEPT, Dataset, HistoryEntry, Origin, Request, Snapshot
+from shared.ledger.rows import Dataset, Origin, Request, Snapshot
 from shared.ledger.states import ReleaseState
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def _without_release(row: Dataset, snapshot: Snapshot, outcome: ReleaseOutcome, 
         request = Request(what="roll_back", by=by, at=now, origin=Origin.PERSON)
         changed = row.but(requested=request, poll_at=now, attention=False, fault=None, pending={})
         return changed
-    entry = HistoryEntry(state=row.state, at=now, reason=f"{snapshot.id}: {outcome.reason}")
-    outcomes, history = {**row.outcomes, snapshot.id: outcome}, (*row.history, entry)[-HISTORY_KEPT:]
-    changed = row.but(outcomes=outcomes, history=history)
+    history = row.longer_history(row.state, f"{snapshot.id}: {outcome.reason}", now)
+    changed = row.but(outcomes={**row.outcomes, snapshot.id: outcome}, history=history)
     return changed

@@ -146,7 +146,7 @@ def _check_faults(row: Dataset) -> None:
     """Raises ReleaseFailure right before the fault that would leave the rollout to a person: it costs money."""
     fault = row.fault
     if fault and fault.count >= FAULTS_BEFORE_ATTENTION - 1:
-        raise ReleaseFailure(f"{fault.step} failed {fault.count} times: {fault.type}: {fault.message}")
+        raise ReleaseFailure(f"{fault.step} failed {fault.count} times: {fault}")
 
 
 def _check_roll_back_request(row: Dataset) -> None:

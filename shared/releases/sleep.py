@@ -165,7 +165,7 @@ class Wake:
         if self.services.clock() > row.since + limit * 60:
             raise ReleaseFailure(f"not awake within {limit} minutes")
         if row.fault and row.fault.count >= FAULTS_BEFORE_ATTENTION - 1:
-            raise ReleaseFailure(f"failed {row.fault.count} times: {row.fault.type}: {row.fault.message}")
+            raise ReleaseFailure(f"failed {row.fault.count} times: {row.fault}")
 
     def _give_up(self, row: Dataset, live: Release) -> StepResult:
         """Everything removed, and a pause that doubles before a call wakes it again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.ledger.cards import LONGEST
 from shared.operations.status import DAMAGED
 
 # What a state means for whoever looks: it is as wanted, it is under way, it rests, or it did not work out.
@@ -13,8 +14,6 @@ REST = frozenset(
     {"ASLEEP", "RETIRED", "EMPTY", "SUPERSEDED", "DUPLICATE", "CLEANED", "CLEANING", "CANCELED", "CANCELLED"}
 )
 BAD = frozenset({"REJECTED", "TRAINING_FAILED", "REGISTER_FAILED", "WITHHELD", "DEPLOY_FAILED", "ROLLED_BACK", DAMAGED})
-# So many characters of a reason are in a list.
-_IN_LISTS = 160
 _STEPS = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
 _LONGEST_TEXT = 2000
 
@@ -102,7 +101,7 @@ def briefly(text: str | None, most: int = _LONGEST_TEXT) -> str:
 def cut(text: str | None) -> str:
     """A text as a list has it: one that was cut there says so."""
     found = text or ""
-    return found if len(found) != _IN_LISTS else f"{found.rstrip()}…"
+    return found if len(found) != LONGEST else f"{found.rstrip()}…"
 
 
 def moment(seconds_: float) -> str:
