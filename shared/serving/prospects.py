@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.ledger.cards import ENDED
-from shared.ledger.states import DatasetState, ReleaseState, SnapshotState
+from shared.ledger.states import NEVER_RELEASED, DatasetState, ReleaseState
 
 if TYPE_CHECKING:
     from shared.ledger.rows import Dataset
     from shared.runtime import Services
 
 # A snapshot that is in one of these is past what it was dropped for.
-_OVER = frozenset(map(str, (ENDED - {SnapshotState.REGISTERED}) | {SnapshotState.CLEANING})) | {
+_OVER = frozenset(map(str, NEVER_RELEASED)) | {
     *(ReleaseState.WITHHELD, ReleaseState.DEPLOY_FAILED, ReleaseState.ROLLED_BACK, ReleaseState.RETIRED),
     *(ReleaseState.SUPERSEDED, ReleaseState.CANCELED),
 }

@@ -99,9 +99,9 @@ def briefly(text: str | None, most: int = _LONGEST_TEXT) -> str:
 
 
 def cut(text: str | None) -> str:
-    """A text as a list has it: one that was cut there says so."""
+    """A text as a list has it: one that was cut there says so, also where an older version wrote it."""
     found = text or ""
-    return found if len(found) != LONGEST else f"{found.rstrip()}…"
+    return f"{found.rstrip()}…" if len(found) == LONGEST and not found.endswith("…") else found
 
 
 def moment(seconds_: float) -> str:

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from shared import naming
-from shared.ledger.cards import Card
+from shared.ledger.cards import Card, card_of
+from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import ENDED, DatasetState, ReleaseState, SnapshotState
 from shared.operations import actions, paging
 from shared.runtime import Services
@@ -182,3 +183,9 @@ def test_every_state_has_a_tone_and_what_ended_is_never_shown_as_under_way() -> 
         "RECEIVED", "VALIDATING", "VALIDATED", "SUBMITTING", "TRAINING", "TRAINED", "REGISTERING", "CANCELING",
         "DEPLOYING", "EVALUATING", "SHIFTING", "SLEEPING", "WAKING", "DELETING",
     }  # fmt: skip
+
+
+def test_a_reason_that_a_list_cut_goes_on_once() -> None:
+    text = "a reason " * 50
+    shown = card_of(a_snapshot(history=(HistoryEntry(state="RECEIVED", at=START, reason=text),))).reason
+    assert wording.cut(shown).count("…") == wording.cut(text[:160]).count("…") == 1
