@@ -127,8 +127,8 @@ def _snapshots(app: Droptune, dataset: str) -> Iterator[dict[str, Any]]:
 
 
 def _rows(path: str) -> bytes:
-    """Thirty dialogues that no other file has."""
-    pairs = ((f"What is {number} of {path}?", f"It is {number}.") for number in range(30))
+    """Sixty dialogues that no other file has."""
+    pairs = ((f"What is {number} of {path}?", f"It is {number}.") for number in range(60))
     turns = ([{"role": "user", "content": asked}, {"role": "assistant", "content": told}] for asked, told in pairs)
     return b"".join(json.dumps({"messages": row}).encode() + b"\n" for row in turns)
 

@@ -198,19 +198,35 @@ class Ledger:
             return found
         return whole if isinstance(whole, ListedDataset) else found
 
-    def newer(self, row: Snapshot, states: Collection[SnapshotState], moves: bool = False) -> str:
+    def newer(self, row: Snapshot, states: Collection[SnapshotState], moves: bool = False, surely: bool = False) -> str:
         """The newest snapshot of the dataset that is newer than this one and in one of these states, or nothing.
 
-        With `moves` those that wait for a person are passed over. Of those with a model the dataset's row tells; of all
-        others the cards do, and the row itself confirms it.
+        With `moves` those that wait for a person are passed over, with `surely` those that may be the older content of
+        the same blob: uploaded in the same second, in an order that nobody knows. Of those with a model the dataset's
+        row tells; of all others the cards do, and the row itself confirms it.
         """
-        if SnapshotState.REGISTERED in states and (newest := self._newest_registered(row.dataset)) > row.id:
+
+        def counts(snapshot: str) -> bool:
+            return not surely or self._is_surely_newer(snapshot, row)
+
+        newest = self._newest_registered(row.dataset) if SnapshotState.REGISTERED in states else ""
+        if newest > row.id and counts(newest):
             return newest
         found = [kept for kept in self.cards.list(row.dataset) if kept.snapshot > row.id and kept.card]
         for kept in reversed(found):
-            if kept.card and kept.card.state in states and self._is_in(kept.key, states, moves):
+            in_states = kept.card and kept.card.state in states and self._is_in(kept.key, states, moves)
+            if in_states and counts(kept.snapshot):
                 return kept.snapshot
         return ""
+
+    def _is_surely_newer(self, snapshot: str, row: Snapshot) -> bool:
+        """Whether a snapshot with a later id is of a later second, or of another blob."""
+        if naming.upload_order(snapshot)[0] > naming.upload_order(row.id)[0]:
+            return True
+        try:
+            return bool(self.read(f"snapshot/{snapshot}").row.source != row.source)
+        except (NotFound, Damaged):
+            return False
 
     def older(self, row: Snapshot, states: Collection[SnapshotState]) -> builtins.list[str]:
         """The keys of the dataset's snapshots that are older and in one of these states, as their cards say; oldest

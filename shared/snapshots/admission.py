@@ -62,17 +62,17 @@ class Validate:
     def act(self, row: Snapshot, lease: HeldLease) -> StepResult:
         """Resolves what the training will be made of, validates the files, and admits the snapshot or refuses it.
 
-        Snapshots that waited for its verdict are told of it.
+        Snapshots that waited for its verdict are told of it; of one whose place a newer one takes, that one told them.
         """
-        return self._telling_older(row, self._decided(row, lease))
-
-    def _decided(self, row: Snapshot, lease: HeldLease) -> StepResult:
         if gone := erasing.end_if_deleted(self.services, row):
             return gone
         if row.cancel_request:
-            return attempt.canceled(self.services, row)
+            return self._telling_older(row, attempt.canceled(self.services, row))
         if newer := self._superseded_by(row):
             return self._ended(SnapshotState.SUPERSEDED, f"{newer} is newer", {"blocked": (Check.SUPERSEDED,)})
+        return self._telling_older(row, self._checked(row, lease))
+
+    def _checked(self, row: Snapshot, lease: HeldLease) -> StepResult:
         try:
             config = resolve(self.services, row, before_spending=True)
             frozen = self._validated(row, config, lease)
@@ -102,28 +102,22 @@ class Validate:
     def _superseded_by(self, row: Snapshot) -> str:
         """A newer snapshot of the dataset that is accepted, for which this one need not be read; or nothing.
 
-        Of two that were uploaded in one second both are read: their order is not known, and one may be the other's
-        blob as it was before it was overwritten. Raises NotReady while a newer one is checked: whichever is accepted,
-        this one is read only if that is refused.
+        Of two contents of one blob that were uploaded in one second both are read: which of them is there now is not
+        known before. Raises NotReady while a newer one is checked: this one is read only if that is refused.
         """
         if Check.SUPERSEDED in row.overrides:
             return ""
-        second = naming.upload_order(row.id)[0]
-        newer = self.services.ledger.newer(row, NEWER_WINS)
-        if newer and naming.upload_order(newer)[0] > second:
+        ledger = self.services.ledger
+        if newer := ledger.newer(row, NEWER_WINS, surely=True):
             return newer
-        first = self.services.ledger.newer(row, _BEING_CHECKED, moves=True)
-        if first and naming.upload_order(first)[0] > second:
+        if first := ledger.newer(row, _BEING_CHECKED, moves=True, surely=True):
             waited = self.services.clock() - row.since
             raise NotReady(f"{first} is newer and is checked first", max(_ASK_AGAIN, min(waited, LONGEST_PAUSE)))
         return ""
 
     def _telling_older(self, row: Snapshot, result: StepResult) -> StepResult:
-        """The result, with the snapshots to be told that may wait for it: all if it is accepted, else the next in line.
-
-        One whose place a newer one takes tells nobody: that one did.
-        """
-        if result.state in (*_BEING_CHECKED, SnapshotState.SUPERSEDED):
+        """The result; those that may wait for it are to be told: all if it is accepted, else the next in line."""
+        if result.state in _BEING_CHECKED:
             return result
         waiting = self.services.ledger.older(row, _BEING_CHECKED)
         next_in_line = waiting if result.state == SnapshotState.VALIDATED else waiting[-1:]

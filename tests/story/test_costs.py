@@ -207,7 +207,8 @@ def test_a_row_that_was_lost_is_made_again_from_its_upload_within_a_day() -> Non
 # --- many uploads of one dataset ---------------------------------------------------------------------------------
 
 
-def test_of_many_snapshots_of_a_dataset_only_those_are_read_that_no_newer_one_takes_the_place_of() -> None:
+@pytest.mark.parametrize("apart", [1, 0], ids=["a second apart", "in one second"])
+def test_of_many_snapshots_of_a_dataset_only_those_are_read_that_no_newer_one_takes_the_place_of(apart: int) -> None:
     world = World()
     world.run(until=1)
     opened: list[str] = []
@@ -219,7 +220,7 @@ def test_of_many_snapshots_of_a_dataset_only_those_are_read_that_no_newer_one_ta
 
     world.storage.open = watched  # type: ignore[method-assign]
     for number in range(40):
-        world.clock.now += 1
+        world.clock.now += apart
         world.drop(f"support-bot/{number:02}.jsonl", dialogues(40, str(number)))
     world.run(until=4 * 3600)
     assert sorted(world.states().values()) == ["LIVE", *["SUPERSEDED"] * 39]
