@@ -12,12 +12,16 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import xxhash
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -114,6 +118,15 @@ def place_of(digest: bytes, seed: int) -> float:
     return (xxhash.xxh3_64_intdigest(digest, seed & 0xFFFFFFFFFFFFFFFF) >> 11) / 9007199254740992.0
 
 
+def places_of(digests: bytes, seed: int) -> NDArray[float64]:
+    """Where many rows stand, whose digests of 16 bytes each are given end to end."""
+    import numpy
+
+    place, seed = xxhash.xxh3_64_intdigest, seed & 0xFFFFFFFFFFFFFFFF
+    hashes = (place(digests[at : at + 16], seed) for at in range(0, len(digests), 16))
+    return (numpy.fromiter(hashes, numpy.uint64, len(digests) // 16) >> 11) / 9007199254740992.0
+
+
 Emit = Callable[[Split, float, bytes], None]
 
 
@@ -200,20 +213,27 @@ class Cutter:
         else:
             self._hold(self._next_train, "train", place, data)
 
-    def add_places(self, places: list[float]) -> int:
-        """Count rows (never the same content twice, in any order) without their data; how many are surely train.
+    def add_places(self, places: NDArray[float64]) -> Mapping[Split, int]:
+        """Count rows (never the same content twice, in any order) without their data; how many surely go where.
 
         All others are emitted, with no data.
         """
         if not self._cutting:
-            return len(places)
-        places = sorted(places)
-        undecided = bisect_left(places, self.cuts.validation) + self._next_train.capacity
+            return {"train": len(places)}
+        places.sort()
+        undecided = int(places.searchsorted(self.cuts.validation)) + self._next_train.capacity
+        decided = 0
         for place in places[:undecided]:
-            self.add(place, b"")
-        sure = max(0, len(places) - undecided)
-        self._rows += sure
-        return sure
+            if self._enough():
+                break
+            self.add(float(place), b"")
+            decided += 1
+        below = places[decided:].searchsorted((self.cuts.test, self.cuts.validation)).tolist()
+        test, validation, rest = below[0], below[1] - below[0], len(places) - decided - below[1]
+        self._below["test"] += test
+        self._below["validation"] += validation
+        self._rows += test + validation + rest
+        return Counter({self._first: test}) + Counter({self._second: validation}) + Counter({"train": rest})
 
     def suspend(self) -> SuspendedCut:
         """Hand over what this cutter could not decide by itself, to be resumed by one that knows all rows."""

@@ -1,8 +1,8 @@
 """Equal rows, found by sorting: 128-bit hashes of all good rows with their places, 28 bytes a row.
 
 Hashes are XXH3: meant to find equal rows, not to withstand forgery. A chunk keeps its own, sorted, in one piece of
-memory; the fold walks through all chunks in step, a slice of the hash space at a time, so that it never holds more than
-a few thousand rows as Python objects, however many there are.
+memory; the fold walks through all chunks in step, a slice of the hash space at a time, in arrays: a row becomes a
+Python object only if it is there several times.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WIDTH = 16
 ENTRY = 28
 _NO_OFFSET = (1 << 48) - 1
-_SLICE = 1 << 15  # rows
+_PIECES = 1 << 15  # rows
+_SLICE = 1 << 18  # rows
+Array = Any  # of numpy, which takes its time to be imported
 
 
 class DigestEntries:
@@ -25,7 +27,7 @@ class DigestEntries:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        self._sorted: list[bytes] = []
+        self._entries = bytearray()
 
     def extend(self, digests: Iterable[bytes], rows: Iterable[int], offsets: Iterable[int | None]) -> None:
         """Remember rows."""
@@ -33,20 +35,21 @@ class DigestEntries:
             digest + (row << 48 | (_NO_OFFSET if offset is None else offset)).to_bytes(12)
             for digest, row, offset in zip(digests, rows, offsets, strict=True)
         ]
-        if len(self._pieces) >= _SLICE:
+        if len(self._pieces) >= _PIECES:
             self._close()
 
     def _close(self) -> None:
-        self._pieces.sort()
-        self._sorted.append(b"".join(self._pieces))
+        self._entries += b"".join(self._pieces)
         self._pieces = []
 
     def packed(self) -> bytes:
         """All of them, sorted, end to end."""
+        import numpy
+
         self._close()
-        if len(self._sorted) == 1:
-            return self._sorted[0]
-        return b"".join(b"".join(sorted(entry for _, entry in rows)) for rows in _slices(self._sorted))
+        if self._entries:
+            numpy.frombuffer(self._entries, f"S{ENTRY}").sort()
+        return bytes(self._entries)
 
 
 class RowSet:
@@ -127,29 +130,44 @@ def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = No
 
     Rows in `but` (by chunk) count for nothing.
     """
+    import numpy
+
     if _surely_differ(packed):
         return
-    for rows in _slices(packed):
-        if len({entry[:WIDTH] for _, entry in rows}) == len(rows):
-            continue
+    for chunks, entries in _slices(packed):
+        order = numpy.argsort(entries["digest"])
+        digests = entries["digest"][order]
+        same = digests[1:] == digests[:-1]
+        several = numpy.zeros(len(order), bool)
+        several[1:] |= same
+        several[:-1] |= same
+        rows = [
+            (chunk, entry.tobytes())
+            for chunk, entry in zip(chunks[order[several]].tolist(), entries[order[several]], strict=True)
+        ]
         rows.sort(key=lambda row: (row[1][:WIDTH], row[0], row[1]))
-        for _, same in groupby(rows, key=lambda row: row[1][:WIDTH]):
-            places = [at for at in map(_at, same) if not (but and at.chunk in but and at.row in but[at.chunk])]
-            yield from (RepeatedRow(again, places[0]) for again in places[1:])
+        for _, again in groupby(rows, key=lambda row: row[1][:WIDTH]):
+            places = [at for at in map(_at, again) if not (but and at.chunk in but and at.row in but[at.chunk])]
+            yield from (RepeatedRow(at, places[0]) for at in places[1:])
 
 
-def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[list[bytes]]:
-    """The different hashes in ascending order, many at a time; without those in `known`."""
-    if known:
-        yield from _unknown(packed, known)
-        return
-    for rows in _slices(packed):
-        yield sorted({entry[:WIDTH] for _, entry in rows})
+def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[bytes]:
+    """The different hashes in ascending order, end to end, many at a time; without those in `known`."""
+    import numpy
+
+    for chunks, entries in _slices([*packed, *known]):
+        is_known = chunks >= len(packed)
+        digests = numpy.sort(entries["digest"][~is_known])
+        first = numpy.ones(len(digests), bool)
+        first[1:] = digests[1:] != digests[:-1]
+        if is_known.any():
+            first &= ~numpy.isin(digests, entries["digest"][is_known])
+        yield digests[first].tobytes()
 
 
-def unpacked(data: bytes) -> list[bytes]:
-    """The hashes of one chunk, without the places."""
-    return [data[at : at + WIDTH] for at in range(0, len(data), ENTRY)]
+def digests_of(data: bytes) -> bytes:
+    """The hashes of one chunk, end to end, without the places."""
+    return bytes(_entries(data)["digest"].tobytes())
 
 
 def _surely_differ(packed: Sequence[bytes]) -> bool:
@@ -160,24 +178,18 @@ def _surely_differ(packed: Sequence[bytes]) -> bool:
     chunks = [numpy.frombuffer(data, entry)["half"] for data in packed]
     if not chunks:
         return True
-    halves = numpy.sort(numpy.concatenate(chunks))
+    halves = numpy.concatenate(chunks).astype(numpy.uint64)
+    halves.sort()
     return not bool((halves[1:] == halves[:-1]).any())
 
 
-def _unknown(packed: Sequence[bytes], known: Sequence[bytes]) -> Iterator[list[bytes]]:
-    count = len(packed)
-    for rows in _slices([*packed, *known]):
-        others = {entry[:WIDTH] for chunk, entry in rows if chunk >= count}
-        yield sorted({entry[:WIDTH] for chunk, entry in rows if chunk < count} - others)
-
-
-def content_digest(groups: Iterable[tuple[str, Iterable[list[bytes]]]]) -> str:
+def content_digest(groups: Iterable[tuple[str, Iterable[bytes]]]) -> str:
     """SHA-256 over the sorted row hashes of each split as dropped: order and file format do not matter."""
     whole = hashlib.sha256()
     for split, slices in groups:
         rows = hashlib.sha256()
         for digests in slices:
-            rows.update(b"".join(digests))
+            rows.update(digests)
         whole.update(split.encode() + b"\0" + rows.digest())
     return whole.hexdigest()
 
@@ -188,28 +200,36 @@ def _at(row: tuple[int, bytes]) -> RowRef:
     return RowRef(chunk, int.from_bytes(entry[WIDTH : WIDTH + 6]), None if offset == _NO_OFFSET else offset)
 
 
-def _slices(packed: Sequence[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """All entries as (chunk, entry), a slice of the hash space at a time, in ascending order of slices."""
+def _entries(data: bytes) -> Array:
+    import numpy
+
+    return numpy.frombuffer(data, [("digest", f"S{WIDTH}"), ("place", f"V{ENTRY - WIDTH}")])
+
+
+def _slices(packed: Sequence[bytes]) -> Iterator[tuple[Array, Array]]:
+    """All entries, a slice of the hash space at a time, in ascending order of slices: the chunk of each, and itself."""
+    import numpy
+
+    if not packed:
+        return
     total = sum(map(len, packed)) // ENTRY
     count = 1 << max(0, (total // _SLICE).bit_length())
     bounds = [(at << 32) // count for at in range(1, count)]
-    starts = [0] * len(packed)
+    chunks, starts = [*map(_entries, packed)], [0] * len(packed)
     for bound in [*bounds, None]:
-        rows: list[tuple[int, bytes]] = []
-        for chunk, data in enumerate(packed):
-            start, end = starts[chunk], _end(data, starts[chunk], bound)
-            rows += [(chunk, data[at : at + ENTRY]) for at in range(start, end, ENTRY)]
-            starts[chunk] = end
-        yield rows
+        ends = [_end(data, start, bound) for data, start in zip(packed, starts, strict=True)]
+        pieces = [chunk[start:end] for chunk, start, end in zip(chunks, starts, ends, strict=True)]
+        yield numpy.repeat(numpy.arange(len(packed)), [*map(len, pieces)]), numpy.concatenate(pieces)
+        starts = ends
 
 
 def _end(data: bytes, start: int, bound: int | None) -> int:
-    """Where the entries below a bound (of the first four bytes) end."""
+    """The first entry from `start` on that is not below a bound of its first four bytes."""
+    total = len(data) // ENTRY
     if bound is None:
-        return len(data)
+        return total
 
     def leading(at: int) -> bytes:
-        return data[start + at * ENTRY : start + at * ENTRY + 4]
+        return data[at * ENTRY : at * ENTRY + 4]
 
-    count = (len(data) - start) // ENTRY
-    return start + ENTRY * bisect_left(range(count), bound.to_bytes(4), key=leading)
+    return bisect_left(range(total), bound.to_bytes(4), lo=start, key=leading)

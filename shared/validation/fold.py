@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from shared.chatdata.formats import printable
 from shared.chatdata.splits import Split
 from shared.validation.chunks import ChunkLocation
-from shared.validation.digests import RepeatedRow, RowSet, content_digest, distinct, find_repeated, unpacked
+from shared.validation.digests import RepeatedRow, RowSet, content_digest, digests_of, distinct, find_repeated
 from shared.validation.measures import Measures
 from shared.validation.policy import Policy
 from shared.validation.report import Finding, Location, ValidationReport
@@ -66,11 +66,11 @@ class Fold:
         own = (result.good for at, result in self._ordered if self._ordered.split(at) == split)
         return sum(own) - self._repeats_of[split]
 
-    def train_digests(self) -> Iterator[list[bytes]]:
-        """Hashes of the distinct rows that may be trained on, many at a time, in any order."""
+    def train_digests(self) -> Iterator[bytes]:
+        """Hashes of the distinct rows that may be trained on, end to end, many at a time, in any order."""
         ordered = self._ordered
         if not self.repeats:
-            return map(unpacked, ordered.packed("train"))
+            return map(digests_of, ordered.packed("train"))
         return distinct(ordered.packed("train"), [*ordered.packed("test"), *ordered.packed("validation")])
 
     @property
@@ -88,7 +88,7 @@ class Fold:
 
     def digest(self) -> str:
         """Digest of the content, by split as dropped."""
-        groups: list[tuple[str, Iterable[list[bytes]]]] = []
+        groups: list[tuple[str, Iterable[bytes]]] = []
         known: list[bytes] = []
         for split in _READING_ORDER:
             if packed := self._ordered.packed(split):

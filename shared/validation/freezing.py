@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.chatdata.splits import SPLITS, Cuts, Shares, Split, SuspendedCut, place_of
+from shared.chatdata.splits import SPLITS, Cuts, Shares, Split, SuspendedCut, places_of
 from shared.validation.chunks import Allowance, ChunkResult, whole_files, with_known_text
 from shared.validation.digests import RowSet
 from shared.validation.fold import Fold
@@ -116,8 +116,8 @@ def count_splits(fold: Fold, plan: SplitPlan) -> tuple[Cuts, dict[Split, int]]:
 
     cutter = plan.cutter(emit)
     for digests in fold.train_digests():
-        sure = cutter.add_places([place_of(digest, plan.seed) for digest in digests])
-        rows["train"] += sure  # not in one line: the cutter emits rows of its own meanwhile
+        for split, sure in cutter.add_places(places_of(digests, plan.seed)).items():
+            rows[split] += sure
     return cutter.finish(), rows
 
 

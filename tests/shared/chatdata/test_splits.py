@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.chatdata.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of, split_of
+from shared.chatdata.splits import SPLITS, Cuts, Cutter, Shares, Split, place_of, places_of, split_of
 
 PLACES = st.lists(st.integers(0, 2**53 - 1).map(lambda n: n / 2**53), unique=True, max_size=300)
 STORED = st.tuples(st.floats(0, 0.3), st.floats(0, 0.3)).map(lambda pair: Cuts(min(pair), max(pair)))
@@ -43,6 +46,24 @@ def test_every_row_is_in_exactly_one_split_and_cuts_never_decrease(
     assert cuts.validation >= stored.validation
     for split in given_splits:
         assert out[split] == []  # type: ignore[index]
+
+
+@given(PLACES, STORED, GIVEN, st.integers(1, 100))
+def test_rows_that_are_counted_many_at_a_time_are_cut_as_one_by_one(
+    places: list[float], stored: Cuts, given_splits: set[str], step: int
+) -> None:
+    counted: Counter[Split] = Counter()
+    cutter = Cutter(lambda split, *_: counted.update([split]), stored, Shares(), [*given_splits])  # type: ignore[list-item]
+    for at in range(0, len(places), step):
+        counted += Counter(cutter.add_places(numpy.array(places[at : at + step])))
+    out, cuts = cut(places, stored, given_splits=given_splits)
+    assert cutter.finish() == cuts
+    assert counted == Counter({split: len(rows) for split, rows in out.items() if rows})
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=9), st.integers(-1, 2**64))
+def test_places_of_many_are_those_of_each(digests: list[bytes], seed: int) -> None:
+    assert places_of(b"".join(digests), seed).tolist() == [place_of(digest, seed) for digest in digests]
 
 
 @given(PLACES, STORED)
