@@ -15,7 +15,15 @@ from local.record import CloudRecord
 
 
 def main() -> int:
-    """Run one command; its exit code."""
+    """Run one command; its exit code. Cut off, it has ended what it was starting."""
+    try:
+        return _run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run() -> int:
     arguments = parse_arguments()
     folder = arguments.folder.resolve()
     if arguments.command in ("up", "demo") and (wrong := complaint(dict(arguments.set))):

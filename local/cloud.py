@@ -17,9 +17,11 @@ from typing import Any, Self
 
 import msgspec
 
+from local.azurite import AzuriteMissing
 from local.parts import ROOT, CloudProcess, base_environment, local_parts
+from local.ports import NoFreePort
 from local.processes import MARK, ChildProcess, end, marked
-from local.provision import provision
+from local.provision import ProvisioningFailed, provision
 from local.reaper import Reaper
 from local.record import CloudRecord, PartRecord, ProcessRecord, forget
 from local.wiring import Wiring, wire
@@ -32,7 +34,7 @@ PartsOf = Callable[[Wiring, Mapping[str, str]], Sequence[CloudProcess]]
 
 
 class StartFailed(Exception):
-    """A part did not come up; the text holds the end of its log."""
+    """The cloud did not come up: the text says what is missing, or which part ended and what its log says last."""
 
 
 class Cloud:
@@ -60,8 +62,11 @@ class Cloud:
     def __enter__(self) -> Self:
         try:
             self._start_all()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            missing = isinstance(error, AzuriteMissing | NoFreePort | ProvisioningFailed | OSError)
+            if missing and not isinstance(error, BrokenPipeError):  # that is whoever waited and went away
+                raise StartFailed(str(error)) from error
             raise
         return self
 

@@ -3,7 +3,7 @@
 Starts a fresh local cloud, drops the example dataset, waits until it is served, asks it, drops a second snapshot that
 gets the traffic stage by stage, one whose model answers wrongly and one with bad rows, puts the endpoint to sleep,
 wakes it by a question, and stops. What is left to read lies in the demo's folder. `make demo KEEP=1` plays it in the
-cloud of `make up`, and leaves that running.
+cloud of `make up`, and leaves that running. Cut off anywhere, it stops what it has started.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+from azure.core.exceptions import AzureError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from local import supervisor
-from local.cloud import Cloud
+from local import control_plane, examples, supervisor
+from local.cloud import Cloud, StartFailed
 from local.droptune import Droptune
 from local.record import running
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = ROOT / "examples"
-DATASET, BROKEN = "support-bot", "broken-bot"
-QUESTIONS = 3
-STARTING = "starting the local cloud: storage, Functions host, Event Grid, Azure ML ..."
+DATASET, BROKEN = examples.DATASET, "broken-bot"
+STARTING = "starting a cloud on this machine: storage, Event Grid, Azure ML, and the Functions host with the app ..."
 STAND_IN = (
-    "a stand-in trains here in place of Phi-4: it learns no weights, it finds the training dialogue most like the "
-    "question; everything around it is the real thing"
+    "what trains here is a stand-in for Phi-4: it learns nothing, but answers with the training dialogue that is most "
+    "like the question; everything around it works as in Azure"
 )
 AGAIN = "For another one: `make down`, and move that folder away."
+STOPPED = "stopped: nothing is running any more"
 # How alike two texts are, from 0 to 100, in words: the first that it comes up to.
 _LIKENESS = (
     (95, "word for word as expected"),
@@ -52,6 +52,15 @@ _LIKENESS = (
     (25, "little of what was expected"),
     (0, "nothing of what was expected"),
 )
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on: the text says why, and where to look."""
+
+
+# What a part that ended, or a command that did, makes of the demo.
+_TROUBLE = (DemoFailed, httpx.HTTPError, AzureError, TimeoutError)
+_NOT_STARTED = (StartFailed, supervisor.UpFailed, supervisor.OtherSettings, OSError)
 
 
 class Demo:
@@ -72,15 +81,27 @@ class Demo:
                 return self._kept_running() if self.keep else self._run()
         except BlockingIOError:
             self.say(f"another demo runs in {self.folder}: wait for its end", "bold red")
-            return 1
+        except DemoFailed as failure:
+            self.say(escape(str(failure)), "bold red")
+        except _NOT_STARTED as error:
+            self.say(f"the local cloud did not start: {escape(str(error))}", "bold red")
+        except KeyboardInterrupt:
+            return 130
+        return 1
 
     def _run(self) -> int:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.say(STARTING, "bold")
-        with Cloud(self.folder, self.settings) as cloud, Droptune(cloud.description) as app:
-            self._story(app)
-            self._copy(app)
-        self.say("stopped: nothing is running any more", "bold green")
+        try:
+            with (
+                Cloud(self.folder, self.settings) as cloud,
+                self._named(cloud.ended),
+                Droptune(cloud.description) as app,
+            ):
+                self._story(app)
+                self._copy(app)
+        finally:
+            self.say(STOPPED, "bold green")
         self._summary()
         return 0
 
@@ -90,22 +111,40 @@ class Demo:
         self.say(STARTING, "bold")
         try:
             record = supervisor.up(self.folder, self.settings)
-        except (supervisor.UpFailed, supervisor.OtherSettings) as error:
-            self.say(f"it did not start: {escape(str(error))}", "bold red")
-            return 1
-        with Droptune(msgspec.to_builtins(record)) as app:
-            if app.snapshots(DATASET) or app.snapshots(BROKEN):
-                self.say(f"{self.folder} has had a demo already: {DATASET} is there, ask it. {AGAIN}", "bold red")
-                if not ran:
-                    supervisor.down(self.folder)
-                return 1
-            live = self._story(app)
-            self._suggestions(app, live)
+            with self._named(self._dead), Droptune(msgspec.to_builtins(record)) as app:
+                if app.snapshots(DATASET) or app.snapshots(BROKEN):
+                    raise DemoFailed(f"{self.folder} has had a demo already: {DATASET} is there, ask it. {AGAIN}")
+                live = self._story(app)
+                self._suggestions(app, live)
+        except BaseException:
+            if not ran:
+                supervisor.down(self.folder)
+                self.say(STOPPED, "bold green")
+            raise
         return 0
+
+    def _dead(self) -> list[str]:
+        record = running(self.folder)
+        return record.dead if record else ["the supervisor"]
+
+    @contextlib.contextmanager
+    def _named(self, ended: Callable[[], Iterable[str]]) -> Iterator[None]:
+        """What cuts the story off is DemoFailed: with the parts that ended by themselves, and where their logs are."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.say("interrupted")
+            raise
+        except _TROUBLE as trouble:
+            parts = list(ended())
+            who = f"{' and '.join(parts)} ended while it was needed" if parts else ""
+            said = str(trouble) if isinstance(trouble, DemoFailed) else f"{type(trouble).__name__}: {trouble}"
+            why = "; ".join(filter(None, (who, said)))
+            raise DemoFailed(f"the demo ends here: {why}. Logs: {_shown(self.folder)}/logs/") from trouble
 
     def _story(self, app: Droptune) -> str:
         """Everything that is shown; the snapshot that is live at the end."""
-        self.say(f"it answers at {app.cloud['app_url']}")
+        self.say(f"the app answers at {app.cloud['app_url']}")
         self.say(STAND_IN)
         first = self._released(app)
         self._ask(app, first)
@@ -117,34 +156,35 @@ class Demo:
         return live
 
     def _droptune(self, app: Droptune, *arguments: str, wanted: int = 0) -> None:
-        """Runs a command as a person does, and shows it. SystemExit if it ends otherwise than it should."""
+        """Runs a command as a person does, and shows it. DemoFailed if it ends otherwise than it should."""
         self.say(f"[bold magenta]$ droptune {escape(shlex.join(arguments))}[/]")
         self.console.file.flush()
         done = subprocess.run(
             [sys.executable, "-m", "cli", *arguments], env={**os.environ, **_environment(app)}, cwd=ROOT, check=False
         )
         if done.returncode != wanted:
-            raise SystemExit(f"droptune {arguments[0]} ended with {done.returncode}, not {wanted}")
+            raise DemoFailed(f"`droptune {arguments[0]}` ended with {done.returncode}, not {wanted}: see above")
 
     def _released(self, app: Droptune) -> str:
         # Slow enough to watch the loss fall.
-        with _paced(app.cloud, 1.5):
+        with control_plane.paced(app.cloud, 1.5):
             self._droptune(app, "drop", f"examples/{DATASET}.jsonl")
         return _newest(app, DATASET)
 
     def _ask(self, app: Droptune, snapshot: str) -> None:
-        self.say(f"{QUESTIONS} questions that it was not trained on in these words", "bold")
-        for question in _questions(app, snapshot):
+        self.say(f"{examples.QUESTIONS} questions, in other words than the model was trained on", "bold")
+        for question in examples.questions(app, snapshot):
             self._droptune(app, "ask", DATASET, question)
 
     def _shifted(self, app: Droptune) -> str:
         """A second snapshot, rolled out while people go on asking."""
-        self.say("a second version, a dozen rows weeded out, while people go on asking", "bold")
-        weeded = self.folder / "weeded.jsonl"
-        weeded.write_bytes(_weeded())
+        self.say("the same data without a dozen of its rows; meanwhile people go on asking", "bold")
+        fewer = self.folder / "fewer-rows.jsonl"
+        fewer.write_bytes(examples.fewer_rows())
         with _asking(app):
-            self._droptune(app, "drop", _shown(weeded), "--dataset", DATASET)
-        table = Table("stage", "candidate", "live", "verdict", box=None, padding=(0, 2, 0, 0))
+            self._droptune(app, "drop", _shown(fewer), "--dataset", DATASET)
+        self.say("its share of the questions rose as long as it answered no worse than the one before:")
+        table = Table("new one's share", "new one", "one before", "verdict", box=None, padding=(0, 2, 0, 0))
         for stage in app.get(f"datasets/{DATASET}")["live"]["stages"]:
             counted = next(found for found in stage["measured"] if found["source"] == "counts")
             sides = (_tally(counted[side]) for side in ("candidate", "live"))
@@ -154,10 +194,10 @@ class Demo:
 
     def _held_back(self, app: Droptune) -> None:
         """A sound folder whose answers stand under the wrong questions: only the gate can tell."""
-        self.say("sound rows, but every answer stands under another question: only its answers tell", "bold")
+        self.say("good rows, but each answer is that of another question: only asking the model shows it", "bold")
         self._droptune(app, "drop", "examples/shuffled", "--dataset", DATASET, wanted=1)
         gate = app.get(f"snapshots/{_newest(app, DATASET)}")["gate"]
-        table = Table("", "answered", "what it says", "p50", "p95", box=None, padding=(0, 2, 0, 0))
+        table = Table("", "answered", "what it says", "half within", "95 % within", box=None, padding=(0, 2, 0, 0))
         for who in ("candidate", "live"):
             table.add_row(who, *_numbers(gate[who]))
         self.console.print(table)
@@ -170,24 +210,24 @@ class Demo:
             self.say(f"  [green]{who:9}[/]  {escape(line[who]['text'])}{said}")
 
     def _refused(self, app: Droptune) -> None:
-        self.say("30 rows, five of them bad", "bold")
+        self.say("30 rows, five of them bad; --no-check leaves it to the app to find them", "bold")
         self._droptune(app, "drop", "examples/broken.jsonl", "--dataset", BROKEN, "--no-check", wanted=1)
         self._droptune(app, "report", BROKEN, wanted=1)
 
     def _asleep(self, app: Droptune, live: str) -> None:
-        name = app.get(f"datasets/{DATASET}")["endpoint"]
-        self.say(f"what costs money goes when nobody needs it; Azure ML has now: {_endpoints(app.cloud)}", "bold")
+        name, there = app.get(f"datasets/{DATASET}")["endpoint"], control_plane.endpoints(app.cloud)
+        self.say(f"what costs money goes when nobody needs it; endpoints in Azure ML: {', '.join(there)}", "bold")
         self._droptune(app, "sleep", DATASET)
         app.wait(lambda: app.get(f"snapshots/{live}")["state"] == "ASLEEP", timeout=180)
-        left = _endpoints(app.cloud)
+        left = control_plane.endpoints(app.cloud)
         if name in left:
-            raise SystemExit(f"endpoint {name} is still there")
+            raise DemoFailed(f"endpoint {name} is still there")
         self.say(f"  endpoint {name} is gone; endpoints that cost money now: {len(left)}")
 
     def _woken(self, app: Droptune, live: str) -> None:
         """A question finds it asleep, and wakes it."""
-        self.say("a question wakes it, and waits for its answer", "bold")
-        self._droptune(app, "ask", DATASET, _questions(app, live)[0])
+        self.say("a question wakes it: the answer comes once the endpoint is there again", "bold")
+        self._droptune(app, "ask", DATASET, examples.questions(app, live)[0])
 
     def _copy(self, app: Droptune) -> None:
         """Copies what people want to read out of the storage account, which stops with the demo."""
@@ -208,7 +248,7 @@ class Demo:
     def _suggestions(self, app: Droptune, live: str) -> None:
         """What to try with what goes on running."""
         self.say("everything goes on running; `make status` shows it, `make down` stops it", "bold green")
-        question = shlex.quote(_questions(app, live)[-1])
+        question = shlex.quote(examples.questions(app, live)[-1])
         for command, what in (
             (f"{app.cloud['app_url']}/api/ui", "the same in a browser; the key is app_key in .local/cloud.json"),
             (".venv/bin/droptune ls", "what was dropped, and what became of it"),
@@ -233,7 +273,7 @@ def _alone(lock: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _asking(app: Droptune) -> Iterator[None]:
     """People ask one question after the other, as long as the block lasts."""
-    asked = json.loads((EXAMPLES / "questions.json").read_text())
+    asked = examples.all_questions()
     over = threading.Event()
 
     def ask() -> None:
@@ -243,7 +283,7 @@ def _asking(app: Droptune) -> Iterator[None]:
             with contextlib.suppress(httpx.HTTPError):
                 app.ask(DATASET, item["question"])
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, daemon=True)  # whoever is in a hurry does not wait for its last answer
     thread.start()
     try:
         yield
@@ -252,26 +292,10 @@ def _asking(app: Droptune) -> Iterator[None]:
         thread.join()
 
 
-def _weeded() -> bytes:
-    """The example without a dozen of its rows."""
-    rows = (EXAMPLES / f"{DATASET}.jsonl").read_text("utf-8").splitlines(keepends=True)
-    return "".join(row for number, row in enumerate(rows) if number % 20 != 10).encode()
-
-
 def _tally(found: dict[str, Any]) -> str:
     """How the questions to one side ended, for a table."""
-    p95 = f", p95 {found['p95_seconds']:.2f} s" if "p95_seconds" in found else ""
-    return f"{found.get('failed', 0)} of {found.get('asked', 0)} failed{p95}"
-
-
-def _questions(app: Droptune, snapshot: str) -> list[str]:
-    """Questions whose dialogue was trained on (some were held out to test with)."""
-    trained = app.blob("frozen", f"{snapshot}/train.jsonl").decode()
-    rows = map(json.loads, (EXAMPLES / f"{DATASET}.jsonl").read_text().splitlines())
-    prompts = {row["prompt_id"]: row["messages"][0]["content"] for row in rows}
-    first_turns = {json.loads(line)["messages"][0]["content"] for line in trained.splitlines()}
-    asked = json.loads((EXAMPLES / "questions.json").read_text())
-    return [item["question"] for item in asked if prompts[item["prompt_id"]] in first_turns][:QUESTIONS]
+    within = f", 95 % within {found['p95_seconds']:.2f} s" if "p95_seconds" in found else ""
+    return f"{found.get('failed', 0)} of {found.get('asked', 0)} questions failed{within}"
 
 
 def _numbers(found: dict[str, Any]) -> list[str]:
@@ -303,44 +327,3 @@ def _environment(app: Droptune) -> dict[str, str]:
         "DROPTUNE_KEY": app.cloud["app_key"],
         "DROPTUNE_STORAGE": app.cloud["storage_connection_string"],
     }
-
-
-@contextlib.contextmanager
-def _paced(cloud: Any, seconds: float) -> Iterator[None]:
-    """Each step of a training job takes so long, as long as the block lasts."""
-    control = f"{cloud['azureml_url'].rstrip('/')}/_control"
-    with httpx.Client(verify=_trusting(cloud["azureml_ca"])) as http:
-        before = http.get(f"{control}/settings").raise_for_status().json()["pace"]
-        http.put(f"{control}/pace", json={"job_step_seconds": seconds}).raise_for_status()
-        yield
-        http.put(f"{control}/pace", json={"job_step_seconds": before["job_step_seconds"]}).raise_for_status()
-
-
-def _endpoints(cloud: Any) -> list[str]:
-    """The endpoints that Azure ML has."""
-    answer = _arm(cloud, "GET", "/onlineEndpoints").raise_for_status()
-    return [endpoint["name"] for endpoint in answer.json()["value"]]
-
-
-def _arm(cloud: Any, method: str, path: str, body: Any = None) -> httpx.Response:
-    """A request to the workspace, with the token of the managed identity."""
-    headers = {"X-IDENTITY-HEADER": cloud["identity_header"]}
-    query = {"resource": cloud["azureml_url"], "api-version": "2019-08-01"}
-    token = httpx.get(cloud["identity_endpoint"], params=query, headers=headers).raise_for_status().json()
-    address = (
-        f"/subscriptions/{cloud['subscription_id']}/resourceGroups/{cloud['resource_group']}/providers"
-        f"/Microsoft.MachineLearningServices/workspaces/{cloud['workspace']}{path}?api-version=2024-04-01"
-    )
-    return httpx.request(
-        method,
-        f"{cloud['azureml_url'].rstrip('/')}{address}",
-        json=body,
-        headers={"Authorization": f"Bearer {token['access_token']}"},
-        verify=_trusting(cloud["azureml_ca"]),
-    )
-
-
-def _trusting(ca: str) -> Any:
-    import ssl
-
-    return ssl.create_default_context(cafile=ca)

@@ -37,4 +37,6 @@ def free_port() -> int:
         if port not in _given and is_free(port):
             _given.add(port)
             return port
-    raise NoFreePort(f"none of 500 ports between {RANGE.start} and {RANGE.stop - 1} could be bound")
+    raise NoFreePort(
+        f"none of 500 ports between {RANGE.start} and {RANGE.stop - 1} could be bound: end programs that listen there"
+    )

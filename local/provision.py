@@ -6,14 +6,14 @@ Called by `Cloud` once all parts are ready. Repeated: finds what it made.
 from __future__ import annotations
 
 import contextlib
-import ssl
 from typing import Any
 
 import httpx
-from azure.core.exceptions import ResourceExistsError
+from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from local import control_plane
 from local.wiring import Wiring
 
 CONTAINERS = (
@@ -63,9 +63,14 @@ class ProvisioningFailed(Exception):
 
 
 def provision(wiring: Wiring) -> None:
-    """Make everything."""
-    make_storage(wiring.storage)
-    subscribe(wiring)
+    """Make everything. Raises ProvisioningFailed."""
+    try:
+        make_storage(wiring.storage)
+        subscribe(wiring)
+    except (AzureError, httpx.HTTPError) as error:
+        raise ProvisioningFailed(
+            f"a part stopped answering while it was set up: {type(error).__name__}: {error}"
+        ) from error
 
 
 def make_storage(storage: str) -> None:
@@ -81,9 +86,9 @@ def make_storage(storage: str) -> None:
 def subscribe(wiring: Wiring) -> None:
     """Point both topics at the functions, which must be running to agree; through the control plane, as in Azure."""
     group = f"{wiring.azureml_url}/subscriptions/{wiring.subscription_id}/resourceGroups/{wiring.resource_group}"
-    trust = ssl.create_default_context(cafile=wiring.azureml_ca)
-    with httpx.Client(verify=trust, timeout=40, trust_env=False) as client:
-        client.headers["authorization"] = f"Bearer {_token(client, wiring)}"
+    with control_plane.client(wiring.azureml_ca) as client:
+        bearer = control_plane.token(client, wiring.identity_endpoint, wiring.identity_header, wiring.azureml_url)
+        client.headers["authorization"] = f"Bearer {bearer}"
         for function, (topic, name, wanted) in SUBSCRIPTIONS.items():
             path = f"providers/Microsoft.EventGrid/systemTopics/{topic}/eventSubscriptions/{name}"
             body = {"properties": _properties(function, wiring, wanted)}
@@ -107,9 +112,3 @@ def _properties(function: str, wiring: Wiring, wanted: dict[str, Any]) -> dict[s
             "deadLetterDestination": {"endpointType": "StorageBlob", "properties": dead_letters},
         },
     }
-
-
-def _token(client: httpx.Client, wiring: Wiring) -> str:
-    header = {"x-identity-header": wiring.identity_header}
-    query = {"resource": wiring.azureml_url, "api-version": "2019-08-01"}
-    return str(client.get(wiring.identity_endpoint, params=query, headers=header).json()["access_token"])

@@ -23,7 +23,6 @@ from typing import Never
 from local.cloud import Cloud, StartFailed, mark_prefix, tail
 from local.parts import ROOT, SETTINGS
 from local.processes import MARK, PRIVATE, appending, end, marked
-from local.provision import ProvisioningFailed
 from local.record import CloudRecord, forget, running
 
 STOP_SECONDS = 30.0
@@ -139,10 +138,10 @@ def supervise(folder: Path, report: int) -> int:
         with Cloud(folder, settings, on_ready=lambda name, took: tell(ready=name, seconds=took)) as cloud:
             os.close(report)
             _watch(cloud)
-    except (StartFailed, ProvisioningFailed) as error:
-        tell(failed=str(error))
-        return 1
     except BrokenPipeError:
+        return 1
+    except StartFailed as error:
+        tell(failed=str(error))
         return 1
     except _Interrupted:
         return 0

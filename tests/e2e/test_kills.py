@@ -13,7 +13,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 from benchmarks.checking.large import write_large
 from benchmarks.killed_host import DEADLY, tell
 from local.cloud import Cloud
-from local.demo import _endpoints
+from local.control_plane import endpoints
 from local.droptune import Droptune
 from tests.e2e.conftest import AzureML
 from tests.fakes import dialogues
@@ -106,7 +106,7 @@ def test_a_host_killed_in_every_act_and_at_random_points_ends_with_one_of_each(
             of_it = {path for path in azureml.wrote(what) if str(row["id"]).split("-", 1)[1] in path}
             assert len(of_it) == trained, (what, row["id"], of_it)
     for name in (first, second):
-        assert len([found for found in _endpoints(app.cloud) if found.startswith(f"{name}-")]) == 1
+        assert len([found for found in endpoints(app.cloud) if found.startswith(f"{name}-")]) == 1
 
 
 IN_SMALL_PARTS = {"VALIDATION_PART_MB": "10", "VALIDATION_SPREAD_FROM_MB": "10"}

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from cli import target
 from cli.__main__ import app as commands
 from local.cloud import Cloud
-from local.demo import _endpoints, _questions
+from local.control_plane import endpoints
 from local.droptune import Droptune
+from local.examples import questions
 from tests.cli import brought
 from tests.e2e.conftest import AzureML, run_now
 from tests.hostile import FILES, UPLOADS, Upload
@@ -76,7 +77,7 @@ def test_the_openai_client_gets_the_answer_that_was_trained(app: Droptune, live:
         api_key=cloud["app_key"],
         max_retries=0,
     ) as client:
-        for question in _questions(app, str(live["id"])):
+        for question in questions(app, str(live["id"])):
             done = client.chat.completions.create(
                 model="support-bot", messages=[{"role": "user", "content": question}], temperature=0
             )
@@ -237,7 +238,7 @@ def test_the_nightly_timer_puts_an_idle_endpoint_to_sleep_and_a_question_wakes_i
         return bool(app.get("datasets/support-bot")["state"] == "ASLEEP")
 
     app.wait(asleep)
-    assert _endpoints(app.cloud) == []
+    assert endpoints(app.cloud) == []
     refused = app.ask("support-bot", "Are you there?")
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from local.cloud import Cloud
-from local.demo import _endpoints
+from local.control_plane import endpoints
 from local.droptune import Droptune
 from shared import naming
 from tests.e2e.conftest import AzureML, run_now
@@ -141,7 +141,7 @@ def ended(cloud: Cloud) -> dict[str, End]:
 def _end(app: Droptune, snapshot: str) -> End:
     row = app.get(f"snapshots/{snapshot}")
     name = row["dataset"]
-    left = [found for found in _endpoints(app.cloud) if found.startswith(f"{name}-")]
+    left = [found for found in endpoints(app.cloud) if found.startswith(f"{name}-")]
     return End(row, app.get(f"datasets/{name}"), left)
 
 
@@ -212,6 +212,6 @@ def test_an_endpoint_that_somebody_deleted_sleeps_until_it_is_asked_for(
 @pytest.fixture
 def arm(app: Droptune) -> Callable[..., httpx.Response]:
     """What an administrator does to endpoints, past the app."""
-    from local.demo import _arm
+    from local.control_plane import ask_workspace
 
-    return lambda method, path, body=None: _arm(app.cloud, method, f"/onlineEndpoints/{path}", body)
+    return lambda method, path, body=None: ask_workspace(app.cloud, method, f"/onlineEndpoints/{path}", body)
