@@ -127,9 +127,9 @@ def _snapshots(app: Droptune, dataset: str) -> Iterator[dict[str, Any]]:
 
 
 def _rows(path: str) -> bytes:
-    """Sixty dialogues that no other file has."""
-    pairs = ((f"What is {number} of {path}?", f"It is {number}.") for number in range(60))
-    turns = ([{"role": "user", "content": asked}, {"role": "assistant", "content": told}] for asked, told in pairs)
+    """Sixty dialogues that all files have, so that all models are as good, and one that no other file has."""
+    pairs = [*((f"What is {number} and one?", f"It is {number + 1}.") for number in range(60)), (path, "That is I.")]
+    turns = ([{"role": "user", "content": asked}, {"role": "assistant", "content": answer}] for asked, answer in pairs)
     return b"".join(json.dumps({"messages": row}).encode() + b"\n" for row in turns)
 
 
