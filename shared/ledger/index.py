@@ -114,11 +114,28 @@ class EndedIndex:
             lambda data, etag: write_if_still(self._storage, CONTAINER, name, data, etag),
         )
 
+    def read_once(self) -> EndedIndex:
+        """The index as it is now, for one answer that asks it several things: each blob is read once."""
+        return _ReadIndex(self._storage)
+
     def _read(self, name: str) -> tuple[bytes, str]:
         try:
             return self._storage.read(CONTAINER, name)
         except NotFound:
             return b"", ""
+
+
+class _ReadIndex(EndedIndex):
+    """The index as it was read: at once what every list begins with, the rest when it is needed."""
+
+    def __init__(self, storage: BlobStore) -> None:
+        super().__init__(storage)
+        self._found = {name: super()._read(name) for name in (RECENT, NEWEST)}
+
+    def _read(self, name: str) -> tuple[bytes, str]:
+        if name not in self._found:
+            self._found[name] = super()._read(name)
+        return self._found[name]
 
 
 def _if_before(card: Card, last: tuple[str, ...]) -> Iterator[Card]:

@@ -151,15 +151,26 @@ def month_asked(services: Services, month: str) -> str:
 def of_dataset(services: Services, dataset: str, month: str = "") -> DatasetCosts:
     """What each snapshot of a dataset cost in a month. Raises BadPageQuery, NotFound where nothing is known of it."""
     month = month_asked(services, month)
-    recorded = {one.key: one for one in services.month_costs.times(month, dataset)}
     try:
         times = services.ledger.read(f"dataset/{dataset}").row.machine_time
     except NotFound:
-        if not recorded:
-            raise
-        times = ()  # it was removed, and what was spent on it is known
-    running = _running_jobs(services, services.ledger.cards.list(dataset))
-    known = {one.key: one for one in (*times, *running)} | recorded
+        times = None
+    return of_times(services, dataset, month, times, services.ledger.cards.list(dataset))
+
+
+def of_times(
+    services: Services, dataset: str, month: str, times: Iterable[MachineTime] | None, cards: Iterable[KeptCard]
+) -> DatasetCosts:
+    """The same of what the row of a dataset has, None where there is none, and of the cards of its open snapshots.
+
+    Raises NotFound where nothing is known of it.
+    """
+    recorded = {one.key: one for one in services.month_costs.times(month, dataset)}
+    if times is None and not recorded:
+        raise NotFound(f"nothing is known of {dataset[:60]!r} in {month}")
+    running = _running_jobs(services, cards)
+    # One that was removed has no row, and what was spent on it is known.
+    known = {one.key: one for one in (*(times or ()), *running)} | recorded
     by_snapshot: dict[str, list[MachineHours]] = {}
     for one in known.values():
         by_snapshot.setdefault(one.snapshot, []).extend(_hours(services, one, month))

@@ -18,15 +18,15 @@ from shared.ledger.month_costs import month_of
 from shared.ledger.record import Struct
 from shared.ledger.states import ROLLOUT, DatasetState, SnapshotState
 from shared.ledger.uptime import Machines
-from shared.operations import costs, paging
+from shared.operations import costs, ledger_lists, paging
 from shared.operations.pages import with_part
 from shared.operations.paging import PageQuery, SortKey
 from shared.operations.status import DAMAGED
 from shared.operations.times import known_sum, shown_if_known, shown_time
 
 if TYPE_CHECKING:
-    from shared.ledger.cards import KeptCard
     from shared.operations.costs import CostLine
+    from shared.operations.ledger_lists import LedgerLists
     from shared.runtime import Services
 
 # Words of the filter `state` that are no state of a row.
@@ -118,12 +118,12 @@ def is_in(one: DatasetSummary, state: str) -> bool:
     return state in ("", one.state)
 
 
-def summaries(services: Services, prefix: str = "") -> Iterator[DatasetSummary]:
+def summaries(services: Services, prefix: str = "", lists: LedgerLists | None = None) -> Iterator[DatasetSummary]:
     """Every dataset whose name begins so, in no order; also those whose first snapshot is not read yet."""
-    cards, rows = list(services.ledger.cards.list()), services.ledger.datasets()
-    newest, found = _newest(services, cards), {row.name: row for row in rows}
-    month = month_of(services.clock())
-    spent, calls = costs.spent_hours(services, month, rows, cards, prefix), services.call_days.today()
+    lists = lists or ledger_lists.read(services)
+    newest, found = _newest(lists), {row.name: row for row in lists.datasets}
+    spent = costs.spent_hours(services, month_of(services.clock()), lists.datasets, lists.cards, prefix)
+    calls = services.call_days.today()
     for name in found.keys() | newest.keys():
         if name.startswith(prefix):
             cost = costs.line(services, name, spent.get(name, ()))
@@ -193,10 +193,10 @@ def _sleeps_after(services: Services, row: ListedDataset) -> str | None:
     return shown_time(max(unused, card.up_since + given.idle_min_age_hours * 3600))
 
 
-def _newest(services: Services, cards: Iterable[KeptCard]) -> dict[str, Card]:
+def _newest(lists: LedgerLists) -> dict[str, Card]:
     """The newest snapshot of each dataset, of those that are open or among the few thousand that ended last."""
-    found: dict[str, Card] = services.ledger.index.newest()
-    for kept in cards:
+    found: dict[str, Card] = lists.index.newest()
+    for kept in lists.cards:
         card = kept.card
         if card is not None and card.id >= found.get(card.dataset, card).id:
             found[card.dataset] = card

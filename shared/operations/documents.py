@@ -14,6 +14,8 @@ from shared.errors import Damaged, NotFound
 from shared.operations import nightly, status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
@@ -24,15 +26,23 @@ _NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{6}")
 
 def report(services: Services, snapshot: str) -> Any:
     """The validation report. Raises NotFound while there is none."""
-    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    return report_of(services, services.ledger.read(f"snapshot/{snapshot}").row)
+
+
+def report_of(services: Services, row: Snapshot) -> Any:
+    """The same of its row."""
     if row.report is None:
-        raise NotFound(f"{snapshot} has no report: it is {row.state}")
+        raise NotFound(f"{row.id} has no report: it is {row.state}")
     return _json(services, "reports", row.report.blob)
 
 
 def evaluation(services: Services, snapshot: str) -> Any:
     """Every prompt of the gate with what was answered. Raises NotFound where the gate has not judged yet."""
-    judged = status.snapshot(services, snapshot)["gate"]
+    return evaluation_of(services, snapshot, status.snapshot(services, snapshot)["gate"])
+
+
+def evaluation_of(services: Services, snapshot: str, judged: Mapping[str, Any] | None) -> Any:
+    """The same of what the gate said of it."""
     if not judged or not judged.get("evaluation"):
         raise NotFound(f"{snapshot} has no evaluation: the gate has not judged it")
     return _json(services, "evaluations", judged["evaluation"])
@@ -47,19 +57,21 @@ def night(services: Services, name: str) -> Any:
 
 def logs(services: Services, snapshot: str) -> dict[str, Any]:
     """The ends of the logs that were kept when a training step or a deployment failed, by what wrote them."""
-    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    return logs_of(services, services.ledger.read(f"snapshot/{snapshot}").row)
+
+
+def logs_of(services: Services, row: Snapshot) -> dict[str, Any]:
+    """The same of its row."""
     found: dict[str, Any] = {}
     for attempt in range(1, row.attempt + 1):
         try:
-            text = services.storage.read("reports", naming.training_log(snapshot, attempt))[0].decode(
-                "utf-8", "replace"
-            )
+            data, _ = services.storage.read("reports", naming.training_log(row.id, attempt))
         except NotFound:
             continue
-        found[f"training, attempt {attempt}"] = text[-LOG_END:]
-    for blob in services.storage.list("evaluations", f"{snapshot}/"):
+        found[f"training, attempt {attempt}"] = data.decode("utf-8", "replace")[-LOG_END:]
+    for blob in services.storage.list("evaluations", f"{row.id}/"):
         if blob.name.endswith(".log.json"):
-            deployment = blob.name.removeprefix(f"{snapshot}/").removesuffix(".log.json")
+            deployment = blob.name.removeprefix(f"{row.id}/").removesuffix(".log.json")
             for container, text in _json(services, "evaluations", blob.name).items():
                 found[f"deployment {deployment}, {container}"] = str(text)[-LOG_END:]
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,10 @@ from shared.operations.status import DAMAGED
 from shared.operations.times import shown_if_known, shown_time
 
 if TYPE_CHECKING:
+    from shared.ledger.cards import KeptCard
+    from shared.ledger.index import EndedIndex
     from shared.ledger.listed import ListedDataset
+    from shared.operations.ledger_lists import LedgerLists
     from shared.runtime import Services
 
 # Those of a snapshot that no release has changed.
@@ -45,14 +48,18 @@ def snapshots(
     before: str = "",
     limit: int = LIMIT,
     damaged: Mapping[str, str] = MappingProxyType({}),
+    lists: LedgerLists | None = None,
 ) -> dict[str, Any]:
     """The newest snapshots, of one dataset or in one state if these are given, uploaded before the snapshot `before`.
 
-    `damaged`: why rows of snapshots cannot be read, by their ids. `next` is what to give as `before` for the page after
+    `damaged`: why rows of snapshots cannot be read, by their ids. `lists`: what was listed for this answer already.
+    `next` is what to give as `before` for the page after
     this one.
     """
-    datasets = {found.name: found for found in services.ledger.datasets()}
-    cards = _cards(services, datasets, dataset, state, before)
+    rows = lists.datasets if lists else services.ledger.datasets()
+    kept = lists.cards_of(dataset) if lists else services.ledger.cards.list(dataset)
+    index, datasets = (lists or services.ledger).index, {found.name: found for found in rows}
+    cards = _cards(kept, index, datasets, dataset, state, before)
     shown = (with_part(card, datasets.get(card.dataset), damaged) for card in cards)
     page = list(itertools.islice((card for card in shown if state in ("", card.state)), limit + 1))
     following = page[limit - 1].id if len(page) > limit else None
@@ -60,17 +67,21 @@ def snapshots(
 
 
 def _cards(
-    services: Services, datasets: Mapping[str, ListedDataset], dataset: str, state: str, before: str
+    kept: Iterable[KeptCard],
+    index: EndedIndex,
+    datasets: Mapping[str, ListedDataset],
+    dataset: str,
+    state: str,
+    before: str,
 ) -> Iterator[Card]:
     """The cards that may be on the page, newest upload first."""
     last = naming.upload_order(before)
-    kept = services.ledger.cards.list(dataset)
     opened = {found.snapshot: found.card or Card(id=found.snapshot, state=DAMAGED) for found in kept}
     if state in TOLD_BY_DATASET:
         found = [card for one in datasets.values() if dataset in ("", one.name) for card in _of_dataset(one)]
         ended: Iterator[Card] = iter(sorted(found, key=_newest_first, reverse=True))
     else:
-        ended = services.ledger.index.find(_stored(state), dataset, before)
+        ended = index.find(_stored(state), dataset, before)
     newest = sorted(opened.values(), key=_newest_first, reverse=True)
     others = (card for card in ended if card.id not in opened)
     both = heapq.merge(newest, others, key=_newest_first, reverse=True)

@@ -56,7 +56,11 @@ def visible_state(snapshot: Snapshot, dataset: Dataset | None) -> tuple[str, str
 def snapshot(services: Services, snapshot_id: str) -> dict[str, Any]:
     """Everything about one snapshot. Raises NotFound."""
     row: Snapshot = services.ledger.read(f"snapshot/{snapshot_id}").row
-    dataset = _dataset(services, row.dataset)
+    return of_snapshot(services, row, dataset_of(services, row))
+
+
+def of_snapshot(services: Services, row: Snapshot, dataset: Dataset | None) -> dict[str, Any]:
+    """The same of its row and that of its dataset."""
     ended = dataset.outcome_of(row) if dataset else row.outcome
     return _snapshot(row, dataset, outcomes.details(services, row.id, ended) if ended else None)
 
@@ -117,7 +121,11 @@ def refused(services: Services, dataset: str = "", limit: int = REFUSED_LIMIT) -
 
 def dataset(services: Services, name: str) -> dict[str, Any]:
     """Everything about one dataset. Raises NotFound."""
-    row: Dataset = services.ledger.read(f"dataset/{name}").row
+    return of_dataset(services.ledger.read(f"dataset/{name}").row)
+
+
+def of_dataset(row: Dataset) -> dict[str, Any]:
+    """The same of its row."""
     return {
         "name": row.name,
         "state": row.state.value,
@@ -224,9 +232,10 @@ def _release(row: Snapshot, dataset: Dataset | None) -> Release | None:
     return next((release for release in releases if release and release.snapshot == row.id), None)
 
 
-def _dataset(services: Services, name: str) -> Dataset | None:
+def dataset_of(services: Services, snapshot: Snapshot) -> Dataset | None:
+    """The row of a snapshot's dataset; None where there is none, or none that can be read."""
     try:
-        row: Dataset = services.ledger.read(f"dataset/{name}").row
+        row: Dataset = services.ledger.read(f"dataset/{snapshot.dataset}").row
     except (NotFound, Damaged):
         return None
     return row

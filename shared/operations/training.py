@@ -66,14 +66,18 @@ _BRIEF = ("attempt", "job_status", "step", "steps", "epoch", "epochs", "share", 
 
 def training(services: Services, snapshot: str) -> TrainingProgress:
     """How far the training of a snapshot is, or was. Raises NotFound while it has no job."""
-    row: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    return training_of(services, services.ledger.read(f"snapshot/{snapshot}").row)
+
+
+def training_of(services: Services, row: Snapshot) -> TrainingProgress:
+    """The same of its row."""
     if not row.job:
-        raise NotFound(f"{snapshot} has no training job: it is {row.state}")
+        raise NotFound(f"{row.id} has no training job: it is {row.state}")
     return progress_of(row, progress.metrics_of(services, row), services.clock())
 
 
 def progress_of(row: Snapshot, metrics: TrainingMetrics, now: float) -> TrainingProgress:
-    """The same of a row and what its job logged."""
+    """The same of its row and what its job logged."""
     latest = {name: points[-1] for name, points in metrics.curves.items() if points}
     given = row.hyperparameters
     most, epochs = int(given.get("max_steps", -1)), float(given.get("num_train_epochs", 1))

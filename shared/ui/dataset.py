@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import NotFound
-from shared.operations import costs, datasets, pages, status
+from shared.operations import costs, datasets, ledger_lists, pages, status
 from shared.ui import charts
 from shared.ui.page_actions import offered
 from shared.ui.view import LATER, SOON, View
 from shared.ui.wording import tone
 
 if TYPE_CHECKING:
+    from shared.ledger.rows import Dataset
     from shared.operations.datasets import DatasetSummary
+    from shared.operations.ledger_lists import LedgerLists
     from shared.runtime import Services
 
 _SNAPSHOTS, _MINUTES = 10, 60
@@ -22,20 +24,22 @@ _PARTS = ("live", "candidate", "previous")
 
 def view(services: Services, name: str) -> View:
     """One dataset. Raises NotFound, and Damaged where its row cannot be read."""
-    summary = next((one for one in datasets.summaries(services, name) if one.name == name), None)
+    lists = ledger_lists.read(services)
+    summary = next((one for one in datasets.summaries(services, name, lists) if one.name == name), None)
     if summary is None:
         raise NotFound(f"there is no dataset {name!r}")
     try:
-        row = status.dataset(services, name)
+        stored: Dataset | None = services.ledger.read(f"dataset/{name}").row
     except NotFound:  # its first snapshot is not read yet
-        row = {}
-    found = pages.snapshots(services, dataset=name, limit=_SNAPSHOTS)
+        stored = None
+    row = status.of_dataset(stored) if stored else {}
+    found = pages.snapshots(services, dataset=name, limit=_SNAPSHOTS, lists=lists)
     values = {
         "summary": summary,
         "row": row,
         "traffic": _traffic(row),
         "calls": _calls(services, name),
-        "costs": _costs(services, name),
+        "costs": _costs(services, name, stored, lists),
         "releases": row.get("releases", []),
         "history": list(reversed(row.get("history", []))),
         "snapshots": found["snapshots"],
@@ -74,10 +78,11 @@ def _calls(services: Services, name: str) -> dict[str, Any] | None:
     return {"calls": drawn[0], "seconds": drawn[1]} if drawn else None
 
 
-def _costs(services: Services, name: str) -> costs.DatasetCosts | None:
+def _costs(services: Services, name: str, row: Dataset | None, lists: LedgerLists) -> costs.DatasetCosts | None:
     """What each of its snapshots cost this month; None where nothing is known."""
+    times, month = row.machine_time if row else None, costs.month_asked(services, "")
     try:
-        return costs.of_dataset(services, name)
+        return costs.of_times(services, name, month, times, lists.cards_of(name))
     except NotFound:
         return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.ledger.release import WENT_BACK
 from shared.operations import damage, datasets, pages, status
+from shared.operations.ledger_lists import LedgerLists
 from shared.operations.paging import MOST
 from shared.operations.times import utc
 from shared.ui.view import LATER, SOON, View
@@ -42,11 +43,14 @@ def view(services: Services) -> View:
     """The first view."""
     # What is listed for each part is listed beside the others: one after the other, the waiting adds up.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        summaries = pool.submit(lambda: sorted(datasets.summaries(services), key=_wanted_first))
+        cards, rows = pool.submit(lambda: list(services.ledger.cards.list())), pool.submit(services.ledger.datasets)
         refusals = pool.submit(status.refused, services, limit=_REFUSED)
-        roles = pool.submit(status.not_allowed, services)
-        wrong = damage.on_record(services)
-        page = pages.snapshots(services, limit=MOST, damaged=damage.damaged_snapshots(wrong))
+        roles, damaged = pool.submit(status.not_allowed, services), pool.submit(damage.on_record, services)
+        opened = cards.result()  # before the index: what ends meanwhile is in one of them
+        lists = LedgerLists(cards=opened, index=services.ledger.index.read_once(), datasets=rows.result())
+        summaries = pool.submit(lambda: sorted(datasets.summaries(services, lists=lists), key=_wanted_first))
+        wrong = damaged.result()
+        page = pages.snapshots(services, limit=MOST, damaged=damage.damaged_snapshots(wrong), lists=lists)
         found, refused, listed = summaries.result(), refusals.result(), page["snapshots"]
         tasks = [*_of_installation(roles.result(), wrong), *_of_datasets(found), *_of_snapshots(listed)]
     under_way = any(tone(row["state"]) == "busy" for row in listed[:_SNAPSHOTS])

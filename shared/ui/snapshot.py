@@ -18,6 +18,7 @@ from shared.ui.wording import tone
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.ledger.rows import Snapshot
     from shared.runtime import Services
 
 # Findings and their places are cut here; the report itself has them all.
@@ -29,19 +30,17 @@ _SPREADS = (("turns", "turns"), ("characters", "characters"), ("estimated_tokens
 
 def view(services: Services, snapshot: str) -> View:
     """One snapshot. Raises NotFound, and Damaged where its row cannot be read."""
-    row = status.snapshot(services, snapshot)
-    try:
-        dataset = status.dataset(services, row["dataset"])
-    except (NotFound, Damaged):
-        dataset = None
+    stored: Snapshot = services.ledger.read(f"snapshot/{snapshot}").row
+    dataset = status.dataset_of(services, stored)
+    row = status.of_snapshot(services, stored, dataset)
     busy = tone(row["state"]) == "busy" and not row["needs_attention"]
     values = {
         "row": row,
-        "timeline": timeline.of_snapshot(row, dataset),
-        "report": _report(services, row),
-        "training": _training(services, row),
+        "timeline": timeline.of_snapshot(row, status.of_dataset(dataset) if dataset else None),
+        "report": _report(services, stored),
+        "training": _training(services, stored),
         "evaluation": _evaluation(services, row),
-        "logs": documents.logs(services, snapshot),
+        "logs": documents.logs_of(services, stored),
         "next_step": next_step(row),
         "actions": offered("snapshots", _possible(row)),
         "busy": busy,
@@ -83,12 +82,10 @@ def _possible(row: dict[str, Any]) -> list[str]:
     return found
 
 
-def _report(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
+def _report(services: Services, row: Snapshot) -> dict[str, Any] | None:
     """The validation report with its histograms drawn; None where there is none yet."""
-    if row["report"] is None:
-        return None
     try:
-        found = documents.report(services, row["id"])
+        found = documents.report_of(services, row)
     except (NotFound, Damaged):
         return None
     spreads = [
@@ -99,12 +96,10 @@ def _report(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
     return {**found, "spreads": spreads, "most_places": PLACES}
 
 
-def _training(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
+def _training(services: Services, row: Snapshot) -> dict[str, Any] | None:
     """How far its training is, with the curves that its job logged; None where it has no job, or logged nothing."""
-    if not row["job"]:
-        return None
     try:
-        found = training.training(services, row["id"])
+        found = training.training_of(services, row)
     except (NotFound, Damaged):
         return None
     drawn = [
@@ -123,10 +118,8 @@ def _first(curves: Mapping[str, object]) -> list[str]:
 
 def _evaluation(services: Services, row: dict[str, Any]) -> dict[str, Any] | None:
     """What the gate asked and was answered; None where it has not judged."""
-    if not row["gate"] or not row["gate"].get("evaluation"):
-        return None
     try:
-        found = documents.evaluation(services, row["id"])
+        found = documents.evaluation_of(services, row["id"], row["gate"])
     except (NotFound, Damaged):
         return None
     prompts = [_prompt(one) for one in found.get("prompts", ())]
