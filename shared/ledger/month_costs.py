@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -124,6 +125,7 @@ def month_of(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m}"
 
 
+@lru_cache(maxsize=64)  # a list of datasets asks for one month a hundred times
 def bounds(month: str) -> tuple[float, float]:
     """When a month begins and ends. Raises ValueError for what is none."""
     first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,8 @@ def with_part(card: Card, dataset: ListedDataset | None, damaged: Mapping[str, s
 
 
 def _shown(card: Card) -> dict[str, Any]:
-    uploaded = datetime.strptime(card.uploaded[0], "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+    day, moment = card.uploaded[0][:8], card.uploaded[0][8:]
+    uploaded = datetime.fromisoformat(f"{day}T{moment}Z").timestamp()  # strptime takes ten times as long
     return {
         "id": card.id,
         "dataset": card.dataset,
