@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli import printing
 from cli.failures import CommandFailed
+from shared.operations.times import about_hours, about_money
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -86,21 +87,10 @@ def brief(found: dict[str, Any]) -> str:
     parts = [f"{found['tokens']:,} tokens"]
     if (hours := found.get("hours")) is not None:
         size = found["size"].removeprefix("Standard_")
-        parts.append(f"{_time(hours)} of {found['machines']} x {size} ({found['basis']} speed)")
+        parts.append(f"{about_hours(hours)} of {found['machines']} x {size} ({found['basis']} speed)")
     if (cost := found.get("cost")) is not None:
-        parts.append(_about(cost, found.get("currency", "")))
+        parts.append(about_money(cost, found.get("currency", "")))
     return ", ".join(parts)
-
-
-def _time(hours: float) -> str:
-    minutes = hours * 60
-    if minutes < 1:
-        return "under a minute"
-    return f"about {minutes:.0f} min" if hours < 1 else f"about {hours:g} h"
-
-
-def _about(cost: float, currency: str) -> str:
-    return f"about {printing.money(cost, currency)}" if cost >= 0.01 else f"less than {printing.money(0.01, currency)}"
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Times and sums as people see them. Used by the status routes and the nightly report."""
+"""Times and sums as people see them. Used by the status routes, the nightly report, the page and the command line."""
 
 from __future__ import annotations
 
@@ -28,3 +28,23 @@ def known_sum(amounts: Iterable[float | None]) -> float | None:
     every = list(amounts)
     known = [amount for amount in every if amount is not None]
     return round(sum(known), 4) if len(known) == len(every) else None
+
+
+def hours_in_words(hours: float) -> str:
+    """A length of time, in minutes below an hour. What takes no minute takes some time all the same."""
+    minutes = hours * 60
+    if minutes < 1:
+        return "under a minute"
+    return f"{minutes:.0f} min" if hours < 1 else f"{round(hours, 2):g} h"
+
+
+def about_hours(hours: float) -> str:
+    """A length of time that is an estimate."""
+    text = hours_in_words(hours)
+    return f"about {text}" if hours * 60 >= 1 else text
+
+
+def about_money(amount: float, currency: str) -> str:
+    """An amount that is an estimate. What costs no cent costs something all the same."""
+    known, text = amount >= 0.01, f"{max(amount, 0.01):,.2f} {currency}".rstrip()
+    return f"about {text}" if known else f"less than {text}"

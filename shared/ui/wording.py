@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.ledger.cards import LONGEST
 from shared.operations.status import DAMAGED
+from shared.operations.times import about_hours, about_money, hours_in_words
 
 # What a state means for whoever looks: it is as wanted, it is under way, it rests, or it did not work out.
 GOOD = frozenset({"LIVE", "REGISTERED"})
@@ -75,6 +76,21 @@ def money(amount: float | None, currency: str) -> str:
     return "–" if amount is None else f"{amount:,.2f} {currency}".replace(",", "\u202f").strip()
 
 
+def hours(amount: float) -> str:
+    """A length of time in hours; a dash for none."""
+    return hours_in_words(amount) if amount else "–"
+
+
+def about_cost(amount: float, currency: str) -> str:
+    """An amount that is an estimate."""
+    return about_money(amount, currency).replace(",", "\u202f")
+
+
+def spent(amount: float, currency: str, taken: float) -> str:
+    """What was spent on so many hours (`taken`) that have a price: what costs no cent costs something all the same."""
+    return about_cost(0, currency) if taken and not amount else money(amount, currency)
+
+
 def seconds(amount: float | None) -> str:
     """A latency: milliseconds below a second; a dash where it is not known."""
     if amount is None:
@@ -137,6 +153,10 @@ FILTERS: dict[str, Any] = {
         size,
         count,
         money,
+        hours,
+        spent,
+        about_hours,
+        about_cost,
         seconds,
         number,
         percent,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -43,6 +44,7 @@ def test_job_runs_all_steps_in_order_and_completes(
 ) -> None:
     job = submit(ml, chat_job(registry, name, faq_files, num_train_epochs=1))
     assert job.status in ("NotStarted", "Preparing")
+    assert [name for name, _ in parse_qsl(urlsplit(job.studio_url).query)] == ["wsid", "tid"]
     azureml.wait_until_idle()
     children = list(ml.jobs.list(parent_job_name=name))
     assert ml.jobs.get(name).status == "Completed"

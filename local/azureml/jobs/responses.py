@@ -95,7 +95,8 @@ def _step_document(request: Request, job: PipelineJob, step: ChildRun) -> dict[s
 
 def _services(request: Request, run: str) -> dict[str, Any]:
     addresses = cloud_of(request).addresses
-    studio = f"{addresses.base}/runs/{run}?wsid={addresses.workspace_id}&tid={addresses.tenant}"
+    # The SDK puts the tenant behind it, of the token that it was asked with.
+    studio = f"{addresses.base}/runs/{run}?wsid={addresses.workspace_id}"
     return {
         "Studio": {"endpoint": studio, "jobServiceType": "Studio"},
         "Tracking": {"endpoint": addresses.tracking(), "jobServiceType": "Tracking"},

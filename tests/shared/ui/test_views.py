@@ -11,11 +11,13 @@ import pytest
 
 from shared import naming
 from shared.ledger.cards import Card, card_of
-from shared.ledger.rows import HistoryEntry
+from shared.ledger.rows import HistoryEntry, TrainingEstimate
 from shared.ledger.states import ENDED, DatasetState, ReleaseState, SnapshotState
 from shared.operations import actions, paging
 from shared.runtime import Services
 from shared.ui import charts, dataset, home, lists, nights, snapshot, timeline, wording
+from shared.ui.sign_in import Visitor
+from shared.ui.view import html
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.counted_storage import CountedStorage
 from tests.fakes import START, World, dialogues
@@ -172,6 +174,31 @@ def test_spans_are_said_in_the_largest_unit_that_fits(value: float, text: str) -
 def test_what_is_not_known_is_a_dash_and_no_number() -> None:
     assert [wording.money(None, "USD"), wording.count(None), wording.seconds(None), wording.ago(None, 0.0)] == ["–"] * 4
     assert wording.money(1234.5, "USD") == "1\u202f234.50 USD"
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.0, "–"), (0.004, "under a minute"), (0.25, "15 min"), (3.25, "3.25 h"), (0.6996, "42 min"), (12.0, "12 h")],
+)
+def test_hours_of_small_jobs_are_never_told_as_none(hours: float, text: str) -> None:
+    assert wording.hours(hours) == text
+
+
+def test_money_of_small_jobs_is_never_told_as_none() -> None:
+    assert wording.spent(0.0, "USD", 0.004) == "less than 0.01 USD"
+    assert [wording.spent(0.0, "USD", 0.0), wording.spent(1.5, "USD", 0.1)] == ["0.00 USD", "1.50 USD"]
+    assert [wording.about_cost(0.0, "USD"), wording.about_cost(1234.5, "USD")] == [
+        "less than 0.01 USD", "about 1\u202f234.50 USD",
+    ]  # fmt: skip
+
+
+def test_an_estimate_on_the_page_has_the_words_of_the_command_line() -> None:
+    world = World()
+    small = TrainingEstimate(tokens=5000, hours=0.001, cost=0.0, currency="USD", machines=1, size="Standard_NC24")
+    world.services.ledger.create(a_trained_snapshot(estimate=small))
+    shown = html(snapshot.view(world.services, SNAPSHOT), Visitor("ada", True, "token"), START, "x")
+    assert "tokens, under a minute on 1 × NC24, less than 0.01 USD" in shown
+    assert "0 s" not in shown
 
 
 def test_every_state_has_a_tone_and_what_ended_is_never_shown_as_under_way() -> None:
