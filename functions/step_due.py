@@ -20,7 +20,7 @@ sys.setswitchinterval(0.001)
 
 @blueprint.queue_trigger(arg_name="message", queue_name=QUEUE, connection="DATA")
 def step_due(message: func.QueueMessage) -> None:
-    """The message is the key of a row; `?` at its end: whatever was planned, look now; `#<number>`: one file of it;
+    """The message is the key of a row; `?` at its end: whatever was planned, look now; `#<number>@...`: a part of it;
     `!`: people are to be told of it."""
     from shared.operations import steps
 
