@@ -19,7 +19,10 @@ from shared.ui import dataset as page
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import START, World
 
-CASES = [(state, None) for state in D if state not in {*ROLLOUT, D.EMPTY}] + [*itertools.product(ROLLOUT, RESTING)]
+CASES = [
+    *((state, None) for state in D if state not in {*ROLLOUT, D.EMPTY}),
+    *((state, before) for state, before in itertools.product(D, D) if state in ROLLOUT and before in RESTING),
+]
 
 
 def _row(state: D, before: D | None) -> Dataset:
