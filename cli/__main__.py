@@ -244,7 +244,7 @@ def open_(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Only print the address.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Open the app's page in the browser, and print its address."""
+    """Open the app's page in the browser, signed in, and print its address."""
     import webbrowser
 
     from cli import opening
@@ -252,7 +252,7 @@ def open_(
 
     path = f"/{'snapshots' if naming.dataset_of(name) else 'datasets'}/{name}" if name else ""
     with _client() as client:
-        opening.open_page(client.target, path, webbrowser.open if browser else str, as_json)
+        opening.open_page(client.target, path, webbrowser.open if browser else None, as_json)
 
 
 @app.command()

@@ -31,7 +31,7 @@ _CHECKOUT = Path(__file__).parent.parent
 class Target:
     """An app, the key to it, and the storage account that it takes snapshots from (empty: unknown).
 
-    `master`: the master key, where it is known and another one.
+    `master`: the master key, where it is known and another one. `folder`: where a local cloud keeps what is private.
     """
 
     app: str
@@ -39,6 +39,7 @@ class Target:
     storage: str = field(repr=False)
     local: bool = False
     master: str = field(default="", repr=False)
+    folder: Path | None = field(default=None, compare=False)
 
     def account(self) -> BlobServiceClient:
         """A client of the storage account. Raises CommandFailed when it is unknown."""
@@ -67,7 +68,7 @@ def find_target(environment: Mapping[str, str] = os.environ, start: Path | None 
     for path in _records(start or Path.cwd()):
         found = _recorded(path)
         address, key, storage, master = (found[name] for name in _RECORDED)
-        return Target(address, key, storage, local=True, master=master)
+        return Target(address, key, storage, local=True, master=master, folder=path.parent)
     raise CommandFailed(
         Exit.USAGE, f"no app is known: start the local cloud with `make up`, or set {APP}, {KEY} and {STORAGE}"
     )

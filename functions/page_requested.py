@@ -90,12 +90,14 @@ async def show_sign_in(req: Request) -> Response:
 
 @web.page_route(blueprint, "POST", "ui/sign-in")
 async def sign_in(req: Request) -> Response:
-    """Takes a key, and gives the browser a session for it."""
+    """Takes a key, or a ticket that was signed with one, and gives the browser a session for it."""
     try:
         form = await forms.fields(req)
     except (forms.BadForm, web.BodyTooLarge) as error:
         return page_site.message(None, 400, "Not a form", str(error))
     wanted = page_site.safe_address(form.get("next", ""))
+    if form.get("ticket"):
+        return _entered(form, wanted)
     if req.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return page_site.message(None, 403, "Not from here", "Sign in on the app's own page.")
     session = page_site.access().sign_in(form.get("key", ""), form.get("name", ""))
@@ -103,6 +105,16 @@ async def sign_in(req: Request) -> Response:
         return page_site.sign_in_page(req, wanted, wrong=True)
     response = page_site.redirect(req, wanted)
     page_cookies.keep_session(response, session, secure=page_cookies.is_secure(req))
+    return response
+
+
+def _entered(form: dict[str, str], wanted: str) -> Response:
+    """The way to what is wanted, with the session for a ticket. It comes from a file of whoever has the key (`droptune
+    open`), and so from elsewhere; no other site can make one. One that is over leads to the form to sign in."""
+    response = page_site.from_here(wanted)
+    session = page_site.access().enter(form["ticket"])
+    if session is not None:
+        page_cookies.keep_session(response, session, secure=not form.get("plain"))
     return response
 
 

@@ -139,12 +139,17 @@ def sign_in_page(req: Request, wanted: str, wrong: bool = False) -> Response:
 
     from_elsewhere = req.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
     if from_elsewhere and req.method == "GET":
-        response = Response(_FROM_HERE, 200, HEADERS, "text/html")
-        response.headers["Refresh"] = "0"
-        return response
+        return from_here()
     possible = access().has_keys
     view = View("sign_in.html", "Sign in", {"next": wanted, "wrong": wrong, "possible": possible}, refresh=0)
     return page(view, None, 401)
+
+
+def from_here(to: str = "") -> Response:
+    """Has the browser ask for an address of the page from here, so that it sends its cookies; empty: the same again."""
+    response = Response(_FROM_HERE, 200, HEADERS, "text/html")
+    response.headers["Refresh"] = f"0; url={to}" if to else "0"
+    return response
 
 
 _FROM_HERE = '<!doctype html><html lang="en"><title>Droptune</title><p>Opening the page.</p></html>'

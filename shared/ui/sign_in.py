@@ -2,8 +2,9 @@
 
 People are signed in by App Service authentication, where that is on and `PAGE_ACCOUNTS` says to believe it; else by a
 key that they type once. For the key they get a session: a text of its own, signed with the key, so that the
-browser keeps no key, a session ends by itself, and ends at once when its key is taken out of the settings. Nothing is
-stored here; the same cookie gives the same visitor in every process.
+browser keeps no key, a session ends by itself, and ends at once when its key is taken out of the settings. Whoever has
+the key in a terminal (`droptune open`) signs a ticket with it, which is good for a session within a minute, so that the
+key itself goes nowhere. Nothing is stored here; the same cookie gives the same visitor in every process.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SESSION_SECONDS = 12 * 3600
+TICKET_SECONDS = 60.0
+# By so much (s) the clock of whoever makes a ticket may be ahead.
+_CLOCKS_DIFFER = 300.0
 LONGEST_NAME = 40
 ACCOUNT_HEADER = "x-ms-client-principal-name"
 _ANYBODY = "*"
@@ -65,28 +70,38 @@ class PageAccess:
         fits = [hmac.compare_digest(offered, known) for known, _ in self._keys]
         if not any(fits):
             return None
-        shown = "".join(c for c in name if c.isprintable()).strip()[:LONGEST_NAME]
-        said = {"until": self._clock() + SESSION_SECONDS, "name": shown, "once": secrets.token_hex(8)}
-        text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
-        return f"{text}.{_signature(offered, text)}"
+        return _signed(offered, "session", name, self._clock() + SESSION_SECONDS)
+
+    def enter(self, ticket: str) -> str | None:
+        """The session for a ticket; None for one that no key here has signed, or whose minute is over."""
+        found = self._said(ticket, "ticket")
+        now = self._clock()
+        if found is None or not now < found[1]["until"] < now + TICKET_SECONDS + _CLOCKS_DIFFER:
+            return None
+        return _signed(found[0], "session", found[1]["name"], now + SESSION_SECONDS)
 
     def visitor(self, cookie: str, headers: Mapping[str, str]) -> Visitor | None:
         """Whoever sends this cookie and these headers; None for somebody who is not signed in."""
         return self._by_session(cookie) or self._by_account(cookie, headers)
 
     def _by_session(self, cookie: str) -> Visitor | None:
-        text, _, signature = cookie[:_LONGEST_COOKIE].rpartition(".")
-        signed = [(may, _signature(known, text)) for known, may in self._keys]
-        fits = [may for may, right in signed if hmac.compare_digest(_bytes(right), _bytes(signature))]
+        found = self._said(cookie, "session")
+        if found is None or found[1]["until"] < self._clock():
+            return None
+        may_act = any(may for known, may in self._keys if known == found[0])
+        return Visitor(found[1]["name"] or "somebody on the page", may_act, form_token(cookie))
+
+    def _said(self, given: str, kind: str) -> tuple[bytes, dict[str, Any]] | None:
+        """What a text of this kind says, and the digest of the key that signed it; None where no key here did."""
+        text, _, signature = given[:_LONGEST_COOKIE].rpartition(".")
+        signed = [(known, _signature(known, kind, text)) for known, _ in self._keys]
+        fits = [known for known, right in signed if hmac.compare_digest(_bytes(right), _bytes(signature))]
         if not text or not fits:
             return None
         try:
-            said = json.loads(base64.urlsafe_b64decode(text + "=="))
+            return fits[0], json.loads(base64.urlsafe_b64decode(text + "=="))
         except (ValueError, binascii.Error):
             return None
-        if said["until"] < self._clock():
-            return None
-        return Visitor(said["name"] or "somebody on the page", any(fits), form_token(cookie))
 
     def _by_account(self, cookie: str, headers: Mapping[str, str]) -> Visitor | None:
         name = headers.get(ACCOUNT_HEADER, "")
@@ -96,6 +111,11 @@ class PageAccess:
         may_act = bool(self._accounts & {_ANYBODY, name.lower()})
         made = "" if _is_plain(cookie) else secrets.token_hex(16)
         return Visitor(shown, may_act, form_token(made or cookie), by_key=False, new_cookie=made)
+
+
+def ticket_for(key: str, name: str, now: float) -> str:
+    """What is good for a session within a minute, for whoever has the key. `name`: for the record."""
+    return _signed(_digest(key.strip()), "ticket", name, now + TICKET_SECONDS)
 
 
 def form_token(cookie: str) -> str:
@@ -126,5 +146,13 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(_bytes(key)).digest()
 
 
-def _signature(key_digest: bytes, text: str) -> str:
-    return hmac.new(key_digest, _bytes(f"page session {text}"), hashlib.sha256).hexdigest()
+def _signed(key_digest: bytes, kind: str, name: str, until: float) -> str:
+    """A text that says who it is for and until when (UTC seconds), signed with a key as one of this kind."""
+    shown = "".join(c for c in name if c.isprintable()).strip()[:LONGEST_NAME]
+    said = {"until": until, "name": shown, "once": secrets.token_hex(8)}
+    text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+    return f"{text}.{_signature(key_digest, kind, text)}"
+
+
+def _signature(key_digest: bytes, kind: str, text: str) -> str:
+    return hmac.new(key_digest, _bytes(f"page {kind} {text}"), hashlib.sha256).hexdigest()

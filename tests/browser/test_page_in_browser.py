@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from cli import opening
+from cli.target import Target
 from functions import page_site
 from shared.operations import nightly, status
 from tests.fakes import KEY, World, dialogues
@@ -141,6 +143,15 @@ def test_every_view_is_for_everybody_in_every_light_and_width(page: Page, world:
             wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wider <= 0, f"{view} is {wider} px wider than {size['width']}"
     assert wrong == {}
+
+
+def test_a_file_of_the_users_own_opens_the_page_signed_in(
+    page: Page, world: World, address: str, tmp_path: Path
+) -> None:
+    target = Target(address.removesuffix("/api/ui"), KEY, "", folder=tmp_path)
+    opening.open_page(target, "/datasets/support-bot", page.goto, as_json=True, clock=world.clock)
+    expect(page).to_have_url(f"{address}/datasets/support-bot")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def test_what_uploaders_choose_neither_runs_nor_hides_anything(page: Page, world: World, address: str) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ from shared.ledger.rows import HistoryEntry, TrainingEstimate
 from shared.ledger.states import DatasetState as D
 from shared.ledger.states import ReleaseState
 from shared.ledger.states import SnapshotState as S
+from shared.ui.sign_in import PageAccess
 from tests.builders import DATASET, ENDPOINT, NEWER, SNAPSHOT, a_dataset, a_snapshot, a_trained_snapshot
 from tests.fakes import GPU, KEY, START, World, dialogues
+from tests.page_client import Markup
 from tests.shared.validation.test_freezing import a_row, jsonl
 
 
@@ -666,3 +669,33 @@ def test_open_prints_the_address_and_never_the_key(
     assert json.loads(droptune("open", *named, "--no-browser", "--json").stdout) == {
         "address": f"{served}/api/ui{path}"
     }
+
+
+def test_open_has_a_file_of_the_users_own_sign_the_browser_in(
+    an_app: World, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    for _ in range(2):
+        assert droptune("open", "support-bot").exit_code == 0
+    file = tmp_path / "droptune" / "open.html"
+    assert opened == [file.as_uri()] * 2, "others can read what programs are run with: neither key nor ticket is there"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    page = Markup(file.read_text())
+    assert page.forms == {f"{served}/api/ui/sign-in"}
+    fields = {str(a["name"]): str(a["value"]) for tag, a in page.tags if tag == "input"}
+    assert (fields["next"], fields["plain"]) == ("/api/ui/datasets/support-bot", "1")
+    assert PageAccess((KEY,), (), "", time.time).enter(fields["ticket"])
+    assert KEY not in file.read_text()
+
+
+def test_open_shows_the_page_where_no_file_can_be_written(
+    an_app: World, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    (tmp_path / "droptune").write_bytes(b"no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert droptune("open").exit_code == 0
+    assert opened == [f"{served}/api/ui"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from shared.errors import ServiceBusy
 from shared.ledger.rows import HistoryEntry
 from shared.operations import nightly
 from shared.ui import assets
+from shared.ui.sign_in import ticket_for
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_snapshot
 from tests.fakes import KEY, World
 from tests.page_client import Markup, client_of, sign_in
@@ -88,6 +90,30 @@ def test_a_wrong_key_is_told_so_and_shown_nowhere(client: TestClient) -> None:
     assert "PAGE_KEYS" in answer.text
     assert "a-key-that-opens-nothing" not in answer.text
     assert "set-cookie" not in answer.headers
+
+
+# As a browser sends the form in a file of the user's own.
+FROM_A_FILE = {"origin": "null", "sec-fetch-site": "cross-site"}
+
+
+@pytest.mark.parametrize(("plain", "cookie"), [("1", "droptune="), ("", "__Host-droptune=")])
+def test_a_ticket_signs_in_from_a_file_and_leads_on(client: TestClient, plain: str, cookie: str) -> None:
+    ticket = ticket_for(KEY, "ada", time.time())
+    form = {"ticket": ticket, "next": "/api/ui/datasets", "plain": plain}
+    answer = client.post("/api/ui/sign-in", data=form, headers=FROM_A_FILE)
+    assert (answer.status_code, answer.headers["refresh"]) == (200, "0; url=/api/ui/datasets")
+    assert answer.headers["set-cookie"].startswith(cookie)
+    assert ticket not in answer.text
+
+
+def test_a_ticket_that_is_over_and_a_key_from_elsewhere_sign_nobody_in(client: TestClient) -> None:
+    old = ticket_for(KEY, "ada", time.time() - 120)
+    form = {"ticket": old, "next": "https://elsewhere.example"}
+    answer = client.post("/api/ui/sign-in", data=form, headers=FROM_A_FILE)
+    assert answer.headers["refresh"] == "0; url=/api/ui", "where the form to sign in is shown"
+    assert "set-cookie" not in answer.headers
+    answer = client.post("/api/ui/sign-in", data={"key": KEY}, headers=FROM_A_FILE)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
 
 
 def test_without_a_key_in_the_settings_the_page_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

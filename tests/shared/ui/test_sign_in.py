@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from shared.ui.sign_in import ACCOUNT_HEADER, SESSION_SECONDS, PageAccess, Visitor, is_own_form
+from shared.ui.sign_in import (
+    ACCOUNT_HEADER,
+    SESSION_SECONDS,
+    TICKET_SECONDS,
+    PageAccess,
+    Visitor,
+    is_own_form,
+    ticket_for,
+)
 from tests.fakes import Clock
 
 KEY, OTHER, READER = "a-key-to-steer-with", "another-key-to-steer", "a-key-to-look-with"
@@ -42,6 +50,31 @@ def test_a_session_ends_by_itself_and_with_its_key_and_holds_no_key() -> None:
     assert access(keys=(OTHER,)).visitor(found, {}) is None
     clock.now += SESSION_SECONDS + 1
     assert access(clock).visitor(found, {}) is None
+
+
+@pytest.mark.parametrize(("key", "may_act"), [(KEY, True), (READER, False)])
+def test_a_ticket_is_good_for_a_session_of_its_key_within_a_minute(key: str, may_act: bool) -> None:
+    clock = Clock()
+    ticket = ticket_for(key, "ada", clock.now)
+    assert key not in ticket
+    clock.now += TICKET_SECONDS - 1
+    found = access(clock).enter(ticket)
+    assert found is not None
+    visitor = access(clock).visitor(found, {})
+    assert visitor is not None
+    assert (visitor.name, visitor.may_act) == ("ada", may_act)
+    clock.now += 2
+    assert access(clock).enter(ticket) is None
+
+
+def test_a_ticket_and_a_session_are_not_taken_for_each_other() -> None:
+    clock = Clock()
+    assert access(clock).visitor(ticket_for(KEY, "ada", clock.now), {}) is None
+    assert access(clock).enter(session(KEY)) is None
+    assert access(clock).enter(ticket_for("another-key-altogether", "ada", clock.now)) is None
+    assert access(clock).enter(ticket_for(KEY, "ada", clock.now + 86_400)) is None, "nobody makes one for later"
+    text, _, signature = ticket_for(READER, "ada", clock.now).rpartition(".")
+    assert access(clock).enter(f"{text[:-2]}AA.{signature}") is None
 
 
 def test_a_session_cannot_be_changed() -> None:
