@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from cli import requesting
-from cli.arguments import Json, SnapshotName
+from cli.arguments import Before, Json, Limit, Prefix, SnapshotName
 from cli.failures import MEANINGS, CommandFailed, Exit
 from cli.importing import import_
 from cli.preparing.command import prepare
@@ -94,10 +94,10 @@ def list_(
     datasets: Annotated[bool, typer.Option("--datasets", "-d", help="List datasets, and what they cost now.")] = False,
     refused: Annotated[bool, typer.Option("--refused", help="List uploads that were refused.")] = False,
     state: Annotated[str, typer.Option(help="Only those in this state.")] = "",
-    prefix: Annotated[str, typer.Option(help="Only datasets whose names begin so.")] = "",
+    prefix: Prefix = "",
     sort: Annotated[str, typer.Option(help="Datasets by name, price, spent, calls, asked or since.")] = "",
-    limit: Annotated[str, typer.Option(help="How many at most.")] = "",
-    before: Annotated[str, typer.Option(help="Go on with the page after another one, as that says.")] = "",
+    limit: Limit = "",
+    before: Before = "",
     as_json: Json = False,
 ) -> None:
     """List snapshots, newest first, and refused uploads; or datasets."""
@@ -120,10 +120,10 @@ def costs(
     dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Its snapshots, instead of all datasets.")] = "",
     month: Annotated[str, typer.Option(help="Such as 2026-11; default: this one.")] = "",
     nights: Annotated[bool, typer.Option("--nights", help="What each nightly round saved, newest first.")] = False,
-    prefix: Annotated[str, typer.Option(help="Only datasets whose names begin so.")] = "",
+    prefix: Prefix = "",
     sort: Annotated[str, typer.Option(help="By name, or by what was spent.")] = "",
-    limit: Annotated[str, typer.Option(help="How many at most.")] = "",
-    before: Annotated[str, typer.Option(help="Go on with the page after another one, as that says.")] = "",
+    limit: Limit = "",
+    before: Before = "",
     as_json: Json = False,
 ) -> None:
     """What training and serving cost in a month, by dataset or snapshot; and what is not counted."""

@@ -2,7 +2,7 @@
 
 Where the app's settings are in the environment it looks by itself, with the caller's own sign-in. Elsewhere it asks the
 app that the other commands talk to (`GET /api/doctor`, for which the key has to be its master key): the app's own roles
-are the ones that count. Exit status: 0 nothing is wrong, 1 something is, 2 the settings are wrong or nobody answers.
+are the ones that count. Exit status: 0 nothing is wrong, 1 something is; else as of every command of `droptune`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import replace
 import msgspec
 
 from cli.client import AppClient
-from cli.failures import CommandFailed, Exit
+from cli.failures import CommandFailed, Exit, status_of
 from cli.target import find_target
 from shared import runtime
 from shared.config.settings import SettingsError
@@ -28,8 +28,8 @@ from shared.operations.doctor.report import DoctorReport
 _OF_APPS = {"AZUREML_WORKSPACE", "DATA", "DATA__blobServiceUri"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> Exit:
+    """Run the command line; its status."""
     options = parser().parse_args(arguments)
     try:
         if _OF_APPS & os.environ.keys():
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"the doctor cannot begin: {error}", file=sys.stderr)
         if isinstance(error, SettingsError):
             print("set them, or ask the app itself: GET /api/doctor with its master key", file=sys.stderr)
-        return 2
+        return status_of(error)
     for check in report.checks:
         print(f"{check.result:>7}  {check.check}: {check.found}")
         if check.mend:
             print(f"         {check.mend}")
-    return 1 if report.wrong else 0
+    return Exit.FAILED if report.wrong else Exit.DONE
 
 
 def parser() -> argparse.ArgumentParser:

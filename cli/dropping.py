@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.failures import CommandFailed, Exit
+from cli.failures import CommandFailed, Exit, first_line
 from shared import naming
 from shared.chatdata.formats import EXTENSIONS, is_convertible
 from shared.snapshots.paths import MARKER, OPTIONS, InvalidUpload, options_path, parse_path
@@ -58,10 +58,7 @@ def drop(client: AppClient, source: Path, dataset: str, *, checked: bool, follow
         if not as_json:
             printing.print_line(f"{snapshot}: from here on it may be left alone, the app goes on")
         return watching.follow(client, snapshot, as_json)
-    if as_json:
-        printing.print_json({"id": snapshot})
-    else:
-        printing.print_line(f"{snapshot} is on its way: `droptune watch {snapshot}`")
+    printing.print_result({"id": snapshot}, f"{snapshot} is on its way: `droptune watch {snapshot}`", as_json)
     return Exit.DONE
 
 
@@ -163,8 +160,7 @@ def upload(account: BlobServiceClient, uploads: Sequence[Upload], quiet: bool = 
         text = f"storage refused the sign-in: Storage Blob Data Contributor on `{CONTAINER}` is needed ({error.reason})"
         raise CommandFailed(Exit.NO_ACCESS, text) from error
     except (AzureError, OSError) as error:
-        said = str(error).splitlines()[0][:200]
-        raise CommandFailed(Exit.UNREACHABLE, f"the upload was cut off, run it again: {said}") from error
+        raise CommandFailed(Exit.UNREACHABLE, f"the upload was cut off, run it again: {first_line(error)}") from error
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from shared.errors import AccessDenied, TemporaryError
+
 
 class Exit(IntEnum):
     """Exit statuses of `droptune`. 2 is also what the command line itself gives for a misspelt option."""
@@ -35,12 +37,24 @@ def in_a_sentence(failure: Exception) -> str:
     return str(failure)
 
 
+def first_line(failure: Exception) -> str:
+    """What an error of a library says first: some say pages, some nothing."""
+    return (str(failure).splitlines() or [type(failure).__name__])[0][:200]
+
+
 def status_of(failure: Exception) -> Exit:
-    """The status of a command that files, or what is in them, kept from its work: the failure's own, if it has one."""
+    """How a command ends that something kept from its work: with the failure's own status, if it has one."""
+    match failure:
+        case CommandFailed():
+            return failure.status
+        case FileNotFoundError():
+            return Exit.NOT_FOUND
+        case AccessDenied():
+            return Exit.NO_ACCESS
+        case TemporaryError():
+            return Exit.UNREACHABLE
     own = getattr(failure, "status", None)
-    if isinstance(own, Exit):
-        return own
-    return Exit.NOT_FOUND if isinstance(failure, FileNotFoundError) else Exit.USAGE
+    return own if isinstance(own, Exit) else Exit.USAGE
 
 
 class CommandFailed(Exception):

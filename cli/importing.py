@@ -6,7 +6,7 @@ The app goes on whether or not somebody looks. The same command again finds the 
 from __future__ import annotations
 
 import getpass
-import time as time
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,13 +14,13 @@ import typer
 
 from cli.arguments import Json
 from cli.failures import CommandFailed, Exit
+from cli.listening import POLL_SECONDS
 from cli.preparing import command as prepare
 from cli.session import app_client
 
 if TYPE_CHECKING:
     from cli.client import AppClient
 
-POLL_SECONDS = 1.0
 _ENDED = ("IMPORTED", "IMPORT_FAILED")
 
 Source = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The dataset's name on the Hub.")]
@@ -57,10 +57,7 @@ def import_(
         body = asked(context.params)
         answer = client.post("imports", body, by=getpass.getuser())
         if not watch:
-            if as_json:
-                printing.print_json(answer)
-            else:
-                printing.print_line(f"{answer['id']}: {answer['message']}")
+            printing.print_result(answer, f"{answer['id']}: {answer['message']}", as_json)
             raise typer.Exit(Exit.DONE)
         raise typer.Exit(_follow(client, answer, as_json))
 
@@ -98,7 +95,7 @@ def _follow(client: AppClient, answer: dict[str, Any], as_json: bool) -> Exit:
     try:
         for last in progress(client, answer["id"]):
             if as_json:
-                printing.print_json(last)
+                printing.print_json_line(last)
             else:
                 printing.print_line(_line(last))
     except KeyboardInterrupt:

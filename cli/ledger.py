@@ -2,7 +2,7 @@
 
 Runs against the storage that the settings name, with the caller's own sign-in. Without `--mend` it changes nothing.
 What is set aside stays in `ledger/_set_aside/`, so that a person can correct it and put it back. Exit status: 0 nothing
-is damaged (any more), 1 something is, 2 the ledger could not be read.
+is damaged (any more), 1 something is, 2 the settings are wrong; 4 and 5 the ledger could not be read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from cli.failures import Exit, status_of
 from shared import runtime
 from shared.config.settings import SettingsError
 from shared.errors import PipelineError
@@ -18,17 +19,17 @@ from shared.operations import damage
 from shared.runtime import Services
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> Exit:
+    """Run the command line; its status."""
     options = parser().parse_args(arguments)
     try:
         return look(runtime.services(), options.mend, options.blobs)
     except (PipelineError, SettingsError) as error:
         print(f"the ledger could not be read: {error}", file=sys.stderr)
-        return 2
+        return status_of(error)
 
 
-def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
+def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> Exit:
     """Tells what is damaged, or mends it; only these blobs, if there are any."""
     found = [one for one in damage.find(services) if not blobs or one.blob in blobs]
     for one in found:
@@ -38,7 +39,7 @@ def look(services: Services, mend: bool, blobs: Sequence[str] = ()) -> int:
     if mend:
         found = damage.find(services)
         damage.record(services, found)
-    return 1 if found else 0
+    return Exit.FAILED if found else Exit.DONE
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,11 +22,10 @@ from typing import Any
 import xxhash
 
 from cli.failures import Exit, in_a_sentence, status_of
-from cli.preparing.inputs import CannotPrepare, InputPart, find_parts
+from cli.preparing.inputs import CannotPrepare, InputPart, choices_named, find_parts
 from cli.preparing.writing import FileFormat, SplitWriter, new_folder, write_options
 from cli.printing import one_line, print_json
 from shared import naming
-from shared.chatdata.split_choice import Undecided
 from shared.chatdata.splits import SPLITS, Split
 from shared.config.hyperparameters import merged
 from shared.config.options import parsed
@@ -33,7 +33,15 @@ from shared.conversion import ColumnChoice, Reading
 from shared.conversion.choice import decided_reading
 from shared.conversion.recognition import SHAPES
 from shared.errors import BadSnapshot
-from shared.validation.prepared_rows import Pipeline, RowCounts, UnreadableRow, first_rows, kept_at_random, sampled
+from shared.validation.prepared_rows import (
+    Pipeline,
+    RowCounts,
+    UnreadableRow,
+    first_rows,
+    kept_at_random,
+    sampled,
+    why_none_left,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,8 @@ def prepare(wanted: Preparation) -> PreparedSnapshot:
         files = {split: writers[split].finish() for split in SPLITS if split in writers}
         rows = {split: writers[split].rows for split in SPLITS if split in writers}
         if not rows.get("train"):
-            raise CannotPrepare(_nothing_left(prepared))
+            left_out = sum((part.counts.left_out for part in prepared), start=Counter[str]())
+            raise CannotPrepare(why_none_left(sum(part.counts.read for part in prepared), left_out))
         write_options(folder, wanted.options)
     return PreparedSnapshot(wanted.out, prepared, rows, files)
 
@@ -166,10 +175,8 @@ def _recognised(part: InputPart, choice: ColumnChoice) -> PreparedPart:
     rows = first_rows(part.rows())
     if not rows:
         raise CannotPrepare(f"{part.name}: no row of it can be read ({part.kind}): {_why_unreadable(part)}")
-    try:
+    with choices_named():
         reading = decided_reading(part.name, rows, choice)
-    except Undecided as undecided:
-        raise CannotPrepare(str(undecided)) from undecided
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
     not_used = [name for name in columns if name not in reading.used]
     return PreparedPart(part.name, part.kind, part.split, reading, not_used)
@@ -198,12 +205,6 @@ def _write(
         if writer is None:
             writer = writers[split] = SplitWriter(folder, split, wanted.file_format, wanted.shard_rows)
         writer.add(line)
-
-
-def _nothing_left(parts: Sequence[PreparedPart]) -> str:
-    reasons = sum((part.counts.left_out for part in parts), start=type(parts[0].counts.left_out)())
-    some = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
-    return f"none of {sum(part.counts.read for part in parts)} rows can be trained on: {some or 'the sample is empty'}"
 
 
 def options_of(base_model: str, version: str, hyperparameters: Sequence[str], note: str) -> dict[str, Any]:

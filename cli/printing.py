@@ -51,6 +51,19 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_json_line(value: Any) -> None:
+    """One of many values, for programs that read them as they come."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def print_result(value: Any, text: str, as_json: bool) -> None:
+    """What came of a command: the value for programs, or the text for people."""
+    if as_json:
+        print_json(value)
+    else:
+        print_line(text)
+
+
 def print_line(*parts: str | Text) -> None:
     """One line of text; strings are shown as they are, whatever characters they have."""
     from rich.text import Text

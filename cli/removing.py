@@ -24,10 +24,7 @@ def remove(client: AppClient, name: str, *, files: bool, yes: bool, by: str, as_
         if as_json or not _agreed(name):
             return Exit.FAILED
     found: Any = client.send("DELETE", f"datasets/{name}", confirm=name, by=by, **more)
-    if as_json:
-        printing.print_json(found)
-    else:
-        printing.print_line(f"{found['message']}; `droptune ls --datasets` shows it until it is gone")
+    printing.print_result(found, f"{found['message']}; `droptune ls --datasets` shows it until it is gone", as_json)
     return Exit.DONE
 
 

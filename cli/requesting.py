@@ -93,7 +93,4 @@ def _request(route: str, resolve: Callable[[AppClient, str], str], name: str, as
 
     with app_client() as client:
         found: Any = client.post(route.format(name=resolve(client, name)), by=getpass.getuser(), **query)
-    if as_json:
-        printing.print_json(found)
-    else:
-        printing.print_line(found["message"])
+    printing.print_result(found, found["message"], as_json)

@@ -5,7 +5,6 @@ Reads only. Cut off, it can be begun again at any time: what happened meanwhile 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -178,7 +177,7 @@ class ChangePrinter:
     def print_change(self, change: dict[str, Any]) -> None:
         """The next one."""
         if self._as_json:
-            print(json.dumps({"snapshot": self._snapshot, **change}, ensure_ascii=False), flush=True)
+            printing.print_json_line({"snapshot": self._snapshot, **change})
         elif "training" in change:
             self._print_training(change)
         elif not change.get("ended"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ class CannotPrepare(ValueError):
     def __init__(self, text: str, status: Exit = Exit.USAGE) -> None:
         super().__init__(text)
         self.status = status
+
+
+@contextmanager
+def choices_named() -> Iterator[None]:
+    """What only a person can decide ends the command with the choices."""
+    try:
+        yield
+    except Undecided as choice:
+        raise CannotPrepare(str(choice)) from choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,5 @@ def _saved(split: Split, folder: Path) -> InputPart:
 
 def chosen_splits(where: str, names: Iterable[str], wanted: Sequence[str]) -> list[tuple[Split, str]]:
     """Which of the splits with these names are read, and what each is. Raises CannotPrepare where that is a choice."""
-    try:
+    with choices_named():
         return split_choice.chosen_splits(where, names, wanted)
-    except Undecided as choice:
-        raise CannotPrepare(str(choice)) from choice

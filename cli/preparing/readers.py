@@ -14,11 +14,13 @@ import itertools
 import lzma
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
+from cli.failures import first_line
 from shared.conversion.documents import rows_of_document
 from shared.conversion.lists import unpacked
 from shared.validation.prepared_rows import UnreadableRow
@@ -185,34 +187,38 @@ def separated(source: TextFile, separator: str) -> Iterator[Any]:
             raise CannotRead(f"{source.file}: near line {reader.line_num + 1}: {wrong}") from wrong
 
 
-def parquet_rows(file: Path) -> Iterator[Any]:
-    """The rows of a parquet file, some of a row group at a time."""
+@contextmanager
+def _damage_named(file: Path, what: str) -> Iterator[None]:
+    """What Arrow says of a file, in a line."""
     import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        with pq.ParquetFile(file, memory_map=True, pre_buffer=False) as opened:
-            for batch in opened.iter_batches(_BATCH_ROWS):
-                yield from batch.to_pylist()
+        yield
     except (pa.ArrowException, OSError, ValueError) as damage:
-        raise CannotRead(f"{file}: it cannot be read as parquet: {str(damage).splitlines()[0][:120]}") from damage
+        raise CannotRead(f"{file}: it cannot be read as {what}: {first_line(damage)}") from damage
+
+
+def parquet_rows(file: Path) -> Iterator[Any]:
+    """The rows of a parquet file, some of a row group at a time."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    with _damage_named(file, "parquet"), pq.ParquetFile(file, memory_map=True, pre_buffer=False) as opened:
+        for batch in opened.iter_batches(_BATCH_ROWS):
+            yield from batch.to_pylist()
 
 
 def arrow_rows(file: Path) -> Iterator[Any]:
     """The rows of an Arrow file or stream, as `datasets` saves them."""
     import pyarrow as pa
 
-    try:
-        with pa.memory_map(str(file)) as mapped:
-            start = mapped.read(6)
-            mapped.seek(0)
-            if start == b"ARROW1":
-                opened = pa.ipc.open_file(mapped)
-                batches = (opened.get_batch(at) for at in range(opened.num_record_batches))
-            else:
-                batches = iter(pa.ipc.open_stream(mapped))
-            for batch in batches:
-                for start_row in range(0, batch.num_rows, _BATCH_ROWS):
-                    yield from batch.slice(start_row, _BATCH_ROWS).to_pylist()
-    except (pa.ArrowException, OSError, ValueError) as damage:
-        raise CannotRead(f"{file}: it cannot be read as Arrow: {str(damage).splitlines()[0][:120]}") from damage
+    with _damage_named(file, "Arrow"), pa.memory_map(str(file)) as mapped:
+        start = mapped.read(6)
+        mapped.seek(0)
+        if start == b"ARROW1":
+            opened = pa.ipc.open_file(mapped)
+            batches = (opened.get_batch(at) for at in range(opened.num_record_batches))
+        else:
+            batches = iter(pa.ipc.open_stream(mapped))
+        for batch in batches:
+            for start_row in range(0, batch.num_rows, _BATCH_ROWS):
+                yield from batch.slice(start_row, _BATCH_ROWS).to_pylist()

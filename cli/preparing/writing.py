@@ -15,9 +15,9 @@ from typing import IO, Any, Literal, Protocol
 
 from cli.preparing.inputs import CannotPrepare
 from shared.config.options import NAME
+from shared.snapshots.paths import MARKER
 
 FileFormat = Literal["jsonl", "jsonl.gz", "parquet"]
-MARKER = "_SUCCESS"
 _PARQUET_ROWS = 10_000
 
 

@@ -29,7 +29,7 @@ from shared.ledger.record import cut
 from shared.ledger.store import PUBLISH
 from shared.snapshots import intake
 from shared.snapshots.paths import MARKER, OPTIONS
-from shared.validation.prepared_rows import Pipeline, RowCounts, first_rows, sampled
+from shared.validation.prepared_rows import Pipeline, RowCounts, first_rows, sampled, why_none_left
 
 if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
@@ -208,8 +208,7 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
 def _completed(services: Services, record: ImportRecord) -> ImportRecord:
     """The marker makes it a snapshot, which is taken in now; its event does the same."""
     if not record.written.get("train"):
-        some = ", ".join(f"{reason} ({count})" for reason, count in Counter(record.left_out).most_common(5))
-        raise ImportStopped(f"none of {record.read} rows can be trained on: {some or 'the sample is empty'}")
+        raise ImportStopped(why_none_left(record.read, record.left_out))
     source, marker = record.request.source, f"{record.folder}/{MARKER}"
     options = {"note": f"imported from {source} at {record.revision[:12]}", **record.request.options}
     with contextlib.suppress(LedgerConflict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import batched, chain, islice
 from operator import itemgetter
@@ -61,6 +61,12 @@ class RowCounts:
         places = self.first_rows.setdefault(what, [])
         if len(places) < _PLACES:
             places.append(number)
+
+
+def why_none_left(read: int, left_out: Mapping[str, int]) -> str:
+    """What to say where no row of so many is left: the reasons, the most frequent ones first."""
+    some = ", ".join(f"{reason} ({count})" for reason, count in Counter(left_out).most_common(5))
+    return f"none of {read} rows can be trained on: {some or 'the sample is empty'}"
 
 
 class Pipeline:

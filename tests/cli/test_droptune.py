@@ -327,7 +327,7 @@ def test_the_doctor_of_an_app_that_does_not_answer_says_so(monkeypatch: pytest.M
     for name in ("AZUREML_WORKSPACE", "DATA", "DATA__blobServiceUri"):
         monkeypatch.delenv(name, raising=False)
     found = droptune("doctor")
-    assert found.exit_code == 2
+    assert found.exit_code == Exit.UNREACHABLE
     assert "does not answer" in found.stderr
 
 

@@ -74,7 +74,7 @@ def test_an_import_is_followed_until_it_ends(hub_app: World) -> None:
 
 
 def test_an_import_that_failed_says_why(hub_app: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing.time, "sleep", lambda _: hub_app.run())
+    monkeypatch.setattr("cli.importing.time.sleep", lambda _: hub_app.run())
     done = droptune("import", "owner/nothing", "--dataset", "support-bot")
     assert (done.exit_code, "on the Hub is no dataset owner/nothing" in done.stdout) == (Exit.FAILED, True)
 
