@@ -13,6 +13,7 @@ from functions import (
     events_requested,
     import_requested,
     page_acted,
+    page_imported,
     page_requested,
     page_uploaded,
     route_missed,
@@ -38,5 +39,6 @@ app.register_functions(costs_requested.blueprint)  #   what does it cost?       
 app.register_functions(events_requested.blueprint)  #  somebody listens            (HTTP)
 app.register_functions(doctor_requested.blueprint)  #  is anything wrong?          (HTTP)
 app.register_functions(page_acted.blueprint)  #        somebody acts on the page  (HTTP)
+app.register_functions(page_imported.blueprint)  #     somebody imports there     (HTTP)
 app.register_functions(page_uploaded.blueprint)  #     somebody drops a file      (HTTP)
 app.register_functions(page_requested.blueprint)  #    somebody opens the page     (HTTP)

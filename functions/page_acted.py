@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -20,7 +20,7 @@ from shared import runtime
 from shared.errors import NotFound, PipelineError
 
 if TYPE_CHECKING:
-    from shared.ui.page_actions import PageAction
+    from shared.operations.actions import ActionAnswer
     from shared.ui.view import PageNotice, View
 
 blueprint = func.Blueprint()
@@ -49,6 +49,27 @@ def ask_about_snapshot(req: Request) -> Response:
 async def act_on_snapshot(req: Request) -> Response:
     """Does what is asked for with a snapshot: try again, take it all the same, cancel."""
     return await _act(req, "snapshots", req.path_params["id"])
+
+
+@web.page_route(blueprint, "GET", "ui/nights/run")
+def ask_about_night(req: Request) -> Response:
+    """What the nightly round would do now, and whether it is to be made."""
+    from shared.ui import nights
+
+    return page_site.shown(req, "nights/run", nights.question)
+
+
+@web.page_route(blueprint, "POST", "ui/nights/run")
+async def make_night(req: Request) -> Response:
+    """Has the nightly round made now."""
+    from shared.operations import nightly
+
+    sent = await page_site.acting_form(req, "nights/run")
+    if isinstance(sent, Response):
+        return sent
+    visitor, _ = sent
+    notice = await asyncio.to_thread(_done, lambda: nightly.ask_for_round(runtime.services(), visitor.name))
+    return page_site.redirect(req, page_site.address("nights"), notice)
 
 
 @web.page_route(blueprint, "GET", "ui/datasets/{name}/ask")
@@ -115,7 +136,7 @@ async def _act(req: Request, kind: str, name: str) -> Response:
         action = action_of(kind, req.path_params["action"])
         if action.typed and form.get("typed", "").strip() != name:
             return page_site.redirect(req, page_site.address(f"{kind}/{name}/{action.name}"), _wrong_name(name))
-        notice = await asyncio.to_thread(_done, action, name, visitor.name, form)
+        notice = await asyncio.to_thread(_done, lambda: action.act(runtime.services(), name, visitor.name, form))
     except NotFound as error:
         return page_site.failed(visitor, error)
     # What is deleted may be gone by the time that its page is asked for.
@@ -123,16 +144,16 @@ async def _act(req: Request, kind: str, name: str) -> Response:
     return page_site.redirect(req, page_site.address(kind if gone else f"{kind}/{name}"), notice)
 
 
-def _done(action: PageAction, name: str, by: str, form: Mapping[str, str]) -> PageNotice:
+def _done(act: Callable[[], ActionAnswer]) -> PageNotice:
     """What became of it, in the words of the function that did it. Raises NotFound."""
     from shared.ui.view import PageNotice
 
     try:
-        answer = action.act(runtime.services(), name, by, form)
+        answer = act()
     except NotFound:
         raise
     except PipelineError as error:
-        log.warning("%s of %s: %s", action.name, name, error)
+        log.warning("what a visitor asked for could not be done: %s", error)
         return PageNotice(text=str(error), bad=True)
     return PageNotice(text=answer.text, bad=not answer.done)
 

@@ -87,13 +87,13 @@ async def acting_form(req: Request, path: str) -> tuple[Visitor, dict[str, str]]
     return form if isinstance(form, Response) else (visitor, form)
 
 
-def page(view: View, visitor: Visitor | None, status: int = 200, notice: PageNotice | None = None) -> Response:
-    """A view as an answer; a notice is shown this one time."""
+def page(view: View, visitor: Visitor | None, status: int = 0, notice: PageNotice | None = None) -> Response:
+    """A view as an answer, with a status of its own or that of the view; a notice is shown this one time."""
     from shared.ui import assets
     from shared.ui.view import html
 
     text = html(view, visitor, now(), assets.version(), notice)
-    response = Response(text, status, HEADERS, "text/html")
+    response = Response(text, status or view.status, HEADERS, "text/html")
     if visitor is not None and visitor.new_cookie:
         page_cookies.keep_session(response, visitor.new_cookie, secure=True)
     if notice is not None:

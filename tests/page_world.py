@@ -10,8 +10,9 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from shared.azure.inference import EndpointAnswer
+from shared.ledger.imports import ImportRequest
 from shared.ledger.release import CallResult
-from shared.operations import nightly, sweep
+from shared.operations import imports, nightly, sweep
 from tests.fakes import KEY, World, dialogues
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -32,6 +33,7 @@ def page_world(**settings: Any) -> World:
         "rollout_bake_minutes": 10,
         "rollout_wait_minutes": 60,
         "rollback_keep_hours": 24,
+        "import_sources": "owner/*, people/dialogues",
         **settings,
     }
     world = World(settings=given)
@@ -39,6 +41,7 @@ def page_world(**settings: Any) -> World:
     for drop in (_live, _failed, _refused, _hostile, _rolling_out):
         drop(world)
     _asked(world)
+    _importing(world)
     sweep.sweep(world.services)
     return world
 
@@ -132,6 +135,13 @@ def _hostile(world: World) -> None:
         f"uploads-of-a-stranger/good{HOSTILE[:60].replace('/', '')}.jsonl",
         "\n".join(json.dumps({"messages": row["messages"]}) for row in rows).encode(),
     )
+
+
+def _importing(world: World) -> None:
+    """An import that is next."""
+    rows = [{"instruction": f"What is {n}?", "input": "", "output": f"It is {n}."} for n in range(40)]
+    world.hub.datasets["owner/alpaca"] = {"train": [rows]}
+    imports.start(world.services, ImportRequest(source="owner/alpaca", dataset="alpaca", rows=30), "ada")
 
 
 def _rolling_out(world: World) -> None:

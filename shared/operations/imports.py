@@ -68,8 +68,7 @@ def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
 
     After the dataset here was deleted it is another one.
     """
-    _require_allowed(services, request.source)
-    _require_sound(request)
+    check(services, request)
     now = services.clock()
     fresh = ImportRecord(request=request, by=by, asked_at=now, since=now, poll_at=now)
     etag = ""
@@ -89,6 +88,12 @@ def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
             continue
         services.storage.send(imports.message_of(fresh.id))
         return ImportAnswer(fresh.id, str(fresh.state), _text(fresh))
+
+
+def check(services: Services, request: ImportRequest) -> None:
+    """Refuses what cannot be imported before anything begins. Raises ImportNotAllowed, BadImport."""
+    _require_allowed(services, request.source)
+    _require_sound(request)
 
 
 def _require_allowed(services: Services, source: str) -> None:

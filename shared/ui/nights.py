@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shared.operations import documents, nightly, paging
+from shared.operations import documents, night_preview, nightly, paging
 from shared.ui.lists import neighbours
 from shared.ui.view import View
 
@@ -20,6 +20,12 @@ def night_list(services: Services, asked: Mapping[str, str]) -> View:
     found = nightly.page(services, query)
     values = {"nights": found.nights, **neighbours("nights", query, found.next)}
     return View("nights.html", "Nights", values, here="nights", refresh=0)
+
+
+def question(services: Services) -> View:
+    """What the nightly round would do now, before it is made. Raises what the ledger raises."""
+    plan = night_preview.preview(services)
+    return View("night_question.html", "Run the night now?", {"plan": plan}, here="nights", refresh=0)
 
 
 def night(services: Services, name: str) -> View:

@@ -19,13 +19,15 @@ SOON, LATER = 4, 30
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown. `here`: which part of the page is marked as the one that is open; `refresh`: seconds, 0: never."""
+    """What is shown. `here`: which part of the page is marked as the one that is open; `refresh`: seconds, 0: never;
+    `status`: the HTTP status of the page."""
 
     template: str
     title: str
     values: dict[str, Any] = field(default_factory=dict)
     here: str = ""
     refresh: int = LATER
+    status: int = 200
 
 
 class PageNotice(Struct, frozen=True, kw_only=True):

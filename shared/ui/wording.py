@@ -10,11 +10,16 @@ from shared.operations.status import DAMAGED
 from shared.operations.times import about_hours, about_money, hours_in_words
 
 # What a state means for whoever looks: it is as wanted, it is under way, it rests, or it did not work out.
-GOOD = frozenset({"LIVE", "REGISTERED"})
+GOOD = frozenset({"LIVE", "REGISTERED", "IMPORTED"})
 REST = frozenset(
     {"ASLEEP", "RETIRED", "EMPTY", "SUPERSEDED", "DUPLICATE", "CLEANED", "CLEANING", "CANCELED", "CANCELLED"}
 )
-BAD = frozenset({"REJECTED", "TRAINING_FAILED", "REGISTER_FAILED", "WITHHELD", "DEPLOY_FAILED", "ROLLED_BACK", DAMAGED})
+BAD = frozenset(
+    {
+        "REJECTED", "TRAINING_FAILED", "REGISTER_FAILED", "WITHHELD", "DEPLOY_FAILED", "ROLLED_BACK", "IMPORT_FAILED",
+        DAMAGED,
+    }
+)  # fmt: skip
 _STEPS = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
 _LONGEST_TEXT = 2000
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from cli import opening
 from cli.target import Target
 from functions import page_site
-from shared.operations import nightly, status
+from shared.operations import imports, nightly, status
 from tests.fakes import KEY, World, dialogues
 from tests.page_server import served
 from tests.page_world import READER_KEY, page_world
@@ -28,7 +28,8 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 # The ways in which every view is looked at; all rules once, and what depends on colour or width in each.
 WAYS: tuple[tuple[dict[str, int], Any], ...] = ((WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light"))
 VIEWS = (
-    "", "/datasets", "/snapshots",  "/nights", "/nights/{night}", "/upload",
+    "", "/datasets", "/snapshots",  "/nights", "/nights/{night}", "/nights/run", "/upload",
+    "/imports", "/imports/new", "/imports/new?source=owner%2Falpaca&dataset=alpaca", "/imports/{import}",
     "/datasets/support-bot", "/datasets/uploads-of-a-stranger", "/datasets/support-bot/ask",
     "/snapshots/{support-bot}", "/snapshots/{sql-helper}", "/snapshots/{contract-clauses}",
     "/snapshots/{uploads-of-a-stranger}", "/snapshots/{uploads-of-a-stranger}/cancel", "/datasets/nobody",
@@ -122,6 +123,7 @@ def serious(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
 
 def addresses(world: World) -> list[str]:
     names: dict[str, str] = {row["dataset"]: row["id"] for row in reversed(world.snapshots())}
+    names["import"] = imports.newest(world.services)[0]["id"]
     names["night"] = nightly.cards(world.services)[0].night
     return [view.format_map(names) for view in VIEWS]
 
@@ -242,6 +244,47 @@ def test_without_javascript_one_signs_in_acts_tries_and_uploads(
         page.get_by_label("One file with a dialogue a row").set_input_files(rows)
         page.get_by_role("button", name="Upload and check").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("plain-form-")
+
+
+def test_an_import_is_filled_in_changed_confirmed_and_seen(page: Page, world: World, address: str) -> None:
+    page.clock.install()
+    sign_in(page, address)
+    page.get_by_role("link", name="Upload", exact=True).click()
+    page.get_by_role("link", name="Import from the Hugging Face Hub").click()
+    page.get_by_role("link", name="Import a dataset").click()
+    page.get_by_label("Dataset of the Hub").fill("others/alpaca")
+    page.get_by_label("Dataset here").fill("alpaca-two")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("alert")).to_contain_text("IMPORT_SOURCES")
+    page.get_by_label("Dataset of the Hub").fill("owner/alpaca")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("link", name="Change it").click()
+    page.get_by_text("How much of it").click()
+    page.get_by_label("Rows", exact=False).last.fill("20")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("main")).to_contain_text("Rows of each split at most")
+    assert len(imports.newest(world.services)) == 1
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_role("status").first).to_contain_text("owner/alpaca into alpaca-two: will be imported")
+    apart(world.run)
+    page.clock.fast_forward(6_000)
+    expect(page.locator(".lead .chip").first).to_have_text("Imported")
+    page.locator("a.id").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("alpaca-two-")
+
+
+def test_the_night_is_looked_at_before_it_is_made(page: Page, world: World, address: str) -> None:
+    sign_in(page, address)
+    page.get_by_role("link", name="Nights").click()
+    nights = len(nightly.cards(world.services))
+    page.get_by_role("link", name="Run the night now").click()
+    expect(page.get_by_role("main")).to_contain_text("would be asked to sleep")
+    page.get_by_role("button", name="Run the night").click()
+    expect(page.get_by_role("status").first).to_contain_text("the nightly round begins")
+    apart(world.run)
+    page.reload()
+    assert len(nightly.cards(world.services)) == nights + 1
+    assert page.locator("tbody tr").count() == nights + 1
 
 
 def test_a_reader_finds_nothing_to_act_with(page: Page, address: str) -> None:

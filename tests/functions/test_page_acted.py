@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from starlette.testclient import TestClient
 
 from shared.azure.inference import EndpointAnswer
-from shared.operations import status
+from shared.operations import nightly, status
 from shared.ui.page_actions import ACTIONS
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.fakes import KEY, World, dialogues
 from tests.page_client import Markup, client_of, post, sign_in
 from tests.page_world import HOSTILE, READER_KEY, SCRIPT
 
+IMPORT = {"source": "owner/alpaca", "dataset": "support-bot"}
+OTHER_FORMS = ["/datasets/{datasets}/ask", "/nights/run", "/imports"]
 FORMS = [f"/{kind}/{{{kind}}}/{name}" for kind, found in ACTIONS.items() for name in found]
 
 
 @pytest.fixture
 def world() -> World:
-    made = World(settings={"page_keys": KEY, "page_reader_keys": READER_KEY, "rollback_keep_hours": 24})
+    keys = {"page_keys": KEY, "page_reader_keys": READER_KEY}
+    made = World(settings={**keys, "rollback_keep_hours": 24, "import_sources": "owner/*"})
     made.services.ledger.create(a_trained_snapshot())
     made.services.ledger.create(a_snapshot("REJECTED", id=NEWER, poll_at=None))  # type: ignore[arg-type]
     made.services.ledger.create(a_dataset())
@@ -59,7 +63,7 @@ def test_what_cannot_be_done_now_is_said_where_it_was_asked(client: TestClient) 
     assert "nothing to go back to" in page
 
 
-@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask", "/sign-out"])
+@pytest.mark.parametrize("path", [*FORMS, *OTHER_FORMS, "/sign-out"])
 def test_no_other_site_can_have_a_visitor_act(client: TestClient, world: World, path: str) -> None:
     found, before = token(client), dict(world.storage.blobs)
     for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"sec-fetch-site": "none"}):
@@ -71,16 +75,18 @@ def test_no_other_site_can_have_a_visitor_act(client: TestClient, world: World, 
     }
 
 
-@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask"])
+@pytest.mark.parametrize("path", [*FORMS, *OTHER_FORMS])
 def test_a_reader_looks_and_does_not_act(client: TestClient, world: World, path: str) -> None:
-    found = token(client, READER_KEY)
-    assert post(client, at(path), found, question="x").status_code == 403
-    assert status.dataset(world.services, DATASET)["requested"] is None
-    for view in (f"/datasets/{DATASET}", f"/snapshots/{NEWER}"):
+    found, before = token(client, READER_KEY), dict(world.storage.blobs)
+    world.storage.messages.clear()
+    assert post(client, at(path), found, None, **IMPORT, question="x").status_code == 403
+    assert (world.storage.blobs, world.storage.messages) == (before, [])
+    asked = f"/imports/new?{urlencode(IMPORT)}"
+    for view in (f"/datasets/{DATASET}", f"/snapshots/{NEWER}", "/nights/run", asked):
         assert Markup(client.get(f"/api/ui{view}").text).forms == {"/api/ui/sign-out"}
 
 
-@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("path", [*FORMS, *OTHER_FORMS])
 def test_nobody_acts_without_signing_in(client: TestClient, path: str) -> None:
     assert post(client, at(path), "0" * 64).status_code == 401
 
@@ -106,7 +112,7 @@ def test_what_is_not_there_is_404(client: TestClient, path: str) -> None:
     assert post(client, path, found).status_code == 404
 
 
-@pytest.mark.parametrize("path", [*FORMS, "/datasets/{datasets}/ask"])
+@pytest.mark.parametrize("path", [*FORMS, OTHER_FORMS[0]])
 def test_nobody_is_asked_about_what_is_not_there(client: TestClient, world: World, path: str) -> None:
     sign_in(client)
     before = dict(world.storage.blobs)
@@ -161,6 +167,31 @@ def test_what_is_offered_fits_the_state(client: TestClient, world: World) -> Non
 
     world.services.ledger.change(f"dataset/{DATASET}", change)
     assert "/rollback" in client.get(f"/api/ui/datasets/{DATASET}").text
+
+
+def test_the_night_is_shown_beforehand_and_made_when_that_is_confirmed(client: TestClient, world: World) -> None:
+    sign_in(client)
+    assert 'href="/api/ui/nights/run"' in client.get("/api/ui/nights").text
+    world.storage.messages.clear()
+    asked = client.get("/api/ui/nights/run")
+    assert (asked.status_code, "would be asked to sleep" in asked.text) == (200, True)
+    assert world.storage.messages == []
+    answer = post(client, "/nights/run", Markup(asked.text).token)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/api/ui/nights")
+    assert [text for _, _, text in world.storage.messages] == [nightly.MESSAGE]
+    assert "the nightly round begins" in client.get("/api/ui/nights").text
+    assert "the nightly round begins" not in client.get("/api/ui/nights").text
+
+
+def test_while_a_round_is_under_way_no_other_is_made_from_the_page(client: TestClient, world: World) -> None:
+    found = token(client)
+    world.storage.messages.clear()
+    lease = world.storage.lease(nightly.LOCK)
+    assert post(client, "/nights/run", found).status_code == 303
+    lease.release()
+    page = client.get("/api/ui/nights").text
+    assert ('class="notice bad"' in page, "a nightly round is under way" in page) == (True, True)
+    assert world.storage.messages == []
 
 
 def test_a_model_is_tried_and_its_answer_is_shown_as_text(client: TestClient, world: World) -> None:
