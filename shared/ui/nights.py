@@ -25,7 +25,13 @@ def night_list(services: Services, asked: Mapping[str, str]) -> View:
 def question(services: Services) -> View:
     """What the nightly round would do now, before it is made. Raises what the ledger raises."""
     plan = night_preview.preview(services)
-    return View("night_question.html", "Run the night now?", {"plan": plan}, here="nights", refresh=0)
+    values = {
+        "plan": plan,
+        "asleep": sum(one.asked_to_sleep for one in plan.datasets),
+        "files": sum(one.blobs for one in plan.deletes),
+        "size": sum(one.size for one in plan.deletes),
+    }
+    return View("night_question.html", "Run the night now?", values, here="nights", refresh=0)
 
 
 def night(services: Services, name: str) -> View:

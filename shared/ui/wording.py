@@ -40,10 +40,12 @@ def clock(moment: str | None) -> str:
 
 
 def ago(moment: str | None, now: float) -> str:
-    """How far a moment is from now, in the largest unit that fits."""
+    """How far a moment is from now, in the largest unit that fits; within a second it is now."""
     if not moment:
         return "–"
     seconds = now - datetime.fromisoformat(moment).timestamp()
+    if abs(seconds) < 1:
+        return "now"
     text = span(abs(seconds))
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 

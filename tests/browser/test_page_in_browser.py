@@ -278,7 +278,7 @@ def test_the_night_is_looked_at_before_it_is_made(page: Page, world: World, addr
     page.get_by_role("link", name="Nights").click()
     nights = len(nightly.cards(world.services))
     page.get_by_role("link", name="Run the night now").click()
-    expect(page.get_by_role("main")).to_contain_text("would be asked to sleep")
+    expect(page.get_by_role("main")).to_contain_text("Would be asked to sleep")
     page.get_by_role("button", name="Run the night").click()
     expect(page.get_by_role("status").first).to_contain_text("the nightly round begins")
     apart(world.run)

@@ -174,7 +174,7 @@ def test_the_night_is_shown_beforehand_and_made_when_that_is_confirmed(client: T
     assert 'href="/api/ui/nights/run"' in client.get("/api/ui/nights").text
     world.storage.messages.clear()
     asked = client.get("/api/ui/nights/run")
-    assert (asked.status_code, "would be asked to sleep" in asked.text) == (200, True)
+    assert (asked.status_code, "Would be asked to sleep" in asked.text) == (200, True)
     assert world.storage.messages == []
     answer = post(client, "/nights/run", Markup(asked.text).token)
     assert (answer.status_code, answer.headers["location"]) == (303, "/api/ui/nights")
