@@ -99,7 +99,7 @@ def describe(record: CloudRecord, folder: Path) -> str:
         [
             "The local cloud is up.",
             f"  app         {record.app_url}/api",
-            f"  page        {record.app_url}/   its key is app_key in cloud.json",
+            f"  page        {record.app_url}/   `droptune open` opens it signed in; its key is app_key in cloud.json",
             f"  storage     {storage_url(record)}   drop snapshots into the container `snapshots`",
             f"  Azure ML    {record.azureml_url}",
             f"  Event Grid  {record.eventgrid_url}",

@@ -250,7 +250,7 @@ class Demo:
         self.say("everything goes on running; `make status` shows it, `make down` stops it", "bold green")
         question = shlex.quote(examples.questions(app, live)[-1])
         for command, what in (
-            (f"{app.cloud['app_url']}/api/ui", "the same in a browser; the key is app_key in .local/cloud.json"),
+            (".venv/bin/droptune open", "the same in a browser, signed in"),
             (".venv/bin/droptune ls", "what was dropped, and what became of it"),
             (f".venv/bin/droptune show {DATASET}", "the newest snapshot: how it went, and why it was withheld"),
             (f".venv/bin/droptune ask {DATASET} {question}", "another question; without one it is a chat"),

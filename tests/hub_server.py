@@ -46,9 +46,11 @@ def hub_server(datasets: Datasets) -> Iterator[HubServer]:
     with HubServer(datasets) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class _HubHandler(BaseHTTPRequestHandler):

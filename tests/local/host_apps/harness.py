@@ -210,10 +210,12 @@ def starter(folder: Path, witness: Witness) -> Iterator[Starter]:
         hosts.append(host)
         return host
 
-    yield begin
-    for host in hosts:
-        if host.process.poll() is None:
-            host.end(signal.SIGKILL)
+    try:
+        yield begin
+    finally:
+        for host in hosts:
+            if host.process.poll() is None:
+                host.end(signal.SIGKILL)
 
 
 def _environment(witness: Witness, settings: dict[str, str]) -> dict[str, str]:
