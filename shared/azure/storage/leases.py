@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.lease_records import LeaseRecord, record_of
 from shared.azure.storage.translation import code_of, translated
-from shared.errors import LeaseHeld, LedgerConflict, NotFound, ServiceBusy
+from shared.errors import AzureRefused, LeaseHeld, LedgerConflict, NotFound, ServiceBusy
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
@@ -108,7 +108,8 @@ def _taken_over(lock: BlobClient, left: str, own: str) -> BlobLeaseClient | None
     from azure.storage.blob import BlobLeaseClient
 
     held = BlobLeaseClient(lock, lease_id=left)
-    with contextlib.suppress(LedgerConflict, NotFound, ServiceBusy), translated(f"locks/{lock.blob_name}"):
+    refused = (AzureRefused, LedgerConflict, NotFound, ServiceBusy)  # the record may be cut off as well
+    with contextlib.suppress(*refused), translated(f"locks/{lock.blob_name}"):
         held.change(own)
         held.renew()
         return held
