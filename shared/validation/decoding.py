@@ -23,7 +23,6 @@ from shared.validation.shapes import line_shape
 BOM = b"\xef\xbb\xbf"
 _STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-(QUOTE,) = b'"'
 _SURELY_FINITE = 308  # digits: the largest double has 309
 
 
@@ -180,44 +179,29 @@ def decode(line: bytes, max_depth: int) -> tuple[Any, list[Problem]]:
 
 
 def _hides_something(line: bytes, value: Any, max_depth: int) -> bool:
-    """Whether the line may hold what its value does not show (a repeated key), or is nested too deep."""
+    """Whether the line may hold what its value does not show (a repeated key), or is nested too deep.
+
+    Every string of the value, keys too, has two quotes around it in the line; so a dropped key shows as a surplus.
+    """
     try:
-        strings, inner, depth = measure(value)
+        strings, depth = measure(value)
     except RecursionError:
         return True
-    return depth > max_depth or not quotes_agree(line, strings, inner)
+    return depth > max_depth or scan.JsonText(line).quotes != 2 * strings
 
 
-def quotes_agree(data: bytes, strings: int, inner: int) -> bool:
-    """Whether the quotes in some lines are just those of their values' strings (keys too) and `inner` ones inside them.
-
-    Every string takes two quotes, and every quote inside one more, so a dropped key shows as a surplus. Only quotes
-    escaped as \\u0022 could hide one: lines that have such are read slowly.
-    """
-    if scan.count(data, QUOTE) != 2 * strings + inner:
-        return False
-    return not inner or not scan.holds_numbered_quote(data)
-
-
-def measure(value: Any) -> tuple[int, int, int]:
-    """Strings in a value, quotes inside them, and its depth. Raises RecursionError for a nesting bomb."""
+def measure(value: Any) -> tuple[int, int]:
+    """Strings in a value, keys too, and its depth. Raises RecursionError for a nesting bomb."""
     if isinstance(value, str):
-        return 1, value.count('"'), 0
+        return 1, 0
     if isinstance(value, dict):
-        strings, inner, parts = len(value), sum(name.count('"') for name in value), list(value.values())
+        strings, parts = len(value), list(value.values())
     elif isinstance(value, list):
-        strings, inner, parts = 0, 0, value
+        strings, parts = 0, value
     else:
-        return 0, 0, 0
+        return 0, 0
     depth = 0
     for part in parts:
-        more, quotes, deeper = measure(part)
-        strings, inner, depth = strings + more, inner + quotes, max(depth, deeper)
-    return strings, inner, depth + 1
-
-
-def has_null_in_list(value: Any) -> bool:
-    """Whether a list in a value, however deep, holds a null. Raises RecursionError as `measure` does."""
-    if isinstance(value, dict):
-        return any(map(has_null_in_list, value.values()))
-    return isinstance(value, list) and (None in value or any(map(has_null_in_list, value)))
+        more, deeper = measure(part)
+        strings, depth = strings + more, max(depth, deeper)
+    return strings, depth + 1

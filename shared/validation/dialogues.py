@@ -28,8 +28,7 @@ class Dialogue(NamedTuple):
 
     def alone(self) -> DialogueBatch:
         """This one, as column of one."""
-        data = self.text.encode()
-        return DialogueBatch([self.roles], [self.contents], [self.text], [self.seed], [data], data)
+        return DialogueBatch([self.roles], [self.contents], [self.text], [self.seed], [self.text.encode()])
 
 
 class Dialogues(Protocol):
@@ -42,7 +41,7 @@ class Dialogues(Protocol):
 
     @property
     def whole(self) -> bytes:
-        """All texts in UTF-8: what is to be found in none of them is looked for once."""
+        """All texts in UTF-8, maybe with others: what is not to be found here is in none of them."""
         ...
 
     def head(self, count: int) -> Dialogues:
@@ -83,14 +82,18 @@ class DialogueBatch(NamedTuple):
     seeds: list[int]
     data: list[bytes]
     """The texts in UTF-8."""
-    whole: bytes
-    """All of that, with NUL between."""
+    lines: bytes | None = None
+    """The lines that they come from, where these tell as much as the texts."""
+
+    @property
+    def whole(self) -> bytes:
+        """All texts in UTF-8, with NUL between; or their lines."""
+        return b"\0".join(self.data) if self.lines is None else self.lines
 
     def head(self, count: int) -> DialogueBatch:
         """The first ones."""
-        data = self.data[:count]
-        roles, contents = self.roles[:count], self.contents[:count]
-        return DialogueBatch(roles, contents, self.texts[:count], self.seeds[:count], data, b"\0".join(data))
+        roles, contents, texts = self.roles[:count], self.contents[:count], self.texts[:count]
+        return DialogueBatch(roles, contents, texts, self.seeds[:count], self.data[:count], self.lines)
 
     def each(self) -> Iterator[Dialogue]:
         """One by one."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import xxhash
 
@@ -198,9 +199,7 @@ class _Inspection:
 
     def _remember(self, batch: RowBatch, numbers: Sequence[int]) -> None:
         """What the fold compares with other rows."""
-        kept = [
-            at for at, identity in enumerate(batch.prompt_ids) if isinstance(identity, str | int) and identity != ""
-        ]
+        kept = [at for at, identity in enumerate(batch.prompt_ids) if _tells_rows_apart(identity)]
         names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in kept]
         places = [numbers[at] for at in kept], [batch.offsets[at] for at in kept]
         self._prompts.extend(list(map(xxhash.xxh3_128_digest, names)), *places)
@@ -230,6 +229,13 @@ class _Inspection:
                 self._stager.stop()
         elif self._quarantine is not None:
             self._quarantine(_bad_row(self._chunk, row))
+
+
+def _tells_rows_apart(identity: Any) -> bool:
+    """Whether this is an id of a prompt. A number of more than 64 bits is a rounded one to some decoders."""
+    if isinstance(identity, int):
+        return -(1 << 63) <= identity < 1 << 64
+    return isinstance(identity, str) and identity != ""
 
 
 def _bad_row(chunk: Chunk, row: CheckedRow) -> BadRow:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from shared.validation import scan
-
 READ_SIZE = 1 << 18  # fits into the processor's second cache: a quarter faster than chunks of a megabyte
 
 
@@ -46,7 +44,10 @@ class LineRun(NamedTuple):
     @classmethod
     def of(cls, number: int, offset: int, whole: bytes) -> LineRun:
         """The lines that these bytes are."""
-        return cls(number, offset, scan.line_offsets(whole), whole)
+        starts = [0]
+        while start := whole.find(b"\n", starts[-1]) + 1:
+            starts.append(start)
+        return cls(number, offset, starts, whole)
 
     @property
     def offsets(self) -> list[int]:
@@ -56,6 +57,11 @@ class LineRun(NamedTuple):
     def lines(self) -> list[bytes]:
         """Each line, without its line feed."""
         return self.whole.split(b"\n")
+
+    def parts_objects(self) -> bool:
+        """Whether each line feed stands between two objects: within one, `{` never follows `}`."""
+        parted = (self.whole[start - 3 : start + 1] for start in self.starts[1:])
+        return all(between.endswith(b"}\n{") or between == b"}\r\n{" for between in parted)
 
     def cut(self, most: int) -> Iterator[LineRun]:
         """The same lines in runs of at most `most`."""

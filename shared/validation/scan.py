@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LINE_FEED, _BACKSLASH, _U = b"\n\\u"
+_QUOTE, _BACKSLASH, _U, _B, _ZERO, _EIGHT = b'"\\ub08'
 _CONTROL_RANGES = (1, 8), (0x0E, 0x1F)
 _VERTICAL_TAB, _DELETE, _ANY = b"\x0b\x7f?"
 _WINDOW = 1 << 18
@@ -24,20 +24,35 @@ def count(data: bytes, code: int) -> int:
     return int(numpy.count_nonzero(_codes(data) == code))
 
 
-def line_offsets(data: bytes) -> list[int]:
-    """Where each line starts."""
+class JsonText:
+    """What some valid JSON tells before anything in it is decoded."""
+
+    def __init__(self, data: bytes) -> None:
+        import numpy
+
+        codes = _codes(data)
+        escapes = _escapes(codes)
+        escaped = codes[escapes + 1]
+        self.quotes = int(numpy.count_nonzero(codes == _QUOTE) - numpy.count_nonzero(escaped == _QUOTE))
+        """Those before and after its strings, without those inside."""
+        numbered = escapes[escaped == _U]
+        is_ascii = (codes[numbered + 2] == _ZERO) & (codes[numbered + 3] == _ZERO) & (codes[numbered + 4] < _EIGHT)
+        self.is_literal = not (is_ascii.any() or (escaped == _B).any())
+        """Whether each ASCII character of its strings is there as it is, but for quotes, slashes and white space."""
+
+
+def _escapes(codes: NDArray[Any]) -> NDArray[Any]:
+    """Where each escape begins: at every second backslash of those that follow each other."""
     import numpy
 
-    return [0, *(numpy.flatnonzero(_codes(data) == _LINE_FEED) + 1).tolist()]
-
-
-def holds_numbered_quote(data: bytes) -> bool:
-    """Whether a quote is escaped by its number, as \\u0022. Each backslash needs a byte after it."""
-    import numpy
-
-    codes = _codes(data)
-    escapes = numpy.flatnonzero(codes == _BACKSLASH)
-    return bool((codes[escapes + 1] == _U).any()) and b"\\u0022" in data
+    places = numpy.flatnonzero(codes == _BACKSLASH)
+    follows = numpy.diff(places, prepend=-2) == 1
+    if not follows.any():
+        return places
+    numbers = numpy.arange(len(places))
+    first = numpy.maximum.accumulate(numpy.where(follows, 0, numbers))
+    escapes: NDArray[Any] = places[(numbers - first) % 2 == 0]
+    return escapes
 
 
 def holds_control_character(data: bytes) -> bool:

@@ -50,10 +50,14 @@ class TurnChecker:
         self._known = frozenset(policy.roles) | ({"system"} if policy.system_turns == "fold" else frozenset())
         self._good_patterns: dict[tuple[str, ...], int] = {}
 
-    def glance(self, roles: list[Any], contents: list[Any], counts: Sequence[int]) -> DialogueBatch | None:
+    def glance(
+        self, roles: list[Any], contents: list[Any], counts: Sequence[int], lines: bytes | None = None
+    ) -> DialogueBatch | None:
         """Return dialogues if all are plainly good; None says nothing.
 
         Roles and contents are those of all turns; the first `counts[0]` of them make the first dialogue, and so on.
+        `lines`: valid JSON that they were read from, if each of their ASCII characters, but for quotes, slashes and
+        white space, is there as it is.
         """
         good = self._good_patterns
         spans = list(pairwise(accumulate(counts, initial=0)))
@@ -69,9 +73,10 @@ class TurnChecker:
             return None
         parted = [contents[start:end] for start, end in spans]
         texts = list(map("\0".join, parted))
-        data = list(map(str.encode, texts))
-        found = DialogueBatch(patterns, parted, texts, seeds, data, b"\0".join(data))
-        return found if scan.count(found.whole, 0) == len(contents) - 1 else None
+        found = DialogueBatch(patterns, parted, texts, seeds, list(map(str.encode, texts)), lines)
+        if lines is None and scan.count(found.whole, 0) > len(contents) - 1:
+            return None
+        return found
 
     def seed_of(self, roles: tuple[str | None, ...]) -> int | None:
         """The seed of the hash of dialogues with these roles; None unless the sequence was found good before."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.validation import meaning, scan
+from shared.validation.decoding import measure
+from shared.validation.lines import LineRun
 
 SIGNS = [
     *((sign, rare) for rare, sign in meaning._MARKER_SIGNS),
@@ -28,7 +33,7 @@ def test_signs_are_found_where_a_search_finds_them(data: bytes) -> None:
 @given(some_bytes, st.integers(0, 255))
 def test_bytes_are_counted_and_lines_found(data: bytes, code: int) -> None:
     assert scan.count(data, code) == data.count(code)
-    starts = scan.line_offsets(data)
+    starts = LineRun.of(1, 0, data).starts
     assert [data[start:end] for start, end in zip(starts, [*(at - 1 for at in starts[1:]), None], strict=True)] == (
         data.split(b"\n")
     )
@@ -40,11 +45,33 @@ def test_control_characters_are_those_of_the_rule(data: bytes) -> None:
     assert scan.holds_control_character(data) == (meaning._CONTROL.search(text) is not None)
 
 
-@given(st.text(alphabet='a"\\u02', max_size=12))
-def test_a_quote_escaped_by_its_number_is_never_missed(text: str) -> None:
-    data = text.encode() + b" "
-    escaped = re.search(rb"(?<!\\)(?:\\\\)*\\u0022", data)
-    assert not escaped or scan.holds_numbered_quote(data)
+strings = st.text(st.sampled_from('a"\\/\n\b\f<é\u007f\0'), max_size=6)
+values = st.recursive(strings, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=3))
+
+
+@given(values, st.randoms(use_true_random=False))
+def test_quotes_around_strings_are_told_from_those_inside(value: Any, random: Random) -> None:
+    data = _written(value, random).encode()
+    strings, _ = measure(value)
+    assert json.loads(data) == value
+    assert scan.JsonText(data).quotes == 2 * strings
+
+
+@given(strings, st.randoms(use_true_random=False))
+def test_ascii_that_is_escaped_is_never_missed(text: str, random: Random) -> None:
+    written = _written(text, random)
+    hidden = [letter for letter in text if letter.isascii() and letter not in '"\\/\n\f' and letter not in written]
+    assert not hidden or not scan.JsonText(written.encode()).is_literal
+
+
+def _written(value: Any, random: Random) -> str:
+    """JSON in which some characters are escaped that need not be, by number too."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_written(name, random)}:{_written(inner, random)}' for name, inner in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(_written(inner, random) for inner in value)}]"
+    ways = [(json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1], f"\\u{ord(one):04x}") for one in value]
+    return f'"{"".join(map(random.choice, ways))}"'
 
 
 def test_each_marker_of_a_template_and_each_secret_has_a_sign() -> None:
