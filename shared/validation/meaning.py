@@ -19,19 +19,20 @@ MARKERS = (
     *("<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>"),
     *("<|end_header_id|>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>"),
 )
-_MARKER_SIGNS = (("|", b"<|"), ("]", b"INST]"), (">", b"SYS>>"), (">", b"_of_turn>"))
-"""One of these is in each marker, with that of its characters which is seldom in text."""
+_MARKER_SIGNS = ((b"<|", b"|"), (b"INST]", b"]"), (b"SYS>", b">"), (b"_of_turn>", b">"))
+"""One of these is in each marker, with that of its letters which is seldom in text."""
 _MARKER = re.compile("|".join(map(re.escape, MARKERS)))
-_CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f]")
+_CONTROLS = bytes((*range(1, 9), 0x0B, *range(0x0E, 0x20), 0x7F))
+_CONTROL = re.compile(f"[{re.escape(_CONTROLS.decode())}]")
 TAIL = 24  # characters of which an answer that repeats itself ends, over and over
 _PIECE, _LONGEST_SECRET = 1 << 18, 1 << 14  # characters
 
 
 class _Secret(NamedTuple):
-    """A kind of secret: how it is seen soon (a sign, and the rare character in it), and for certain."""
+    """A kind of secret: how it is seen soon (signs, with the rare letter in them), and for certain."""
 
-    rare: str
-    sign: bytes
+    signs: tuple[bytes, ...]
+    rare: bytes
     name: str
     pattern: re.Pattern[str]
 
@@ -41,27 +42,38 @@ class _Secret(NamedTuple):
 # letters come first, and only then what must be before them: so a search jumps from one to the next, ten times as fast.
 _SECRETS = (
     _Secret(
-        "-",
-        b"-----BEGIN",
+        (b"-----BEGIN",),
+        b"B",
         "a private key",
         re.compile(r"-----BEGIN (?:[A-Z]{1,20} ){0,6}PRIVATE KEY(?: BLOCK)?-----"),
     ),
-    _Secret("K", b"AKIA", "an AWS access key id", re.compile(r"AKIA(?<=\bAKIA)[0-9A-Z]{16}\b")),
-    _Secret("=", b"AccountKey=", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80}")),
-    _Secret("-", b"sk-", "an API key", re.compile(r"sk-(?<=\bsk-)[A-Za-z0-9_-]{20}")),
-    _Secret("_", b"gh?_", "a GitHub token", re.compile(r"gh[opsru]_(?<=\bgh._)[A-Za-z0-9]{36}")),
-    _Secret("_", b"github_pat_", "a GitHub token", re.compile(r"github_pat_(?<=\bgithub_pat_)[A-Za-z0-9_]{40}")),
-    _Secret("-", b"xox?-", "a Slack token", re.compile(r"xox[abprs]-(?<=\bxox.-)[A-Za-z0-9-]{10}")),
-    _Secret("_", b"hf_", "a Hugging Face token", re.compile(r"hf_(?<=\bhf_)[A-Za-z0-9]{30,}+\b")),
-    _Secret("I", b"AIza", "a Google API key", re.compile(r"AIza(?<=\bAIza)[A-Za-z0-9_-]{35}\b")),
+    _Secret((b"AKIA",), b"K", "an AWS access key id", re.compile(r"AKIA(?<=\bAKIA)[0-9A-Z]{16}\b")),
+    _Secret((b"AccountKey=",), b"K", "an Azure storage key", re.compile(r"AccountKey=[A-Za-z0-9+/]{80}")),
+    _Secret((b"sk-",), b"-", "an API key", re.compile(r"sk-(?<=\bsk-)[A-Za-z0-9_-]{20}")),
     _Secret(
-        "J",
-        b"eyJ",
+        (b"gho_", b"ghp_", b"ghs_", b"ghr_", b"ghu_"),
+        b"_",
+        "a GitHub token",
+        re.compile(r"gh[opsru]_(?<=\bgh._)[A-Za-z0-9]{36}"),
+    ),
+    _Secret((b"github_pat_",), b"_", "a GitHub token", re.compile(r"github_pat_(?<=\bgithub_pat_)[A-Za-z0-9_]{40}")),
+    _Secret((b"xox",), b"x", "a Slack token", re.compile(r"xox[abprs]-(?<=\bxox.-)[A-Za-z0-9-]{10}")),
+    _Secret((b"hf_",), b"_", "a Hugging Face token", re.compile(r"hf_(?<=\bhf_)[A-Za-z0-9]{30,}+\b")),
+    _Secret((b"AIza",), b"z", "a Google API key", re.compile(r"AIza(?<=\bAIza)[A-Za-z0-9_-]{35}\b")),
+    _Secret(
+        (b"eyJ",),
+        b"J",
         "a JSON web token",
         re.compile(r"(?<![\w-])(?=[\w-]*?\beyJ[\w-]{10})[\w-]++\.eyJ[\w-]{10,}+\.[\w-]{10}"),
     ),
 )
-_LONGEST_SIGN = max(map(len, (*(secret.sign for secret in _SECRETS), *(sign for _, sign in _MARKER_SIGNS))))
+_SIGNS = (
+    *_MARKER_SIGNS,
+    *((bytes((code,)), bytes((code,))) for code in _CONTROLS),
+    *((sign, secret.rare) for secret in _SECRETS for sign in secret.signs),
+)
+"""In none is a letter that JSON escapes, but for control characters: in lines they stand as in texts."""
+_SEARCH = scan.SignSearch(_SIGNS)
 SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
 
 
@@ -69,8 +81,11 @@ def remarks(
     dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
-    may_hold_marker, may_hold_control, suspected = _signs_in(dialogues.whole)
-    may_be_any = may_hold_marker or may_hold_control or suspected or max(tokens) > policy.context_tokens
+    signs = _SEARCH.found_in(dialogues.whole)
+    may_hold_marker = any(sign in signs for sign, _ in _MARKER_SIGNS)
+    may_hold_control = any(len(sign) == 1 for sign in signs)
+    suspected = [secret for secret in _SECRETS if not signs.isdisjoint(secret.signs)]
+    may_be_any = signs or max(tokens) > policy.context_tokens
     some = enumerate(dialogues.each()) if may_be_any else dialogues.standing_out(prompts, policy.max_repeats)
     for at, dialogue in some:
         if tokens[at] > policy.context_tokens:
@@ -90,20 +105,6 @@ def remarks(
         for remark in (_prompt(prompts[at], dialogue), _loop(dialogue, policy.max_repeats)):
             if remark is not None:
                 yield at, remark
-
-
-def _signs_in(texts: bytes) -> tuple[bool, bool, list[_Secret]]:
-    """Whether there may be a template marker in some texts, or a control character, and which secrets may be."""
-    marker = control = False
-    suspected: set[_Secret] = set()
-    for window in scan.windows(texts, _LONGEST_SIGN - 1):
-        signs = scan.ByteSearch(window)
-        marker = marker or any(signs.holds(sign, rare) for rare, sign in _MARKER_SIGNS)
-        control = control or scan.holds_control_character(window)
-        suspected.update(
-            secret for secret in _SECRETS if secret not in suspected and signs.holds(secret.sign, secret.rare)
-        )
-    return marker, control, [secret for secret in _SECRETS if secret in suspected]
 
 
 def _holds(pattern: re.Pattern[str], content: str) -> bool:
@@ -133,10 +134,11 @@ def _loop(dialogue: Dialogue, times: int) -> Problem | None:
     answer = dialogue.contents[-1].rstrip()
     if len(answer) < times * TAIL:
         return None
-    tail = answer[-TAIL:]
-    period = len(answer) - TAIL - answer.rfind(tail, 0, len(answer) - 1)
-    if period > len(answer) // times:
+    last, longest = len(answer) - TAIL, len(answer) // times
+    before = answer.rfind(answer[last:], last - longest, len(answer) - 1)
+    if before < 0:
         return None
+    period = last - before
     looped = period * times
     if answer[-looped:-period] != answer[-looped + period :] or set(answer[-period:]) <= set("-=_*#.~ \n|+0"):
         return None

@@ -5,16 +5,15 @@ numpy is loaded when it is first needed: whoever only imports the package should
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _QUOTE, _BACKSLASH, _U, _B, _ZERO, _EIGHT = b'"\\ub08'
-_CONTROL_RANGES = (1, 8), (0x0E, 0x1F)
-_VERTICAL_TAB, _DELETE, _ANY = b"\x0b\x7f?"
-_WINDOW = 1 << 18
+_WINDOW = 1 << 19
 
 
 def count(data: bytes, code: int) -> int:
@@ -55,15 +54,56 @@ def _escapes(codes: NDArray[Any]) -> NDArray[Any]:
     return escapes
 
 
-def holds_control_character(data: bytes) -> bool:
-    """Whether there are characters that nobody can see; NUL, white space and line ends are none of them."""
-    codes = _codes(data)
-    # Less than the first of a range makes a number above all others: each range takes one pass.
-    ranged = any(int((codes - first).min()) <= last - first for first, last in _CONTROL_RANGES) if data else False
-    return ranged or _VERTICAL_TAB in data or _DELETE in data
+class SignSearch:
+    """Looks for many short signs in the same bytes by one pass, which takes as long whatever they are.
+
+    Each sign has a rare letter, seldom in text. Where these letters stand is found for all signs at once, and what is
+    before one tells which sign it may be: no two signs have the same two letters there. Before a sign of one letter
+    there may be anything.
+    """
+
+    def __init__(self, signs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._signs = [(sign, sign.rindex(rare)) for sign, rare in signs]
+        rare = {sign[at] for sign, at in self._signs}
+        self._is_rare = bytes(code in rare for code in range(256))
+
+    @cached_property
+    def _numbers(self) -> NDArray[Any]:
+        """For each two letters, the number of the sign that they tell, from 1 on; 0 if there is none."""
+        import numpy
+
+        numbers = numpy.zeros((256, 256), numpy.uint8)
+        for number, (sign, at) in enumerate(self._signs, 1):
+            numbers[sign[at - 1] if at else slice(None), sign[at]] = number
+        return numbers
+
+    def found_in(self, data: bytes) -> set[bytes]:
+        """The signs that are there."""
+        overlap = max(len(sign) for sign, _ in self._signs) - 1
+        return {sign for window in _windows(data, overlap) for sign in self._in_window(window)}
+
+    def _in_window(self, data: bytes) -> Iterator[bytes]:
+        import numpy
+
+        codes = _codes(data)
+        places = numpy.flatnonzero(numpy.frombuffer(data.translate(self._is_rare), bool))
+        numbers = self._numbers[codes[places - 1], codes[places]]
+        for number in numpy.flatnonzero(numpy.bincount(numbers)).tolist():
+            if number:
+                sign, at = self._signs[number - 1]
+                if _stands(sign, codes, places[numbers == number] - at):
+                    yield sign
 
 
-def windows(data: bytes, overlap: int) -> Iterator[bytes]:
+def _stands(sign: bytes, codes: NDArray[Any], starts: NDArray[Any]) -> bool:
+    """Whether a sign is at one of these places."""
+    starts = starts[(starts >= 0) & (starts <= len(codes) - len(sign))]
+    for at, code in enumerate(sign):
+        starts = starts[codes[starts + at] == code]
+    return bool(starts.size)
+
+
+def _windows(data: bytes, overlap: int) -> Iterator[bytes]:
     """The same bytes some at a time, so that what is computed of them stays in the processor's cache.
 
     So many at the end of each are also at the start of the next.
@@ -79,28 +119,3 @@ def _codes(data: bytes) -> NDArray[Any]:
     import numpy
 
     return numpy.frombuffer(data, numpy.uint8)
-
-
-class ByteSearch:
-    """Looks for many short signs in the same bytes. Where a rare byte stands is found once for all signs with it."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._codes = data, _codes(data)
-        self._places: dict[int, NDArray[Any]] = {}
-
-    def holds(self, sign: bytes, rare: str) -> bool:
-        """Whether a sign is there, where ? stands for any byte; `rare` is one of its letters, seldom in text."""
-        import numpy
-
-        at = sign.index(code := ord(rare))
-        if code not in self._places:
-            places = numpy.flatnonzero(self._codes == code) if code in self._data else numpy.empty(0, numpy.intp)
-            self._places[code] = places
-        starts = self._places[code] - at
-        starts = starts[(starts >= 0) & (starts <= len(self._data) - len(sign))]
-        for further, wanted in enumerate(sign):
-            if not starts.size:
-                return False
-            if further != at and wanted != _ANY:
-                starts = starts[self._codes[starts + further] == wanted]
-        return bool(starts.size)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import json
-import re
+import unicodedata
 from random import Random
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.validation import meaning, scan
 from shared.validation.decoding import measure
 from shared.validation.lines import LineRun
 
-SIGNS = [
-    *((sign, rare) for rare, sign in meaning._MARKER_SIGNS),
-    *((secret.sign, secret.rare) for secret in meaning._SECRETS),
+PIECES = [
+    *(sign for sign, _ in meaning._SIGNS if len(sign) > 1),
+    *(sign[:-1] for sign, _ in meaning._SIGNS if len(sign) > 1),
+    *(b"|", b"[/INST]", b"\n", b"\\u0022", b"\\", b"\x01"),
 ]
-PIECES = [b"-----BEGIN", b"sk-", b"gho_", b"gh_", b"xoxb-", b"xox-", b"|", b"<|", b"[/INST]", b"\n", b"\\u0022", b"\\"]
 some_bytes = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=4)), max_size=12).map(b"".join)
 
 
-@given(some_bytes)
-def test_signs_are_found_where_a_search_finds_them(data: bytes) -> None:
-    signs = scan.ByteSearch(data)
-    for sign, rare in SIGNS:
-        pattern = re.escape(sign).replace(rb"\?", b".")
-        assert signs.holds(sign, rare) == (re.search(pattern, data, re.DOTALL) is not None), sign
+@settings(deadline=None)  # numpy is loaded
+@given(some_bytes, st.integers(1, 40))
+def test_signs_are_found_where_a_search_finds_them(data: bytes, window: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scan, "_WINDOW", window)
+        found = meaning._SEARCH.found_in(data)
+    assert found == {sign for sign, _ in meaning._SIGNS if sign in data}
 
 
 @given(some_bytes, st.integers(0, 255))
@@ -39,10 +41,16 @@ def test_bytes_are_counted_and_lines_found(data: bytes, code: int) -> None:
     )
 
 
-@given(some_bytes)
-def test_control_characters_are_those_of_the_rule(data: bytes) -> None:
-    text = data.decode("latin-1")
-    assert scan.holds_control_character(data) == (meaning._CONTROL.search(text) is not None)
+def test_signs_are_told_apart_by_two_letters_and_stand_in_lines_as_in_texts() -> None:
+    two = [sign[max(0, sign.rindex(rare) - 1) : sign.rindex(rare) + 1] for sign, rare in meaning._SIGNS]
+    assert len(set(two)) == len(two)
+    assert all(json.dumps(sign.decode())[1:-1].encode() == sign for sign, _ in meaning._SIGNS if len(sign) > 1)
+
+
+@given(st.characters(max_codepoint=0x7F, exclude_characters="\0\t\n\f\r"))
+def test_control_characters_are_those_of_the_rule(letter: str) -> None:
+    assert (letter.encode() in meaning._SEARCH.found_in(letter.encode())) == (unicodedata.category(letter) == "Cc")
+    assert (meaning._CONTROL.search(letter) is not None) == (unicodedata.category(letter) == "Cc")
 
 
 strings = st.text(st.sampled_from('a"\\/\n\b\f<é\u007f\0'), max_size=6)
@@ -74,7 +82,6 @@ def _written(value: Any, random: Random) -> str:
     return f'"{"".join(map(random.choice, ways))}"'
 
 
-def test_each_marker_of_a_template_and_each_secret_has_a_sign() -> None:
+def test_each_marker_of_a_template_has_a_sign() -> None:
     for marker in meaning.MARKERS:
-        assert any(sign in marker.encode() for _, sign in meaning._MARKER_SIGNS), marker
-    assert all(ord(secret.rare) in secret.sign for secret in meaning._SECRETS)
+        assert any(sign in marker.encode() for sign, _ in meaning._MARKER_SIGNS), marker
