@@ -57,9 +57,14 @@ _SECRETS = (
         re.compile(r"gh[opsru]_(?<=\bgh._)[A-Za-z0-9]{36}"),
     ),
     _Secret((b"github_pat_",), b"_", "a GitHub token", re.compile(r"github_pat_(?<=\bgithub_pat_)[A-Za-z0-9_]{40}")),
-    _Secret((b"xox",), b"x", "a Slack token", re.compile(r"xox[abprs]-(?<=\bxox.-)[A-Za-z0-9-]{10}")),
+    _Secret(
+        (b"xoxa-", b"xoxb-", b"xoxp-", b"xoxr-", b"xoxs-"),
+        b"-",
+        "a Slack token",
+        re.compile(r"xox[abprs]-(?<=\bxox.-)[A-Za-z0-9-]{10}"),
+    ),
     _Secret((b"hf_",), b"_", "a Hugging Face token", re.compile(r"hf_(?<=\bhf_)[A-Za-z0-9]{30,}+\b")),
-    _Secret((b"AIza",), b"z", "a Google API key", re.compile(r"AIza(?<=\bAIza)[A-Za-z0-9_-]{35}\b")),
+    _Secret((b"AIza",), b"I", "a Google API key", re.compile(r"AIza(?<=\bAIza)[A-Za-z0-9_-]{35}\b")),
     _Secret(
         (b"eyJ",),
         b"J",
