@@ -56,7 +56,7 @@ _SECRETS = (
         "a GitHub token",
         re.compile(r"gh[opsru]_(?<=\bgh._)[A-Za-z0-9]{36}"),
     ),
-    _Secret((b"github_pat_",), b"_", "a GitHub token", re.compile(r"github_pat_(?<=\bgithub_pat_)[A-Za-z0-9_]{40}")),
+    _Secret((b"github_",), b"_", "a GitHub token", re.compile(r"github_pat_(?<=\bgithub_pat_)[A-Za-z0-9_]{40}")),
     _Secret(
         (b"xoxa-", b"xoxb-", b"xoxp-", b"xoxr-", b"xoxs-"),
         b"-",

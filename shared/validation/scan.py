@@ -45,11 +45,13 @@ def _escapes(codes: NDArray[Any]) -> NDArray[Any]:
     import numpy
 
     places = numpy.flatnonzero(codes == _BACKSLASH)
-    follows = numpy.diff(places, prepend=-2) == 1
+    follows = places[1:] - places[:-1] == 1
     if not follows.any():
         return places
     numbers = numpy.arange(len(places))
-    first = numpy.maximum.accumulate(numpy.where(follows, 0, numbers))
+    first = numbers.copy()
+    first[1:][follows] = 0
+    numpy.maximum.accumulate(first, out=first)
     escapes: NDArray[Any] = places[(numbers - first) % 2 == 0]
     return escapes
 

@@ -352,6 +352,18 @@ def test_dialogue_in_train_and_test_is_kept_in_test() -> None:
     assert sum(report.splits.values()) == 40
 
 
+@pytest.mark.parametrize(
+    ("identity", "is_one"), [(2**64 - 1, True), (-(2**63), True), (2**64, False), (-(10**30), False)]
+)
+@pytest.mark.parametrize("escaped", [False, True])
+def test_number_that_a_decoder_rounds_is_no_id_of_a_prompt(identity: int, is_one: bool, escaped: bool) -> None:
+    """Whether rows are decoded one by one (by one decoder, or another where the line looks odd) or many at once."""
+    rows = [json.loads(a_row(number)) | {"prompt_id": identity} for number in range(40)]
+    lines = [json.dumps(row).replace('"role"', '"\\u0072ole"' if escaped else '"role"') for row in rows]
+    report = check("\n".join(lines).encode())
+    assert [(finding.rule, finding.count) for finding in report.findings] == [("prompt-id-repeated", 39)] * is_one
+
+
 def test_files_with_different_columns_are_told() -> None:
     one = [a_row(number) for number in range(20)]
     two = [b'{"id": 1, ' + a_row(number)[1:] for number in range(20, 40)]
