@@ -168,7 +168,8 @@ def _translated(name: str) -> Iterator[None]:
 def _translation(name: str, error: Exception) -> HubRefused | ServiceBusy:
     """What an error of the libraries means: that no repeat will help, or that one may."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    text = cut(" ".join(str(error).split()), _LONGEST)
+    whole = " ".join(str(error).split())
+    text = cut(whole, _LONGEST)
     said = f"{type(error).__name__}: {text}".rstrip(": ")
     status = getattr(getattr(error, "response", None), "status_code", None) or 0
     if "Config name is missing" in text or "BuilderConfig" in text:
@@ -179,7 +180,9 @@ def _translation(name: str, error: Exception) -> HubRefused | ServiceBusy:
         return HubRefused(f"{name} has no rows: no file of JSON, CSV, parquet, Arrow or text, or only empty ones")
     if "scripts are no longer supported" in text:
         return HubRefused(f"{name} is made by a program of its own, which is not run: choose one that is files of rows")
-    if isinstance(error, _DAMAGE) or kinds & _UNREADABLE:
+    # A file of the repository is not there; one that is missing on this machine has an errno, or was to be fetched.
+    not_found = isinstance(error, FileNotFoundError) and error.errno is None and "LocalEntryNotFound" not in whole
+    if isinstance(error, _DAMAGE) or kinds & _UNREADABLE or not_found:
         return HubRefused(f"{name} cannot be read: {said}")
     if isinstance(error, _NO_READER):
         return HubRefused(f"{name} is not made of rows of text: {said}")

@@ -53,7 +53,7 @@ from huggingface_hub import HfFileSystem
 found["kept"] = sum(len(one.dircache) for one in HfFileSystem._cache.values())
 large = HubDataset("owner/large")
 found["large"] = sum(1 for _ in hub.rows(large, "train", 0, 1))
-for name in ("nothing", "broken", "packed", "readme", "empty", "weights", "program"):
+for name in ("nothing", "broken", "packed", "readme", "empty", "weights", "program", "local", "other"):
     name = f"owner/{name}"
     try:
         splits = hub.splits(HubDataset(name))
@@ -87,6 +87,11 @@ def _large() -> bytes:
     return made.getvalue()
 
 
+def _naming(file: str) -> bytes:
+    """A README that says where the rows are."""
+    return f"---\nconfigs:\n- config_name: default\n  data_files: {file}\n---\n".encode()
+
+
 FIRST, SECOND = [f"a{n}" for n in range(15)], [f"b{n}" for n in range(15)]
 DATASETS = {
     "owner/alpaca": {
@@ -100,6 +105,8 @@ DATASETS = {
     "owner/packed": {"train.jsonl.gz": b"\x1f\x8b\x08\0 no gzip at all"},
     "owner/readme": {"README.md": b"# Nothing\n"},
     "owner/empty": {"train.jsonl": b""},
+    "owner/local": {"README.md": _naming("/etc/passwd")},
+    "owner/other": {"README.md": _naming("hf://datasets/owner/alpaca@main/data/test-00000-of-00001.parquet")},
     "owner/weights": {"README.md": b"# Weights\n", "model.safetensors": b"w"},
     "owner/program": {"README.md": b"# Program\n", "program.py": b"import datasets\n"},
 }
@@ -155,6 +162,11 @@ def test_a_repository_without_rows_is_refused_for_good_with_the_reason(found: di
     assert found["owner/packed"].startswith("HubRefused: owner/packed cannot be read")
 
 
+def test_files_that_are_not_the_repositorys_own_are_not_read(found: dict[str, Any]) -> None:
+    for name in ("owner/local", "owner/other"):
+        assert found[name].startswith(f"HubRefused: {name} cannot be read: "), found[name]
+
+
 def test_a_listing_is_not_kept_when_the_next_import_begins(found: dict[str, Any]) -> None:
     assert found["kept"] == 0
 
@@ -182,6 +194,9 @@ def _answer(status: int) -> Exception:
         (httpx.ConnectTimeout("slow"), ServiceBusy),
         (ConnectionResetError("gone"), ServiceBusy),
         (RuntimeError("the client has been closed"), ServiceBusy),
+        (FileNotFoundError("Couldn't find any data file: FileNotFoundError: Unable to find it"), HubRefused),
+        (FileNotFoundError("Couldn't find any data file: LocalEntryNotFoundError: no connection"), ServiceBusy),
+        (FileNotFoundError(2, "No such file or directory", "/tmp/huggingface/x"), ServiceBusy),
     ],
     ids=repr,
 )
