@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from starlette.testclient import TestClient
 
-from local.azurite import AzuritePorts, answers, command
-from local.ports import free_port
-from local.processes import ChildProcess
+from benchmarks.scaling.accounts import azurite
 from shared import naming, runtime
-from shared.azure.storage import Storage, connection
 from shared.ledger.cards import Card
 from shared.runtime import Services
 from tests.builders import DATASET, SNAPSHOT, a_dataset, a_release, a_trained_snapshot
@@ -55,22 +48,6 @@ def fill(services: Services, snapshots: int, datasets: int) -> None:
     ids = [naming.snapshot_id(names[n % datasets], now - 600 * (n + 1), str(n), "0x1") for n in range(snapshots)]
     ended = {one: Card(id=one, state="RETIRED", since=now, reason=REASON) for one in ids}
     services.ledger.index.rebuild(ended, ())
-
-
-@contextmanager
-def azurite() -> Iterator[Storage]:
-    """A storage account in memory, of this process alone."""
-    ports = AzuritePorts(blob=free_port(), queue=free_port(), table=free_port())
-    with tempfile.TemporaryDirectory() as folder:
-        child = ChildProcess.start(command(ports, None), dict(os.environ), Path(folder) / "log", folder=Path(folder))
-        try:
-            while not answers(ports.connection_string):
-                time.sleep(0.1)
-            made = Storage(*connection.connect(ports.connection_string))
-            made.prepare()
-            yield made
-        finally:
-            child.stop()
 
 
 def measured(act: Callable[[], object], times: int) -> tuple[list[float], float]:

@@ -13,19 +13,14 @@ import asyncio
 import json
 import logging
 import math
-import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from benchmarks.scaling.accounts import azurite
 from benchmarks.scaling.bill import PRICES, Month, bill
-from local.azurite import AzuritePorts, answers, command
-from local.ports import free_port
-from local.processes import ChildProcess
 from shared.ledger import counts
 from shared.operations import costs as costs_page
 from shared.operations import damage, nightly, pages, status, steps, sweep
@@ -124,24 +119,13 @@ def counting(datasets: int) -> tuple[dict[str, float], dict[str, float]]:
 
 def listing_cost() -> float:
     """Microseconds of CPU for each blob that `Storage.list` gives, on Azurite."""
-    from shared.azure.storage import Storage, connection
-
-    ports = AzuritePorts(blob=free_port(), queue=free_port(), table=free_port())
-    with tempfile.TemporaryDirectory() as folder:
-        child = ChildProcess.start(command(ports, None), dict(os.environ), Path(folder) / "log", folder=Path(folder))
-        try:
-            while not answers(ports.connection_string):
-                time.sleep(0.1)
-            storage = Storage(*connection.connect(ports.connection_string))
-            storage.prepare()
-            for n in range(LISTED_BLOBS):
-                storage.put("work", f"scale/{n:05}", b"{}")
-            sum(1 for _ in storage.list("work", "scale/"))
-            began = time.process_time()
-            listed = sum(1 for _ in storage.list("work", "scale/"))
-            return (time.process_time() - began) / listed * 1e6
-        finally:
-            child.stop()
+    with azurite() as storage:
+        for n in range(LISTED_BLOBS):
+            storage.put("work", f"scale/{n:05}", b"{}")
+        sum(1 for _ in storage.list("work", "scale/"))
+        began = time.process_time()
+        listed = sum(1 for _ in storage.list("work", "scale/"))
+        return (time.process_time() - began) / listed * 1e6
 
 
 def exponent(small: float, large: float, times: float) -> float:
