@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import printing
-from cli.target import KEY, RECORD
+from cli.target import RECORD
 from shared.ui.sign_in import ticket_for
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def open_page(
     if as_json:
         printing.print_json({"address": address})
     else:
-        where = f"app_key in {RECORD}" if target.local else f"the one in {KEY}"
+        where = f"app_key in {RECORD}" if target.local else "one of the app's PAGE_KEYS"
         printing.print_line(address)
         printing.print_line(f"if the browser asks for a key there, it is {where}")
     if browse is not None:
@@ -53,13 +53,13 @@ def open_page(
 
 def _signing_in(target: Target, path: str, now: float) -> str:
     """The address of a file that signs the browser in and leads it on; empty where none can be written."""
-    fields = {"ticket": ticket_for(target.key, getpass.getuser(), now), "next": f"/api/ui{path}"}
-    if not target.app.startswith("https:"):
-        fields["plain"] = "1"  # a cookie that needs https would be lost
-    hidden = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}">' for name, text in fields.items())
-    text = _FORM.format(action=escape(f"{target.app}/api/ui/sign-in"), fields=hidden)
-    with contextlib.suppress(OSError):
-        return _written(target.folder or _own_folder(), text).as_uri()
+    with contextlib.suppress(OSError):  # of a user without a name as well
+        fields = {"ticket": ticket_for(target.key, getpass.getuser(), now), "next": f"/api/ui{path}"}
+        if not target.app.startswith("https:"):
+            fields["plain"] = "1"  # a cookie that needs https would be lost
+        hidden = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}">' for name, text in fields.items())
+        form = _FORM.format(action=escape(f"{target.app}/api/ui/sign-in"), fields=hidden)
+        return _written(target.folder or _own_folder(), form).as_uri()
     return ""
 
 
