@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shared.ledger.release import WENT_BACK
-from shared.operations import damage, datasets, pages, status
+from shared.operations import damage, datasets, imports, pages, status
 from shared.operations.ledger_lists import LedgerLists
 from shared.operations.paging import MOST
 from shared.operations.times import utc
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.runtime import Services
 
 _AT_ONCE = 3
-_DATASETS, _SNAPSHOTS, _TASKS, _REFUSED = 12, 10, 20, 3
+_DATASETS, _SNAPSHOTS, _TASKS, _REFUSED, _IMPORTS = 12, 10, 20, 3, 5
 _TONES = ("bad", "good", "busy", "rest")
 
 
@@ -45,6 +45,7 @@ def view(services: Services) -> View:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         cards, rows = pool.submit(lambda: list(services.ledger.cards.list())), pool.submit(services.ledger.datasets)
         refusals = pool.submit(status.refused, services, limit=_REFUSED)
+        going_on = pool.submit(_imports, services)
         roles, damaged = pool.submit(status.not_allowed, services), pool.submit(damage.on_record, services)
         opened = cards.result()  # before the index: what ends meanwhile is in one of them
         lists = LedgerLists(cards=opened, index=services.ledger.index.read_once(), datasets=rows.result())
@@ -66,10 +67,16 @@ def view(services: Services) -> View:
             "month": f"{utc(services.clock()):%B}",
             "snapshots": listed[:_SNAPSHOTS],
             "refused": refused,
+            "imports": going_on.result(),
         },
         here="home",
         refresh=SOON if under_way else LATER,
     )
+
+
+def _imports(services: Services) -> list[dict[str, Any]]:
+    """The newest imports that go on or failed; nothing is asked for where imports are off."""
+    return imports.newest(services, only_open=True)[:_IMPORTS] if services.settings.import_sources else []
 
 
 def _wanted_first(one: DatasetSummary) -> tuple[bool, int, str]:

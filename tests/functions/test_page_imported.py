@@ -53,6 +53,20 @@ def test_an_import_is_asked_about_and_begins_when_that_is_confirmed(client: Test
     assert len(imports.newest(world.services)) == 1
 
 
+def test_the_overview_names_imports_that_go_on_or_failed_and_no_others(client: TestClient, world: World) -> None:
+    assert "Imports that go on" not in client.get("/api/ui").text
+    rows = [{"instruction": f"q {n}", "input": "", "output": f"an answer {n}"} for n in range(40)]
+    world.hub.datasets["owner/alpaca"] = {"train": [rows]}
+    token = Markup(form(client, **ASKED)).token
+    for source in ("owner/alpaca", "owner/gone"):
+        post(client, "/imports", token, source=source, dataset="alpaca-bot")
+    assert client.get("/api/ui").text.count('href="/api/ui/imports/') == 2
+    world.run()
+    shown = client.get("/api/ui").text
+    assert ("owner/gone" in shown, "owner/alpaca" in shown) == (True, False)
+    assert 'class="chip bad">Import failed' in shown
+
+
 def test_an_import_that_ended_shows_its_rows_and_its_snapshot(client: TestClient, world: World) -> None:
     rows = [{"instruction": f"q {n}", "input": "", "output": f"an answer {n}"} for n in range(40)]
     world.hub.datasets["owner/alpaca"] = {"train": [rows]}
