@@ -6,6 +6,7 @@ stands out: those are looked at once more as Python values.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -36,7 +37,7 @@ def plain_rows(
 
     try:
         dialogues = _dialogues_of(batch.column("messages"), turns)
-        if dialogues is None or max(dialogues.sizes()) > policy.max_line_bytes:
+        if dialogues is None or dialogues.sizes().max() > policy.max_line_bytes:
             return None
         prompts, prompt_ids = (_column_of(batch, name) for name in ("prompt", "prompt_id"))
     except (UnicodeDecodeError, pa.ArrowInvalid):  # which row it is, is for the closer look
@@ -46,28 +47,25 @@ def plain_rows(
 
 
 def _dialogues_of(messages: pyarrow.Array, turns: TurnChecker) -> DialogueColumns | None:
-    import numpy
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
     spoken = messages.flatten()
-    if messages.null_count or spoken.null_count or not len(spoken) or messages.nbytes > _MOST_BYTES:
+    if messages.null_count or spoken.null_count or not len(spoken):
         return None
     fields = dict(zip(spoken.type.names, spoken.flatten(), strict=True))
-    roles, contents = fields.pop("role"), _strings(fields.pop("content"))
+    roles, contents = fields.pop("role"), fields.pop("content")
     if (
-        contents is None
-        or contents.null_count
+        contents.null_count
         or roles.null_count
         or any(field.null_count < len(field) for field in fields.values())
+        or contents.nbytes > _MOST_BYTES
     ):
         return None
-    bounds = numpy.zeros(len(messages) + 1, numpy.int32)
-    numpy.cumsum(pc.list_value_length(messages).to_numpy(), out=bounds[1:])
-    patterns = _patterns(roles, bounds)
-    known = {pattern: turns.seed_of(pattern) for pattern in set(patterns)}
-    if None in known.values() or not _say_something(contents):
+    strings = _strings(contents)
+    if strings is None or not _say_something(strings):
         return None
-    return DialogueColumns(patterns, [known[pattern] for pattern in patterns], contents, bounds)  # type: ignore
+    bounds = _bounds_of(messages)
+    orders, order_of = _orders(roles, bounds)
+    seeds = list(map(turns.seed_of, orders))
+    return None if None in seeds else DialogueColumns(orders, seeds, order_of, strings, bounds)  # type: ignore[arg-type]
 
 
 def _strings(array: pyarrow.Array) -> pyarrow.StringArray | None:
@@ -82,22 +80,32 @@ def _strings(array: pyarrow.Array) -> pyarrow.StringArray | None:
     return array
 
 
-def _patterns(roles: pyarrow.Array, bounds: NDArray[Any]) -> list[tuple[str | None, ...]]:
-    """Who speaks in each dialogue. Equal ones are one object."""
+def _bounds_of(messages: pyarrow.Array) -> NDArray[Any]:
+    """Where the turns of each dialogue start among those of all, and where the last ones end."""
     import numpy
-    import pyarrow.types as types  # type: ignore[import-untyped]
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-    coded = roles if types.is_dictionary(roles.type) else roles.dictionary_encode()
+    bounds = numpy.zeros(len(messages) + 1, numpy.int32)
+    numpy.cumsum(pc.list_value_length(messages).to_numpy(), out=bounds[1:])
+    return bounds
+
+
+def _orders(roles: pyarrow.Array, bounds: NDArray[Any]) -> tuple[list[tuple[str | None, ...]], NDArray[Any]]:
+    """The different sequences of roles, and which of them each dialogue has."""
+    import numpy
+    import pyarrow as pa
+
+    coded = roles if pa.types.is_dictionary(roles.type) else roles.dictionary_encode()
     codes = coded.indices.to_numpy(zero_copy_only=False).astype(numpy.int32)
-    whole, width = codes.tobytes(), codes.itemsize
-    keys = [whole[start:end] for start, end in pairwise((bounds * width).tolist())]
+    memory = [None, pa.py_buffer(bounds * codes.itemsize), pa.py_buffer(codes)]
+    sequences = pa.Array.from_buffers(pa.binary(), len(bounds) - 1, memory).dictionary_encode()
 
     @cache
     def word(code: int) -> str | None:
         return texts.text_of(coded.dictionary[code].as_py())  # type: ignore[no-any-return]
 
-    patterns = {key: tuple(map(word, numpy.frombuffer(key, numpy.int32).tolist())) for key in set(keys)}
-    return [patterns[key] for key in keys]
+    orders = [tuple(map(word, memoryview(sequence).cast("i"))) for sequence in sequences.dictionary.to_pylist()]
+    return orders, sequences.indices.to_numpy()
 
 
 def _say_something(contents: pyarrow.StringArray) -> bool:
@@ -165,12 +173,26 @@ class TextColumn(Sequence[Any]):
 class DialogueColumns:
     """Dialogues whose texts stay in Arrow's memory until somebody asks for them."""
 
-    roles: list[tuple[str, ...]]
-    seeds: list[int]
+    orders: list[tuple[str, ...]]
+    """The different sequences of roles."""
+    order_seeds: list[int]
+    """Of each of them, what its dialogues are hashed with."""
+    order_of: NDArray[Any]
+    """Which of them each dialogue has."""
     contents: pyarrow.StringArray
     """Of all turns."""
     bounds: NDArray[Any]
     """Which of them are whose."""
+
+    @cached_property
+    def roles(self) -> list[tuple[str, ...]]:
+        """Who speaks in each."""
+        return [self.orders[at] for at in self.order_of.tolist()]
+
+    @cached_property
+    def seeds(self) -> list[int]:
+        """What each is hashed with."""
+        return [self.order_seeds[at] for at in self.order_of.tolist()]
 
     @cached_property
     def _joined(self) -> pyarrow.StringArray:
@@ -195,7 +217,8 @@ class DialogueColumns:
     def head(self, count: int) -> DialogueColumns:
         """The first ones."""
         bounds = self.bounds[: count + 1]
-        return DialogueColumns(self.roles[:count], self.seeds[:count], self.contents[: int(bounds[-1])], bounds)
+        contents = self.contents[: int(bounds[-1])]
+        return DialogueColumns(self.orders, self.order_seeds, self.order_of[:count], contents, bounds)
 
     def each(self) -> Iterator[Dialogue]:
         """One by one."""
@@ -204,25 +227,32 @@ class DialogueColumns:
     def digests(self) -> list[bytes]:
         """The hash of each."""
         data, ends = _memory(self._joined)
-        memory = memoryview(data)
-        spans = pairwise(ends.tolist())
-        return [
-            xxhash.xxh3_128_digest(memory[start:end], seed)
-            for (start, end), seed in zip(spans, self.seeds, strict=True)
-        ]
+        starts = ends.tolist()
+        spans = map(memoryview(data).__getitem__, map(slice, starts, starts[1:]))
+        return list(map(xxhash.xxh3_128_digest, spans, self.seeds))
 
-    def sizes(self) -> list[int]:
+    def patterns(self) -> Counter[tuple[str, ...]]:
+        """How many have which sequence of roles."""
+        import numpy
+
+        rows = numpy.bincount(self.order_of, minlength=len(self.orders)).tolist()
+        return Counter({order: count for order, count in zip(self.orders, rows, strict=True) if count})
+
+    def lengths(self) -> NDArray[Any]:
+        """The turns of each."""
+        return self.bounds[1:] - self.bounds[:-1]
+
+    def sizes(self) -> NDArray[Any]:
         """The bytes of each text."""
         ends = _memory(self._joined)[1]
-        sizes: list[int] = (ends[1:] - ends[:-1]).tolist()
-        return sizes
+        return ends[1:] - ends[:-1]
 
-    def characters(self) -> list[int]:
+    def characters(self) -> NDArray[Any]:
         """The characters of each one's contents."""
         import numpy
 
         data, ends = _memory(self._joined)
-        counts: list[int] = (ends[1:] - ends[:-1] + 1 - numpy.diff(self.bounds)).tolist()
+        counts = self.sizes() + 1 - self.lengths()
         # Most texts are ASCII: one pass shows which are not.
         for at in numpy.flatnonzero(numpy.minimum.reduceat(data.view(numpy.int8), ends[:-1]) < 0).tolist():
             text = data[ends[at] : ends[at + 1]].tobytes()

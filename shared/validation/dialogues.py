@@ -6,10 +6,14 @@ stages them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import xxhash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Dialogue(NamedTuple):
@@ -35,11 +39,6 @@ class Dialogues(Protocol):
     """Good dialogues that follow each other."""
 
     @property
-    def roles(self) -> list[tuple[str, ...]]:
-        """Who speaks in each."""
-        ...
-
-    @property
     def whole(self) -> bytes:
         """All texts in UTF-8, maybe with others: what is not to be found here is in none of them."""
         ...
@@ -56,11 +55,19 @@ class Dialogues(Protocol):
         """The hash of each."""
         ...
 
-    def sizes(self) -> list[int]:
+    def patterns(self) -> Counter[tuple[str, ...]]:
+        """How many have which sequence of roles."""
+        ...
+
+    def lengths(self) -> NDArray[Any]:
+        """The turns of each."""
+        ...
+
+    def sizes(self) -> NDArray[Any]:
         """The bytes of each text."""
         ...
 
-    def characters(self) -> list[int]:
+    def characters(self) -> NDArray[Any]:
         """The characters of each one's contents."""
         ...
 
@@ -103,13 +110,21 @@ class DialogueBatch(NamedTuple):
         """The hash of each."""
         return list(map(xxhash.xxh3_128_digest, self.data, self.seeds))
 
-    def sizes(self) -> list[int]:
-        """The bytes of each text."""
-        return list(map(len, self.data))
+    def patterns(self) -> Counter[tuple[str, ...]]:
+        """How many have which sequence of roles."""
+        return Counter(self.roles)
 
-    def characters(self) -> list[int]:
+    def lengths(self) -> NDArray[Any]:
+        """The turns of each."""
+        return _lengths_of(self.roles)
+
+    def sizes(self) -> NDArray[Any]:
+        """The bytes of each text."""
+        return _lengths_of(self.data)
+
+    def characters(self) -> NDArray[Any]:
         """The characters of each one's contents."""
-        return [len(text) + 1 - len(roles) for text, roles in zip(self.texts, self.roles, strict=True)]
+        return _lengths_of(self.texts) + 1 - self.lengths()
 
     def answers(self) -> Iterator[str]:
         """The last content of each."""
@@ -118,3 +133,9 @@ class DialogueBatch(NamedTuple):
     def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
         """All of them: a closer look costs no more than one that tells which."""
         return enumerate(self.each())
+
+
+def _lengths_of(values: Sequence[Sequence[Any]]) -> NDArray[Any]:
+    import numpy
+
+    return numpy.array(list(map(len, values)), numpy.int64)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -32,7 +32,10 @@ from shared.validation.stage import Stager
 from shared.validation.turns import TurnChecker
 from shared.validation.zipped import ZippedText
 
-_AT_A_TIME = 1 << 12
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_AT_A_TIME = 1 << 8  # batches
 _LONGEST_NAMES = 4096
 
 
@@ -87,9 +90,8 @@ class _Inspection:
         self._tally = FindingCounter(policy.places)
         self._result = ChunkResult()
         self._digests, self._prompts = DigestEntries(), DigestEntries()
-        self._lengths: list[int] = []
-        self._characters: list[int] = []
-        self._tokens: list[int] = []
+        self._counted: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        """Turns, characters and tokens of the rows of some batches."""
 
     def run(self, heartbeat: Callable[[], None], room: Allowance) -> ChunkResult:
         result = self._result
@@ -179,17 +181,16 @@ class _Inspection:
             for digest, dialogue, number in zip(digests, dialogues.each(), numbers, strict=True):
                 self._stager.add(digest, dialogue, self._source.split, number)
 
-    def _measure(self, batch: RowBatch) -> list[int]:
+    def _measure(self, batch: RowBatch) -> NDArray[Any]:
         """Count what the statistics tell; the estimated tokens of each row."""
         dialogues, measures = batch.dialogues, self._result.measures
-        turns = list(map(len, dialogues.roles))
-        tokens = list(map(estimated_tokens, dialogues.sizes(), turns))
-        self._lengths += turns
-        self._characters += dialogues.characters()
-        self._tokens += tokens
-        if len(self._lengths) >= _AT_A_TIME:
+        turns = dialogues.lengths()
+        tokens = estimated_tokens(dialogues.sizes(), turns)
+        self._counted.append((turns, dialogues.characters(), tokens))
+        measures.rows += len(batch)
+        if len(self._counted) >= _AT_A_TIME:
             self._flush()
-        for roles, rows in Counter(dialogues.roles).items():
+        for roles, rows in dialogues.patterns().items():
             measures.patterns.add("\0".join(roles), rows)
         for columns, rows in Counter(batch.columns).items():
             measures.columns.add("\0".join(columns)[:_LONGEST_NAMES], rows)
@@ -214,13 +215,17 @@ class _Inspection:
                 return
 
     def _flush(self) -> None:
-        measures, most = self._result.measures, self._policy.context_tokens
-        measures.rows += len(self._lengths)
-        measures.too_long += sum(tokens > most for tokens in self._tokens)
-        measures.turns.add(self._lengths)
-        measures.characters.add(self._characters)
-        measures.tokens.add(self._tokens)
-        self._lengths, self._characters, self._tokens = [], [], []
+        import numpy
+
+        if not self._counted:
+            return
+        measures = self._result.measures
+        turns, characters, tokens = map(numpy.concatenate, zip(*self._counted, strict=True))
+        measures.too_long += int((tokens > self._policy.context_tokens).sum())
+        measures.turns.add(turns)
+        measures.characters.add(characters)
+        measures.tokens.add(tokens)
+        self._counted = []
 
     def _leave_out(self, row: CheckedRow) -> None:
         self._result.bad += 1

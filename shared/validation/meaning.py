@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.validation import scan
 from shared.validation.dialogues import Dialogue, Dialogues
 from shared.validation.policy import Policy
 from shared.validation.rules import Problem, kind_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MARKERS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|tool_call|>", "<|end|>", "<|endoftext|>"),
@@ -83,14 +86,14 @@ SECRETS = tuple(dict.fromkeys(secret.name for secret in _SECRETS))
 
 
 def remarks(
-    dialogues: Dialogues, prompts: Sequence[Any], tokens: Sequence[int], policy: Policy
+    dialogues: Dialogues, prompts: Sequence[Any], tokens: NDArray[Any], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
     signs = _SEARCH.found_in(dialogues.whole)
     may_hold_marker = any(sign in signs for sign, _ in _MARKER_SIGNS)
     may_hold_control = any(len(sign) == 1 for sign in signs)
     suspected = [secret for secret in _SECRETS if not signs.isdisjoint(secret.signs)]
-    may_be_any = signs or max(tokens) > policy.context_tokens
+    may_be_any = signs or tokens.max() > policy.context_tokens
     some = enumerate(dialogues.each()) if may_be_any else dialogues.standing_out(prompts, policy.max_repeats)
     for at, dialogue in some:
         if tokens[at] > policy.context_tokens:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import xxhash
@@ -12,7 +13,9 @@ import xxhash
 from shared.chatdata.tokens import TOKEN_ESTIMATE
 from shared.validation.report import RolePattern, Spread, Statistics
 
-_EXACT = 1 << 14  # different values counted one by one before they go into buckets
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _KEPT_NAMES = 1000
 _SHOWN = 20
 
@@ -21,38 +24,38 @@ class Distribution(msgspec.Struct):
     """Counts values in buckets of at most 2 % width: enough for percentiles, and small."""
 
     exact: dict[int, int] = {}
+    """Values that the version before counted one by one, in a result that it left."""
     buckets: dict[int, int] = {}
+    """By the highest value of each."""
     total: int = 0
     minimum: int | None = None
     maximum: int = 0
 
-    def add(self, values: Sequence[int]) -> None:
+    def add(self, values: NDArray[Any]) -> None:
         """Count values (not negative), many at a time."""
-        if not values:
-            return
-        counts = self.exact
-        for value, rows in Counter(values).items():
-            counts[value] = counts.get(value, 0) + rows
-        self.total += sum(values)
-        lowest = min(values)
-        self.minimum = lowest if self.minimum is None else min(lowest, self.minimum)
-        self.maximum = max(self.maximum, *values)
-        if len(counts) > _EXACT:
-            self._put_into_buckets()
+        import numpy
 
-    def _put_into_buckets(self) -> None:
-        buckets = self.buckets
-        for value, rows in self.exact.items():
-            shift = max(0, value.bit_length() - 7)
-            bound = (((value >> shift) + 1) << shift) - 1
-            buckets[bound] = buckets.get(bound, 0) + rows
-        self.exact = {}
+        if not len(values):
+            return
+        for bound, rows in zip(*numpy.unique_counts(_bounds(values)), strict=True):
+            self._count(int(bound), int(rows))
+        self.total += int(values.sum())
+        lowest = int(values.min())
+        self.minimum = lowest if self.minimum is None else min(lowest, self.minimum)
+        self.maximum = max(self.maximum, int(values.max()))
+
+    def _count(self, bound: int, rows: int) -> None:
+        self.buckets[bound] = self.buckets.get(bound, 0) + rows
 
     def merge(self, other: Distribution) -> None:
         """Count what another one has counted."""
-        for mine, theirs in ((self.exact, other.exact), (self.buckets, other.buckets)):
-            for value, rows in theirs.items():
-                mine[value] = mine.get(value, 0) + rows
+        import numpy
+
+        for bound, rows in other.buckets.items():
+            self._count(bound, rows)
+        exact = _bounds(numpy.array([*other.exact], numpy.int64))
+        for bound, rows in zip(exact.tolist(), other.exact.values(), strict=True):
+            self._count(bound, rows)
         self.total += other.total
         if other.minimum is not None:
             self.minimum = other.minimum if self.minimum is None else min(self.minimum, other.minimum)
@@ -64,7 +67,6 @@ class Distribution(msgspec.Struct):
 
         if self.minimum is None:
             return Spread()
-        self._put_into_buckets()
         histogram: Counter[int] = Counter()
         for bound, rows in self.buckets.items():
             histogram[(1 << bound.bit_length()) - 1] += rows
@@ -80,6 +82,16 @@ class Distribution(msgspec.Struct):
             total=self.total,
             histogram=sorted(histogram.items()),
         )
+
+
+def _bounds(values: NDArray[Any]) -> NDArray[Any]:
+    """The highest value of the bucket that each is in: the values with the same leading seven bits."""
+    import numpy
+
+    bits = numpy.frexp(values)[1]
+    shift = numpy.maximum(bits - 7, 0)
+    bounds: NDArray[Any] = (((values >> shift) + 1) << shift) - 1
+    return bounds
 
 
 class NameCounts(msgspec.Struct):

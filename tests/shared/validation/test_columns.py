@@ -92,13 +92,14 @@ def checker() -> TurnChecker:
 def seen(rows: RowBatch) -> dict[str, Any]:
     """All that is ever asked of good rows."""
     dialogues = rows.dialogues
-    sizes = dialogues.sizes()
-    tokens = [estimated_tokens(size, len(roles)) for size, roles in zip(sizes, dialogues.roles, strict=True)]
+    sizes, lengths = dialogues.sizes(), dialogues.lengths()
+    tokens = estimated_tokens(sizes, lengths)
     return {
-        "roles": dialogues.roles,
+        "patterns": dialogues.patterns(),
+        "lengths": lengths.tolist(),
         "digests": dialogues.digests(),
-        "sizes": sizes,
-        "characters": dialogues.characters(),
+        "sizes": sizes.tolist(),
+        "characters": dialogues.characters().tolist(),
         "answers": list(dialogues.answers()),
         "each": list(dialogues.each()),
         "columns": list(rows.columns),
