@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-_BATCH_BYTES = 4 * 2**20
+_BATCH_BYTES = 2**20  # a call of Arrow takes as long as a few texts, and more than this leaves the processor's cache
 _MOST_ROWS = 4096
-_PIECE_BYTES = 2**20  # that are looked at as columns: a call of Arrow takes as long as a few texts
+_PIECE_BYTES = 2 * _BATCH_BYTES  # that are looked at as columns: a batch of the usual size is one piece
 _BUFFER = 2 * 2**20  # holds the dictionary of a page of a megabyte, so that it is not read twice
 _MAGIC = b"PAR1"
 
