@@ -12,4 +12,5 @@ TOKEN_ESTIMATE = "UTF-8 bytes / 4, and about 4 for each turn"
 
 def estimated_tokens[Count: (int, NDArray[Any])](size: Count, turns: Count) -> Count:
     """Estimate the tokens of a dialogue of so many bytes, or of each of many; see TOKEN_ESTIMATE."""
-    return size // 4 + 4 * turns
+    tokens: Count = size // 4 + 4 * turns
+    return tokens

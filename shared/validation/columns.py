@@ -240,19 +240,21 @@ class DialogueColumns:
 
     def lengths(self) -> NDArray[Any]:
         """The turns of each."""
-        return self.bounds[1:] - self.bounds[:-1]
+        lengths: NDArray[Any] = self.bounds[1:] - self.bounds[:-1]
+        return lengths
 
     def sizes(self) -> NDArray[Any]:
         """The bytes of each text."""
         ends = _memory(self._joined)[1]
-        return ends[1:] - ends[:-1]
+        sizes: NDArray[Any] = ends[1:] - ends[:-1]
+        return sizes
 
     def characters(self) -> NDArray[Any]:
         """The characters of each one's contents."""
         import numpy
 
         data, ends = _memory(self._joined)
-        counts = self.sizes() + 1 - self.lengths()
+        counts: NDArray[Any] = self.sizes() + 1 - self.lengths()
         # Most texts are ASCII: one pass shows which are not.
         for at in numpy.flatnonzero(numpy.minimum.reduceat(data.view(numpy.int8), ends[:-1]) < 0).tolist():
             text = data[ends[at] : ends[at + 1]].tobytes()

@@ -124,7 +124,8 @@ class DialogueBatch(NamedTuple):
 
     def characters(self) -> NDArray[Any]:
         """The characters of each one's contents."""
-        return _lengths_of(self.texts) + 1 - self.lengths()
+        counts: NDArray[Any] = _lengths_of(self.texts) + 1 - self.lengths()
+        return counts
 
     def answers(self) -> Iterator[str]:
         """The last content of each."""
