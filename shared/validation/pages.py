@@ -8,12 +8,12 @@ called.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
 from shared.validation.policy import Policy
+from shared.validation.repeats import Levels, longest_text, most_often
 from shared.validation.rows import FileRefused, check_expansion
 from shared.validation.sources import ReadOnlyFile, WatchedFile
 from shared.validation.thrift import Compact
@@ -25,21 +25,19 @@ VALUE_BYTES = 8
 """What even a null takes in memory."""
 _PAGE_BYTES = 1 << 14  # what even an empty page costs, in time
 _HEAD = 1 << 16  # bytes in which the head of a page ends
-_SMALL = 1 << 10  # bytes of a dictionary that is not looked into: no text in it is longer
 _MOST_AT_ONCE = 128 * 2**20
 _DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
-_DICTIONARY_CODED, _DELTA_BYTE_ARRAY = (2, 8), 7
+_DICTIONARY_CODED, _DELTA_BYTE_ARRAY, _RUNS = (2, 8), 7, 3
 _PLAIN_HEADS = {_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}
 _WANTED = {
     1: None,  # kind of page
     2: None,  # size after decompression
     3: None,  # size as stored
-    5: {1: None, 2: None},  # data page: values, encoding
+    5: {1: None, 2: None, 3: None, 4: None},  # data page: values, encoding, encodings of the levels
     7: {1: None},  # dictionary page: values
-    8: {1: None, 4: None},  # data page of version 2: values, encoding
-}
+    8: {1: None, 4: None, 5: None, 6: None, 7: None},  # data page of version 2: values, encoding, bytes of the levels,
+}  # whether it is compressed
 _ENCODINGS = {_DATA_PAGE: 2, _DATA_PAGE_V2: 4}
-_LENGTH = struct.Struct("<I")
 
 
 class MustStayShared(Exception):
@@ -63,8 +61,12 @@ class _Column:
     has_texts: bool
     is_shared: bool
     """Whether texts of its dictionary stay one in memory."""
-    longest: int = 0
-    """Of the texts of its dictionary."""
+    levels: int = 0
+    """Whether its values may be null, and whether they are in lists: that many kinds of levels are in each page."""
+    dictionary: _Page | None = None
+    dictionary_at: int = 0
+    longest: int | None = None
+    """Of the texts of its dictionary, if it was looked into."""
     repeated: int = 0
     """Bytes that the values may come to that repeat an earlier text."""
 
@@ -78,6 +80,16 @@ class _Page:
     stored: int
     values: int
     encoding: int
+    levels: int | None
+    """Bytes of levels that are not compressed, in a page of version 2."""
+    is_compressed: bool
+    is_understood: bool
+    """Whether it is known where its values start."""
+
+    @property
+    def is_dictionary(self) -> bool:
+        """Whether it has the texts that the other pages point to."""
+        return self.kind == _DICTIONARY_PAGE
 
 
 class PageWatch(ReadOnlyFile):
@@ -111,6 +123,7 @@ class PageWatch(ReadOnlyFile):
                     width=max(VALUE_BYTES, leaf.length or 0),
                     has_texts=column.physical_type == "BYTE_ARRAY",
                     is_shared=column.path_in_schema in shared,
+                    levels=(leaf.max_repetition_level > 0) + (leaf.max_definition_level > 0),
                 )
             )
         self._size_before = self._size_given = self._size
@@ -147,19 +160,40 @@ class PageWatch(ReadOnlyFile):
                 self._look_for_repeats(column, page, memoryview(data)[body - start : body - start + page.stored], body)
 
     def _look_for_repeats(self, column: _Column, page: _Page, body: bytes | memoryview, at: int) -> None:
-        if page.kind != _DICTIONARY_PAGE:
-            _count_repeats(column, page)
-            return
-        column.longest = page.size
-        if page.size > _SMALL and not column.is_shared:
+        """Raise if the values of the pages up to this one could repeat texts to more than may be in memory."""
+        if page.is_dictionary:
+            column.dictionary, column.dictionary_at, column.longest = page, at, None
+        elif page.encoding in _DICTIONARY_CODED and not column.is_shared and column.dictionary:
+            column.repeated += self._comes_to(column, column.dictionary, page, body, at)
+            if column.repeated > _MOST_AT_ONCE:
+                raise MustStayShared(column.path)
+        elif page.encoding == _DELTA_BYTE_ARRAY:  # a value repeats the start of the one before
+            column.repeated += page.values * page.size
+            if column.repeated > _MOST_AT_ONCE:
+                found = f"up to {column.repeated} bytes in column {column.path}, which is encoded as DELTA_BYTE_ARRAY"
+                raise FileRefused("file-expands", found, "another encoding, such as PLAIN")
+
+    def _comes_to(self, column: _Column, dictionary: _Page, page: _Page, body: bytes | memoryview, at: int) -> int:
+        """The bytes that the texts of a page may come to: as few as must be known, as most dictionaries are large."""
+        room = _MOST_AT_ONCE - column.repeated
+        size = page.values * dictionary.size
+        if size > room and page.is_understood:
             body = body if len(body) == page.stored else self._peek(at, page.stored)
-            column.longest = _longest_text(body, column, page)
+            codec = column.codec if page.is_compressed else "UNCOMPRESSED"
+            levels = Levels(column.levels, 0) if page.levels is None else Levels(0, page.levels)
+            size = dictionary.size * most_often(body, page.size, page.values, codec, levels)
+        if size > room:
+            if column.longest is None:
+                texts = self._peek(column.dictionary_at, dictionary.stored)
+                column.longest = longest_text(texts, dictionary.size, dictionary.values, column.codec)
+            size = min(size, page.values * column.longest)
+        return size
 
     def _head(self, data: bytes, column: _Column) -> tuple[_Page, int]:
         try:
-            return _parsed(data)
+            return head_of(data)
         except ValueError:  # it goes over the end of what was read, or is none
-            return _parsed(self._peek(column.next_head, min(_HEAD, column.end - column.next_head)))
+            return head_of(self._peek(column.next_head, min(_HEAD, column.end - column.next_head)))
 
     def _peek(self, at: int, size: int) -> bytes:
         """Bytes from elsewhere; the next read goes on where the one before ended."""
@@ -185,20 +219,8 @@ class PageWatch(ReadOnlyFile):
         """Nothing to do: the file is closed by whoever opened it."""
 
 
-def _count_repeats(column: _Column, page: _Page) -> None:
-    """Raise if the values of the pages up to this one could repeat texts to more than may be in memory."""
-    if page.encoding in _DICTIONARY_CODED and not column.is_shared:
-        column.repeated += page.values * column.longest
-        if column.repeated > _MOST_AT_ONCE:
-            raise MustStayShared(column.path)
-    elif page.encoding == _DELTA_BYTE_ARRAY:  # a value repeats the start of the one before
-        column.repeated += page.values * page.size
-        if column.repeated > _MOST_AT_ONCE:
-            found = f"up to {column.repeated} bytes in column {column.path}, which is encoded as DELTA_BYTE_ARRAY"
-            raise FileRefused("file-expands", found, "another encoding, such as PLAIN")
-
-
-def _parsed(data: bytes) -> tuple[_Page, int]:
+def head_of(data: bytes) -> tuple[_Page, int]:
+    """The head of the page that starts here, and how long it is. Raises ValueError."""
     reader = Compact(data)
     fields = reader.struct(_WANTED)
     kind = fields.get(1)
@@ -207,32 +229,17 @@ def _parsed(data: bytes) -> tuple[_Page, int]:
         raise ValueError("a page has an impossible head")
     inner = inner or {}
     encoding = inner.get(_ENCODINGS.get(kind or 0, 0), 0)
+    levels = inner.get(5, 0), inner.get(6, 0)
     found = [number for number in (kind, fields.get(2), fields.get(3), inner.get(1, 0), encoding) if _is_size(number)]
     if len(found) < 5:
         raise ValueError("a page has an impossible head")
-    return _Page(*found), reader.at
+    kind, size, stored, values, encoding = found
+    if kind == _DATA_PAGE_V2:
+        plain, is_compressed = sum(filter(_is_size, levels)), inner.get(7) is not False
+        return _Page(kind, size, stored, values, encoding, plain, is_compressed, True), reader.at
+    is_understood = (inner.get(3), inner.get(4)) == (_RUNS, _RUNS)
+    return _Page(kind, size, stored, values, encoding, None, True, is_understood), reader.at
 
 
 def _is_size(number: object) -> TypeGuard[int]:
     return isinstance(number, int) and 0 <= number < 1 << 31
-
-
-def _longest_text(body: bytes | memoryview, column: _Column, page: _Page) -> int:
-    """The longest text of a dictionary; all of it where that cannot be told."""
-    import pyarrow as pa
-
-    codec = {"LZ4_RAW": "lz4_raw", "UNCOMPRESSED": ""}.get(column.codec, column.codec.lower())
-    try:
-        plain = memoryview(pa.decompress(body, page.size, codec) if codec else body)
-    except (pa.ArrowException, OSError, ValueError):
-        return page.size
-    at, last, longest = 0, len(plain) - _LENGTH.size, 0
-    unpack = _LENGTH.unpack_from  # this loop is a sixth of what Arrow takes for the rows
-    for _ in range(page.values):
-        if at + longest > last:  # what is left has no room for a longer one
-            break
-        (length,) = unpack(plain, at)
-        if length > longest:
-            longest = length
-        at += _LENGTH.size + length
-    return longest
