@@ -6,7 +6,7 @@ is asked first, and texts stay shared (`texts`) until it is known how much they 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from shared.validation import footer, texts
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     import pyarrow  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-_BATCH_BYTES = 2**20  # a call of Arrow takes as long as a few texts, and more than this leaves the processor's cache
+_BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 4096
-_PIECE_BYTES = 2 * _BATCH_BYTES  # that are looked at as columns: a batch of the usual size is one piece
+_PIECES = (2 * _BATCH_BYTES, 2**20, READ_SIZE)
+"""Bytes that are looked at as columns: all of a batch, as a call of Arrow takes as long as many texts, or fewer."""
 _BUFFER = 2 * 2**20  # holds the dictionary of a page of a megabyte, so that it is not read twice
 _MAGIC = b"PAR1"
 
@@ -77,17 +78,34 @@ def _rows(chunk: Chunk, file: WatchedFile, turns: TurnChecker, policy: Policy, m
             repeated = texts.size_of(batch)
             decoded += repeated + batch.nbytes
             check_expansion(decoded, chunk.source.size, policy)
-            may_be_long = repeated > policy.max_line_bytes
-            for start, piece in _slices(batch, _PIECE_BYTES):
-                plain = None if may_be_long else plain_rows(piece, number + start, opened.extras, turns, policy)
-                if plain is not None:
-                    yield plain
-                    continue
-                for further, few in _slices(piece, READ_SIZE):
-                    is_long = may_be_long or few.nbytes > policy.max_line_bytes
-                    at = number + start + further
-                    yield from batch_rows(few, at, opened.extras, turns, policy, may_be_long=is_long)
+            if repeated > policy.max_line_bytes:
+                for start, few in _slices(batch, READ_SIZE):
+                    yield from batch_rows(few, number + start, opened.extras, turns, policy, may_be_long=True)
+            else:
+                yield from _piece_rows(batch, number, opened.extras, turns, policy)
             number += batch.num_rows
+
+
+def _piece_rows(
+    batch: pyarrow.RecordBatch,
+    number: int,
+    extras: list[str],
+    turns: TurnChecker,
+    policy: Policy,
+    sizes: Sequence[int] = _PIECES,
+) -> Iterator[Rows]:
+    """As many rows at once as are plainly good; where one stands out, those around it in smaller pieces."""
+    size, *smaller = sizes
+    for start, piece in _slices(batch, size):
+        at = number + start
+        if not smaller:
+            is_long = piece.nbytes > policy.max_line_bytes
+            yield from batch_rows(piece, at, extras, turns, policy, may_be_long=is_long)
+        elif (plain := plain_rows(piece, at, extras, turns, policy)) is not None:
+            yield plain
+        else:
+            left = [few for few in smaller if few < piece.nbytes] or smaller[-1:]
+            yield from _piece_rows(piece, at, extras, turns, policy, left)
 
 
 class _Opened:
