@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.checking import stored
+from benchmarks.checking import decoding, stored
 from benchmarks.checking.contenders import CONTENDERS, PEERS
 from benchmarks.checking.rows import BAD, generate, spoil
 
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=100, help="of JSONL")
     parser.add_argument("--rounds", type=int, default=3)
-    sections = ("jsonl", "parquet", "bad", "stored", "parts")
+    sections = ("jsonl", "parquet", "decoding", "bad", "stored", "parts")
     parser.add_argument("--only", choices=sections, action="append", help="some of the sections")
     options = parser.parse_args()
     wanted = options.only or sections
@@ -117,6 +117,8 @@ def main() -> None:
         for kind, path in files.items():
             if kind in wanted:
                 compare(path, options.rounds)
+        if "decoding" in wanted:
+            decoding.compare(files["parquet"], options.rounds)
         if "bad" in wanted:
             compare_bad(files["jsonl"], options.rounds)
         if "stored" in wanted:

@@ -26,21 +26,30 @@ class DigestEntries:
     """Hashes with the row's number and its byte offset (six bytes each), as they come."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._digests: list[bytes] = []
+        self._rows: list[int] = []
+        self._offsets: list[int] = []
         self._entries = bytearray()
 
     def extend(self, digests: Iterable[bytes], rows: Iterable[int], offsets: Iterable[int | None]) -> None:
         """Remember rows."""
-        self._pieces += [
-            digest + (row << 48 | (_NO_OFFSET if offset is None else offset)).to_bytes(12)
-            for digest, row, offset in zip(digests, rows, offsets, strict=True)
-        ]
-        if len(self._pieces) >= _PIECES:
+        self._digests += digests
+        self._rows += rows
+        self._offsets += [_NO_OFFSET if offset is None else offset for offset in offsets]
+        if len(self._digests) >= _PIECES:
             self._close()
 
     def _close(self) -> None:
-        self._entries += b"".join(self._pieces)
-        self._pieces = []
+        import numpy
+
+        fields = [("digest", f"V{WIDTH}"), ("row", ">u8"), ("offset", ">u4")]  # of the row and offset, six bytes each
+        entries = numpy.empty(len(self._digests), fields)
+        rows, offsets = numpy.array(self._rows, numpy.uint64), numpy.array(self._offsets, numpy.uint64)
+        entries["digest"] = numpy.frombuffer(b"".join(self._digests), f"V{WIDTH}")
+        entries["row"] = rows << 16 | offsets >> 32
+        entries["offset"] = offsets & 0xFFFFFFFF
+        self._entries += entries.tobytes()
+        self._digests, self._rows, self._offsets = [], [], []
 
     def packed(self) -> bytes:
         """All of them, sorted, end to end."""
