@@ -200,8 +200,9 @@ class _Inspection:
 
     def _remember(self, batch: RowBatch, numbers: Sequence[int]) -> None:
         """What the fold compares with other rows."""
-        kept = [at for at, identity in enumerate(batch.prompt_ids) if _tells_rows_apart(identity)]
-        names = [str(batch.prompt_ids[at]).encode("utf-8", "surrogatepass") for at in kept]
+        identities = list(batch.prompt_ids)
+        kept = [at for at, identity in enumerate(identities) if _tells_rows_apart(identity)]
+        names = [str(identities[at]).encode("utf-8", "surrogatepass") for at in kept]
         places = [numbers[at] for at in kept], [batch.offsets[at] for at in kept]
         self._prompts.extend(list(map(xxhash.xxh3_128_digest, names)), *places)
         result = self._result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,7 +143,7 @@ def _told(found: Rows) -> list[dict[str, Any] | None]:
     batch = found.as_batch() if isinstance(found, CheckedRow) else found
     assert isinstance(batch, RowBatch)
     remarks: dict[int, list[Any]] = {}
-    for at, remark in meaning.remarks(batch.dialogues, batch.prompts, [9] * len(batch), POLICY):
+    for at, remark in meaning.remarks(batch.dialogues, batch.prompts, numpy.full(len(batch), 9), POLICY):
         remarks.setdefault(at, []).append(remark)
     return [
         {
