@@ -2,7 +2,7 @@
 
 Hashes are XXH3: meant to find equal rows, not to withstand forgery. A chunk keeps its own, sorted, in one piece of
 memory; the fold walks through all chunks in step, a slice of the hash space at a time, in arrays: a row becomes a
-Python object only if it is there several times.
+Python object only if it is named in a report.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 WIDTH = 16
@@ -82,6 +81,19 @@ class RowSet:
         """Take a row."""
         self._bits[row >> 3] |= 1 << (row & 7)
 
+    def add_all(self, rows: Array) -> None:
+        """Take many rows, given as an array of numbers."""
+        import numpy
+
+        bits = (1 << (rows & 7)).astype(numpy.uint8)
+        numpy.bitwise_or.at(numpy.frombuffer(self._bits, numpy.uint8), rows >> 3, bits)
+
+    def holds(self, rows: Array) -> Array:
+        """Which rows of an array of numbers are in the set."""
+        import numpy
+
+        return (numpy.frombuffer(self._bits, numpy.uint8)[rows >> 3] >> (rows & 7) & 1).astype(bool)
+
     def __contains__(self, row: object) -> bool:
         return isinstance(row, int) and bool(self._bits[row >> 3] & 1 << (row & 7))
 
@@ -134,8 +146,57 @@ class RepeatedRow(NamedTuple):
     first: RowRef
 
 
-def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[RepeatedRow]:
-    """Every row whose hash is also in an earlier chunk, or earlier in its own; in no particular order.
+class Places:
+    """Where rows are, in arrays: millions of them cost what is in an entry, and no Python object."""
+
+    def __init__(self, chunks: Array, places: Array) -> None:
+        import numpy
+
+        self.chunks = chunks
+        self._bytes = numpy.ascontiguousarray(places).view(numpy.uint8).reshape(len(places), ENTRY - WIDTH)
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    @property
+    def rows(self) -> Array:
+        """The number of each row in its chunk."""
+        import numpy
+
+        wide = numpy.zeros((len(self), 8), numpy.uint8)
+        wide[:, 2:] = self._bytes[:, :6]
+        return wide.view(">u8")[:, 0].astype(numpy.int64)
+
+    def __getitem__(self, at: int) -> RowRef:
+        one = self._bytes[at].tobytes()
+        offset = int.from_bytes(one[6:])
+        return RowRef(int(self.chunks[at]), int.from_bytes(one[:6]), None if offset == _NO_OFFSET else offset)
+
+    def where(self, wanted: Array) -> Places:
+        """Those of which an array says so."""
+        return Places(self.chunks[wanted], self._bytes[wanted])
+
+
+class RepeatedRows(NamedTuple):
+    """Rows that were seen before, many at a time: where each is, and where it was first."""
+
+    again: Places
+    first: Places
+
+    def where(self, wanted: Array) -> RepeatedRows:
+        """Those of which an array says so."""
+        return RepeatedRows(self.again.where(wanted), self.first.where(wanted))
+
+    def first_in_order(self, most: int) -> list[RepeatedRow]:
+        """So many of those that come first in reading order; all of them if that is 0."""
+        import numpy
+
+        order = numpy.lexsort((self.again.rows, self.again.chunks))[: most or None]
+        return [RepeatedRow(self.again[at], self.first[at]) for at in order.tolist()]
+
+
+def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = None) -> Iterator[RepeatedRows]:
+    """Every row whose hash is also in an earlier chunk, or earlier in its own; in no particular order, many at a time.
 
     Rows in `but` (by chunk) count for nothing.
     """
@@ -150,14 +211,32 @@ def find_repeated(packed: Sequence[bytes], but: Mapping[int, RowSet] | None = No
         several = numpy.zeros(len(order), bool)
         several[1:] |= same
         several[:-1] |= same
-        rows = [
-            (chunk, entry.tobytes())
-            for chunk, entry in zip(chunks[order[several]].tolist(), entries[order[several]], strict=True)
-        ]
-        rows.sort(key=lambda row: (row[1][:WIDTH], row[0], row[1]))
-        for _, again in groupby(rows, key=lambda row: row[1][:WIDTH]):
-            places = [at for at in map(_at, again) if not (but and at.chunk in but and at.row in but[at.chunk])]
-            yield from (RepeatedRow(at, places[0]) for at in places[1:])
+        # Entries come chunk by chunk, sorted in each: what is stable keeps equal rows in reading order.
+        at = numpy.sort(order[several])
+        del order, digests, same, several
+        if but:
+            at = at[~_are_in(but, Places(chunks[at], entries["place"][at]))]
+        at = at[numpy.argsort(entries["digest"][at], kind="stable")]
+        digests = entries["digest"][at]
+        is_first = numpy.ones(len(at), bool)
+        is_first[1:] = digests[1:] != digests[:-1]
+        first = at[numpy.maximum.accumulate(numpy.where(is_first, numpy.arange(len(at)), 0))][~is_first]
+        again = at[~is_first]
+        for start in range(0, len(again), _SLICE):
+            pair = again[start : start + _SLICE], first[start : start + _SLICE]
+            yield RepeatedRows(*(Places(chunks[one], entries["place"][one]) for one in pair))
+
+
+def _are_in(sets: Mapping[int, RowSet], places: Places) -> Array:
+    """Which of these places are in the set of their chunk."""
+    import numpy
+
+    found, rows = numpy.zeros(len(places), bool), places.rows
+    for chunk in numpy.unique(places.chunks).tolist():
+        if chunk in sets:
+            own = places.chunks == chunk
+            found[own] = sets[chunk].holds(rows[own])
+    return found
 
 
 def distinct(packed: Sequence[bytes], known: Sequence[bytes] = ()) -> Iterator[bytes]:
@@ -203,12 +282,6 @@ def content_digest(groups: Iterable[tuple[str, Iterable[bytes]]]) -> str:
     return whole.hexdigest()
 
 
-def _at(row: tuple[int, bytes]) -> RowRef:
-    chunk, entry = row
-    offset = int.from_bytes(entry[WIDTH + 6 :])
-    return RowRef(chunk, int.from_bytes(entry[WIDTH : WIDTH + 6]), None if offset == _NO_OFFSET else offset)
-
-
 def _entries(data: bytes) -> Array:
     import numpy
 
@@ -228,7 +301,7 @@ def _slices(packed: Sequence[bytes]) -> Iterator[tuple[Array, Array]]:
     for bound in [*bounds, None]:
         ends = [_end(data, start, bound) for data, start in zip(packed, starts, strict=True)]
         pieces = [chunk[start:end] for chunk, start, end in zip(chunks, starts, ends, strict=True)]
-        yield numpy.repeat(numpy.arange(len(packed)), [*map(len, pieces)]), numpy.concatenate(pieces)
+        yield numpy.repeat(numpy.arange(len(packed), dtype=numpy.int32), [*map(len, pieces)]), numpy.concatenate(pieces)
         starts = ends
 
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from shared.chatdata.formats import printable
 from shared.chatdata.splits import Split
 from shared.validation.chunks import ChunkLocation
-from shared.validation.digests import RepeatedRow, RowSet, content_digest, digests_of, distinct, find_repeated
+from shared.validation.digests import (
+    RepeatedRow,
+    RepeatedRows,
+    RowSet,
+    content_digest,
+    digests_of,
+    distinct,
+    find_repeated,
+)
 from shared.validation.measures import Measures
 from shared.validation.policy import Policy
 from shared.validation.report import Finding, Location, ValidationReport
@@ -145,20 +154,32 @@ class Fold:
                 self.add("mixed-columns", odd, "the columns of the first file", file.source)
 
     def _find_repeated_rows(self) -> None:
-        ordered = self._ordered
         first = {rule: _Firsts(self._policy.places) for rule in ("duplicate-row", "leaked-row")}
-        for found in find_repeated([result.digests for result in ordered.results]):
-            chunk = found.again.chunk
-            if chunk not in self.repeats:
-                self.repeats[chunk] = RowSet(ordered.results[chunk].lines)
-            self.repeats[chunk].add(found.again.row)
-            if chunk != found.first.chunk:
-                self.repeat_others.add(chunk)
-            self._repeats_of[ordered.split(chunk)] += 1
-            leaked = ordered.split(chunk) != ordered.split(found.first.chunk)
-            first["leaked-row" if leaked else "duplicate-row"].add(found)
+        for found in find_repeated([result.digests for result in self._ordered.results]):
+            self._leave_out(found)
+            leaked = self._are_leaked(found)
+            first["leaked-row"].add(found.where(leaked))
+            first["duplicate-row"].add(found.where(~leaked))
         for rule, firsts in first.items():
             self._count_same(rule, firsts, None, "same as", "each dialogue once")
+
+    def _leave_out(self, found: RepeatedRows) -> None:
+        """Remembers which rows of which chunks were seen before."""
+        ordered, again, rows = self._ordered, found.again.chunks, found.again.rows
+        for chunk in sorted(set(again.tolist())):
+            own = again == chunk
+            self.repeats.setdefault(chunk, RowSet(ordered.results[chunk].lines)).add_all(rows[own])
+            if (found.first.chunks[own] != chunk).any():
+                self.repeat_others.add(chunk)
+            self._repeats_of[ordered.split(chunk)] += int(own.sum())
+
+    def _are_leaked(self, found: RepeatedRows) -> Any:
+        """An array: which of them are of another split than the first of their kind."""
+        import numpy
+
+        splits = [self._ordered.split(chunk) for chunk in range(len(self._ordered.results))]
+        number = numpy.array([_READING_ORDER.index(split) for split in splits], numpy.int8)
+        return number[found.again.chunks] != number[found.first.chunks]
 
     def _find_repeated_prompts(self) -> None:
         """The same id on different dialogues; a repeated dialogue has been told already."""
@@ -245,9 +266,9 @@ class _Firsts:
         self._limit, self._kept = limit, list[RepeatedRow]()
         self.count = 0
 
-    def add(self, found: RepeatedRow) -> None:
-        self.count += 1
-        self._kept.append(found)
+    def add(self, found: RepeatedRows) -> None:
+        self.count += len(found.again)
+        self._kept += found.first_in_order(self._limit)
         if self._limit and len(self._kept) > 8 * self._limit:
             self._kept = self.kept()
 
