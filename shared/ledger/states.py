@@ -242,6 +242,8 @@ DATASET = LifeCycle(
 
 # --- groups of states: each is told here alone ---------------------------------------------------------------------
 
+# Snapshots whose rows are checked, or are to be.
+UNCHECKED = frozenset({_S.RECEIVED, _S.VALIDATING})
 # Snapshots of which nothing more becomes by itself.
 ENDED = frozenset(
     {

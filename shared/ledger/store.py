@@ -25,7 +25,7 @@ from shared.ledger.listed import ListedDataset, ListedRow, blob_name, key_of, me
 from shared.ledger.outbox import MOST_IN_ROW
 from shared.ledger.record import UNREADABLE
 from shared.ledger.rows import Dataset, HistoryEntry, Snapshot
-from shared.ledger.states import SnapshotState
+from shared.ledger.states import UNCHECKED, SnapshotState
 from shared.ledger.storage import BlobStore
 from shared.ledger.uptime import Machines
 from shared.ledger.waiting import Reminders
@@ -212,10 +212,12 @@ class Ledger:
         newest = self._newest_registered(row.dataset) if SnapshotState.REGISTERED in states else ""
         if newest > row.id and counts(newest):
             return newest
-        found = [kept for kept in self.cards.list(row.dataset) if kept.snapshot > row.id and kept.card]
+        found = [kept for kept in self.cards.list(row.dataset) if kept.snapshot > row.id]
+        # The newest that its card says is unchecked may just have become more: the row is written first.
+        unsure = next((kept for kept in reversed(found) if kept.card is None or kept.card.state in UNCHECKED), None)
         for kept in reversed(found):
-            in_states = kept.card and kept.card.state in states and self._is_in(kept.key, states, moves)
-            if in_states and counts(kept.snapshot):
+            may_be = kept is unsure or (kept.card and kept.card.state in states)
+            if may_be and self._is_in(kept.key, states, moves) and counts(kept.snapshot):
                 return kept.snapshot
         return ""
 

@@ -25,7 +25,7 @@ from shared.errors import (
 from shared.ledger.claims import claim_name
 from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
-from shared.ledger.states import SnapshotState
+from shared.ledger.states import UNCHECKED, SnapshotState
 from shared.ledger.waiting import LONGEST_PAUSE
 from shared.snapshots import erasing
 from shared.snapshots.blob_staging import BlobStaging
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from shared.ledger.fence import HeldLease
     from shared.runtime import Services
 
-_BEING_CHECKED = (SnapshotState.RECEIVED, SnapshotState.VALIDATING)
 # Who waits for a newer snapshot is told of its verdict. It asks by itself after so long (s), and then after twice as
 # long, only because whoever was to tell it may have been cut off.
 _ASK_AGAIN = 60.0
@@ -108,18 +107,20 @@ class Validate:
         if Check.SUPERSEDED in row.overrides:
             return ""
         ledger = self.services.ledger
+        # In this order: one that is accepted between the two questions is found by the second.
+        first = ledger.newer(row, UNCHECKED, moves=True, surely=True)
         if newer := ledger.newer(row, NEWER_WINS, surely=True):
             return newer
-        if first := ledger.newer(row, _BEING_CHECKED, moves=True, surely=True):
+        if first:
             waited = self.services.clock() - row.since
             raise NotReady(f"{first} is newer and is checked first", max(_ASK_AGAIN, min(waited, LONGEST_PAUSE)))
         return ""
 
     def _telling_older(self, row: Snapshot, result: StepResult) -> StepResult:
         """The result; those that may wait for it are to be told: all if it is accepted, else the next in line."""
-        if result.state in _BEING_CHECKED:
+        if result.state in UNCHECKED:
             return result
-        waiting = self.services.ledger.older(row, _BEING_CHECKED)
+        waiting = self.services.ledger.older(row, UNCHECKED)
         next_in_line = waiting if result.state == SnapshotState.VALIDATED else waiting[-1:]
         return replace(result, then=(*result.then, *map(Announcement, next_in_line)))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import LeaseHeld
+from shared.errors import LeaseHeld, ServiceBusy
 from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
 from shared.operations import actions, whole_ledger
@@ -266,3 +266,34 @@ def test_a_job_is_canceled_only_under_a_lease_that_is_still_held() -> None:
     with fence.under(Lost()), pytest.raises(LeaseHeld):
         world.workspace.jobs.cancel(job)
     assert not world.workspace.jobs.canceled
+
+
+# --- of two snapshots of one dataset ---
+
+
+def _two() -> tuple[World, str]:
+    """Two uploads of a dataset, each an event; and the id of the newer snapshot once both are recorded."""
+    world = _world()
+    world.clock.now += 5
+    world.drop(f"{NAME}/newer.jsonl", dialogues(60, "newer"))
+    for path in world.events:
+        intake.receive(world.services, path)
+    world.events.clear()
+    return world, max(row["id"] for row in world.snapshots())
+
+
+def test_an_older_snapshot_is_not_trained_because_the_newer_ones_card_could_not_be_written() -> None:
+    world, newer = _two()
+    put = world.storage.put
+
+    def refuse_verdict(container: str, name: str, data: bytes, metadata: Any = None) -> str:
+        if name.startswith("open/") and newer in name and '"VALIDATING"' not in metadata["card"]:
+            raise ServiceBusy("503")
+        return put(container, name, data, metadata)
+
+    world.storage.put = refuse_verdict  # type: ignore[method-assign]
+    world.run(until=280)
+    world.storage.put = put  # type: ignore[method-assign]
+    world.run()
+    assert len(world.workspace.jobs.submitted) == 1
+    assert world.states()[newer] == "LIVE"
