@@ -30,7 +30,8 @@ class LeaseRecord:
 
     def __init__(self, file: int, path: Path) -> None:
         self._file, self._path = file, path
-        self.left = os.pread(file, 64, 0).decode("ascii", "replace")
+        left = os.pread(file, 64, 0).decode("ascii", "replace")
+        self.left = left if left.isascii() and left.isprintable() else ""
         """The id under which a process that was lost held the lease, or may have; else nothing."""
 
     def note(self, lease_id: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from shared.azure.storage.connection import ONCE
 from shared.azure.storage.lease_records import LeaseRecord, record_of
 from shared.azure.storage.translation import code_of, translated
-from shared.errors import AzureRefused, LeaseHeld, LedgerConflict, NotFound, ServiceBusy
+from shared.errors import LeaseHeld, LedgerConflict, NotFound, PipelineError, ServiceBusy
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, BlobLeaseClient
@@ -31,9 +31,12 @@ class Lease:
     fails is made again soon, as long as the lease lasts.
     """
 
-    def __init__(self, renew: Callable[[], object], release: Callable[[], object], seconds: float) -> None:
+    def __init__(
+        self, renew: Callable[[], object], release: Callable[[], object], seconds: float, asked: float | None = None
+    ) -> None:
+        """`asked`: when it was asked for, by the monotonic clock; it may have begun to run then."""
         self._renew, self._release, self._seconds = renew, release, seconds
-        self._until = time.monotonic() + seconds
+        self._until = (time.monotonic() if asked is None else asked) + seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
@@ -68,6 +71,7 @@ def take(lock: BlobClient, make: Callable[[], object], take_over: bool) -> Lease
     `take_over`: also at once from a process of this machine that was killed while it held the lease, if that process
     said so, too.
     """
+    asked = time.monotonic()
     record = record_of(lock.url) if take_over else None
     # Under an id of its own: sent twice because the first answer was lost, it is the same lease.
     own = str(uuid.uuid4())
@@ -80,7 +84,7 @@ def take(lock: BlobClient, make: Callable[[], object], take_over: bool) -> Lease
         if record:
             record.give_back()
         raise
-    return Lease(lambda: held.renew(**ONCE), lambda: _given_back(held, record), LEASE_SECONDS)
+    return Lease(lambda: held.renew(**ONCE), lambda: _given_back(held, record), LEASE_SECONDS, asked)
 
 
 def _acquired(lock: BlobClient, own: str, make: Callable[[], object]) -> BlobLeaseClient:
@@ -108,8 +112,8 @@ def _taken_over(lock: BlobClient, left: str, own: str) -> BlobLeaseClient | None
     from azure.storage.blob import BlobLeaseClient
 
     held = BlobLeaseClient(lock, lease_id=left)
-    refused = (AzureRefused, LedgerConflict, NotFound, ServiceBusy)  # the record may be cut off as well
-    with contextlib.suppress(*refused), translated(f"locks/{lock.blob_name}"):
+    # Whatever is wrong, it is for who takes the lease as usual to say.
+    with contextlib.suppress(PipelineError), translated(f"locks/{lock.blob_name}"):
         held.change(own)
         held.renew()
         return held

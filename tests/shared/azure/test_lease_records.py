@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
-from shared.azure.storage import lease_records
+from shared.azure.storage import lease_records, leases
 from shared.azure.storage.lease_records import record_of
+from shared.errors import LeaseHeld
 
 LEASE = "https://account.blob.core.windows.net/locks/support-bot%230"
 _HOLDS = (
@@ -62,6 +68,68 @@ def test_a_lease_that_was_given_back_leaves_nothing() -> None:
         assert not record.left
         record.note(f"id {number}")
         record.give_back()
+
+
+@pytest.mark.parametrize("left", [b"\0" * 36, b"\xff" * 36, b"id\r\nx-ms-lease-action: break"])
+def test_a_record_that_holds_no_id_says_nothing(disk: Path, left: bytes) -> None:
+    record = record_of(LEASE)
+    assert record
+    (path,) = [path for path in disk.rglob("*") if path.is_file()]
+    os.close(record._file)
+    path.write_bytes(left)
+    again = record_of(LEASE)
+    assert again
+    assert not again.left
+    again.give_back()
+
+
+def test_a_lease_runs_from_when_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was stopped between the request and its answer may find that somebody else has had the lease since."""
+    clock = SimpleNamespace(now=100.0)
+
+    class Lock:
+        url = blob_name = "locks/support-bot"
+
+        def acquire_lease(self, **_: object) -> SimpleNamespace:
+            clock.now += self.takes
+            return SimpleNamespace(renew=lambda **_: None, release=lambda **_: None)
+
+        def __init__(self, takes: float) -> None:
+            self.takes = takes
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for takes, is_held in ((1, True), (60, False)):
+        lock: Any = Lock(takes)
+        lease = leases.take(lock, lambda: None, take_over=False)
+        with nullcontext() if is_held else pytest.raises(LeaseHeld):
+            lease.check()
+        lease.release()
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 412, 500, 503])
+def test_a_lease_that_cannot_be_taken_over_is_asked_for_as_any(status: int) -> None:
+    """Whatever storage says of the id that a lost process left, which may be none that it ever gave."""
+    lost = record_of(LEASE)
+    assert lost
+    lost.note("no id at all")
+    os.close(lost._file)
+    taken = []
+
+    class Lock:
+        url, blob_name = LEASE, "support-bot#0"
+
+        def acquire_lease(self, lease_id: str, **_: object) -> SimpleNamespace:
+            taken.append(lease_id)
+            return SimpleNamespace(renew=lambda **_: None, release=lambda **_: None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise HttpResponseError(response=SimpleNamespace(status_code=status, headers={}, reason=""))
+
+    lock: Any = Lock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("azure.storage.blob.BlobLeaseClient", lambda *_, **__: SimpleNamespace(change=refuse))
+        leases.take(lock, lambda: None, take_over=True).release()
+    assert len(taken) == 1
 
 
 def test_a_record_that_was_deleted_while_it_is_held_says_nothing(disk: Path) -> None:
