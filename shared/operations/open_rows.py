@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import weakref
 from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 _ARRIVES_WITHIN = 3600.0
 # For so long (s) after a release ended each sweep looks whether its snapshot tells it; later the nightly round does.
 _LATELY = 3600.0
+# Since when each dataset is as it was when all its snapshots told how their releases ended, by the ledger of a process.
+_TELL_ALL: weakref.WeakKeyDictionary[Any, dict[str, float]] = weakref.WeakKeyDictionary()
 # So many rows of an older version are brought up to date in one sweep.
 _UPDATED_AT_ONCE = 100
 # So many messages of other kinds (hints, parts of files) are in a queue that is not behind.
@@ -135,15 +138,18 @@ def poll_datasets(
 
 def tell_outcomes(
     services: Services, datasets: Iterable[ListedDataset], damaged: MutableMapping[str, str]
-) -> Iterator[str]:
+) -> list[str]:
     """Has snapshots tell how their releases ended of late, should their datasets have been cut off before.
 
-    Gives the datasets, and collects in `damaged` what is wrong with blobs that cannot be read.
+    Once for each change of a dataset, as long as this process lives. Gives the datasets, and collects in `damaged` what
+    is wrong with blobs that cannot be read.
     """
-    since = services.clock() - _LATELY
-    changed = [found.name for found in datasets if found.since >= since and not found.damage]
+    since, known = services.clock() - _LATELY, _TELL_ALL.get(services.ledger, {})
+    lately = {found.name: found.since for found in datasets if found.since >= since and not found.damage}
     tell = partial(outcomes.tell_again, services, wanted=lambda _, outcome: outcome.at >= since)
-    return for_each(changed, tell, damaged)
+    done = list(for_each([name for name, at in lately.items() if known.get(name) != at], tell, damaged))
+    _TELL_ALL[services.ledger] = {name: at for name, at in lately.items() if name in done or known.get(name) == at}
+    return done
 
 
 def remake_lost(services: Services, datasets: Iterable[ListedDataset], ended: EndedSnapshots) -> Iterator[str]:

@@ -14,6 +14,7 @@ from shared.ledger.states import ReleaseState
 from shared.operations import costs, open_rows, orphans, whole_ledger
 from shared.releases import outcomes
 from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_trained_snapshot
+from tests.counted_storage import CountedStorage
 from tests.fakes import START, World
 
 OTHER = NEWER.replace(DATASET, "zz-bot")
@@ -73,6 +74,25 @@ def test_a_damaged_snapshot_keeps_no_other_from_telling_how_its_release_ended() 
     assert _told(world, NEWER) == _outcome()
 
 
+def test_a_sweep_asks_once_whether_snapshots_tell_how_their_releases_ended() -> None:
+    world = World()
+    for number in range(20):
+        name, snapshot = f"bot-{number:02}", SNAPSHOT.replace(DATASET, f"bot-{number:02}")
+        world.services.ledger.create(a_trained_snapshot(id=snapshot, dataset=name))
+        world.services.ledger.create(a_dataset(name=name, live=None, outcomes={snapshot: _outcome()}))
+    counted: Any = CountedStorage(world.storage)
+    services = dataclasses.replace(world.services, storage=counted)
+    listed = services.ledger.datasets()
+    assert len(open_rows.tell_outcomes(services, listed, {})) == 20
+    counted.reset()
+    assert open_rows.tell_outcomes(services, listed, {}) == []
+    assert counted.requests == {}
+    world.clock.now += 1
+    ledger = world.services.ledger
+    ledger.change("dataset/bot-07", lambda row: row.but(history=row.longer_history(row.state, "again", ledger.clock())))
+    assert open_rows.tell_outcomes(services, services.ledger.datasets(), {}) == ["bot-07"]
+
+
 def test_what_a_damaged_snapshot_cannot_be_told_stays_in_the_row_of_its_dataset(monkeypatch: Any) -> None:
     monkeypatch.setattr(outcomes, "KEPT", 1)
     world = World()
@@ -101,7 +121,7 @@ def test_a_damaged_dataset_keeps_no_other_from_being_looked_at(part: str) -> Non
             whole_ledger.look(services)
             assert ledger.read("dataset/zz-bot").row.newest_registered == OTHER
         case "outcomes":
-            list(open_rows.tell_outcomes(services, listed, damaged))
+            open_rows.tell_outcomes(services, listed, damaged)
             assert _told(world, OTHER) == _outcome()
         case "costs":
             assert [*costs.record_ended(services, listed, damaged)] == ["zz-bot"]
