@@ -20,7 +20,7 @@ from shared.errors import BadRequest, BadSnapshot, Damaged, LedgerConflict, NotA
 from shared.ledger import imports
 from shared.ledger.imports import ImportRecord, ImportRequest, ImportState
 from shared.ledger.record import Struct
-from shared.operations import paging
+from shared.operations import paging, publish
 from shared.operations.times import shown_time
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
     After the dataset here was deleted it is another one.
     """
     check(services, request)
-    now = services.clock()
-    fresh = ImportRecord(request=request, by=by, asked_at=now, since=now, poll_at=now)
-    etag = ""
     while True:
+        now = services.clock()
+        fresh = ImportRecord(request=request, by=by, asked_at=now, since=now, poll_at=now)
         try:
             known, etag = imports.read(services.storage, request.id)
         except NotFound:
@@ -82,6 +81,8 @@ def start(services: Services, request: ImportRequest, by: str) -> ImportAnswer:
         gone = services.ledger.deletions.was_deleted_since(request.dataset, known.asked_at)
         if etag and known.state != ImportState.IMPORT_FAILED and not gone:
             return ImportAnswer(known.id, str(known.state), _text(known))
+        if etag and publish.take(services, imports.message_of(known.id)):  # that the one before ended is told first
+            continue
         try:
             imports.write(services.storage, fresh, etag, services.channels)
         except LedgerConflict:

@@ -24,8 +24,8 @@ from shared import naming
 from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
 from shared.ledger import imports, notices, outbox
 from shared.ledger.outbox import Notice, SendResult
-from shared.operations import backlog, nightly
-from shared.snapshots import refusals
+from shared.operations import backlog, retention
+from shared.snapshots import erasing, refusals
 
 if TYPE_CHECKING:
     from shared.ledger.listed import ListedDataset
@@ -82,8 +82,9 @@ def empty(services: Services, untold: Iterable[str], datasets: Iterable[ListedDa
         backlog.change(services, partial(_after, services, results=results, now=services.clock()))
 
 
-def take(services: Services, key: str, grace: float = 0.0) -> None:
-    """Moves what an outbox has to the backlog, from which a sweep sends it: the row is to be deleted, or nobody came.
+def take(services: Services, key: str, grace: float = 0.0) -> bool:
+    """Moves what an outbox has to the backlog, from which a sweep sends it: the row is to be deleted or made anew, or
+    nobody came. Says whether there was anything.
 
     What is younger than `grace` (s) is left to whoever was asked to send it.
     """
@@ -91,6 +92,7 @@ def take(services: Services, key: str, grace: float = 0.0) -> None:
     if late:
         backlog.change(services, lambda known: backlog.with_added(known, late))
         _settle(services, key, frozenset((one.id, name) for one in late for name in one.to))
+    return bool(late)
 
 
 def _sent(services: Services, name: str, channel: Channel, waiting: Sequence[Notice]) -> tuple[Over, SendResult]:
@@ -260,6 +262,6 @@ def _import_ended(name: str, content: Any) -> tuple[Struct, float]:
 # What is no row and is told of: by the kind in its key the container, the folder, and what is said of its content.
 _BLOBS: dict[str, tuple[str, str, Callable[[str, Any], tuple[Struct, float]]]] = {
     "refused": ("ledger", refusals.FOLDER, _upload_refused),
-    "report": (nightly.CONTAINER, nightly.FOLDER, _nightly_reported),
+    "report": (erasing.REPORTS, retention.IDLE_REPORTS, _nightly_reported),
     "import": (imports.CONTAINER, imports.FOLDER, _import_ended),
 }

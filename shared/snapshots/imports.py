@@ -43,6 +43,7 @@ _AT_WORK, _LATER = threading.Lock(), 20.0
 MOST_TRIES = 5
 # A worker that is at a part is looked after once so much later (s), and then by each sweep; its lease is shorter.
 _LOOK_SECONDS = 60.0
+_ENDING = ".jsonl"
 # A split becomes so many files at most: a snapshot has 1000.
 MOST_PARTS = 300
 # How many rows are read between two looks at the clock and the lease.
@@ -94,7 +95,9 @@ def _under_lease(services: Services, import_id: str) -> str:
 def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease) -> str:
     """One thing, with what is recorded before and after it."""
     if record.tries >= MOST_TRIES:
-        return _end(services, record, etag, f"tried {record.tries} times: {record.waiting or 'its worker was lost'}")
+        return _end(
+            services, record, etag, lease, f"tried {record.tries} times: {record.waiting or 'its worker was lost'}"
+        )
     now = services.clock()
     begun: ImportRecord = record.but(tries=record.tries + 1, poll_at=now + _LOOK_SECONDS)
     etag = imports.write(services.storage, begun, etag, services.channels)
@@ -104,7 +107,7 @@ def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease)
     except LeaseHeld:
         raise
     except (PermanentError, BadSnapshot, ValueError) as error:
-        return _end(services, begun, etag, str(error))
+        return _end(services, begun, etag, lease, str(error))
     except Exception as error:
         if not isinstance(error, TemporaryError):
             log.exception("import %s", record.id)
@@ -124,7 +127,7 @@ def _act(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRe
     if not services.settings.may_import(record.request.source):
         raise ImportStopped(f"IMPORT_SOURCES does not name {record.request.source} any more")
     if record.state == ImportState.ASKED:
-        return _opened(services, record)
+        return _opened(services, record, lease)
     if now > record.asked_at + services.settings.import_max_minutes * 60:
         raise ImportStopped(f"it took longer than IMPORT_MAX_MINUTES={services.settings.import_max_minutes:g}")
     if record.done < record.parts:
@@ -141,18 +144,30 @@ def _recorded(services: Services, record: ImportRecord, etag: str) -> str:
     return f"{record.state}, {record.done} of {record.parts} parts"
 
 
-def _end(services: Services, record: ImportRecord, etag: str, reason: str) -> str:
+def _end(services: Services, record: ImportRecord, etag: str, lease: HeldLease, reason: str) -> str:
     """The import has failed: what it wrote is deleted, which no marker has made a snapshot."""
     log.warning("import %s of %s failed: %s", record.id, record.request.source, reason)
-    services.storage.delete_all(intake.CONTAINER, record.folder)
+    _clear(services, record, lease)
     failed = record.but(state=ImportState.IMPORT_FAILED, since=services.clock(), reason=_kept(reason), poll_at=None)
     return _recorded(services, failed, etag)
+
+
+def _clear(services: Services, record: ImportRecord, lease: HeldLease) -> None:
+    """Deletes what is in the folder of the import, but for what another worker writes there meanwhile.
+
+    Whoever was paused before it listed has lost the lease, and whoever was paused after that knows no new version.
+    Raises LeaseHeld, LedgerConflict.
+    """
+    there = list(services.storage.list(intake.CONTAINER, f"{record.folder}/"))
+    lease.check()
+    for blob in there:
+        services.storage.delete(intake.CONTAINER, blob.name, blob.etag)
 
 
 # --- the things that are done, in their order -------------------------------------------------------------------
 
 
-def _opened(services: Services, record: ImportRecord) -> ImportRecord:
+def _opened(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
     """What there is on the Hub: the commit, the splits and their parts, and how the rows of each are read."""
     wanted, hub = record.request, services.hub
     named = HubDataset(wanted.source, wanted.subset, wanted.revision)
@@ -168,7 +183,7 @@ def _opened(services: Services, record: ImportRecord) -> ImportRecord:
         splits.append(ImportedSplit(name=name, split=split, parts=min(found[name], MOST_PARTS), reading=reading))
     if not any(one.split == "train" for one in splits):
         raise ImportStopped(f"there is no split to train on, only {', '.join(found)}")
-    services.storage.delete_all(intake.CONTAINER, record.folder)  # of the same one long ago: a marker would be in it
+    _clear(services, record, lease)  # what is left of the same one long ago: a marker would be in it
     begun: ImportRecord = record.but(
         state=ImportState.IMPORTING, since=services.clock(), revision=at.revision, splits=tuple(splits)
     )
@@ -179,7 +194,7 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
     """The next part is written, if its split is not full yet; with what became of its rows."""
     wanted, (split, part) = record.request, _part(record)
     counts, room = RowCounts(), _room(record, split)
-    name, rows = f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}.jsonl", 0
+    name, rows = f"{record.folder}/{split.split}-{part:05}-of-{split.parts:05}{_ENDING}", 0
     file = BlobWriter(services.storage, intake.CONTAINER, name)
     if room is None or room > 0:
         source = HubDataset(wanted.source, wanted.subset, record.revision)
@@ -209,6 +224,10 @@ def _completed(services: Services, record: ImportRecord) -> ImportRecord:
     """The marker makes it a snapshot, which is taken in now; its event does the same."""
     if not record.written.get("train"):
         raise ImportStopped(why_none_left(record.read, record.left_out))
+    there = list(services.storage.list(intake.CONTAINER, f"{record.folder}/"))
+    gone = record.files - sum(blob.name.endswith(_ENDING) for blob in there)
+    if gone > 0:
+        raise ImportStopped(f"{gone} of its {record.files} files were deleted meanwhile: ask for it again")
     source, marker = record.request.source, f"{record.folder}/{MARKER}"
     options = {"note": f"imported from {source} at {record.revision[:12]}", **record.request.options}
     with contextlib.suppress(LedgerConflict):

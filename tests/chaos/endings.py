@@ -43,6 +43,7 @@ def broken(world: ChaosWorld) -> Iterator[str]:
     for name, row in datasets.items():
         yield from _machine_time(world, name, row)
     yield from _deleted(world, datasets)
+    yield from world.imports.broken()
     pages.snapshots(world.bare)
     for name in datasets:
         status.dataset(world.bare, name)

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
+from unittest import mock
 
 from shared.errors import PipelineError
 from shared.ledger.states import DatasetState, SnapshotState
 from shared.operations import actions, damage, sweep, whole_ledger
-from shared.snapshots import intake
+from shared.snapshots import imports, intake
 from tests.chaos import endings, moves
 from tests.chaos.dice import Dice, Script
+from tests.chaos.imported import NeverHeld
 from tests.chaos.profile import profile
 from tests.chaos.stage import Actor, Line, OddError
 from tests.chaos.world import ChaosWorld
@@ -291,6 +293,7 @@ def play(seed: int, script: Script | None = None, make: Callable[..., ChaosWorld
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        return History(seed, script, make).run()
+        with mock.patch.object(imports, "_AT_WORK", NeverHeld()):
+            return History(seed, script, make).run()
     finally:
         logging.disable(before)

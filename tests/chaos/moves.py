@@ -11,14 +11,16 @@ from shared import naming
 from shared.azure.workspace.deployments import DeploymentSpec
 from shared.errors import PipelineError
 from shared.ledger.cards import is_open
+from shared.ledger.imports import ImportRequest
 from shared.ledger.states import DatasetState, SnapshotState
-from shared.operations import actions
+from shared.operations import actions, imports
 from shared.releases import idle
 from shared.serving.calls import ChatCall
 from shared.serving.protocol import ApiError
 from shared.serving.service import ChatService
 from shared.serving.turns import ChatTurn
 from tests.chaos.contents import CONTENTS, OPTIONS, TEST_ROWS
+from tests.chaos.imported import SOURCES
 from tests.fake_process import InlineExecutor
 
 if TYPE_CHECKING:
@@ -63,6 +65,14 @@ def _folder(history: History, folder: str, content: Any) -> None:
     world.drop(f"{folder}/_SUCCESS", b"")
 
 
+def import_one(history: History) -> None:
+    """Somebody has a dataset of the Hub imported, or asks once more."""
+    dice, services = history.dice, history.world.new_process()
+    dataset = dice.pick(_NAMES[: history.profile.datasets])
+    request = ImportRequest(source=dice.pick(SOURCES), dataset=dataset, seed=dice.pick((0, 1)))
+    history.act(f"import {request.id}", lambda: imports.start(services, request, "ada"))
+
+
 def overwrite(history: History) -> None:
     """A dropped file is overwritten or deleted."""
     dice, world = history.dice, history.world
@@ -70,6 +80,7 @@ def overwrite(history: History) -> None:
     if not paths:
         return
     path = dice.pick(paths)
+    world.imports.touched.add(path)
     if dice.pick((True, False)):
         history.stage.note("somebody", f"deletes {path}")
         del world.storage.blobs["snapshots", path]
@@ -326,5 +337,5 @@ def tamper(history: History) -> None:
 
 MOVES: tuple[Callable[[History], None], ...] = (
     go_on, drop, overwrite, switch, out_of_order, repeat, lose, sweep, night, ask, question, time_passes, run_changed,
-    azure, stray, tamper, at_once, damage, age, cancel, deaf, delete, pause,
+    azure, stray, tamper, at_once, damage, age, cancel, deaf, delete, pause, import_one,
 )  # fmt: skip

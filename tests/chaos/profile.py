@@ -48,10 +48,11 @@ def profile(seed: int, moves: int) -> Profile:
     aged = random.Random(f"aged {seed}").choice((0, 0, 0.3))
     told = seed % 4 == 2
     deaf = random.Random(f"deaf {seed}").choice((0, 0.5)) if told else 0
-    own = (tamper, aged, cancel, deaf, delete, pause)
+    imported = random.Random(f"import {seed}").choice((0, 0, 0, 1))
+    own = (tamper, aged, cancel, deaf, delete, pause, imported)
     return Profile(
         fates=weights(1 - sum(fates), *fates),
-        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 7)), *own),
+        moves=weights(rate(4, 10), *(rate(0, 0.5, 1, 2) for _ in range(moves - 8)), *own),
         ends=ends(rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0.2, 0.5), rate(0, 0, 0.2), write),
         length=rng.choice((20, 40, 80, 120)),
         datasets=rng.choice((1, 1, 2)),

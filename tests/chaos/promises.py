@@ -94,6 +94,11 @@ class Promises:
             self._refused(json.loads(new.data)["path"])
             if self.world.told:
                 self.world.topic.refused(name.removeprefix("_refused/").removesuffix(".json"))
+        if container == "ledger" and name.startswith("imports/"):
+            self.world.imports.written(name, old.data if old else None, new.data)
+        if container == "snapshots" and new.etag not in self.dropped and self.world.stage.current() is not None:
+            self.dropped[new.etag] = rows_of(new.data)  # a part of an import
+            self.world.tell(f"upload {name}")
         if container == "ledger" and _is_row(name):
             kind, short = name.split("/", 1)[0].removesuffix("s"), name.rsplit("/", 1)[-1].removesuffix(".json")
             key = f"{kind}/{short}"
@@ -155,6 +160,7 @@ class Promises:
 
     def _snapshot_written(self, old: Snapshot | None, new: Snapshot) -> None:
         if old is None:
+            self.world.imports.arrived(new)
             return
         self.require(new.files == old.files, f"{new.id}: its files are not those that were pinned")
         again = (old.state, new.state) in _NEW_ATTEMPT
@@ -214,8 +220,9 @@ class Promises:
         self.require(len(names) == 1, f"attempt {attempt} of {snapshot} has more than one job: {sorted(names)}")
         self._trains_what_was_dropped(snapshot, spec)
         row = self.world.row(f"snapshot/{snapshot}")
-        dataset, actor = self.world.row(f"dataset/{row.dataset}"), self.world.stage.current()
-        paused = dataset.pause is not None and (actor is None or dataset.pause.at < actor.began_at)
+        actor = self.world.stage.current()
+        pauses = [one.pause for one in self.world.rows("dataset") if one.name == row.dataset and one.pause]
+        paused = any(actor is None or pause.at < actor.began_at for pause in pauses)
         self.require(not paused, f"{spec.name} is submitted although {row.dataset} is paused")
         self._within_limits(row, spec.name)
         content = (row.dataset, row.digest, spec.model_id, spec.component, str(sorted(row.hyperparameters.items())))

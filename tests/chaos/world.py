@@ -16,6 +16,7 @@ from shared.snapshots import intake
 from tests.chaos.azure import ChaosMetrics, ChaosScorer, ChaosStorage, ChaosWorkspace
 from tests.chaos.contents import Content
 from tests.chaos.dice import Dice
+from tests.chaos.imported import ChaosHub, Imports
 from tests.chaos.profile import Profile
 from tests.chaos.promises import Promises
 from tests.chaos.stage import Stage, Wire
@@ -30,7 +31,7 @@ def settings(max_runs: int, max_runs_per_day: int) -> Settings:
         data="fake", azure_subscription_id="s", azure_resource_group="g", azureml_workspace="w",
         min_rows=10, training_compute="serverless", gate_prompts=2, idle_hours=1, deploy_limit_minutes=20,
         rollout_stages="20,100", rollout_bake_minutes=3, rollout_wait_minutes=3, rollback_keep_hours=3,
-        orphan_grace_hours=1, look_seconds=100,
+        orphan_grace_hours=1, look_seconds=100, import_sources=("owner/*",),
         max_runs=max_runs, max_runs_per_day=max_runs_per_day,
     )  # fmt: skip
 
@@ -48,6 +49,7 @@ class ChaosWorld:
         self.promises.world = self
         self.settings = settings(profile.max_runs, profile.max_runs_per_day)
         self.topic, self.told = ChaosTopic(self), profile.told
+        self.imports = Imports(self)
         self.stage = Stage(dice, self.clock, profile.fates)
         self.storage = self.new_storage()
         self.workspace = ChaosWorkspace(self.clock, dice, self.promises, profile.ends)
@@ -74,7 +76,8 @@ class ChaosWorld:
         metrics: Any = self.metrics
         inference: Any = self.inference
         channels: Any = {"topic": Wire(self.stage, "topic", self.topic)} if self.told else {}
-        return Services(self.settings, storage, workspace, metrics, inference, self.clock, channels)
+        hub: Any = ChaosHub(self.stage)
+        return Services(self.settings, storage, workspace, metrics, inference, self.clock, channels, hub)
 
     def step(self, services: Services, message: str) -> str:
         """Moves a row by one step."""
