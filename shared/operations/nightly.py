@@ -18,7 +18,7 @@ from shared.ledger.outbox import untold
 from shared.ledger.record import Struct, from_metadata, to_metadata
 from shared.ledger.states import DatasetState
 from shared.ledger.store import PUBLISH
-from shared.ledger.uptime import up_since
+from shared.ledger.uptime import running, up_since
 from shared.operations import damage, imports, orphans, paging, retention, whole_ledger
 from shared.operations.actions import ActionAnswer
 from shared.operations.rounds import run_part
@@ -260,8 +260,8 @@ def line_of(services: Services, finding: idle.IdleFinding, asked: bool, since: f
 
 
 def _deployments(row: Dataset) -> int:
-    """How many deployments a dataset pays for: that of what is kept to go back to counts as well."""
-    return 1 + (row.previous is not None and bool(row.previous.deployment))
+    """How many deployments a dataset pays for now: also that of a candidate, and of what is kept to go back to."""
+    return sum(1 for _ in running(row))
 
 
 def _last_report_at(services: Services) -> float:

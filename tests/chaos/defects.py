@@ -25,6 +25,7 @@ from shared.ledger.states import DatasetState, LifeCycle
 from shared.operations import publish, steps
 from shared.releases import deploy, endpoints, traffic
 from shared.snapshots import erasing, intake
+from shared.snapshots.paths import MARKER
 from shared.training import register, spent, submit
 from tests.chaos.azure import ChaosStorage, HeldLease
 from tests.chaos.history import Verdict, play
@@ -77,6 +78,15 @@ class _ClaimsForAll(ChaosStorage):
     def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
         if name.startswith("claims/"):
             self.blobs.pop((container, name), None)
+        return super().create(container, name, data, metadata)
+
+
+class _NewMarkers(ChaosStorage):
+    """Writes the marker of an import over the one that is there."""
+
+    def create(self, container: str, name: str, data: bytes, metadata: Mapping[str, str] | None = None) -> str:
+        if container == "snapshots" and name.endswith(MARKER):
+            return self.put(container, name, data, metadata)
         return super().create(container, name, data, metadata)
 
 
@@ -221,15 +231,15 @@ def _deaf(self: Any, left: float = 0) -> None:
 
 DEFECTS: dict[str, Defect] = {
     "rows are written without their ETag": Defect(44, world=_with_storage(_AnyVersion)),
-    "claims are given to everybody": Defect(5, ("is trained by",), _with_storage(_ClaimsForAll)),
-    "an overwritten file is read on": Defect(5, world=_with_storage(_OverwrittenUnseen)),
+    "claims are given to everybody": Defect(10, ("is trained by",), _with_storage(_ClaimsForAll)),
+    "an overwritten file is read on": Defect(9, world=_with_storage(_OverwrittenUnseen)),
     "a job has a new name each time": Defect(
         55, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
     ),
     "a model has a new version each time": Defect(
-        0, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
+        2, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
     ),
-    "a candidate has traffic before its gate": Defect(0, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
+    "a candidate has traffic before its gate": Defect(2, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
     "a candidate that serves badly goes on": Defect(
         125, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
     ),
@@ -258,8 +268,9 @@ DEFECTS: dict[str, Defect] = {
         ("was deleted",),
         patches=((intake, "_is_of_deleted", lambda *_: False), (erasing, "end_if_deleted", lambda *_: None)),
     ),
+    "an import that is repeated makes another snapshot": Defect(395, ("has made",), _with_storage(_NewMarkers)),
     "what a job took is put on no record": Defect(2, ("its job is 0",), patches=((spent, "record", lambda *_: None),)),
     "an end of a deployment counts for no record": Defect(
-        0, ("what is counted",), patches=((uptime, "timed", lambda before, row, *more: row),)
+        3, ("what is counted",), patches=((uptime, "timed", lambda before, row, *more: row),)
     ),
 }

@@ -91,17 +91,19 @@ class Imports:
             self.world.topic.occasions[f"import/{after.id}", str(after.state)] += 1
 
     def arrived(self, row: Snapshot) -> None:
-        """A snapshot has a row: that of an import has all of its rows, and is the only one of it."""
+        """A snapshot has a row: that of an import has all its rows and is the only one, unless somebody had a hand
+        in its files."""
         record = self._record_of(row.source)
         if record is None:
             return
         made = self.made[record.id, record.asked_at]
         made.add(row.id)
+        if any(path.startswith(f"{record.folder}/") for path in self.touched):
+            return
         self._require(len(made) == 1, f"import {record.id} has made {sorted(made)}")
-        if not any(path.startswith(f"{record.folder}/") for path in self.touched):
-            wanted = rows_of(b"".join(_PARTS.get(record.request.source, ())))
-            found = frozenset[str]().union(*(self.world.promises.dropped[file.etag] for file in row.files))
-            self._require(found == wanted, f"{row.id} has {len(found)} rows of an import of {len(wanted)}")
+        wanted = rows_of(b"".join(_PARTS.get(record.request.source, ())))
+        found = frozenset[str]().union(*(self.world.promises.dropped[file.etag] for file in row.files))
+        self._require(found == wanted, f"{row.id} has {len(found)} rows of an import of {len(wanted)}")
 
     def broken(self) -> Iterator[str]:
         """What is wrong with imports when everything has settled."""

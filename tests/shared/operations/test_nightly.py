@@ -11,7 +11,7 @@ import pytest
 from shared.ledger.rows import HistoryEntry
 from shared.ledger.states import DatasetState as D
 from shared.operations import nightly
-from tests.builders import DATASET, a_dataset
+from tests.builders import DATASET, NEWER, a_dataset, a_release
 from tests.fakes import GPU, START, World
 
 HOUR = 3600.0
@@ -45,13 +45,28 @@ def _asleep(**settings: Any) -> World:
     return world
 
 
+def test_a_report_counts_the_machines_that_run() -> None:
+    world = World(settings={"prices": {GPU.lower(): 3.5}, "serving_instances": 2})
+    rows = {
+        "empty": a_dataset(D.EMPTY, name="empty"),
+        "live": a_dataset(name="live"),
+        "rollout": a_dataset(D.SHIFTING, name="rollout", candidate=a_release(NEWER)),
+        "kept": a_dataset(name="kept", previous=a_release(NEWER)),
+    }
+    for row in rows.values():
+        world.services.ledger.create(row)
+    lines = {line.dataset: (line.machines, line.cost_per_hour) for line in nightly.run(world.services).datasets}
+    assert lines == {"empty": (0, 0), "kept": (4, 14), "live": (2, 7), "rollout": (4, 14)}
+
+
 def test_a_report_is_kept_with_the_money_saved_by_the_price_of_the_size(caplog: pytest.LogCaptureFixture) -> None:
     world = _asleep(prices={GPU.lower(): 3.5}, currency="EUR", serving_instances=2)
     with caplog.at_level(logging.INFO):
         report = nightly.run(world.services)
     (line,) = report.datasets
     assert (line.dataset, line.state, line.verdict) == (DATASET, "ASLEEP", "not up")
-    assert (line.asleep_hours, line.cost_per_hour, line.saved) == (24, 7, 168)
+    assert (line.asleep_hours, line.saved) == (24, 168)
+    assert (line.machines, line.cost_per_hour) == (0, 0)  # it sleeps
     assert (report.asleep_hours, report.saved) == (24, 168)
     name = "idle/2026-09-22T141320.json"
     assert json.loads(world.storage.blobs["reports", name].data)["saved"] == 168

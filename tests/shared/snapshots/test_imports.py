@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import NotFound, ServiceBusy
+from shared.errors import LeaseHeld, LedgerConflict, NotFound, ServiceBusy
 from shared.ledger import imports as ledger
 from shared.ledger.imports import ImportRequest
 from shared.operations import actions, imports, sweep
@@ -358,3 +358,52 @@ def test_an_import_that_nobody_asked_for_is_not_there(name: str) -> None:
     with pytest.raises(NotFound):
         imports.show(world.services, name)
     assert steps.go_on(world.services, name) == "unknown"
+
+
+def test_the_end_of_an_import_is_told_although_it_is_asked_for_anew_before_that() -> None:
+    topic = FakeChannel()
+    world = _world(channels={"topic": topic})
+    unknown = ASKED.but(source="owner/none")
+    topic.error = "HTTP 503"
+    assert _imported(world, unknown)["state"] == "IMPORT_FAILED"
+    again = imports.start(world.services, unknown, "bob")
+    topic.error = ""
+    world.clock.now += 120
+    world.run()
+    ends = [one for one in topic.received if one.subject == f"import/{again.id}"]
+    assert len({one.id for one in ends}) == 2
+
+
+def _until_written(world: World) -> tuple[Any, str]:
+    """An import all of whose parts are written, and its ETag."""
+    answer = imports.start(world.services, ASKED, "ada")
+    while (found := ledger.read(world.storage, answer.id))[0].done < 4:
+        steps.go_on(world.services, answer.id)
+    return found
+
+
+def test_an_import_some_of_whose_files_were_deleted_by_hand_fails_and_says_so() -> None:
+    world = _world()
+    record, _ = _until_written(world)
+    del world.storage.blobs["snapshots", f"{record.folder}/train-00001-of-00003.jsonl"]
+    steps.go_on(world.services, record.id)
+    shown = imports.show(world.services, record.id)
+    assert (shown["state"], shown["snapshot"]) == ("IMPORT_FAILED", None)
+    assert "1 of its 4 files were deleted" in shown["reason"]
+    assert _files(world) == {}
+
+
+def test_a_worker_that_was_paused_deletes_nothing_that_another_one_wrote_meanwhile() -> None:
+    world = _world()
+    record, _ = _until_written(world)
+    before = _files(world)
+    lease = world.storage.lease("x")
+    world.storage.leases.clear()  # it was paused before it listed the folder
+    with pytest.raises(LeaseHeld):
+        steps._clear(world.services, record, lease)
+    first = min(name for box, name in world.storage.blobs if box == "snapshots")
+    held = SimpleNamespace(check=lambda: world.storage.put("snapshots", first, b"another's"))  # or just after that
+    with pytest.raises(LedgerConflict):
+        steps._clear(world.services, record, held)
+    assert {*before} == {*_files(world)}
+    assert b"another's" in _files(world).values()
