@@ -191,7 +191,8 @@ def _hides_something(line: bytes, value: Any, max_depth: int) -> bool:
 
 
 def measure(value: Any) -> tuple[int, int]:
-    """Strings in a value, keys too, and its depth. Raises RecursionError for a nesting bomb."""
+    """Strings in a value, keys too, and its depth. Raises RecursionError for a nesting bomb, and ValueError for a whole
+    number of more than 64 bits: to some decoders it is none."""
     if isinstance(value, str):
         return 1, 0
     if isinstance(value, dict):
@@ -199,6 +200,8 @@ def measure(value: Any) -> tuple[int, int]:
     elif isinstance(value, list):
         strings, parts = 0, value
     else:
+        if isinstance(value, int) and value.bit_length() > 64:
+            raise ValueError(f"a number of {value.bit_length()} bits")
         return 0, 0
     depth = 0
     for part in parts:

@@ -193,7 +193,7 @@ class _Inspection:
         for roles, rows in dialogues.patterns().items():
             measures.patterns.add("\0".join(roles), rows)
         for columns, rows in Counter(batch.columns).items():
-            measures.columns.add("\0".join(columns)[:_LONGEST_NAMES], rows)
+            measures.columns.add("\0".join(sorted(columns))[:_LONGEST_NAMES], rows)  # a row's own order tells nothing
         if self._result.columns is None:
             self._result.columns = list(batch.columns[0])
         return tokens

@@ -54,14 +54,17 @@ class DecodedRows(NamedTuple):
         ]
 
     def strings(self, max_depth: int) -> int | None:
-        """Of how many strings the rows are made, names included; None if one is nested too deep."""
+        """Of how many strings the rows are made, names included; None if one is nested too deep.
+
+        Raises ValueError for a number that is to be looked at one by one.
+        """
         strings = len(self.messages) + _STRINGS_OF_A_TURN * sum(map(len, self.messages))
         for column in self.others.values():
             kinds = Counter(map(type, column))
             strings += len(column) - kinds[UnsetType] + kinds[str]
-            if kinds[dict] or kinds[list]:
+            if kinds[dict] or kinds[list] or kinds[int]:
                 for value in column:
-                    if isinstance(value, dict | list):
+                    if isinstance(value, dict | list | int):
                         inside, depth = measure(value)
                         if depth >= max_depth:
                             return None

@@ -281,3 +281,18 @@ def test_chunks_without_rows_and_with_one_are_told_apart_as_all_others(sizes: tu
     repeated = [(row.again[:2], row.first[:2]) for found in find_repeated(packed) for row in found.first_in_order(0)]
     assert sorted(repeated) == expected
     assert sum(map(len, distinct(packed))) == 16 * len(firsts)
+
+
+@pytest.mark.parametrize("piece", [9_000, 60_000])
+def test_columns_are_counted_alike_in_whatever_order_rows_have_them(piece: int) -> None:
+    """Long names are cut off in the count, and rows that are read at once come with their columns in one order."""
+    rng = random.Random(3)
+    rows = []
+    for number in range(40):
+        extra = list({f"{at:02}" + "x" * 98: at for at in range(50)}.items())
+        rng.shuffle(extra)
+        rows.append(json.dumps(a_row(number, **dict(extra))).encode())
+    sources = [source(b"\n".join(rows), "a.jsonl")]
+    report = freeze(sources, Policy()).report
+    assert untimed(in_pieces(sources, Policy(), piece)) == untimed(report)
+    assert all(count == 40 for count in report.statistics.extra_columns.values())

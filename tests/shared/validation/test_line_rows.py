@@ -51,7 +51,10 @@ BROKEN = [
     *("", " ", "[]", "7", GOOD[:-1], GOOD + GOOD, f"{GOOD},{GOOD}", f"{GOOD} ", f" {GOOD}\r", "\ufeff" + GOOD),
     *(
         GOOD.replace('"more": [1]', more)
-        for more in ('"more": 1, "more": 2', '"prompt_id": "8"', '"x": NaN', '"x": 1e999')
+        for more in (
+            *('"more": 1, "more": 2', '"prompt_id": "8"', '"x": NaN', '"more": NaN', '"more": 1e999'),
+            *(f'"more": {"7" * 320}', f'"more": [-{"7" * 320}]', f'"more": {{"a": {"7" * 320}}}'),
+        )
     ),
     *(
         GOOD.replace('"Hi"', odd)
