@@ -264,15 +264,26 @@ class DialogueColumns:
         """The last content of each."""
         return (self.contents[end - 1].as_py() for end in self.bounds[1:].tolist())
 
-    def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
-        """Those, with their places, whose prompt may differ or whose answer may repeat its end so often."""
-        places = {*self._with_other_prompts(prompts), *self._with_repeated_ends(times)}
-        if len(places) > len(self.roles) // 4:
-            yield from ((at, self._decoded[at]) for at in sorted(places))
+    def standing_out(self, prompts: Sequence[Any], times: int, places: NDArray[Any]) -> Iterator[tuple[int, Dialogue]]:
+        """Those whose prompt may differ, whose answer may repeat its end so often, or at such places of `whole`.
+
+        Each comes with its number, from 0 on.
+        """
+        numbers = {*self._with_other_prompts(prompts), *self._with_repeated_ends(times), *self._at(places)}
+        if len(numbers) > len(self.roles) // 4:
+            yield from ((at, self._decoded[at]) for at in sorted(numbers))
             return
-        for at in sorted(places):
+        for at in sorted(numbers):
             contents = self.contents[int(self.bounds[at]) : int(self.bounds[at + 1])].to_pylist()
             yield at, Dialogue(self.roles[at], contents, "\0".join(contents), self.seeds[at])
+
+    def _at(self, places: NDArray[Any]) -> list[int]:
+        """Which have such places of `whole` in their text."""
+        import numpy
+
+        ends = _memory(self._joined)[1]
+        numbers: list[int] = numpy.unique((ends - ends[0]).searchsorted(places, side="right") - 1).tolist()
+        return numbers
 
     def _with_other_prompts(self, prompts: Sequence[Any]) -> list[int]:
         import numpy

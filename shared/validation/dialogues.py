@@ -75,8 +75,11 @@ class Dialogues(Protocol):
         """The last content of each."""
         ...
 
-    def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
-        """Those, with their places, whose prompt may differ or whose answer may repeat its end so often."""
+    def standing_out(self, prompts: Sequence[Any], times: int, places: NDArray[Any]) -> Iterator[tuple[int, Dialogue]]:
+        """Those whose prompt may differ, whose answer may repeat its end so often, or at such places of `whole`.
+
+        Each comes with its number, from 0 on.
+        """
         ...
 
 
@@ -131,7 +134,7 @@ class DialogueBatch(NamedTuple):
         """The last content of each."""
         return (contents[-1] for contents in self.contents)
 
-    def standing_out(self, prompts: Sequence[Any], times: int) -> Iterator[tuple[int, Dialogue]]:
+    def standing_out(self, prompts: Sequence[Any], times: int, places: NDArray[Any]) -> Iterator[tuple[int, Dialogue]]:
         """All of them: a closer look costs no more than one that tells which."""
         return enumerate(self.each())
 

@@ -89,16 +89,18 @@ def remarks(
     dialogues: Dialogues, prompts: Sequence[Any], tokens: NDArray[Any], policy: Policy
 ) -> Iterator[tuple[int, Problem]]:
     """What should be told about good rows: which of them (from 0 on), and what."""
-    signs = _SEARCH.found_in(dialogues.whole)
+    import numpy
+
+    for at in numpy.flatnonzero(tokens > policy.context_tokens).tolist():
+        found = f"about {tokens[at]} tokens"
+        yield at, Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
+    found_signs = list(_SEARCH.places_in(dialogues.whole))
+    signs = {sign for sign, _ in found_signs}
+    places = numpy.concatenate([numpy.empty(0, int), *(places for _, places in found_signs)])
     may_hold_marker = any(sign in signs for sign, _ in _MARKER_SIGNS)
     may_hold_control = any(len(sign) == 1 for sign in signs)
     suspected = [secret for secret in _SECRETS if not signs.isdisjoint(secret.signs)]
-    may_be_any = signs or tokens.max() > policy.context_tokens
-    some = enumerate(dialogues.each()) if may_be_any else dialogues.standing_out(prompts, policy.max_repeats)
-    for at, dialogue in some:
-        if tokens[at] > policy.context_tokens:
-            found = f"about {tokens[at]} tokens"
-            yield at, Problem("longer-than-context", "messages", found, f"at most {policy.context_tokens}")
+    for at, dialogue in dialogues.standing_out(prompts, policy.max_repeats, places):
         if may_hold_marker:
             for problem in _each(dialogue, _MARKER, "template-marker", "text without template markers", named=True):
                 yield at, problem

@@ -79,12 +79,13 @@ class SignSearch:
             numbers[sign[at - 1] if at else slice(None), sign[at]] = number
         return numbers
 
-    def found_in(self, data: bytes) -> set[bytes]:
-        """The signs that are there."""
+    def places_in(self, data: bytes) -> Iterator[tuple[bytes, NDArray[Any]]]:
+        """The signs that are there, each with places where it begins; it may come several times."""
         overlap = max(len(sign) for sign, _ in self._signs) - 1
-        return {sign for window in _windows(data, overlap) for sign in self._in_window(window)}
+        for start, window in _windows(data, overlap):
+            yield from ((sign, places + start) for sign, places in self._in_window(window))
 
-    def _in_window(self, data: bytes) -> Iterator[bytes]:
+    def _in_window(self, data: bytes) -> Iterator[tuple[bytes, NDArray[Any]]]:
         import numpy
 
         codes = _codes(data)
@@ -93,28 +94,29 @@ class SignSearch:
         for number in numpy.flatnonzero(numpy.bincount(numbers)).tolist():
             if number:
                 sign, at = self._signs[number - 1]
-                if _stands(sign, codes, places[numbers == number] - at):
-                    yield sign
+                starts = _starts(sign, codes, places[numbers == number] - at)
+                if starts.size:
+                    yield sign, starts
 
 
-def _stands(sign: bytes, codes: NDArray[Any], starts: NDArray[Any]) -> bool:
-    """Whether a sign is at one of these places."""
+def _starts(sign: bytes, codes: NDArray[Any], starts: NDArray[Any]) -> NDArray[Any]:
+    """At which of these places a sign is."""
     starts = starts[(starts >= 0) & (starts <= len(codes) - len(sign))]
     for at, code in enumerate(sign):
         starts = starts[codes[starts + at] == code]
-    return bool(starts.size)
+    return starts
 
 
-def _windows(data: bytes, overlap: int) -> Iterator[bytes]:
-    """The same bytes some at a time, so that what is computed of them stays in the processor's cache.
+def _windows(data: bytes, overlap: int) -> Iterator[tuple[int, bytes]]:
+    """The same bytes some at a time, and where they start: what is computed of them stays in the processor's cache.
 
     So many at the end of each are also at the start of the next.
     """
     if len(data) <= _WINDOW:
-        yield data
+        yield 0, data
         return
     for start in range(0, len(data), _WINDOW):
-        yield data[start : start + _WINDOW + overlap]
+        yield start, data[start : start + _WINDOW + overlap]
 
 
 def _codes(data: bytes) -> NDArray[Any]:

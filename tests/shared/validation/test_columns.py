@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
@@ -166,12 +167,14 @@ def _called(array: pa.Array, kind: pa.DataType) -> pa.Array:
 def test_a_closer_look_at_few_rows_shows_them_whole() -> None:
     rows = [[{"content": f"Hi {n}", "role": "user"}, {"content": f"Yes {n}.", "role": "assistant"}] for n in range(40)]
     rows[7][1]["content"] = LOOP * 12
+    rows[20][0]["content"] = "Is it risk-free?"
     batch = pa.RecordBatch.from_pydict({"messages": rows, "prompt": [row[0]["content"] for row in rows]})
     found = plain_rows(batch, 1, [], checker(), POLICY)
     assert found is not None
-    contents = [f"Hi {7}", LOOP * 12]
     seed = checker().seed_of(("user", "assistant"))
     assert seed is not None
-    assert list(found.dialogues.standing_out(found.prompts, POLICY.max_repeats)) == [
-        (7, Dialogue(("user", "assistant"), contents, "\0".join(contents), seed))
+    places = numpy.array([found.dialogues.whole.index(b"sk-")])
+    assert list(found.dialogues.standing_out(found.prompts, POLICY.max_repeats, places)) == [
+        (at, Dialogue(("user", "assistant"), contents, "\0".join(contents), seed))
+        for at, contents in [(7, ["Hi 7", LOOP * 12]), (20, ["Is it risk-free?", "Yes 20."])]
     ]

@@ -28,8 +28,10 @@ some_bytes = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=4)),
 def test_signs_are_found_where_a_search_finds_them(data: bytes, window: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(scan, "_WINDOW", window)
-        found = meaning._SEARCH.found_in(data)
-    assert found == {sign for sign, _ in meaning._SIGNS if sign in data}
+        found = {(sign, at) for sign, places in meaning._SEARCH.places_in(data) for at in places.tolist()}
+    assert found == {
+        (sign, at) for sign, _ in meaning._SIGNS for at in range(len(data)) if data[at : at + len(sign)] == sign
+    }
 
 
 @given(some_bytes, st.integers(0, 255))
@@ -49,7 +51,8 @@ def test_signs_are_told_apart_by_two_letters_and_stand_in_lines_as_in_texts() ->
 
 @given(st.characters(max_codepoint=0x7F, exclude_characters="\0\t\n\f\r"))
 def test_control_characters_are_those_of_the_rule(letter: str) -> None:
-    assert (letter.encode() in meaning._SEARCH.found_in(letter.encode())) == (unicodedata.category(letter) == "Cc")
+    found = {sign for sign, _ in meaning._SEARCH.places_in(letter.encode())}
+    assert (letter.encode() in found) == (unicodedata.category(letter) == "Cc")
     assert (meaning._CONTROL.search(letter) is not None) == (unicodedata.category(letter) == "Cc")
 
 
