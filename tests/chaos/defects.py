@@ -230,22 +230,22 @@ def _deaf(self: Any, left: float = 0) -> None:
 
 
 DEFECTS: dict[str, Defect] = {
-    "rows are written without their ETag": Defect(44, world=_with_storage(_AnyVersion)),
+    "rows are written without their ETag": Defect(58, world=_with_storage(_AnyVersion)),
     "claims are given to everybody": Defect(10, ("is trained by",), _with_storage(_ClaimsForAll)),
     "an overwritten file is read on": Defect(9, world=_with_storage(_OverwrittenUnseen)),
     "a job has a new name each time": Defect(
-        55, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
+        66, ("more than one job", "is trained by"), _with_hand("snapshot", "submit", _NewNames)
     ),
     "a model has a new version each time": Defect(
         2, ("more than once",), _with_hand("snapshot", "register", _NewVersions)
     ),
     "a candidate has traffic before its gate": Defect(2, ("no gate",), _with_hand("dataset", "watch", _EagerTraffic)),
     "a candidate that serves badly goes on": Defect(
-        125, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
+        416, ("serves badly",), _with_hand("dataset", "shift", _BlindShift)
     ),
-    "the gate is blind": Defect(67, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
-    "the limits are ignored": Defect(11, ("runs beside", "within a day"), _Spendthrift),
-    "leases keep nobody out": Defect(485, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
+    "the gate is blind": Defect(85, ("without ever answering",), _with_hand("dataset", "gate", _BlindGate)),
+    "the limits are ignored": Defect(46, ("runs beside", "within a day"), _Spendthrift),
+    "leases keep nobody out": Defect(4, world=_with_storage(_LeasesForAll), patches=((HeldLease, "check", _deaf),)),
     "intents are not written": Defect(
         4,
         patches=(
@@ -254,7 +254,7 @@ DEFECTS: dict[str, Defect] = {
         ),
     ),
     "a request outlives its answer": Defect(99, ("outlives",), patches=((Dataset, "settled", lambda row: row),)),
-    "a damaged row stops the sweep": Defect(8, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
+    "a damaged row stops the sweep": Defect(23, ("sweep met", "mending met"), patches=((listed, "listed", _believed),)),
     "cards are written for nobody": Defect(8, ("nothing moves it", "overdue", "settles"), _Cardless),
     "nobody looks after notices": Defect(162, ("is told",), patches=((publish, "empty", lambda *what: None),)),
     "a notice has a new id at each attempt": Defect(
@@ -269,7 +269,7 @@ DEFECTS: dict[str, Defect] = {
         patches=((intake, "_is_of_deleted", lambda *_: False), (erasing, "end_if_deleted", lambda *_: None)),
     ),
     "an import that is repeated makes another snapshot": Defect(395, ("has made",), _with_storage(_NewMarkers)),
-    "what a job took is put on no record": Defect(2, ("its job is 0",), patches=((spent, "record", lambda *_: None),)),
+    "what a job took is put on no record": Defect(3, ("its job is 0",), patches=((spent, "record", lambda *_: None),)),
     "an end of a deployment counts for no record": Defect(
         3, ("what is counted",), patches=((uptime, "timed", lambda before, row, *more: row),)
     ),
