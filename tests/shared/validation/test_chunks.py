@@ -7,12 +7,14 @@ import io
 import json
 import random
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
@@ -27,7 +29,7 @@ from shared.validation.digests import DigestEntries, distinct, find_repeated
 from shared.validation.freezing import count_splits, fold_of, plan_of
 from shared.validation.inspect import inspect_chunk
 from shared.validation.lines import BlankRun, LongLine, owned, runs_of
-from shared.validation.measures import NameCounts
+from shared.validation.measures import Distribution, NameCounts
 from shared.validation.results import OrderedResults, within_limits
 from shared.validation.sources import Chunk
 from shared.validation.zipped import ZippedText
@@ -296,3 +298,25 @@ def test_columns_are_counted_alike_in_whatever_order_rows_have_them(piece: int) 
     report = freeze(sources, Policy()).report
     assert untimed(in_pieces(sources, Policy(), piece)) == untimed(report)
     assert all(count == 40 for count in report.statistics.extra_columns.values())
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 1 << 50), min_size=1, max_size=30))
+def test_values_count_alike_in_any_parts_and_as_the_version_before_left_them(values: list[int]) -> None:
+    whole, parts, before = Distribution(), Distribution(), Distribution()
+    whole.add(numpy.array(values))
+    for value in values:
+        part = Distribution()
+        part.add(numpy.array([value]))
+        parts.merge(part)
+    left = {"exact": Counter(values), "total": sum(values), "minimum": min(values), "maximum": max(values)}
+    before.merge(msgspec.msgpack.decode(msgspec.msgpack.encode(left), type=Distribution))
+    assert whole == parts == before
+    assert whole.total == sum(values)
+    assert whole.buckets == Counter(map(_bucket, values))
+
+
+def _bucket(value: int) -> int:
+    """The highest value with the same leading seven bits, as results that are stored have it."""
+    shift = max(0, value.bit_length() - 7)
+    return (((value >> shift) + 1) << shift) - 1
