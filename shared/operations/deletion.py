@@ -1,7 +1,8 @@
 """The step that deletes a dataset with everything that is its own, and the look for what stalled workers left of it.
 
 Called by the queue function and by the sweep. What costs money is gone first: endpoints, then jobs, whose snapshots are
-canceled. Then each snapshot's files, answers and row; then what is told of the dataset elsewhere; its own row is last.
+canceled; of those that failed long ago each is asked about once, and they are the first that are erased. Then each
+snapshot's files, answers and row; then what is told of the dataset elsewhere; its own row is last.
 Every act looks at what there is by then, so one that was cut off goes on, and one that is repeated finds less to do.
 
 What stays: model versions in Azure ML, what was spent, and what was dropped, unless it is to go as well. The record of
