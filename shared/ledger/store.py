@@ -232,9 +232,9 @@ class Ledger:
 
     def older(self, row: Snapshot, states: Collection[SnapshotState]) -> builtins.list[str]:
         """The keys of the dataset's snapshots that are older and in one of these states, as their cards say; oldest
-        first."""
-        listed = self.cards.list(row.dataset)
-        return [kept.key for kept in listed if kept.snapshot < row.id and kept.card and kept.card.state in states]
+        first, without those that wait for a person, who hear of nothing."""
+        listed = [(kept, kept.card) for kept in self.cards.list(row.dataset) if kept.snapshot < row.id]
+        return [kept.key for kept, card in listed if card and card.state in states and not card.attention]
 
     def _newest_registered(self, dataset: str) -> str:
         try:

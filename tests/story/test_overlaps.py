@@ -10,7 +10,7 @@ import pytest
 from shared.errors import LeaseHeld, ServiceBusy
 from shared.ledger import fence
 from shared.ledger.states import DatasetState as D
-from shared.operations import actions, whole_ledger
+from shared.operations import actions, steps, whole_ledger
 from shared.releases import idle
 from shared.snapshots import intake, refusals
 from tests.fakes import World, dialogues
@@ -297,3 +297,18 @@ def test_an_older_snapshot_is_not_trained_because_the_newer_ones_card_could_not_
     world.run()
     assert len(world.workspace.jobs.submitted) == 1
     assert world.states()[newer] == "LIVE"
+
+
+def test_the_next_in_line_is_told_of_a_verdict_past_one_that_waits_for_a_person() -> None:
+    world = _world()
+    for name, data in (("b", dialogues(50, "b")), ("c", b"{}\n" * 50)):
+        world.clock.now += 5
+        world.drop(f"{NAME}/{name}.jsonl", data)
+    for path in world.events:
+        intake.receive(world.services, path)
+    world.events.clear()
+    oldest, stuck, newest = sorted(row["id"] for row in world.snapshots())
+    assert steps.step(world.services, f"snapshot/{oldest}") == "RECEIVED -> VALIDATING"
+    world.services.ledger.change(f"snapshot/{stuck}", lambda row: row.but(attention=True))
+    assert steps.step(world.services, f"snapshot/{newest}") == "RECEIVED -> REJECTED"
+    assert f"snapshot/{oldest}?" in [text for _, _, text in world.storage.messages]
