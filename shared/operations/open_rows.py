@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import Damaged, LedgerConflict, NotFound, PipelineError
+from shared.errors import LedgerConflict, NotFound, PipelineError
 from shared.ledger.cards import card_of, is_open
 from shared.ledger.states import RESTING, SnapshotState
 from shared.ledger.waiting import LONGEST_PAUSE
@@ -82,30 +82,39 @@ def poll_snapshots(
     ended: EndedSnapshots,
     patience: float,
     damaged: MutableMapping[str, str],
-) -> Iterator[str]:
+) -> list[str]:
     """Has every open row polled that is due, and brings its card up to date. Gives the keys of those polled.
 
-    Rows that ended are collected in `ended`, and in `damaged` what is wrong with blobs that cannot be read.
+    Rows that ended are collected in `ended`, and in `damaged` what is wrong with blobs that cannot be read. One row for
+    which something fails stops no other.
     """
-    for kept in cards:
-        try:
-            row: Snapshot = services.ledger.read(kept.key).row
-        except NotFound:
-            if services.clock() > kept.at + _ARRIVES_WITHIN:
-                _remove(services, kept)
-            continue
-        except Damaged as error:
-            damaged[error.blob] = error.why
-            continue
-        if row.outbox and services.channels:
-            ended.untold.append(row.key)
-        if not is_open(row):
-            ended.add(kept, row)
-            continue
-        if kept.card != (now := card_of(row)):
-            services.ledger.cards.put(now)
-        if services.ledger.remind(row.key, row.poll_at if row.is_due(services.clock()) else None, patience):
-            yield row.key
+    polled = []
+
+    def poll(kept: KeptCard) -> None:
+        if _poll_snapshot(services, kept, ended, patience):
+            polled.append(kept.key)
+
+    list(for_each(cards, poll, damaged))
+    return polled
+
+
+def _poll_snapshot(services: Services, kept: KeptCard, ended: EndedSnapshots, patience: float) -> bool:
+    """Whether the row was polled."""
+    try:
+        row: Snapshot = services.ledger.read(kept.key).row
+    except NotFound:
+        if services.clock() > kept.at + _ARRIVES_WITHIN:
+            _remove(services, kept)
+        return False
+    if row.outbox and services.channels:
+        ended.untold.append(row.key)
+    if not is_open(row):
+        ended.add(kept, row)
+        return False
+    is_sent = services.ledger.remind(row.key, row.poll_at if row.is_due(services.clock()) else None, patience)
+    if kept.card != (now := card_of(row)):
+        services.ledger.cards.put(now)
+    return is_sent
 
 
 def poll_datasets(
@@ -170,8 +179,7 @@ def remake(services: Services, lost: Iterable[str]) -> Iterator[str]:
 def close(services: Services, ended: EndedSnapshots) -> None:
     """Puts the snapshots that ended into the index, and takes their cards away."""
     services.ledger.index.add(card for _, card in ended.cards)
-    for kept, _ in ended.cards:
-        _remove(services, kept)
+    list(for_each([kept for kept, _ in ended.cards], partial(_remove, services)))
 
 
 def _put_right(services: Services, row: Dataset, newest: str, now: float) -> Dataset:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Damaged
+from shared.errors import AzureRefused, Damaged
+from shared.ledger.cards import card_of
 from shared.ledger.release import ReleaseOutcome
-from shared.ledger.states import ReleaseState
-from shared.operations import costs, open_rows, orphans, whole_ledger
+from shared.ledger.states import ReleaseState, SnapshotState
+from shared.operations import costs, open_rows, orphans, sweep, whole_ledger
 from shared.releases import outcomes
-from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_trained_snapshot
+from tests.builders import DATASET, NEWER, SNAPSHOT, a_dataset, a_release, a_snapshot, a_trained_snapshot
 from tests.counted_storage import CountedStorage
 from tests.fakes import START, World
 
@@ -72,6 +73,32 @@ def test_a_damaged_snapshot_keeps_no_other_from_telling_how_its_release_ended() 
     with pytest.raises(Damaged):
         outcomes.tell_again(world.services, DATASET, lambda *_: True)
     assert _told(world, NEWER) == _outcome()
+
+
+@pytest.mark.parametrize("call", ["put", "delete"])
+def test_a_card_that_storage_refuses_stops_the_sweep_for_no_other_snapshot(call: str) -> None:
+    """Who uploads may not touch the ledger, but a legal hold or a lease of somebody else's may be on any blob."""
+    world = World()
+    ledger, refused = world.services.ledger, f"open/{DATASET}/{SNAPSHOT}"
+    for name in (SNAPSHOT, NEWER):
+        state = SnapshotState.REJECTED if call == "delete" else SnapshotState.RECEIVED
+        row = ledger.create(a_snapshot(id=name, state=state, poll_at=START)).row
+        ledger.cards.put(card_of(row.but(waiting="what it waited for before")))
+    act = getattr(world.storage, call)
+
+    def refuse(container: str, name: str, *more: Any, **others: Any) -> Any:
+        if name == refused:
+            raise AzureRefused("is held by a legal hold")
+        return act(container, name, *more, **others)
+
+    setattr(world.storage, call, refuse)
+    world.clock.now += 3600
+    world.storage.messages.clear()
+    sweep.sweep(world.services)
+    if call == "put":
+        assert {f"snapshot/{SNAPSHOT}", f"snapshot/{NEWER}"} <= {text for _, _, text in world.storage.messages}
+    else:
+        assert [kept.snapshot for kept in ledger.cards.list()] == [SNAPSHOT]
 
 
 def test_a_sweep_asks_once_whether_snapshots_tell_how_their_releases_ended() -> None:
