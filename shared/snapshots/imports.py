@@ -132,7 +132,7 @@ def _act(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRe
         raise ImportStopped(f"it took longer than IMPORT_MAX_MINUTES={services.settings.import_max_minutes:g}")
     if record.done < record.parts:
         return _with_part(services, record, lease)
-    return _completed(services, record)
+    return _completed(services, record, lease)
 
 
 def _recorded(services: Services, record: ImportRecord, etag: str) -> str:
@@ -220,7 +220,7 @@ def _with_part(services: Services, record: ImportRecord, lease: HeldLease) -> Im
     return more
 
 
-def _completed(services: Services, record: ImportRecord) -> ImportRecord:
+def _completed(services: Services, record: ImportRecord, lease: HeldLease) -> ImportRecord:
     """The marker makes it a snapshot, which is taken in now; its event does the same."""
     if not record.written.get("train"):
         raise ImportStopped(why_none_left(record.read, record.left_out))
@@ -232,6 +232,7 @@ def _completed(services: Services, record: ImportRecord) -> ImportRecord:
     options = {"note": f"imported from {source} at {record.revision[:12]}", **record.request.options}
     with contextlib.suppress(LedgerConflict):
         services.storage.create(intake.CONTAINER, f"{record.folder}/{OPTIONS}", json.dumps(options).encode())
+    lease.check()  # whoever was paused must not end what another one has begun anew
     with contextlib.suppress(LedgerConflict):  # written by a worker that died: a new one would be another snapshot
         services.storage.create(intake.CONTAINER, marker, b"")
     snapshot = intake.receive(services, marker)

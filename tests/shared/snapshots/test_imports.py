@@ -407,3 +407,13 @@ def test_a_worker_that_was_paused_deletes_nothing_that_another_one_wrote_meanwhi
         steps._clear(world.services, record, held)
     assert {*before} == {*_files(world)}
     assert b"another's" in _files(world).values()
+
+
+def test_a_worker_that_was_paused_sets_no_marker() -> None:
+    world = _world()
+    record, _ = _until_written(world)
+    lease = world.storage.lease("x")
+    world.storage.leases.clear()
+    with pytest.raises(LeaseHeld):
+        steps._completed(world.services, record, lease)
+    assert "_SUCCESS" not in _files(world)
