@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -294,6 +295,9 @@ def settings(context: typer.Context) -> None:
 
     raise typer.Exit(main(context.args))
 
+
+for _command in app.registered_commands:  # whole in the list of commands: what is not said to be short is cut there
+    _command.short_help = getdoc(_command.callback)
 
 if __name__ == "__main__":
     app(prog_name="droptune")

@@ -525,6 +525,7 @@ def test_help_names_every_command_and_exit_status() -> None:
     for command in app.registered_commands:
         name = command.name or command.callback.__name__.strip("_")  # type: ignore[union-attr]
         assert re.search(rf"^ +{name} ", printed, re.MULTILINE), name
+        assert " ".join((command.callback.__doc__ or "-").split()) in " ".join(printed.split()), "cut off"
     statuses = printed[printed.index("Exit statuses:") :].strip().splitlines()
     assert [line.split()[0] for line in statuses[1:] if line[:5].strip()] == [str(one.value) for one in MEANINGS]
     assert "" not in statuses
