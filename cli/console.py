@@ -9,10 +9,12 @@ from typing import TextIO
 
 from cli.printing import one_line
 from shared.chatdata.formats import printable
+from shared.operations.times import size_in_words
 from shared.validation.report import Finding, Location, Spread, ValidationReport
 from shared.validation.sources import Source
 
 _BAR_FROM = 24 * 2**20  # bytes: less is there before anybody has seen a bar
+_MEASURED = 10**6  # bytes: what is read of less says nothing of the speed
 _PATTERNS = 5
 
 
@@ -103,8 +105,8 @@ def _statistics(report: ValidationReport) -> Iterator[tuple[str, str]]:
     if ignored:
         names = ", ".join(f"{one_line(name)} ({rows})" for name, rows in ignored.items())
         yield "columns", f"not trained on: {names}"
-    speed = report.bytes_per_second / 1e6
-    yield "read", f"{report.bytes_read / 1e6:.1f} MB in {report.duration_seconds:.2f} s ({speed:.0f} MB/s)"
+    speed = f" ({report.bytes_per_second / 1e6:.0f} MB/s)" if report.bytes_read >= _MEASURED else ""
+    yield "read", f"{size_in_words(report.bytes_read)} in {report.duration_seconds:.2f} s{speed}"
 
 
 def _spread(spread: Spread) -> str:

@@ -97,8 +97,13 @@ def _row(line: dict[str, Any]) -> tuple[str, ...]:
     return (
         line["name"],
         f"{line['training_hours']:g}",
-        printing.money(line["training"]),
+        _spent(line["training"], line["training_hours"], line),
         f"{line['endpoint_hours']:g}",
-        printing.money(line["endpoint"]),
-        printing.money(line["spent"]),
+        _spent(line["endpoint"], line["endpoint_hours"], line),
+        _spent(line["spent"], line["training_hours"] + line["endpoint_hours"], line),
     )
+
+
+def _spent(amount: float, hours: float, line: dict[str, Any]) -> str:
+    """What so many hours cost; less than a cent is something all the same, unless the hours have no price."""
+    return "<0.01" if hours and not amount and not line.get("unpriced_hours") else printing.money(amount)

@@ -76,7 +76,8 @@ def _passes(client: AppClient, source: Path, as_json: bool) -> bool:
         print(report.model_dump_json(indent=2))
     elif not report.accepted:
         console.write(report, sys.stdout)
-        print("not dropped: mend the rows, or drop them all the same with --no-check")
+        print(f"not dropped: mend the rows, or leave out the bad ones: `droptune prepare {source} --out FOLDER`")
+        print("--no-check uploads them all the same; the app refuses them, until `droptune override` excuses them")
     elif not as_json and (cost := costing.cost_beforehand(client, report)):
         printing.print_line(cost)
     return report.accepted

@@ -24,7 +24,7 @@ MEANINGS = {
     Exit.FAILED: "what was asked for failed or was declined: rows refused, training failed, withheld by the gate, ...",
     Exit.USAGE: "the command line is wrong, or no app is known",
     Exit.NOT_FOUND: "there is nothing of that name: no file, dataset, snapshot or model",
-    Exit.NO_ACCESS: "the key, or the sign-in to storage, was refused",
+    Exit.NO_ACCESS: "the key or the sign-in to storage was refused, or a setting of the app does not allow it",
     Exit.UNREACHABLE: "the app, its storage or the Hub did not answer: try again later",
     Exit.INTERRUPTED: "interrupted; what was begun goes on in the app",
 }

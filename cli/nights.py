@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cli import printing
+from cli.printing import count
+from shared.operations.times import size_in_words
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -24,9 +26,10 @@ def night(client: AppClient, *, dry_run: bool, by: str, as_json: bool) -> None:
 def _print_preview(found: dict[str, Any]) -> None:
     rows = [[one["dataset"], one["state"], one["verdict"], one["why"]] for one in found["datasets"]]
     if rows:
-        printing.print_table(["DATASET", "STATE", "VERDICT", "WHY"], rows)
+        printing.print_table(("dataset", "state", "verdict", "why"), rows)
     for one in found["deletes"]:
-        printing.print_line(f"{one['container']}: {one['blobs']} blobs, {one['size'] / 1e6:.1f} MB, kept long enough")
+        blobs = f"{count(one['blobs'], 'blob')}, {size_in_words(one['size'])}"
+        printing.print_line(f"{one['container']}: {blobs}, kept long enough")
     for orphan in found["orphans"]:
         printing.print_line(f"in no row: {orphan}")
     printing.print_line(found["summary"])

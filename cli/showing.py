@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli import costing, printing, training, watching
 from cli.watching import next_step
+from shared.operations.times import size_in_words
 
 if TYPE_CHECKING:
     from cli.client import AppClient
@@ -140,7 +141,7 @@ def _brief(row: dict[str, Any]) -> str:
 
 def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
     """What a snapshot is made of, line by line; nothing of what is not known yet."""
-    files = ", ".join(f"{file['path']} ({printing.size(file['bytes'])})" for file in row["files"][:5])
+    files = ", ".join(f"{file['path']} ({size_in_words(file['bytes'])})" for file in row["files"][:5])
     more = f" and {len(row['files']) - 5} more" if len(row["files"]) > 5 else ""
     rows = ", ".join(f"{count} {split}" for split, count in row["rows"].items())
     model, job, deployment = row["base_model"], row["job"], row["deployment"]

@@ -241,11 +241,11 @@ def excused_from(row: Snapshot, checks: Iterable[str], by: str) -> dict[str, Any
 
 def on_resume(row: Any, by: str, now: float) -> ActionDecision:
     """A row that waits for a person goes on."""
-    text = f"{row.key} goes on from {row.state}"
+    name = row.key.partition("/")[2]
     if not row.attention:
-        return Settled(text)
+        return Settled(f"{name} waits for no person: it is {row.state}")
     fresh: dict[str, Any] = {"attention": False, "fault": None, "pending": {}, "poll_at": now}
-    return Write(_noted(row, f"resumed by {by}", now).but(**fresh), text)
+    return Write(_noted(row, f"resumed by {by}", now).but(**fresh), f"{name} goes on from {row.state}")
 
 
 def _noted(row: Row, reason: str, now: float) -> Any:

@@ -11,6 +11,7 @@ from shared.errors import Damaged, NotFound
 from shared.ledger.record import Struct
 from shared.ledger.states import ENDED, WITHOUT_ENDPOINT, DatasetState, SnapshotState
 from shared.operations import datasets, deletion
+from shared.operations.times import size_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def plan(services: Services, name: str, with_files: bool = False) -> DeletionPla
     opened = sum(row.state not in ENDED for row in rows)
     files = list(deletion.dropped(services, name))
     size = sum(blob.size for blob in files)
-    dropped = f"{_count(len(files), 'dropped file')} ({size / 1e6:.1f} MB) in the container snapshots"
+    dropped = f"{_count(len(files), 'dropped file')} ({size_in_words(size)}) in the container snapshots"
     made = "reports, evaluations, logs and training files"
     goes = [*_paid(services, name), f"{_count(len(rows), 'snapshot')} with {made}"]
     stays = [

@@ -55,9 +55,11 @@ def preview(services: Services) -> NightPreview:
     saves = known_sum([line.cost_per_hour for line in would])
     names = ", ".join(line.dataset for line in would) or "none"
     count = sum(one.blobs for one in deletes)
-    money = "" if saves is None or not would else f", {saves:g} {services.settings.currency} an hour saved".rstrip()
+    amount = f"{saves or 0:,.2f} {services.settings.currency}".rstrip()
+    money = "" if saves is None or not would else f", {amount} an hour saved"
+    old = "1 blob that was" if count == 1 else f"{count or 'no'} blobs that were"
     return NightPreview(
-        summary=f"would be asked to sleep: {names}{money}; {count} blobs would be deleted, which were kept long enough",
+        summary=f"would be asked to sleep: {names}{money}; {old} kept long enough would be deleted",
         at=shown_time(now),
         dry_run=True,
         datasets=lines,

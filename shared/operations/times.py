@@ -1,4 +1,4 @@
-"""Times and sums as people see them. Used by the status routes, the nightly report, the page and the command line."""
+"""Times, sums and sizes in words. Used by the status routes, the nightly report, the page and the command line."""
 
 from __future__ import annotations
 
@@ -48,3 +48,12 @@ def about_money(amount: float, currency: str) -> str:
     """An amount that is an estimate. What costs no cent costs something all the same."""
     known, text = amount >= 0.01, f"{max(amount, 0.01):,.2f} {currency}".rstrip()
     return f"about {text}" if known else f"less than {text}"
+
+
+def size_in_words(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

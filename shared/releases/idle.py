@@ -120,6 +120,8 @@ def _is_kept_by(tag: str, now: float) -> bool:
 
 
 def _ago(seconds: float) -> str:
+    if seconds < 60:
+        return "under a minute"
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 

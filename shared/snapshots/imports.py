@@ -109,10 +109,12 @@ def _step(services: Services, record: ImportRecord, etag: str, lease: HeldLease)
     except (PermanentError, BadSnapshot, ValueError) as error:
         return _end(services, begun, etag, lease, str(error))
     except Exception as error:
+        said = str(error)
         if not isinstance(error, TemporaryError):
             log.exception("import %s", record.id)
+            said = f"{type(error).__name__}: {error}"
         pause = services.settings.fault_seconds * 2**record.tries
-        waits: ImportRecord = begun.but(waiting=_kept(f"{type(error).__name__}: {error}"), poll_at=now + pause)
+        waits: ImportRecord = begun.but(waiting=_kept(said), poll_at=now + pause)
         return _recorded(services, waits, etag)
     lease.check()
     return _recorded(services, done.but(tries=0, waiting=""), etag)
@@ -148,8 +150,9 @@ def _end(services: Services, record: ImportRecord, etag: str, lease: HeldLease, 
     """The import has failed: what it wrote is deleted, which no marker has made a snapshot."""
     log.warning("import %s of %s failed: %s", record.id, record.request.source, reason)
     _clear(services, record, lease)
-    failed = record.but(state=ImportState.IMPORT_FAILED, since=services.clock(), reason=_kept(reason), poll_at=None)
-    return _recorded(services, failed, etag)
+    now, failed = services.clock(), ImportState.IMPORT_FAILED
+    ended = record.but(state=failed, since=now, reason=_kept(reason), waiting="", poll_at=None)
+    return _recorded(services, ended, etag)
 
 
 def _clear(services: Services, record: ImportRecord, lease: HeldLease) -> None:

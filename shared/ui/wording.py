@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.ledger.cards import LONGEST
 from shared.operations.status import DAMAGED
-from shared.operations.times import about_hours, about_money, hours_in_words
+from shared.operations.times import about_hours, about_money, hours_in_words, size_in_words
 
 # What a state means for whoever looks: it is as wanted, it is under way, it rests, or it did not work out.
 GOOD = frozenset({"LIVE", "REGISTERED", "IMPORTED"})
@@ -62,15 +62,6 @@ def later(before: str, after: str) -> str:
     """How much later one moment was than another, behind a comma; nothing for less than a second."""
     seconds_ = (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
     return f", {span(seconds_)} later" if seconds_ >= 1 else ""
-
-
-def size(count: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def count(number: float | None) -> str:
@@ -157,7 +148,6 @@ FILTERS: dict[str, Any] = {
         ago,
         span,
         later,
-        size,
         count,
         money,
         hours,
@@ -173,4 +163,4 @@ FILTERS: dict[str, Any] = {
         tail_part,
         machine,
     )
-}
+} | {"size": size_in_words}

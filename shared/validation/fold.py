@@ -244,7 +244,7 @@ class Fold:
     def _summary(self) -> str:
         rows, bad = self._ordered.rows, self._ordered.bad
         if self.is_accepted:
-            left_out = f", {bad} bad ones left out" if bad else ""
+            left_out = f", {bad} bad {'one' if bad == 1 else 'ones'} left out" if bad else ""
             return f"{self.good} of {rows} rows are used{left_out}"
         errors = [finding for finding in self._findings() if finding.severity == "error"]
         of_files = [finding for finding in errors if RULES[finding.rule].scope == "file"]
@@ -254,7 +254,8 @@ class Fold:
         if bad:
             named = [finding for finding in errors if RULES[finding.rule].scope != "file"]
             names = ", ".join(f"{finding.rule} ({finding.count})" for finding in named[:5])
-            sentences.append(f"{bad} of {rows} rows are bad: {names}" + (", and others." if len(named) > 5 else "."))
+            verb = "is" if bad == 1 else "are"
+            sentences.append(f"{bad} of {rows} rows {verb} bad: {names}" + (", and others." if len(named) > 5 else "."))
             sentences.append(named[0].sentences())
         return " ".join(sentences)
 

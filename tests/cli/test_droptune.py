@@ -486,6 +486,9 @@ def test_bad_rows_are_not_uploaded(an_app: World, tmp_path: Path, monkeypatch: p
     found = droptune("drop", str(file))
     assert found.exit_code == Exit.FAILED
     assert "not dropped" in found.stdout
+    assert "`droptune override`" in found.stdout, "the app would refuse them as well"
+    assert "read        340 B in" in found.stdout
+    assert "MB/s" not in found.stdout, "so little says nothing of the speed"
 
 
 def test_a_dropped_file_has_the_id_that_the_app_gives_it(
@@ -548,7 +551,9 @@ def test_costs_are_told_by_dataset_by_snapshot_and_by_night(an_app: World) -> No
     an_app.services = an_app.new_process()
     assert "nothing cost anything" in droptune("costs").stdout
     an_app.services.ledger.create(a_dataset())
-    an_app.clock.now += 7200
+    an_app.clock.now += 4
+    assert re.search(rf"{DATASET} +0 +0.00 +0.001 +<0.01 +<0.01", droptune("costs").stdout), "some time costs something"
+    an_app.clock.now += 7196
     printed = droptune("costs").stdout
     assert re.search(rf"{DATASET} +0 +0.00 +2 +4.00 +4.00", printed)
     assert "4.00 EUR as far as prices are known" in printed

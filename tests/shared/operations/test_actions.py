@@ -211,6 +211,7 @@ def test_resuming_what_goes_on_by_itself_changes_nothing() -> None:
     app = ActionWorld(a_dataset())
     before = app.row(SET)
     assert actions.resume(app.services, DATASET, "me").done
+    assert actions.resume(app.services, DATASET, "me").text == f"{DATASET} waits for no person: it is LIVE"
     assert app.row(SET) == before
 
 

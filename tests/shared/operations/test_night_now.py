@@ -33,6 +33,11 @@ def test_a_dry_round_says_what_it_would_do_and_save_and_does_nothing() -> None:
         ("frozen", 1, 5)
     ]
     assert DATASET in found.summary
+    assert found.summary.endswith(", 4.00 an hour saved; 1 blob that was kept long enough would be deleted")
+    for blob in [name for box, name in before if box == "frozen"]:
+        world.storage.delete("frozen", blob)
+    before = dict(world.storage.blobs)
+    assert "; no blobs that were kept long enough would be" in night_preview.preview(world.services).summary
     assert world.storage.blobs == before
     assert world.storage.messages == []
 

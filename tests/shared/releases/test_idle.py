@@ -59,6 +59,8 @@ def test_the_window_begins_after_the_last_change() -> None:
     note = HistoryEntry(state=D.LIVE, at=START + 47.5 * HOUR, reason="a deployment was removed")
     world.services.ledger.change(f"dataset/{DATASET}", lambda r: r.but(history=(*r.history, note)))
     assert _judged(world) == ("kept", "it changed 30 min ago")
+    world.clock.now -= 1790
+    assert _judged(world) == ("kept", "it changed under a minute ago")
 
 
 def test_an_endpoint_asked_past_the_app_is_kept_by_its_metrics() -> None:

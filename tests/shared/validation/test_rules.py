@@ -290,7 +290,7 @@ def test_summary_tells_of_bad_rows_beside_an_unreadable_file() -> None:
     whole = gzip.compress(b"{}\n" + b"\n".join(a_row(number) for number in range(5000)), compresslevel=1)
     report = check(whole[: len(whole) // 2], "data.jsonl.gz")
     assert " data.jsonl.gz: found " in report.summary
-    assert f"a whole gzip file. 1 of {report.rows} rows are bad: messages-missing (1). The row has" in report.summary
+    assert f"a whole gzip file. 1 of {report.rows} rows is bad: messages-missing (1). The row has" in report.summary
     assert report.summary.endswith("data.jsonl.gz, row 1: found fields none; expected messages.")
 
 
