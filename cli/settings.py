@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         load()
     except SettingsError as error:
-        wrong.append(str(error))
+        wrong = [*(text for text in wrong if text not in str(error)), str(error)]
     for text in wrong:
         print(text, file=sys.stderr)
     if not wrong:

@@ -114,6 +114,7 @@ def test_a_ticket_that_is_over_and_a_key_from_elsewhere_sign_nobody_in(client: T
     assert "set-cookie" not in answer.headers
     answer = client.post("/api/ui/sign-in", data={"key": KEY}, headers=FROM_A_FILE)
     assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert "droptune open</code> signs in by itself" in client.get("/api/ui").text, "says what to do"
 
 
 def test_without_a_key_in_the_settings_the_page_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_a_setting_that_is_wrong_or_misspelt_is_said_before_anything_is_started(
     )
     assert failed.returncode == 2
     assert "LOOK_SECONDS = 'never': Input should be a valid integer" in failed.stderr
-    assert "IDLE_HUORS is no setting; did you mean IDLE_HOURS?" in failed.stderr
+    assert failed.stderr.count("IDLE_HUORS is no setting; did you mean IDLE_HOURS?") == 1
     assert "LOCAL_CONTAINER" not in failed.stderr
     assert "Traceback" not in failed.stderr
     assert not folder.exists()
