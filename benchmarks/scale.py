@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import logging
 import math
@@ -56,15 +57,18 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
     """Everything measured on one ledger."""
     old = OldLedger(rows, datasets, OPENED)
     services = old.services()
-    for _ in range(2):  # whatever is done once, such as bringing an old ledger up to date
+    for _ in range(3):  # whatever is done once, such as bringing an old ledger up to date
         nightly.every_night(services)
         for _ in range(8):
             sweep.sweep(services)
         old.clock.now += DAY
     sweep.sweep(services)  # which also does what is done once a day
     old.clock.now += 300
+    gc.collect()
+    gc.freeze()  # the storage in memory would be looked through for garbage while the app is measured
 
     def measured(act: Callable[[], Any]) -> Cost:
+        list(old.world.storage.list("ledger", "none"))  # the storage in memory sorts its names after each write
         old.storage.reset()
         began = time.process_time()
         act()
@@ -78,7 +82,6 @@ def costs(rows: int, datasets: int = DATASETS) -> dict[str, Cost]:
     found["page of datasets"] = measured(lambda: datasets_page.page(services, PageQuery(limit=PAGE)))
     found["page of costs"] = measured(lambda: costs_page.page(services, PageQuery(limit=PAGE)))
     old.world.storage.upload("snapshots", "bot-007/new.jsonl", b"{}")
-    list(old.world.storage.list("snapshots", "none"))  # the storage in memory sorts its names after each upload
     found["arrival"] = measured(lambda: intake.receive(services, "bot-007/new.jsonl"))
     message = next(row.key for row in services.ledger.list("snapshot", "bot-003") if row.state == "TRAINING")
     found["step"] = measured(lambda: steps.step(services, f"{message}?"))
