@@ -34,7 +34,7 @@ def line(found: dict[str, Any]) -> str:
     if (rate := found["latest"].get("learning_rate")) is not None:
         parts.append(f"learning rate {rate:.3g}")
     if (tokens := found["tokens_per_second"]) is not None:
-        parts.append(f"about {tokens:.0f} tokens/s")
+        parts.append(f"about {tokens:,.0f} tokens/s")
     if left := found["seconds_left"]:
         parts.append(f"about {duration(left)} left")
     elif found["job_status"] in ("Running", "Finalizing") and found["share"] != 1:

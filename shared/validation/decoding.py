@@ -113,7 +113,8 @@ def _parse(text: str, skipped: int) -> tuple[Any, list[Problem]]:
         value = parts.read(text)
     except json.JSONDecodeError as wrong:
         where = skipped + len(text[: wrong.pos].encode("utf-8", "surrogatepass"))
-        found = f"{wrong.msg.lower().removesuffix(' at')} at column {wrong.pos + 1}"
+        said = wrong.msg.lower().replace("expecting ", "no ").removesuffix(" at")
+        found = f"{said} at column {wrong.pos + 1}"
         what, fix = line_shape(text, wrong.pos)
         if what:
             found = f"{what} at column {wrong.pos + 1}"

@@ -101,6 +101,20 @@ def test_place_of_a_fault_is_exact(rule: str, line: bytes, shift: int, path: str
     assert found(check(data)) == [(rule, ROWS_BEFORE + 1, offset + shift, path)]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"messages": [] "score": 1}', "no ',' delimiter at column 17"),
+        (b'{"messages": }', "no value at column 14"),
+        (b'{"messages" []}', "no ':' delimiter at column 13"),
+        (b'{"messages": [], 7}', "no property name enclosed in double quotes at column 18"),
+    ],
+)
+def test_what_is_missing_in_a_line_is_said_in_words(line: bytes, words: str) -> None:
+    (finding,) = check(planted(line)[0]).findings
+    assert [place.found for place in finding.places] == [words]
+
+
 def turns(*pairs: tuple[Any, Any]) -> bytes:
     return json.dumps({"messages": [{"role": role, "content": content} for role, content in pairs]}).encode()
 
