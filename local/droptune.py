@@ -20,6 +20,8 @@ from local.parts import TOPIC
 
 # Told of nothing for so long (s), look once: what is told comes at least once, but may come late.
 LOOK_ANYWAY = 5.0
+# So often a status route is asked again where the app says that storage does not answer just now.
+_COMES_BACK = 2
 
 
 class Droptune:
@@ -60,8 +62,14 @@ class Droptune:
         return list(self.blobs.get_container_client(container).list_blob_names(name_starts_with=prefix))
 
     def get(self, path: str) -> Any:
-        """The JSON of a status route."""
-        return self.http.get(path).raise_for_status().json()
+        """The JSON of a status route, which is asked again a few times where the app says to come back."""
+        answer = self.http.get(path)
+        for _ in range(_COMES_BACK):
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(float(answer.headers.get("retry-after", 1)))
+            answer = self.http.get(path)
+        return answer.raise_for_status().json()
 
     def post(self, path: str, body: Any = None) -> httpx.Response:
         """Asks for something; any status is returned."""
