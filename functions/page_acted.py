@@ -6,7 +6,6 @@ on the page that they are led to, so that a reload does nothing again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from shared.errors import NotFound, PipelineError
 
 if TYPE_CHECKING:
     from shared.operations.actions import ActionAnswer
+    from shared.ui.sign_in import Visitor
     from shared.ui.view import PageNotice, View
 
 blueprint = func.Blueprint()
@@ -64,12 +64,11 @@ async def make_night(req: Request) -> Response:
     """Has the nightly round made now."""
     from shared.operations import nightly
 
-    sent = await page_site.acting_form(req, "nights/run")
-    if isinstance(sent, Response):
-        return sent
-    visitor, _ = sent
-    notice = await asyncio.to_thread(_done, lambda: nightly.ask_for_round(runtime.services(), visitor.name))
-    return page_site.redirect(req, page_site.address("nights"), notice)
+    def make(visitor: Visitor, _: dict[str, str]) -> Response:
+        notice = _done(lambda: nightly.ask_for_round(runtime.services(), visitor.name))
+        return page_site.redirect(req, page_site.address("nights"), notice)
+
+    return await page_site.acted(req, "nights/run", make)
 
 
 @web.page_route(blueprint, "GET", "ui/datasets/{name}/ask")
@@ -128,20 +127,16 @@ def _question(req: Request, kind: str, name: str) -> Response:
 async def _act(req: Request, kind: str, name: str) -> Response:
     from shared.ui.page_actions import action_of
 
-    sent = await page_site.acting_form(req, f"{kind}/{name}")
-    if isinstance(sent, Response):
-        return sent
-    visitor, form = sent
-    try:
+    def act(visitor: Visitor, form: dict[str, str]) -> Response:
         action = action_of(kind, req.path_params["action"])
         if action.typed and form.get("typed", "").strip() != name:
             return page_site.redirect(req, page_site.address(f"{kind}/{name}/{action.name}"), _wrong_name(name))
-        notice = await asyncio.to_thread(_done, lambda: action.act(runtime.services(), name, visitor.name, form))
-    except NotFound as error:
-        return page_site.failed(visitor, error)
-    # What is deleted may be gone by the time that its page is asked for.
-    gone = action.name == "delete" and not notice.bad
-    return page_site.redirect(req, page_site.address(kind if gone else f"{kind}/{name}"), notice)
+        notice = _done(lambda: action.act(runtime.services(), name, visitor.name, form))
+        # What is deleted may be gone by the time that its page is asked for.
+        gone = action.name == "delete" and not notice.bad
+        return page_site.redirect(req, page_site.address(kind if gone else f"{kind}/{name}"), notice)
+
+    return await page_site.acted(req, f"{kind}/{name}", act)
 
 
 def _done(act: Callable[[], ActionAnswer]) -> PageNotice:

@@ -6,7 +6,6 @@ is the same act as the route's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,12 @@ import azure.functions as func
 from functions import page_site, web
 from functions.web import Request, Response
 from shared import runtime
-from shared.errors import BadRequest, NotAllowed, PipelineError
+from shared.errors import BadRequest, NotAllowed
 
 if TYPE_CHECKING:
     from shared.ledger.imports import ImportRequest
     from shared.runtime import Services
+    from shared.ui.sign_in import Visitor
     from shared.ui.view import View
 
 blueprint = func.Blueprint()
@@ -58,12 +58,7 @@ async def begin_import(req: Request) -> Response:
     from shared.ui.imports import form
     from shared.ui.view import PageNotice
 
-    sent = await page_site.acting_form(req, "imports/new")
-    if isinstance(sent, Response):
-        return sent
-    visitor, fields = sent
-
-    def begin() -> Response:
+    def begin(visitor: Visitor, fields: dict[str, str]) -> Response:
         services = runtime.services()
         try:
             begun = imports.start(services, _request(fields), visitor.name)
@@ -71,10 +66,7 @@ async def begin_import(req: Request) -> Response:
             return page_site.page(form(services, fields, str(error)), visitor)
         return page_site.redirect(req, page_site.address(f"imports/{begun.id}"), PageNotice(text=begun.text))
 
-    try:
-        return await asyncio.to_thread(begin)
-    except PipelineError as error:
-        return page_site.failed(visitor, error)
+    return await page_site.acted(req, "imports/new", begin)
 
 
 @web.page_route(blueprint, "GET", "ui/imports/{id}")

@@ -5,6 +5,7 @@ Called by the functions that show the page and by those that act for it. A visit
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -76,6 +77,18 @@ def acting_visitor(req: Request, path: str) -> Visitor | Response:
     if not visitor.may_act:
         return message(visitor, 403, "You may only look", "Your key or account opens the page for reading.")
     return visitor
+
+
+async def acted(req: Request, path: str, act: Callable[[Visitor, dict[str, str]], Response]) -> Response:
+    """What `act` answers, in a thread, to the form of somebody who may act; else the page that says why not."""
+    sent = await acting_form(req, path)
+    if isinstance(sent, Response):
+        return sent
+    visitor, fields = sent
+    try:
+        return await asyncio.to_thread(act, visitor, fields)
+    except PipelineError as error:
+        return failed(visitor, error)
 
 
 async def acting_form(req: Request, path: str) -> tuple[Visitor, dict[str, str]] | Response:

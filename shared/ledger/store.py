@@ -205,30 +205,31 @@ class Ledger:
         the same blob: uploaded in the same second, in an order that nobody knows. Of those with a model the dataset's
         row tells; of all others the cards do, and the row itself confirms it.
         """
-
-        def counts(snapshot: str) -> bool:
-            return not surely or self._is_surely_newer(snapshot, row)
-
         newest = self._newest_registered(row.dataset) if SnapshotState.REGISTERED in states else ""
-        if newest > row.id and counts(newest):
+        if newest > row.id and (
+            not surely or _is_later(newest, row) or self._confirms(newest, row, states, moves, surely)
+        ):
             return newest
         found = [kept for kept in self.cards.list(row.dataset) if kept.snapshot > row.id]
         # The newest that its card says is unchecked may just have become more: the row is written first.
         unsure = next((kept for kept in reversed(found) if kept.card is None or kept.card.state in UNCHECKED), None)
         for kept in reversed(found):
             may_be = kept is unsure or (kept.card and kept.card.state in states)
-            if may_be and self._is_in(kept.key, states, moves) and counts(kept.snapshot):
+            if may_be and self._confirms(kept.snapshot, row, states, moves, surely):
                 return kept.snapshot
         return ""
 
-    def _is_surely_newer(self, snapshot: str, row: Snapshot) -> bool:
-        """Whether a snapshot with a later id is of a later second, or of another blob."""
-        if naming.upload_order(snapshot)[0] > naming.upload_order(row.id)[0]:
-            return True
+    def _confirms(
+        self, snapshot: str, row: Snapshot, states: Collection[SnapshotState], moves: bool, surely: bool
+    ) -> bool:
+        """Whether the row of a snapshot says of it what `newer` asks for."""
         try:
-            return bool(self.read(f"snapshot/{snapshot}").row.source != row.source)
+            other: Snapshot = self.read(f"snapshot/{snapshot}").row
         except (NotFound, Damaged):
             return False
+        if other.state not in states or (moves and other.attention):
+            return False
+        return not surely or _is_later(snapshot, row) or other.source != row.source
 
     def older(self, row: Snapshot, states: Collection[SnapshotState]) -> builtins.list[str]:
         """The keys of the dataset's snapshots that are older and in one of these states, as their cards say; oldest
@@ -241,13 +242,6 @@ class Ledger:
             return str(self.read(f"dataset/{dataset}").row.newest_registered)
         except (NotFound, Damaged):
             return ""
-
-    def _is_in(self, key: str, states: Collection[SnapshotState], moves: bool) -> bool:
-        try:
-            row: Snapshot = self.read(key).row
-        except (NotFound, Damaged):
-            return False
-        return row.state in states and not (moves and row.attention)
 
     def rows(self, kind: str) -> Iterator[Any]:
         """Every row of a kind that can be read. What is damaged is left out, and told in the log."""
@@ -309,3 +303,8 @@ def encode(row: AnyRow) -> bytes:
     except (UnicodeError, msgspec.MsgspecError, TypeError, OverflowError, Damaged) as error:
         why = str(error).encode("utf-8", "replace").decode()[:200]
         raise RowUnwritable(f"{row.key} cannot be stored as it is to be: {why}") from error
+
+
+def _is_later(snapshot: str, row: Snapshot) -> bool:
+    """Whether a snapshot was uploaded in a later second than a row."""
+    return naming.upload_order(snapshot)[0] > naming.upload_order(row.id)[0]

@@ -12,9 +12,9 @@ LONGEST_PAUSE = 900.0
 _REMEMBERED = 50_000
 
 
-def pause(waited: float, least: float) -> float:
-    """Seconds until what has waited so long (s) for its turn looks again; at least `least`."""
-    return max(least, min(waited / 4, LONGEST_PAUSE))
+def pause(waited: float, least: float, share: float = 0.25) -> float:
+    """Seconds until what has waited so long (s) for its turn looks again: that share of it; at least `least`."""
+    return max(least, min(waited * share, LONGEST_PAUSE))
 
 
 class Reminders:

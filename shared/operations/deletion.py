@@ -246,7 +246,7 @@ def _end(services: Services, deletion: DatasetDeletion) -> None:
 
 def _is_gone(deletion: DatasetDeletion, snapshot: str) -> bool:
     mine = naming.dataset_of(snapshot) == deletion.dataset
-    return mine and deletion.fate(erasing.uploaded_at(snapshot)) != "kept"
+    return mine and deletion.fate(naming.uploaded_at(snapshot)) != "kept"
 
 
 def _keys(services: Services, deletion: DatasetDeletion) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared import naming
+
 if TYPE_CHECKING:
     from shared.ledger.cards import KeptCard
     from shared.ledger.index import EndedIndex
@@ -26,7 +28,9 @@ class LedgerLists:
 
     def cards_of(self, dataset: str = "") -> Sequence[KeptCard]:
         """The cards of the open snapshots of one dataset, or of all."""
-        return [kept for kept in self.cards if kept.snapshot.rsplit("-", 2)[0] == dataset] if dataset else self.cards
+        if not dataset:
+            return self.cards
+        return [kept for kept in self.cards if naming.dataset_part(kept.snapshot) == dataset]
 
 
 def read(services: Services) -> LedgerLists:

@@ -26,7 +26,7 @@ from shared.ledger.claims import claim_name
 from shared.ledger.engine import Announcement, StepResult
 from shared.ledger.rows import Check, Dataset, ReportSummary, Snapshot
 from shared.ledger.states import UNCHECKED, SnapshotState
-from shared.ledger.waiting import LONGEST_PAUSE
+from shared.ledger.waiting import pause
 from shared.snapshots import erasing
 from shared.snapshots.blob_staging import BlobStaging
 from shared.snapshots.distributed import DistributedValidation, FilesMissing
@@ -113,7 +113,7 @@ class Validate:
             return newer
         if first:
             waited = self.services.clock() - row.since
-            raise NotReady(f"{first} is newer and is checked first", max(_ASK_AGAIN, min(waited, LONGEST_PAUSE)))
+            raise NotReady(f"{first} is newer and is checked first", pause(waited, _ASK_AGAIN, share=1))
         return ""
 
     def _telling_older(self, row: Snapshot, result: StepResult) -> StepResult:

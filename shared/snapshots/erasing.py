@@ -7,7 +7,6 @@ left. What was dropped, and the model in Azure ML, are no part of it.
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared import naming
@@ -39,13 +38,7 @@ def snapshots_of(services: Services, deletion: DatasetDeletion) -> set[str]:
     found |= {kept.snapshot for kept in services.ledger.cards.list(name)}
     for container in (*FOLDERS, REPORTS):
         found |= {snapshot_of(blob.name) for blob in storage.list(container, f"{name}-")}
-    return {one for one in found if naming.dataset_of(one) == name and deletion.fate(uploaded_at(one)) != "kept"}
-
-
-def uploaded_at(snapshot: str) -> float:
-    """When a snapshot was uploaded, by its id (UTC seconds, whole)."""
-    stamp = naming.upload_order(snapshot)[0]
-    return datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+    return {one for one in found if naming.dataset_of(one) == name and deletion.fate(naming.uploaded_at(one)) != "kept"}
 
 
 def erase(services: Services, snapshot: str) -> bool:

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+
+from shared.ledger.storage import BlobStore
 
 # So long after it asked for parts (s) the step asks again for those that are still missing.
 ASK_AGAIN = 120
-
-
-class Queue(Protocol):
-    """Where messages go."""
-
-    def send(self, message: str, delay: float = 0) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +37,14 @@ class PartRequest:
             return None
         return cls(snapshot, int(number), int(until)) if has_until else cls.new(snapshot, int(number), clock)
 
-    def send(self, queue: Queue) -> None:
+    def send(self, storage: BlobStore) -> None:
         """Asks for the part now."""
-        queue.send(self._text())
+        storage.send(self._text())
 
-    def repeat(self, queue: Queue, delay: float, clock: Callable[[], float]) -> None:
+    def repeat(self, storage: BlobStore, delay: float, clock: Callable[[], float]) -> None:
         """Asks once more in `delay` seconds, unless the step will have asked by then."""
         if clock() + delay < self.until:
-            queue.send(self._text(), delay)
+            storage.send(self._text(), delay)
 
     def _text(self) -> str:
         return f"snapshot/{self.snapshot}#{self.number}@{self.until}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from shared import naming
 from shared.ledger.cards import LONGEST
 from shared.operations.status import DAMAGED
 from shared.operations.times import about_hours, about_money, hours_in_words, size_in_words
@@ -130,7 +131,7 @@ def dataset_part(snapshot: str) -> str:
 
 def tail_part(snapshot: str) -> str:
     """The part of a snapshot's id that tells it from others of its dataset."""
-    return "-".join(snapshot.rsplit("-", 2)[1:])
+    return "-".join(naming.upload_order(snapshot))
 
 
 def machine(size_: str) -> str:

@@ -62,7 +62,7 @@ def plain_values(
         )
     except UnicodeDecodeError:
         return None
-    if dialogues is None or max(dialogues.sizes()) > policy.max_line_bytes:
+    if dialogues is None or dialogues.sizes().max() > policy.max_line_bytes:
         return None
     columns = [(*names, *extras)] * batch.num_rows
     return RowBatch(number, [None] * batch.num_rows, dialogues, columns, prompts, prompt_ids)

@@ -177,7 +177,7 @@ def _remains(world: ChaosWorld, deletion: Any) -> Iterator[str]:
     for (container, name), stored in world.storage.blobs.items():
         snapshot = erasing.snapshot_of(name.removeprefix("open/").rpartition("/")[2] if container == "ledger" else name)
         mine = naming.dataset_of(snapshot) == deletion.dataset
-        if container != "snapshots" and mine and deletion.fate(erasing.uploaded_at(snapshot)) != "kept":
+        if container != "snapshots" and mine and deletion.fate(naming.uploaded_at(snapshot)) != "kept":
             yield f"{deletion.dataset} was deleted and {container}/{name} is there"
         if (
             container == "ledger"
@@ -185,11 +185,11 @@ def _remains(world: ChaosWorld, deletion: Any) -> Iterator[str]:
             and promises.owner_of(container, name, stored.data) == (deletion.dataset)
         ):
             holder = json.loads(stored.data)["snapshot"]
-            if deletion.fate(erasing.uploaded_at(holder)) != "kept":
+            if deletion.fate(naming.uploaded_at(holder)) != "kept":
                 yield f"{deletion.dataset} was deleted and {name} of {holder} is there"
     listed = world.bare.ledger.index.cards()
     for snapshot in listed:
-        if naming.dataset_of(snapshot) == deletion.dataset and deletion.fate(erasing.uploaded_at(snapshot)) != "kept":
+        if naming.dataset_of(snapshot) == deletion.dataset and deletion.fate(naming.uploaded_at(snapshot)) != "kept":
             yield f"{deletion.dataset} was deleted and the index has {snapshot}"
     if deletion.with_files:
         for blob in operations_deletion.dropped(world.bare, deletion.dataset):

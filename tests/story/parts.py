@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 from shared import naming
 from shared.operations import steps
-from tests.fakes import Process, World
+from tests.fakes import Killed, Process, World
 
 FOLDER = "support-bot/2026-11-25"
 
@@ -27,6 +29,21 @@ def alone(files: dict[str, bytes], **settings: Any) -> World:
     world = dropped(files, validation_spread_from_mb=1000.0, **settings)
     world.run()
     return world
+
+
+def unsteady(world: World, data: bytes, is_over: Callable[[io.BytesIO], bool]) -> io.BytesIO:
+    """A file of these bytes that ends the worker at each read for which `is_over` says so."""
+    file = io.BytesIO(data)
+    read = file.read
+
+    def read_or_end(size: int | None = -1, /) -> bytes:
+        if is_over(file):
+            world.process.alive = False
+            raise Killed
+        return read(size)
+
+    file.read = read_or_end  # type: ignore[method-assign]
+    return file
 
 
 def report(world: World) -> dict[str, Any]:

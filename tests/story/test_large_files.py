@@ -17,7 +17,7 @@ from shared.snapshots.memory import OF_THIS_PROCESS
 from shared.snapshots.part_results import MOST_LOST, MOST_UNPACKED, Trouble, results_of
 from shared.snapshots.training_config import resolve
 from tests.fakes import Killed, World, dialogues
-from tests.story.parts import alone, asked_for, checked_files, dropped, quarantined, report, same
+from tests.story.parts import alone, asked_for, checked_files, dropped, quarantined, report, same, unsteady
 
 
 def large(rows: int = 400) -> dict[str, bytes]:
@@ -124,17 +124,11 @@ class Endings:
         if not name.endswith(".gz"):
             return file
         self.opens += 1
-        endings = self
+        return unsteady(self.world, file.read(), self._is_over)
 
-        class Unsteady(io.BytesIO):
-            def read(self, size: int | None = -1, /) -> bytes:
-                endings.at += 1
-                if endings.at in endings.reads:
-                    endings.world.process.alive = False
-                    raise Killed
-                return super().read(size)
-
-        return Unsteady(file.read())
+    def _is_over(self, file: io.BytesIO) -> bool:
+        self.at += 1
+        return self.at in self.reads
 
 
 def test_a_gzip_file_goes_on_with_the_part_in_which_its_worker_was_lost() -> None:
@@ -156,17 +150,9 @@ def test_who_is_lost_on_the_way_to_a_part_of_a_gzip_file_says_nothing_of_that_pa
         if not name.endswith(".gz"):
             return opened(container, name, etag)
         opens += 1
-        file, ends_at = io.BytesIO(opened(container, name, etag).read()), len(ZIPPED) // 2 if opens == 1 else 65_536
-        read, is_short = file.read, opens <= 8
-
-        def read_or_end(size: int | None = -1, /) -> bytes:
-            if is_short and file.tell() >= ends_at:
-                world.process.alive = False
-                raise Killed
-            return read(size)
-
-        file.read = read_or_end  # type: ignore[method-assign]
-        return file
+        ends_at, is_short = len(ZIPPED) // 2 if opens == 1 else 65_536, opens <= 8
+        data = opened(container, name, etag).read()
+        return unsteady(world, data, lambda file: is_short and file.tell() >= ends_at)
 
     world.storage.open = short_lived  # type: ignore[method-assign]
     world.run(until=86_400)
@@ -187,17 +173,7 @@ def test_a_gzip_file_whose_opening_ends_the_worker_is_given_up(good: int) -> Non
         if opens > good:
             world.process.alive = False
             raise Killed
-        file = io.BytesIO(opened(container, name, etag).read())
-        read = file.read
-
-        def read_half(size: int | None = -1, /) -> bytes:
-            if file.tell() >= len(ZIPPED) // 2:
-                world.process.alive = False
-                raise Killed
-            return read(size)
-
-        file.read = read_half  # type: ignore[method-assign]
-        return file
+        return unsteady(world, opened(container, name, etag).read(), lambda file: file.tell() >= len(ZIPPED) // 2)
 
     world.storage.open = deadly  # type: ignore[method-assign]
     world.run(until=86_400)

@@ -14,7 +14,7 @@ from shared.operations import steps
 from shared.snapshots.part_requests import ASK_AGAIN, PartRequest
 from shared.snapshots.part_results import MOST_LOST
 from tests.fakes import Killed, World, dialogues
-from tests.story.parts import alone, asked_for, dropped, same
+from tests.story.parts import alone, asked_for, dropped, same, unsteady
 
 FILES = {"train-0.jsonl": dialogues(600, "parts")}
 IN_PARTS: dict[str, Any] = {"validation_part_mb": 0.01}
@@ -94,19 +94,14 @@ def test_a_gzip_file_is_validated_by_processes_of_which_each_is_killed_soon(last
         if not name.endswith(".gz"):
             return opened(container, name, etag)
         lives, reads = lives + 1, 0
-        file, longest = io.BytesIO(opened(container, name, etag).read()), lasts + 2 * lives
-        read = file.read
+        longest = lasts + 2 * lives
 
-        def read_or_end(size: int | None = -1, /) -> bytes:
+        def is_over(file: io.BytesIO) -> bool:
             nonlocal reads
             reads += 1
-            if reads > longest:
-                world.process.alive = False
-                raise Killed
-            return read(size)
+            return reads > longest
 
-        file.read = read_or_end  # type: ignore[method-assign]
-        return file
+        return unsteady(world, opened(container, name, etag).read(), is_over)
 
     world.storage.open = short_lived  # type: ignore[method-assign]
     world._again = lambda message: world.storage.messages.append((world.clock() + 2, 0, message))  # type: ignore[method-assign]
